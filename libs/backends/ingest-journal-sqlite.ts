@@ -1,0 +1,43 @@
+/** The journal over SQLite: log, ledger and requests share one file, so one commit takes them all. */
+import type { SqliteDatabase } from '../base/sqlite-database.ts';
+import { putDelivery } from '../deliveries/delivery-store-sqlite.ts';
+import { insertRecords } from '../event-log/event-log-sqlite.ts';
+import type { WakeSignal } from '../event-log/wake-signal.ts';
+import { addRequest } from '../requests/request-store-sqlite.ts';
+import type { IngestJournal, JournalItem } from './ingest-journal.ts';
+
+/** Opens the journal; the tables were made by the adapters it writes through. */
+export function createIngestJournalSqlite(parts: {
+  database: SqliteDatabase;
+  partitions: number;
+  wake: WakeSignal;
+}): IngestJournal {
+  const { database, partitions, wake } = parts;
+  return {
+    async commit(app, items) {
+      const outcomes = database.transaction(() => {
+        const claimed = items.map((item) => {
+          if (item.delivery !== undefined && !putDelivery(database, app, item.delivery)) {
+            return false;
+          }
+          if (item.request !== undefined) addRequest(database, item.request);
+          return true;
+        });
+        return append(items, claimed);
+      });
+      wake.notify();
+      return outcomes;
+    },
+  };
+
+  function append(items: readonly JournalItem[], claimed: readonly boolean[]) {
+    const records = items.flatMap((item, i) => (claimed[i] ? item.records : []));
+    const positions = insertRecords(database, partitions, records);
+    let end = 0;
+    return items.map((item, i) => {
+      if (!claimed[i]) return 'taken' as const;
+      end += item.records.length;
+      return positions.slice(end - item.records.length, end);
+    });
+  }
+}

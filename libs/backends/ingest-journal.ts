@@ -1,0 +1,26 @@
+/**
+ * Port: what ingest commits. An item's delivery row decides whether its records are appended, so
+ * that two processes that were given the same delivery append it once; an engine that holds log and
+ * ledger together commits both at once.
+ *
+ * Failures: LOG_UNREACHABLE, STATE_UNREACHABLE (retryable), STORE_FULL; then nothing was written.
+ */
+import type { AppId } from '../base/ids.ts';
+import type { DeliveryRow } from '../deliveries/delivery-store.ts';
+import type { LogPosition, LogRecord } from '../event-log/event-log.ts';
+import type { PrivacyRequest } from '../requests/request-store.ts';
+
+export interface JournalItem {
+  /** Absent for what has no source of its own and so cannot be redelivered. */
+  readonly delivery?: DeliveryRow;
+  readonly records: readonly LogRecord[];
+  readonly request?: PrivacyRequest;
+}
+
+/** Where an item's records lie; `taken`: another writer had that delivery first. */
+export type JournalOutcome = readonly LogPosition[] | 'taken';
+
+export interface IngestJournal {
+  /** Commits items in order; all that were not taken are durable on return. */
+  commit(app: AppId, items: readonly JournalItem[]): Promise<JournalOutcome[]>;
+}

@@ -1,0 +1,263 @@
+/**
+ * Opens the engines that the configuration names and hands out each power as its own interface:
+ * ingest may create and use rings, the reader may use them, privacy alone may shred, the projector
+ * gets nothing of the vault.
+ */
+import { type AccessKeyStore } from '../access/access-key-store.ts';
+import { openAccessKeyStoreSqlite } from '../access/access-key-store-sqlite.ts';
+import { type AccessKeys, createAccessKeys } from '../access/access-keys.ts';
+import { type Clock, systemClock } from '../base/clock.ts';
+import { type ErrorCode } from '../base/lethe-error.ts';
+import { createSystemRandomness, type Randomness } from '../base/random.ts';
+import { SqliteDatabase } from '../base/sqlite-database.ts';
+import { createDeliveryLedger, type DeliveryLedger } from '../deliveries/delivery-ledger.ts';
+import { openDeliveryStoreSqlite } from '../deliveries/delivery-store-sqlite.ts';
+import { type ClockMark } from '../event-log/clock-mark.ts';
+import { openClockMarkSqlite } from '../event-log/clock-mark-sqlite.ts';
+import { type EventLog } from '../event-log/event-log.ts';
+import { openEventLogSqlite } from '../event-log/event-log-sqlite.ts';
+import { createWakeSignal, type WakeSignal } from '../event-log/wake-signal.ts';
+import type { KeyringCreate, KeyringShred, KeyringUse } from '../keyring/keyring.ts';
+import { type RequestStore } from '../requests/request-store.ts';
+import { openRequestStoreSqlite } from '../requests/request-store-sqlite.ts';
+import { type AppRegistry, createAppRegistry } from '../vault/app-registry.ts';
+import { createDirectory, type Directory } from '../vault/directory.ts';
+import { createDirectoryWriter, type DirectoryWriter } from '../vault/directory-writer.ts';
+import { createKeyHierarchy } from '../vault/key-hierarchy.ts';
+import { openRootKmsLocal } from '../vault/root-kms-local.ts';
+import { createVaultKeyring } from '../vault/vault-keyring.ts';
+import { createVaultShred, type DirectoryShred } from '../vault/vault-shred.ts';
+import { type VaultStore } from '../vault/vault-store.ts';
+import { openVaultStoreSqlite } from '../vault/vault-store-sqlite.ts';
+import type { ViewReader, ViewRebuilder } from '../views/view-store.ts';
+import { openViewStoreSqlite } from '../views/view-store-sqlite.ts';
+import type { Configuration } from './configuration.ts';
+import type { IngestJournal } from './ingest-journal.ts';
+import { createIngestJournalSqlite } from './ingest-journal-sqlite.ts';
+
+/** What every service may have. */
+interface CommonPowers {
+  readonly clock: Clock;
+  readonly randomness: Randomness;
+  readonly apps: AppRegistry;
+  readonly log: EventLog;
+}
+
+/** Ingest: creates and uses rings, writes the log and the ledger, asks privacy by requests. */
+export interface IngestPowers extends CommonPowers {
+  readonly keyring: KeyringUse & KeyringCreate;
+  readonly directory: Directory & DirectoryWriter;
+  readonly ledger: DeliveryLedger;
+  readonly requests: RequestStore;
+  readonly clockMark: ClockMark;
+  readonly views: ViewReader;
+  readonly horizonDays: number;
+  readonly journal: IngestJournal;
+}
+
+/** The projector: the log and the views, nothing of the vault. */
+export interface ProjectorPowers {
+  readonly log: EventLog;
+  readonly views: ViewRebuilder;
+}
+
+/** The reader: uses rings, reads views and log. */
+export interface ReaderPowers extends CommonPowers {
+  readonly keyring: KeyringUse;
+  readonly directory: Directory;
+  readonly views: ViewReader;
+}
+
+/** Privacy: alone may shred. */
+export interface PrivacyPowers extends CommonPowers {
+  readonly keyring: KeyringUse & KeyringShred;
+  readonly directory: Directory & DirectoryShred;
+  readonly requests: RequestStore;
+  readonly clockMark: ClockMark;
+  readonly accessKeyStore: AccessKeyStore;
+  readonly views: ViewReader;
+}
+
+/** Administration of apps and access keys. */
+export interface AdministrationPowers {
+  readonly apps: AppRegistry;
+  readonly keyring: KeyringCreate;
+  readonly accessKeys: AccessKeys;
+  readonly accessKeyStore: AccessKeyStore;
+  readonly clock: Clock;
+}
+
+/** The opened engines. Each power is made when it is asked for. */
+export interface Backends {
+  readonly wake: WakeSignal;
+  ingest(): IngestPowers;
+  projector(): ProjectorPowers;
+  reader(): ReaderPowers;
+  privacy(): PrivacyPowers;
+  administration(): AdministrationPowers;
+  /** The vault's rows themselves, for self-checks and attacks. */
+  vaultStore(): VaultStore;
+  /** How many times the root KMS was called. */
+  kmsCallCount(): number;
+  close(): void;
+}
+
+interface OpenOptions {
+  readonly clock?: Clock;
+  readonly randomness?: Randomness;
+  readonly wake?: WakeSignal;
+}
+
+/**
+ * Opens the engines. Throws CONFIGURATION_INVALID, FORMAT_UNKNOWN, ROOT_KMS_DENIED or an engine's
+ * "unreachable"; nothing is changed then.
+ */
+export async function openBackends(
+  configuration: Configuration,
+  options: OpenOptions = {},
+): Promise<Backends> {
+  const clock = options.clock ?? systemClock;
+  const randomness = options.randomness ?? createSystemRandomness();
+  const wake = options.wake ?? createWakeSignal();
+  const connections = openConnections();
+  try {
+    const database = (file: string, code: ErrorCode) => connections.open('main', file, code);
+    const store = openVaultStoreSqlite(database(configuration.vaultFile, 'VAULT_UNREACHABLE'));
+    const { kmsFolder: folder, kmsPassphrase: passphrase } = configuration;
+    const kms = openRootKmsLocal({ folder, randomness, ...(passphrase && { passphrase }) });
+    const hierarchy = createKeyHierarchy({ store, kms, randomness });
+    await hierarchy.storeRoot();
+    const apps = createAppRegistry({ store, hierarchy, randomness });
+    const keyring = createVaultKeyring({ store, hierarchy, apps, randomness });
+    const directory = createDirectory({ store, hierarchy, apps, keyring });
+    const vault = { store, hierarchy, apps, keyring, directory, randomness };
+    const engines = openEngines(configuration, { wake, connections });
+    const common = { clock, randomness, apps };
+    return {
+      wake,
+      ...handOut({ configuration, common, vault, engines }),
+      vaultStore: () => store,
+      kmsCallCount: () => kms.callCount,
+      close: () => connections.close(),
+    };
+  } catch (error) {
+    connections.close();
+    throw error;
+  }
+}
+
+/** The projector's part alone: it opens no vault and no key folder. */
+export function openProjectorBackends(
+  configuration: Configuration,
+  wake: WakeSignal,
+): ProjectorPowers & { close(): void } {
+  const connections = openConnections();
+  const { log, views } = openEngines(configuration, { wake, connections });
+  return { log: log(), views: views(), close: () => connections.close() };
+}
+
+interface Connections {
+  /** One connection for each (user, file): transactions of one user never hold up another's. */
+  open(user: string, file: string, code: ErrorCode): SqliteDatabase;
+  close(): void;
+}
+
+function openConnections(): Connections {
+  const opened = new Map<string, SqliteDatabase>();
+  return {
+    open(user, file, code) {
+      const name = `${user} ${file}`;
+      const database = opened.get(name) ?? new SqliteDatabase(file, code);
+      opened.set(name, database);
+      return database;
+    },
+    close() {
+      for (const database of opened.values()) database.close();
+      opened.clear();
+    },
+  };
+}
+
+type Engines = ReturnType<typeof openEngines>;
+
+function openEngines(
+  configuration: Configuration,
+  use: { wake: WakeSignal; connections: Connections },
+) {
+  const { connections, wake } = use;
+  const { logFile, stateFile, viewsFile } = configuration;
+  const log = (user: string) => connections.open(user, logFile, 'LOG_UNREACHABLE');
+  const state = (user: string) => connections.open(user, stateFile, 'STATE_UNREACHABLE');
+  const views = (user: string) => connections.open(user, viewsFile, 'VIEWS_UNREACHABLE');
+  return {
+    log: (user = 'main') => openEventLogSqlite(log(user), { wake }),
+    views: (user = 'main') => openViewStoreSqlite(views(user)),
+    deliveries: () => openDeliveryStoreSqlite(state('main')),
+    requests: () => openRequestStoreSqlite(state('main')),
+    clockMark: () => openClockMarkSqlite(state('main')),
+    accessKeys: () => openAccessKeyStoreSqlite(state('main')),
+    journal: (eventLog: EventLog) => {
+      const { partitions } = eventLog;
+      return createIngestJournalSqlite({ database: log('main'), partitions, wake });
+    },
+  };
+}
+
+function handOut(from: {
+  configuration: Configuration;
+  common: Omit<CommonPowers, 'log'>;
+  vault: Parameters<typeof createVaultShred>[0] & { keyring: KeyringUse & KeyringCreate };
+  engines: Engines;
+}) {
+  const { configuration, common, vault, engines } = from;
+  const { keyring, directory } = vault;
+  const accessKeyStore = () => engines.accessKeys();
+  return {
+    ingest: (): IngestPowers => {
+      const store = engines.deliveries();
+      const log = engines.log();
+      return {
+        ...common,
+        log,
+        keyring,
+        directory: { ...directory, ...createDirectoryWriter(vault) },
+        ledger: createDeliveryLedger({ store, keyring }),
+        requests: engines.requests(),
+        clockMark: engines.clockMark(),
+        views: engines.views(),
+        horizonDays: configuration.horizonDays,
+        journal: engines.journal(log),
+      };
+    },
+    projector: (): ProjectorPowers => ({
+      log: engines.log('projector'),
+      views: engines.views('projector'),
+    }),
+    reader: (): ReaderPowers => ({
+      ...common,
+      log: engines.log(),
+      keyring,
+      directory,
+      views: engines.views(),
+    }),
+    privacy: (): PrivacyPowers => {
+      const shred = createVaultShred(vault);
+      return {
+        ...common,
+        log: engines.log(),
+        keyring: { ...keyring, ...shred },
+        directory: { ...directory, ...shred },
+        requests: engines.requests(),
+        clockMark: engines.clockMark(),
+        accessKeyStore: accessKeyStore(),
+        views: engines.views(),
+      };
+    },
+    administration: (): AdministrationPowers => {
+      const store = accessKeyStore();
+      const accessKeys = createAccessKeys({ store, keyring, randomness: common.randomness });
+      const { apps, clock } = common;
+      return { apps, keyring, accessKeys, accessKeyStore: store, clock };
+    },
+  };
+}

@@ -1,0 +1,68 @@
+/**
+ * Branded identifiers. Every id is 16 bytes, held as 32 lower-case hex digits; a bare string is
+ * never an id. Ids that lie in a bucket of the vault carry its number in their first two bytes.
+ */
+
+declare const brand: unique symbol;
+type Brand<Name extends string> = string & { readonly [brand]: Name };
+
+export type AppId = Brand<'AppId'>;
+export type SubjectId = Brand<'SubjectId'>;
+export type ConversationId = Brand<'ConversationId'>;
+export type PlaceId = Brand<'PlaceId'>;
+export type EventId = Brand<'EventId'>;
+/** A message's id is also its thing's id. */
+export type MessageId = Brand<'MessageId'>;
+export type ThingId = MessageId | EventId;
+/** What a partition of the log is chosen by: a conversation, a subject or an app. */
+export type StreamId = ConversationId | SubjectId | AppId;
+/** Who an event is about: a person, a group (named by its conversation) or the app itself. */
+export type OwnerId = SubjectId | ConversationId | AppId;
+/** The name of a subject outside the store: what the REST interface calls a user id. */
+export type Alias = Brand<'Alias'>;
+/** Names one wrapping key of the vault; says nothing about it. */
+export type KeyId = Brand<'KeyId'>;
+export type SegmentId = Brand<'SegmentId'>;
+export type ErasureId = Brand<'ErasureId'>;
+/** First 16 bytes of an HMAC that names a directory row or a delivery. */
+export type IndexId = Brand<'IndexId'>;
+export type AnyId =
+  | ThingId
+  | StreamId
+  | OwnerId
+  | PlaceId
+  | Alias
+  | KeyId
+  | SegmentId
+  | ErasureId
+  | IndexId;
+
+const ID_PATTERN = /^[0-9a-f]{32}$/;
+
+/** The id of 16 zero bytes: "no id" in fixed-width records. */
+export const NO_ID = '0'.repeat(32);
+
+/** Is this text shaped like an id (32 lower-case hex digits)? */
+export function isId(text: string): boolean {
+  return ID_PATTERN.test(text);
+}
+
+/** The text as an id of the wanted kind, or undefined when it is not shaped like one. */
+export function textToId<Id extends AnyId>(text: string): Id | undefined {
+  return isId(text) ? (text as Id) : undefined;
+}
+
+/** 16 bytes as an id of the wanted kind. */
+export function bytesToId<Id extends AnyId>(bytes: Uint8Array): Id {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex') as Id;
+}
+
+/** The 16 bytes of an id. */
+export function idToBytes(id: AnyId): Buffer {
+  return Buffer.from(id, 'hex');
+}
+
+/** The bucket number that an id carries, before it is reduced to the app's number of buckets. */
+export function idToBucket(id: AnyId): number {
+  return Number.parseInt(id.slice(0, 4), 16);
+}

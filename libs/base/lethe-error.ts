@@ -1,0 +1,51 @@
+/**
+ * The one error class. Outcomes (erased, forgotten, not found, version conflict) are values, not
+ * errors; what is thrown is a failure of the world or of the caller. Messages hold no personal data.
+ */
+
+/** The closed set of failures; each is named for its condition. */
+export type ErrorCode =
+  | 'CONFIGURATION_INVALID'
+  | 'ROOT_KMS_DENIED'
+  | 'ROOT_KMS_UNREACHABLE'
+  | 'VAULT_UNREACHABLE'
+  | 'VAULT_TAMPERED'
+  | 'LOG_UNREACHABLE'
+  | 'VIEWS_UNREACHABLE'
+  | 'STATE_UNREACHABLE'
+  | 'STORE_FULL'
+  | 'FORMAT_UNKNOWN'
+  | 'EVENT_TAMPERED'
+  | 'SEGMENT_MISSING'
+  | 'INPUT_INVALID'
+  | 'CONTENDED'
+  | 'SHUTTING_DOWN'
+  | 'INVARIANT_BROKEN';
+
+/** A failure with a code that programs can branch on and a sentence that people can act on. */
+export class LetheError extends Error {
+  readonly code: ErrorCode;
+  /** True when the same call may succeed later without any change by the caller. */
+  readonly retryable: boolean;
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { retryable?: boolean; cause?: unknown } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'LetheError';
+    this.code = code;
+    this.retryable = options.retryable ?? false;
+  }
+}
+
+/** Is this a LetheError, and (if given) one of that code? */
+export function isLetheError(error: unknown, code?: ErrorCode): error is LetheError {
+  return error instanceof LetheError && (code === undefined || error.code === code);
+}
+
+/** Throws INVARIANT_BROKEN unless the condition holds: a defect of ours, never of the input. */
+export function assertInvariant(condition: unknown, what: string): asserts condition {
+  if (!condition) throw new LetheError('INVARIANT_BROKEN', `internal error: ${what}`);
+}

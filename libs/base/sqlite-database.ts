@@ -1,0 +1,186 @@
+/**
+ * One connection to one SQLite file, with the settings every store here needs: WAL, full fsync at
+ * commit, secure_delete, a time-out instead of an error when another process writes. Adapters
+ * share a connection when they lie in one file, so that their writes can share a transaction.
+ */
+import { existsSync, mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { type ErrorCode, LetheError } from './lethe-error.ts';
+
+/** The format of the data folder; a folder of a newer one is refused. */
+export const DATA_FORMAT = 1;
+const BUSY_TIMEOUT_MS = 15_000;
+// Fewer, larger checkpoints: with 1,000 pages a bulk load spends a third of its time on them.
+const CHECKPOINT_PAGES = 8_000;
+const SQLITE_BUSY = 5;
+const SQLITE_FULL = 13;
+const SQLITE_CORRUPT = 11;
+const SQLITE_NOTADB = 26;
+
+/** Values that a statement takes. */
+export type SqlValue = SQLInputValue;
+
+/** A prepared statement. */
+export type SqlStatement = StatementSync;
+
+/** A connection. All methods are synchronous; a transaction inside a transaction joins it. */
+export class SqliteDatabase {
+  readonly #database: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+  readonly #unreachable: ErrorCode;
+  readonly #file: string;
+  #depth = 0;
+  #open = true;
+
+  /**
+   * Opens (and makes) the file. Throws FORMAT_UNKNOWN when it was written by a newer Lethe, the
+   * given code when it cannot be opened.
+   */
+  constructor(file: string, unreachable: ErrorCode) {
+    this.#unreachable = unreachable;
+    this.#file = file;
+    if (file !== ':memory:' && !existsSync(dirname(file))) {
+      mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    }
+    try {
+      this.#database = new DatabaseSync(file);
+    } catch (cause) {
+      throw new LetheError(unreachable, `cannot open the SQLite file ${file}`, { cause });
+    }
+    this.guard(() => this.#configure());
+  }
+
+  #configure(): void {
+    this.#database.exec(`PRAGMA busy_timeout=${BUSY_TIMEOUT_MS}`);
+    const { user_version: format } = this.#database.prepare('PRAGMA user_version').get() as {
+      user_version: number;
+    };
+    if (format > DATA_FORMAT) {
+      throw new LetheError(
+        'FORMAT_UNKNOWN',
+        `${this.#file} has data format ${format}, this Lethe knows up to ${DATA_FORMAT}: ` +
+          'use a newer Lethe',
+      );
+    }
+    this.#database.exec(`PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
+      PRAGMA secure_delete=ON; PRAGMA wal_autocheckpoint=${CHECKPOINT_PAGES};
+      PRAGMA cache_size=-16000`);
+    if (format === 0) this.#database.exec(`PRAGMA user_version=${DATA_FORMAT}`);
+  }
+
+  /** Runs statements that make tables. */
+  define(sql: string): void {
+    this.guard(() => this.#database.exec(sql));
+  }
+
+  /** The prepared statement of this text; each text is prepared once. */
+  statement(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.guard(() => this.#database.prepare(sql));
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+
+  /** All rows. */
+  all<Row>(sql: string, ...values: SqlValue[]): Row[] {
+    return this.guard(() => this.statement(sql).all(...values) as Row[]);
+  }
+
+  /** The first row. */
+  get<Row>(sql: string, ...values: SqlValue[]): Row | undefined {
+    return this.guard(() => this.statement(sql).get(...values) as Row | undefined);
+  }
+
+  /** Runs a change; the number of rows it changed. */
+  run(sql: string, ...values: SqlValue[]): number {
+    return this.guard(() => Number(this.statement(sql).run(...values).changes));
+  }
+
+  /** Runs work in one transaction that writes; rolls back when it throws. */
+  transaction<Result>(work: () => Result): Result {
+    if (this.#depth > 0) return work();
+    return this.guard(() => {
+      this.statement('BEGIN IMMEDIATE').run();
+      this.#depth += 1;
+      try {
+        const result = work();
+        this.statement('COMMIT').run();
+        return result;
+      } catch (error) {
+        this.#rollback();
+        throw error;
+      } finally {
+        this.#depth -= 1;
+      }
+    });
+  }
+
+  /** Runs work that is undone as a whole when it answers false. */
+  attempt(work: () => boolean): boolean {
+    this.statement('SAVEPOINT attempt').run();
+    let done = false;
+    try {
+      done = work();
+      return done;
+    } finally {
+      if (!done) this.statement('ROLLBACK TO attempt').run();
+      this.statement('RELEASE attempt').run();
+    }
+  }
+
+  #rollback(): void {
+    try {
+      this.statement('ROLLBACK').run();
+    } catch {
+      // SQLite rolled back by itself (disk full): there is no transaction left.
+    }
+  }
+
+  /** Copies the WAL into the file and empties it, so that removed bytes are gone from both. */
+  truncateWal(): boolean {
+    const row = this.get<{ busy: number }>('PRAGMA wal_checkpoint(TRUNCATE)');
+    return row?.busy === 0;
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#statements.clear();
+    this.#database.close();
+  }
+
+  /** Gives errors of SQLite their code and a sentence. */
+  guard<Result>(work: () => Result): Result {
+    try {
+      return work();
+    } catch (error) {
+      throw this.#explain(error);
+    }
+  }
+
+  #explain(error: unknown): unknown {
+    if (error instanceof LetheError || !(error instanceof Error)) return error;
+    const primary = Number((error as { errcode?: number }).errcode ?? 0) & 0xff;
+    const options = { cause: error };
+    if (primary === SQLITE_FULL) {
+      const advice = 'make room and try again; nothing that was acknowledged is lost';
+      return new LetheError('STORE_FULL', `no room to write ${this.#file}: ${advice}`, options);
+    }
+    if (primary === SQLITE_BUSY) {
+      const text = `${this.#file} is locked by another process`;
+      return new LetheError(this.#unreachable, text, { ...options, retryable: true });
+    }
+    if (primary === SQLITE_NOTADB || primary === SQLITE_CORRUPT) {
+      const text = `${this.#file} is damaged or no SQLite file: restore it from a backup`;
+      return new LetheError(this.#unreachable, text, options);
+    }
+    if (primary > 0) {
+      const text = `${this.#file}: SQLite error ${primary}`;
+      return new LetheError(this.#unreachable, text, options);
+    }
+    return error;
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * A record of the log: key and value. The key repeats header fields so that the log can be
+ * compacted copy by copy; a reader compares it with the header, and a difference is `tampered`.
+ */
+import { LetheError } from '../base/lethe-error.ts';
+import { decodeSealedEvent, type EventHeader, type SealedEvent } from './sealed-event.ts';
+
+export const RECORD_KEY_BYTES = 16 + 16 + 8 + 2;
+
+/** stream id (16) ‖ event id (16) ‖ recordedAt (8) ‖ attempt (u16). */
+export function encodeRecordKey(
+  header: Pick<EventHeader, 'stream' | 'eventId' | 'recordedAt' | 'attempt'>,
+): Buffer {
+  const key = Buffer.allocUnsafe(RECORD_KEY_BYTES);
+  key.write(header.stream, 0, 'hex');
+  key.write(header.eventId, 16, 'hex');
+  key.write(header.recordedAt, 32, 'hex');
+  key.writeUInt16BE(header.attempt, 40);
+  return key;
+}
+
+/** The event of a record. Throws FORMAT_UNKNOWN, or EVENT_TAMPERED when key and header differ. */
+export function decodeRecord(key: Buffer, value: Buffer): SealedEvent {
+  const event = decodeSealedEvent(value);
+  if (!encodeRecordKey(event.header).equals(key)) {
+    throw new LetheError('EVENT_TAMPERED', 'the record key and the event header differ');
+  }
+  return event;
+}
+
+/** The partition of a record: last u32 of its key's stream id mod the log's fixed count. */
+export function streamToPartition(key: Buffer, partitions: number): number {
+  return key.readUInt32BE(12) % partitions;
+}

@@ -1,0 +1,27 @@
+/**
+ * Every domain-separation label in one place: 16 ASCII bytes, zero-padded, one per use and
+ * version. A label is never changed or used twice; a new use gets a new line.
+ */
+function label(text: string): Buffer {
+  const out = Buffer.alloc(16);
+  if (out.write(text, 'ascii') !== text.length || text.length > 16) {
+    throw new RangeError(`label too long: ${text}`);
+  }
+  return out;
+}
+
+export const labels = {
+  treeNode: label('lethe.node.v1'),
+  thingPath: label('lethe.thing.v1'),
+  appPart: label('lethe.apppart.v1'),
+  eventKey: label('lethe.evkey.v1'),
+  eventId: label('lethe.evid.v1'),
+  identityIndex: label('lethe.ident.v1'),
+  conversationIndex: label('lethe.conv.v1'),
+  aliasIndex: label('lethe.alias.v1'),
+  deliveryIndex: label('lethe.deliv.v1'),
+  nameMark: label('lethe.name.v1'),
+  wrap: label('lethe.wrap.v1'),
+  segment: label('lethe.segm.v1'),
+  localKms: label('lethe.lkms.v1'),
+} as const;

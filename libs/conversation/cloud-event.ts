@@ -1,0 +1,225 @@
+/** CloudEvents 1.0 JSON to deliveries: the structural and value checks of the bulk form. Pure. */
+import type {
+  Author,
+  Content,
+  ConversationReference,
+  Delivery,
+  DeliveryBody,
+  Identity,
+  ProfileFields,
+} from './delivery.ts';
+import { receiptStatuses } from './delivery.ts';
+import { type FieldProblem, type FieldReader, readFields } from './field-reader.ts';
+
+export const ID_LENGTH_MAX = 512;
+export const NAME_LENGTH_MAX = 256;
+export const TEXT_LENGTH_MAX = 100_000;
+export const CONTENT_JSON_MAX = 100_000;
+/** Flat metadata of at most 4 KB, as the adopted interface has it. */
+export const METADATA_JSON_MAX = 4_096;
+const RECIPIENTS_MAX = 1_000;
+const SUBTYPES_MAX = 16;
+/** Clocks of channels may be ahead of ours; more than a day is a defect. */
+export const AHEAD_MS_MAX = 24 * 3_600_000;
+// RFC 3339 with a zone: a time without one cannot be ordered.
+const TIME_PATTERN = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$/;
+
+export const deliveryTypes = [
+  'lethe.message.received',
+  'lethe.message.sent',
+  'lethe.message.edited',
+  'lethe.message.removed',
+  'lethe.message.reacted',
+  'lethe.receipt.recorded',
+  'lethe.profile.updated',
+  'lethe.participant.joined',
+  'lethe.participant.left',
+] as const;
+export type DeliveryType = (typeof deliveryTypes)[number];
+
+/** Validates one CloudEvent; its delivery, or the first problem. `nowMs` bounds its time. */
+export function readCloudEvent(
+  input: unknown,
+  nowMs: number,
+): { value: Delivery } | { problem: FieldProblem } {
+  return readFields(input, (root) => readDelivery(root, nowMs));
+}
+
+function readDelivery(root: FieldReader, nowMs: number): Delivery {
+  if (!root.isObject) root.fail('a CloudEvents JSON object');
+  root.member('specversion').oneOf(['1.0']);
+  const type = root.member('type').oneOf(deliveryTypes);
+  const source = root.member('source').text(ID_LENGTH_MAX);
+  const id = root.member('id').text(ID_LENGTH_MAX);
+  const occurredAtMs = readTime(root.member('time'), nowMs);
+  const data = root.member('data');
+  if (!data.isObject) data.fail('an object');
+  return { source, id, type, occurredAtMs, body: readBody(type, data) };
+}
+
+function readTime(field: FieldReader, nowMs: number): number {
+  const text = field.text(64);
+  const ms = TIME_PATTERN.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(ms)) field.fail('an RFC 3339 time with a zone, as in 2026-01-31T12:00:00Z');
+  if (ms < 0) field.fail('a time from 1970-01-01T00:00:00Z on');
+  if (ms > nowMs + AHEAD_MS_MAX) field.fail('a time at most 24 hours ahead');
+  return ms;
+}
+
+function readBody(type: DeliveryType, data: FieldReader): DeliveryBody {
+  switch (type) {
+    case 'lethe.message.received':
+    case 'lethe.message.sent':
+      return readMessage(type === 'lethe.message.sent' ? 'sent' : 'received', data);
+    case 'lethe.message.edited': {
+      const author = readAuthor(data.member('author'));
+      const content = readContent(data.member('content'));
+      return { kind: 'edited', ...readTarget(data), author, content };
+    }
+    case 'lethe.message.removed': {
+      const author = data.member('author');
+      const by = author.isPresent ? readAuthor(author) : null;
+      return { kind: 'removed', ...readTarget(data), author: by };
+    }
+    case 'lethe.message.reacted': {
+      const author = readAuthor(data.member('author'));
+      const reaction = data.member('reaction').optionalText(64);
+      return { kind: 'reacted', ...readTarget(data), author, reaction: reaction || null };
+    }
+    case 'lethe.receipt.recorded':
+      return readReceipt(data);
+    case 'lethe.profile.updated':
+      return readProfile(data);
+    case 'lethe.participant.joined':
+    case 'lethe.participant.left':
+      return {
+        kind: type === 'lethe.participant.left' ? 'left' : 'joined',
+        conversation: readConversation(data.member('conversation')),
+        identity: readIdentity(data.member('identity')),
+      };
+  }
+}
+
+function readMessage(direction: 'received' | 'sent', data: FieldReader): DeliveryBody {
+  const conversation = readConversation(data.member('conversation'));
+  const author = readAuthor(data.member('author'));
+  const recipientsField = data.member('recipients');
+  const recipients = recipientsField.isPresent
+    ? recipientsField.items(RECIPIENTS_MAX).map((item) => readIdentity(item.member('identity')))
+    : [];
+  if (direction === 'received' && author.type !== 'user') {
+    data.member('author').member('type').fail('user (a received message is from a person)');
+  }
+  if (direction === 'sent' && author.type !== 'business') {
+    data.member('author').member('type').fail('business (a sent message is from the business)');
+  }
+  if (direction === 'sent' && conversation.type === 'personal' && recipients.length !== 1) {
+    recipientsField.fail('one recipient: the person of the personal conversation');
+  }
+  const quoted = data.member('quoted');
+  const metadata = data.member('metadata');
+  return {
+    kind: 'message',
+    direction,
+    conversation,
+    author,
+    recipients,
+    content: readContent(data.member('content')),
+    quotedExternalId: quoted.isPresent ? quoted.member('externalId').text(ID_LENGTH_MAX) : null,
+    metadata: metadata.isPresent ? metadata.json(METADATA_JSON_MAX) : null,
+    purpose: data.member('purpose').optionalText(NAME_LENGTH_MAX),
+  };
+}
+
+function readTarget(data: FieldReader): { conversation: ConversationReference; message: string } {
+  return {
+    conversation: readConversation(data.member('conversation')),
+    message: data.member('message').member('externalId').text(ID_LENGTH_MAX),
+  };
+}
+
+function readReceipt(data: FieldReader): DeliveryBody {
+  const conversation = data.member('conversation');
+  return {
+    kind: 'receipt',
+    conversation: conversation.isPresent ? readConversation(conversation) : null,
+    message: data.member('message').member('externalId').text(ID_LENGTH_MAX),
+    identity: readIdentity(data.member('identity')),
+    status: data.member('status').oneOf(receiptStatuses),
+    reason: data.member('reason').optionalText(NAME_LENGTH_MAX),
+  };
+}
+
+function readProfile(data: FieldReader): DeliveryBody {
+  const profile = data.member('profile');
+  const metadata = data.member('metadata');
+  if (!profile.isPresent && !metadata.isPresent) profile.fail('an object (or metadata)');
+  return {
+    kind: 'profile',
+    identity: readIdentity(data.member('identity')),
+    profile: profile.isPresent ? readProfileFields(profile) : null,
+    metadata: metadata.isPresent ? (metadata.json(METADATA_JSON_MAX) ?? '{}') : null,
+  };
+}
+
+/** The known fields of a profile object; others are dropped. */
+export function readProfileFields(profile: FieldReader): ProfileFields {
+  if (!profile.isObject) profile.fail('an object');
+  const field = (name: string, lengthMax = NAME_LENGTH_MAX) =>
+    profile.member(name).optionalText(lengthMax);
+  return {
+    displayName: field('displayName'),
+    givenName: field('givenName'),
+    surname: field('surname'),
+    email: field('email'),
+    avatarUrl: field('avatarUrl', 2_048),
+    locale: field('locale'),
+  };
+}
+
+function readConversation(field: FieldReader): ConversationReference {
+  if (!field.isObject) field.fail('an object {type, externalId?}');
+  const type = field.member('type').oneOf(['personal', 'sdkGroup']);
+  const externalId = field.member('externalId');
+  if (type === 'sdkGroup' && !externalId.isPresent) {
+    externalId.fail('a string (a group is known by it)');
+  }
+  return { type, externalId: externalId.isPresent ? externalId.text(ID_LENGTH_MAX) : null };
+}
+
+function readIdentity(field: FieldReader): Identity {
+  if (!field.isObject) field.fail('an object {channel, externalId}');
+  const channel = field.member('channel').text(64);
+  if (channel.startsWith('lethe:')) {
+    field.member('channel').fail('a channel that does not begin with "lethe:"');
+  }
+  return { channel, externalId: field.member('externalId').text(ID_LENGTH_MAX) };
+}
+
+function readAuthor(field: FieldReader): Author {
+  const type = field.member('type').oneOf(['user', 'business']);
+  const displayName = field.member('displayName').optionalText(NAME_LENGTH_MAX) || null;
+  if (type === 'user') {
+    return { type, identity: readIdentity(field.member('identity')), displayName };
+  }
+  const subtypes = field.member('subtypes');
+  return {
+    type,
+    userId: field.member('userId').optionalText(ID_LENGTH_MAX) || null,
+    displayName,
+    subtypes: subtypes.isPresent ? subtypes.items(SUBTYPES_MAX).map((item) => item.text(32)) : [],
+  };
+}
+
+/** A content object; text content needs a text. */
+export function readContent(field: FieldReader): Content {
+  if (!field.isObject) field.fail('an object {type, …}');
+  const type = field.member('type').text(32);
+  const text = field.member('text');
+  if (type === 'text' && !text.isPresent) text.fail('a string (missing)');
+  return {
+    type,
+    text: text.isPresent ? text.text(TEXT_LENGTH_MAX, 0) : null,
+    rest: field.json(CONTENT_JSON_MAX, ['type', 'text']),
+  };
+}

@@ -1,0 +1,117 @@
+/** What a channel delivers, after validation: the bulk form of DESIGN's interface, in plain types. */
+
+/** A channel-side name of a person. */
+export interface Identity {
+  readonly channel: string;
+  readonly externalId: string;
+}
+
+export interface ConversationReference {
+  readonly type: 'personal' | 'sdkGroup';
+  readonly externalId: string | null;
+}
+
+export type Author =
+  | { readonly type: 'user'; readonly identity: Identity; readonly displayName: string | null }
+  | {
+      readonly type: 'business';
+      readonly userId: string | null;
+      readonly displayName: string | null;
+      readonly subtypes: readonly string[];
+    };
+
+/** A content object: its type, its text if it has one, and the rest as JSON. */
+export interface Content {
+  readonly type: string;
+  readonly text: string | null;
+  readonly rest: string | null;
+}
+
+/** The fields of a profile; a field that is absent is null. */
+export interface ProfileFields {
+  readonly displayName: string | null;
+  readonly givenName: string | null;
+  readonly surname: string | null;
+  readonly email: string | null;
+  readonly avatarUrl: string | null;
+  readonly locale: string | null;
+}
+
+export const receiptStatuses = ['sent', 'delivered', 'read', 'failed'] as const;
+export type ReceiptStatus = (typeof receiptStatuses)[number];
+
+export interface MessageDelivery {
+  readonly kind: 'message';
+  readonly direction: 'received' | 'sent';
+  readonly conversation: ConversationReference;
+  readonly author: Author;
+  readonly recipients: readonly Identity[];
+  readonly content: Content;
+  readonly quotedExternalId: string | null;
+  readonly metadata: string | null;
+  readonly purpose: string | null;
+}
+
+export interface EditDelivery {
+  readonly kind: 'edited';
+  readonly conversation: ConversationReference;
+  readonly message: string;
+  readonly author: Author;
+  readonly content: Content;
+}
+
+export interface RemovalDelivery {
+  readonly kind: 'removed';
+  readonly conversation: ConversationReference;
+  readonly message: string;
+  readonly author: Author | null;
+}
+
+export interface ReactionDelivery {
+  readonly kind: 'reacted';
+  readonly conversation: ConversationReference;
+  readonly message: string;
+  readonly author: Author;
+  readonly reaction: string | null;
+}
+
+export interface ReceiptDelivery {
+  readonly kind: 'receipt';
+  readonly conversation: ConversationReference | null;
+  readonly message: string;
+  readonly identity: Identity;
+  readonly status: ReceiptStatus;
+  readonly reason: string | null;
+}
+
+export interface ProfileDelivery {
+  readonly kind: 'profile';
+  readonly identity: Identity;
+  readonly profile: ProfileFields | null;
+  readonly metadata: string | null;
+}
+
+export interface ParticipationDelivery {
+  readonly kind: 'joined' | 'left';
+  readonly conversation: ConversationReference;
+  readonly identity: Identity;
+}
+
+export type DeliveryBody =
+  | MessageDelivery
+  | EditDelivery
+  | RemovalDelivery
+  | ReactionDelivery
+  | ReceiptDelivery
+  | ProfileDelivery
+  | ParticipationDelivery;
+
+/** One validated event of a channel. */
+export interface Delivery {
+  readonly source: string;
+  readonly id: string;
+  /** The CloudEvents type. */
+  readonly type: string;
+  readonly occurredAtMs: number;
+  readonly body: DeliveryBody;
+}

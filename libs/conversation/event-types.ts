@@ -1,0 +1,113 @@
+/** The facts that lie on the log, and the content each is sealed with (see `schemas/`). */
+import { type RecordCodec, recordCodec } from '../codec/avro.ts';
+
+export interface MessagePosted {
+  readonly text: string | null;
+  /** JSON of everything in the content object but its type and text. */
+  readonly content: string | null;
+  /** Subject id of the business author. */
+  readonly agent: string | null;
+  readonly authorSubtypes: readonly string[];
+  readonly quotedExternalId: string | null;
+  readonly metadata: string | null;
+  readonly purpose: string | null;
+  readonly source: string | null;
+  readonly externalId: string | null;
+}
+
+export interface MessageEdited {
+  readonly text: string | null;
+  readonly content: string | null;
+  /** Subject id, when the editor is not the owner of the message. */
+  readonly editor: string | null;
+}
+
+export interface MessageReacted {
+  /** Null takes an earlier reaction back. */
+  readonly reaction: string | null;
+  readonly agent: string | null;
+}
+
+export interface ReceiptRecorded {
+  readonly reason: string | null;
+}
+
+export interface ParticipationChanged {
+  readonly left: boolean;
+}
+
+/** One named part of a profile, whole. */
+export interface ProfileUpdated {
+  readonly part: string;
+  readonly displayName: string | null;
+  readonly givenName: string | null;
+  readonly surname: string | null;
+  readonly email: string | null;
+  readonly avatarUrl: string | null;
+  readonly locale: string | null;
+  readonly metadata: string | null;
+}
+
+export interface IdentityLinked {
+  readonly channel: string;
+  readonly externalId: string;
+}
+
+export interface ConversationDescribed {
+  readonly displayName: string | null;
+  readonly metadata: string | null;
+  readonly source: string | null;
+  readonly externalId: string | null;
+}
+
+/** That something was erased, forgotten or cleared. Never holds an alias and a subject id. */
+export interface LossRecorded {
+  readonly user: string | null;
+  readonly conversation: string | null;
+  readonly message: string | null;
+}
+
+/** Content by type of event. */
+export interface EventContents {
+  MessagePosted: MessagePosted;
+  MessageEdited: MessageEdited;
+  MessageReacted: MessageReacted;
+  ReceiptRecorded: ReceiptRecorded;
+  ParticipantJoined: ParticipationChanged;
+  ParticipantLeft: ParticipationChanged;
+  ProfileUpdated: ProfileUpdated;
+  IdentityLinked: IdentityLinked;
+  ConversationDescribed: ConversationDescribed;
+  SubjectErased: LossRecorded;
+  ProfileCleared: LossRecorded;
+  MessageForgotten: LossRecorded;
+  ConversationCleared: LossRecorded;
+  ConversationDeleted: LossRecorded;
+}
+export type EventType = keyof EventContents;
+
+const participation = recordCodec<ParticipationChanged>('ParticipationChanged');
+const loss = recordCodec<LossRecorded>('LossRecorded');
+
+/** The codec of each type's content. */
+export const contentCodecs: { readonly [Type in EventType]: RecordCodec<EventContents[Type]> } = {
+  MessagePosted: recordCodec('MessagePosted'),
+  MessageEdited: recordCodec('MessageEdited'),
+  MessageReacted: recordCodec('MessageReacted'),
+  ReceiptRecorded: recordCodec('ReceiptRecorded'),
+  ParticipantJoined: participation,
+  ParticipantLeft: participation,
+  ProfileUpdated: recordCodec('ProfileUpdated'),
+  IdentityLinked: recordCodec('IdentityLinked'),
+  ConversationDescribed: recordCodec('ConversationDescribed'),
+  SubjectErased: loss,
+  ProfileCleared: loss,
+  MessageForgotten: loss,
+  ConversationCleared: loss,
+  ConversationDeleted: loss,
+};
+
+/** Is this the name of a type that today's code knows? */
+export function isEventType(type: string): type is EventType {
+  return Object.hasOwn(contentCodecs, type);
+}

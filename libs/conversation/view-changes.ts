@@ -1,0 +1,151 @@
+/**
+ * Folds one event into idempotent upserts of the views. Pure, and without any key: the sealed
+ * record is copied as it is. Every row is written from one stream only.
+ */
+import type { SealedEvent } from '../codec/sealed-event.ts';
+import { isEventType } from './event-types.ts';
+
+/** (occurredAt, recordedAt, event id) as 32 bytes of hex: text order is the order of events. */
+export type Position = string & { readonly __position: never };
+
+export type ChangeKind = 'edit' | 'reaction' | 'receipt';
+
+/** An upsert: of copies of one event the highest attempt, then the first, wins. */
+export type ViewChange =
+  | {
+      readonly row: 'message';
+      readonly conversation: string;
+      readonly message: string;
+      readonly position: Position;
+      readonly attempt: number;
+      readonly record: Buffer;
+    }
+  | {
+      readonly row: 'change';
+      readonly kind: ChangeKind;
+      readonly message: string;
+      readonly event: string;
+      readonly position: Position;
+      readonly attempt: number;
+      readonly record: Buffer;
+    }
+  | {
+      readonly row: 'participant';
+      readonly conversation: string;
+      readonly subject: string;
+      readonly position: Position;
+      readonly left: boolean;
+    }
+  | {
+      readonly row: 'conversation';
+      readonly app: string;
+      readonly conversation: string;
+      readonly position: Position;
+      /** The message that may be the conversation's newest; null for other events. */
+      readonly message: string | null;
+    }
+  | {
+      readonly row: 'inbox';
+      readonly app: string;
+      readonly day: number;
+      readonly conversation: string;
+    }
+  | {
+      readonly row: 'fact';
+      readonly stream: string;
+      readonly kind: string;
+      /** Facts with the same key replace one another; the newest position stays. */
+      readonly key: string;
+      readonly position: Position;
+      readonly attempt: number;
+      readonly record: Buffer;
+    };
+
+const DAY_MS = 86_400_000;
+
+/** The position of an event in its conversation. */
+export function eventPosition(header: SealedEvent['header']): Position {
+  const occurredAt = header.occurredAt.toString(16).padStart(16, '0');
+  return (occurredAt + header.recordedAt + header.eventId) as Position;
+}
+
+/** The views' upserts of one event; empty for facts that no view shows. */
+export function eventToViewChanges(event: SealedEvent, record: Buffer): ViewChange[] {
+  const { header } = event;
+  if (!isEventType(header.type)) return [];
+  const position = eventPosition(header);
+  const { attempt } = header;
+  switch (header.type) {
+    case 'MessagePosted':
+      return messageChanges(event, record, position);
+    case 'MessageEdited':
+    case 'MessageReacted':
+    case 'ReceiptRecorded': {
+      const kinds = { MessageEdited: 'edit', MessageReacted: 'reaction', ReceiptRecorded: 'receipt' };
+      const kind = kinds[header.type] as ChangeKind;
+      const event = header.eventId;
+      return [
+        { row: 'change', kind, message: header.thing, event, position, attempt, record },
+        conversationChange(header, position, null),
+      ];
+    }
+    case 'ParticipantJoined':
+    case 'ParticipantLeft': {
+      const left = header.type === 'ParticipantLeft';
+      const conversation = header.stream;
+      return [
+        { row: 'participant', conversation, subject: header.owner, position, left },
+        conversationChange(header, position, null),
+      ];
+    }
+    case 'ProfileUpdated':
+      return [factChange(header, record, { position, key: header.contentKind ?? '' })];
+    case 'IdentityLinked':
+      return [factChange(header, record, { position, key: header.eventId })];
+    case 'ConversationDescribed':
+      return [
+        factChange(header, record, { position, key: '' }),
+        conversationChange(header, position, null),
+        ...personalParticipant(header, position),
+      ];
+    default:
+      return [];
+  }
+}
+
+function messageChanges(event: SealedEvent, record: Buffer, position: Position): ViewChange[] {
+  const { header } = event;
+  const { attempt, app } = header;
+  const conversation = header.stream;
+  const day = Math.floor(header.occurredAt / DAY_MS);
+  return [
+    { row: 'message', conversation, message: header.thing, position, attempt, record },
+    conversationChange(header, position, header.thing),
+    ...personalParticipant(header, position),
+    { row: 'inbox', app, day, conversation },
+  ];
+}
+
+function personalParticipant(header: SealedEvent['header'], position: Position): ViewChange[] {
+  if (header.ownerKind !== 'person') return [];
+  const conversation = header.stream;
+  return [{ row: 'participant', conversation, subject: header.owner, position, left: false }];
+}
+
+function conversationChange(
+  header: SealedEvent['header'],
+  position: Position,
+  message: string | null,
+): ViewChange {
+  const { app, stream: conversation } = header;
+  return { row: 'conversation', app, conversation, position, message };
+}
+
+function factChange(
+  header: SealedEvent['header'],
+  record: Buffer,
+  at: { position: Position; key: string },
+): ViewChange {
+  const { attempt, stream, type: kind } = header;
+  return { row: 'fact', stream, kind, attempt, record, ...at };
+}

@@ -1,0 +1,156 @@
+/**
+ * The delivery ledger remembers, for the redelivery horizon, which event each delivery became. It
+ * is asked before anybody is looked up or made: that is how a channel's retry cannot bring an
+ * erased person's words back.
+ */
+import { lp, u64 } from '../base/bytes.ts';
+import type { RecordedAt } from '../base/clock.ts';
+import {
+  type AppId,
+  bytesToId,
+  type ConversationId,
+  type EventId,
+  type IndexId,
+  type OwnerId,
+  type PlaceId,
+  type ThingId,
+} from '../base/ids.ts';
+import { LetheError } from '../base/lethe-error.ts';
+import { recordCodec } from '../codec/avro.ts';
+import { labels } from '../codec/labels.ts';
+import type { OwnerKind } from '../codec/sealed-event.ts';
+import type { KeyringUse } from '../keyring/keyring.ts';
+import type { DeliveryRow, DeliveryStore } from './delivery-store.ts';
+
+export const HORIZON_DAYS_DEFAULT = 30;
+
+/** What a delivery became. `gone`: refused, or kept past its day because its words were erased. */
+export interface DeliveryEntry {
+  readonly eventId: EventId;
+  readonly recordedAt: RecordedAt;
+  readonly attempt: number;
+  readonly ownerKind: OwnerKind;
+  readonly owner: OwnerId;
+  readonly conversation: ConversationId;
+  readonly place: PlaceId;
+  readonly thing: ThingId;
+  readonly state: 'kept' | 'gone';
+}
+
+/** What names a delivery. The actor's fields are empty for `received` and `sent`. */
+export interface DeliveryName {
+  readonly source: string;
+  readonly id: string;
+  readonly type: string;
+  readonly actorChannel: string;
+  readonly actorExternalId: string;
+}
+
+/** An entry with the row it was read from. */
+export interface KnownDelivery {
+  readonly row: DeliveryRow;
+  readonly entry: DeliveryEntry;
+}
+
+export interface DeliveryLedger {
+  /** The row ids of deliveries: first 16 bytes of an HMAC under the app's index key. */
+  names(app: AppId, deliveries: readonly DeliveryName[]): Promise<IndexId[]>;
+  find(app: AppId, ids: readonly IndexId[]): Promise<(KnownDelivery | undefined)[]>;
+  /**
+   * Rows that remember entries under the ledger key of `day`; `known` names the row that is
+   * replaced. They are written together with the events they stand for.
+   */
+  prepare(
+    app: AppId,
+    writes: readonly { id: IndexId; entry: DeliveryEntry; known?: KnownDelivery }[],
+    day: number,
+  ): Promise<DeliveryRow[]>;
+  /**
+   * Removes entries of days before `day - horizonDays`. One whose words `isGone` stays one more
+   * horizon, once. The number removed.
+   */
+  sweep(
+    app: AppId,
+    at: { day: number; horizonDays: number },
+    isGone: (entries: readonly DeliveryEntry[]) => Promise<boolean[]>,
+  ): Promise<number>;
+}
+
+const WRAP_KIND = 64;
+const SWEEP_ROWS = 500;
+const codec = recordCodec<DeliveryEntry>('DeliveryEntry');
+
+/** label ‖ format ‖ lp(kind) ‖ lp(app) ‖ lp(id) ‖ lp(revision) ‖ lp(day): where a row lies. */
+function associatedData(app: AppId, at: { id: IndexId; revision: number; day: number }): Buffer {
+  return Buffer.concat([
+    labels.wrap,
+    Buffer.from([1]),
+    lp(Buffer.from([WRAP_KIND])),
+    lp(Buffer.from(app, 'hex')),
+    lp(Buffer.from(at.id, 'hex')),
+    lp(u64(at.revision)),
+    lp(u64(at.day)),
+  ]);
+}
+
+/** Opens the ledger over its store and the app's keys. */
+export function createDeliveryLedger(deps: {
+  store: DeliveryStore;
+  keyring: Pick<KeyringUse, 'indexKey' | 'ledgerKey'>;
+}): DeliveryLedger {
+  const { store, keyring } = deps;
+
+  async function open(app: AppId, row: DeliveryRow): Promise<KnownDelivery> {
+    const key = await keyring.ledgerKey(app, row.day);
+    const plain = key.unwrap(row.wrapped, associatedData(app, row));
+    if (plain === undefined) {
+      throw new LetheError('VAULT_TAMPERED', 'an entry of the delivery ledger was changed');
+    }
+    return { row, entry: codec.decodeTagged(plain) };
+  }
+
+  const ledger: DeliveryLedger = {
+    async names(app, deliveries) {
+      const key = await keyring.indexKey(app);
+      if (key === undefined) throw new LetheError('INVARIANT_BROKEN', 'no such app');
+      return deliveries.map(({ source, id, type, actorChannel, actorExternalId }) => {
+        const fields = [source, id, type, actorChannel, actorExternalId].map(lp);
+        return bytesToId<IndexId>(key.digest(labels.deliveryIndex, ...fields).subarray(0, 16));
+      });
+    },
+    async find(app, ids) {
+      const rows = await store.find(app, ids);
+      const found: (KnownDelivery | undefined)[] = [];
+      for (const row of rows) found.push(row && (await open(app, row)));
+      return found;
+    },
+    async prepare(app, writes, day) {
+      const key = await keyring.ledgerKey(app, day);
+      return writes.map(({ id, entry, known }) => {
+        const revision = (known?.row.revision ?? 0) + 1;
+        const bound = associatedData(app, { id, revision, day });
+        return { id, day, revision, wrapped: key.wrap(codec.encodeTagged(entry), bound) };
+      });
+    },
+    async sweep(app, { day, horizonDays }, isGone) {
+      let removed = 0;
+      for (;;) {
+        const rows = await store.olderThan(app, day - horizonDays, SWEEP_ROWS);
+        if (rows.length === 0) return removed;
+        const known = await Promise.all(rows.map((row) => open(app, row)));
+        const gone = await isGone(known.map((one) => one.entry));
+        const kept = known.filter((one, i) => gone[i] && one.entry.state === 'kept');
+        const writes = kept.map((one) => ({
+          id: one.row.id,
+          entry: { ...one.entry, state: 'gone' as const },
+          known: one,
+        }));
+        await store.put(app, await ledger.prepare(app, writes, day));
+        const expired = known.filter((one) => !kept.includes(one)).map((one) => one.row.id);
+        await store.remove(app, expired);
+        removed += expired.length;
+      }
+    },
+  };
+  return ledger;
+}

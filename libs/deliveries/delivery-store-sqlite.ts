@@ -1,0 +1,72 @@
+/** The delivery ledger's rows in one SQLite table. */
+import type { AppId, IndexId } from '../base/ids.ts';
+import type { SqliteDatabase } from '../base/sqlite-database.ts';
+import type { DeliveryRow, DeliveryStore } from './delivery-store.ts';
+
+const TABLES = `
+  CREATE TABLE IF NOT EXISTS deliveries (
+    row INTEGER PRIMARY KEY, key BLOB NOT NULL, day INTEGER NOT NULL,
+    revision INTEGER NOT NULL, wrapped BLOB NOT NULL
+  );
+  CREATE UNIQUE INDEX IF NOT EXISTS deliveries_key ON deliveries (key);
+  CREATE INDEX IF NOT EXISTS deliveries_day ON deliveries (day);`;
+const FIND = 'SELECT day, revision, wrapped FROM deliveries WHERE key = ?';
+const INSERT = `INSERT INTO deliveries (key, day, revision, wrapped) VALUES (?, ?, 1, ?)
+  ON CONFLICT DO NOTHING`;
+const UPDATE = `UPDATE deliveries SET day = ?, revision = ?, wrapped = ?
+  WHERE key = ? AND revision = ?`;
+const OLDER = `SELECT key, day, revision, wrapped FROM deliveries
+  WHERE day < ? AND key > ? AND key < ? LIMIT ?`;
+
+interface Stored {
+  key: Uint8Array;
+  day: number;
+  revision: number;
+  wrapped: Uint8Array;
+}
+
+/** Opens the ledger's table. */
+export function openDeliveryStoreSqlite(database: SqliteDatabase): DeliveryStore {
+  database.define(TABLES);
+  return {
+    async find(app, ids) {
+      return ids.map((id) => {
+        const row = database.get<Stored>(FIND, storedKey(app, id));
+        return row && toRow(id, row);
+      });
+    },
+    async put(app, rows) {
+      return database.transaction(() => rows.map((row) => putDelivery(database, app, row)));
+    },
+    async olderThan(app, day, limit) {
+      const from = Buffer.from(app, 'hex');
+      const to = Buffer.concat([from, Buffer.alloc(17, 0xff)]);
+      const rows = database.all<Stored>(OLDER, day, from, to, limit);
+      return rows.map((row) => toRow(Buffer.from(row.key).toString('hex', 16) as IndexId, row));
+    },
+    async remove(app, ids) {
+      database.transaction(() => {
+        for (const id of ids) {
+          database.run('DELETE FROM deliveries WHERE key = ?', storedKey(app, id));
+        }
+      });
+    },
+  };
+}
+
+/** Writes one row inside the caller's transaction; false where another writer was first. */
+export function putDelivery(database: SqliteDatabase, app: AppId, row: DeliveryRow): boolean {
+  const key = storedKey(app, row.id);
+  const { day, revision, wrapped } = row;
+  if (revision === 1) return database.run(INSERT, key, day, wrapped) === 1;
+  return database.run(UPDATE, day, revision, wrapped, key, revision - 1) === 1;
+}
+
+function storedKey(app: AppId, id: IndexId): Buffer {
+  return Buffer.from(app + id, 'hex');
+}
+
+function toRow(id: IndexId, row: Stored): DeliveryRow {
+  const { day, revision, wrapped } = row;
+  return { id, day, revision, wrapped: Buffer.from(wrapped) };
+}

@@ -1,0 +1,54 @@
+/**
+ * Port: the log. At least once: a record may lie on it twice, and every consumer is idempotent by
+ * event id. A stream (first 16 bytes of the key) lies in one partition, in the order of appends.
+ *
+ * Failures of every method: LOG_UNREACHABLE (retryable), STORE_FULL.
+ */
+
+/** Key and value as `libs/codec` writes them. */
+export interface LogRecord {
+  readonly key: Buffer;
+  readonly value: Buffer;
+}
+
+export interface LogPosition {
+  readonly partition: number;
+  readonly offset: number;
+}
+
+/** A record with where it lies. */
+export interface PlacedRecord extends LogRecord, LogPosition {}
+
+export interface FollowOptions {
+  /** Names the group; its members share the partitions and its checkpoints. */
+  readonly group: string;
+  /**
+   * Handles records in partition order. Its checkpoint is written after it resolves; after a crash
+   * the records since the last checkpoint come again.
+   */
+  handle(records: readonly PlacedRecord[]): Promise<void>;
+  /** Called when everything that was there at the last look has been handled. */
+  caughtUp?(): void;
+  readonly signal: AbortSignal;
+}
+
+export interface EventLog {
+  /** Fixed when the log is made. */
+  readonly partitions: number;
+  /** Appends a batch, durably; the positions in its order. */
+  append(records: readonly LogRecord[]): Promise<LogPosition[]>;
+  /** Records of a partition from an offset on, at most `limit`. */
+  read(partition: number, from: number, limit: number): Promise<PlacedRecord[]>;
+  /** The next offset of each partition. */
+  endOffsets(): Promise<number[]>;
+  /** The next offset that a group will handle, of each partition; 0 where it never began. */
+  checkpoints(group: string): Promise<number[]>;
+  /** Moves a group's checkpoints forward, durably. */
+  saveCheckpoints(group: string, next: readonly number[]): Promise<void>;
+  /** Follows the log as a member of a group until the signal ends it. */
+  follow(options: FollowOptions): Promise<void>;
+  /** Does a live member follow as this group now? */
+  isFollowed(group: string): Promise<boolean>;
+  /** Removes a group's checkpoints. */
+  dropGroup(group: string): Promise<void>;
+}

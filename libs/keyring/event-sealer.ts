@@ -1,0 +1,115 @@
+/**
+ * Seals content into records and opens it again: the event key out of three rings, the AEAD, the
+ * envelope. Synchronous: rings are opened before, and checked for staleness after, by the caller.
+ */
+import { idToBytes } from '../base/ids.ts';
+import type { Randomness } from '../base/random.ts';
+import { encodeRecordKey } from '../codec/event-record.ts';
+import {
+  type EventHeader,
+  encodeHeader,
+  encodeSealedEvent,
+  HEADER_FORMAT_VERSION,
+  type SealedEvent,
+} from '../codec/sealed-event.ts';
+import { sealContent, unsealContent } from '../sealing/event-cipher.ts';
+import { ciphers, purposes, writeAppPart, writeEventKey } from '../sealing/event-key.ts';
+import { wipeWork } from '../sealing/sha256-block.ts';
+import { msToDay, ringKinds } from '../sealing/tree-path.ts';
+import type { Ring, RingRef } from './ring.ts';
+
+/** The three rings whose key material an event's key is made of. */
+export interface EventRings {
+  readonly app: Ring;
+  readonly owner: Ring;
+  readonly place: Ring;
+}
+
+/** What identifies an event's rings, class, day and thing. */
+export type KeyedHeader = Pick<
+  EventHeader,
+  'app' | 'owner' | 'place' | 'thing' | 'eventId' | 'retentionClass' | 'occurredAt'
+>;
+
+/** References of the three rings of an event: app, owner, place. */
+export function eventRingRefs(
+  header: Pick<EventHeader, 'app' | 'owner' | 'place'>,
+): [RingRef, RingRef, RingRef] {
+  const { app } = header;
+  return [
+    { app, kind: ringKinds.app, id: app },
+    { app, kind: ringKinds.owner, id: header.owner },
+    { app, kind: ringKinds.place, id: header.place },
+  ];
+}
+
+const key = Buffer.alloc(32);
+const appPart = Buffer.alloc(32);
+const thingLeaf = Buffer.alloc(32);
+
+/** Writes the event key into the shared buffer. False: some part of it was taken away. */
+function deriveEventKey(header: KeyedHeader, rings: EventRings): boolean {
+  const day = msToDay(header.occurredAt);
+  const appSeed = rings.app.daySeed(header.retentionClass, day);
+  if (appSeed === undefined) return false;
+  writeAppPart(appSeed, idToBytes(header.owner), { bytes: appPart, at: 0 });
+  const ownerDaySeed = rings.owner.daySeed(header.retentionClass, day);
+  if (ownerDaySeed === undefined) return false;
+  if (!rings.place.writeThingLeaf(idToBytes(header.thing), thingLeaf)) return false;
+  const eventId = idToBytes(header.eventId);
+  const purpose = purposes.content;
+  writeEventKey(
+    { purpose, cipher: ciphers.aes256Gcm, appPart, ownerDaySeed, thingLeaf, eventId },
+    key,
+  );
+  return true;
+}
+
+function wipe(): void {
+  key.fill(0);
+  appPart.fill(0);
+  thingLeaf.fill(0);
+  wipeWork();
+}
+
+/** A record that can be appended to the log. */
+export interface SealedRecord {
+  readonly header: EventHeader;
+  readonly key: Buffer;
+  readonly value: Buffer;
+}
+
+/** Header fields that the caller decides; the sealer adds format version and cipher. */
+export type HeaderDraft = Omit<EventHeader, 'formatVersion' | 'cipher'>;
+
+/** Seals one content. `forgotten`: its day, class or thing was taken away and stays away. */
+export function sealEvent(
+  draft: HeaderDraft,
+  content: Buffer,
+  use: { rings: EventRings; randomness: Randomness },
+): SealedRecord | 'forgotten' {
+  const header: EventHeader = {
+    ...draft,
+    formatVersion: HEADER_FORMAT_VERSION,
+    cipher: ciphers.aes256Gcm,
+  };
+  try {
+    if (!deriveEventKey(header, use.rings)) return 'forgotten';
+    const headerBytes = encodeHeader(header);
+    const bound = { associatedData: headerBytes, randomness: use.randomness };
+    const value = encodeSealedEvent({ headerBytes, ...sealContent(key, content, bound) });
+    return { header, key: encodeRecordKey(header), value };
+  } finally {
+    wipe();
+  }
+}
+
+/** Opens one event. `forgotten`: some part of its key is gone. Throws EVENT_TAMPERED. */
+export function unsealEvent(event: SealedEvent, rings: EventRings): Buffer | 'forgotten' {
+  try {
+    if (!deriveEventKey(event.header, rings)) return 'forgotten';
+    return unsealContent(key, event, event.headerBytes);
+  } finally {
+    wipe();
+  }
+}

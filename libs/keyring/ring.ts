@@ -1,0 +1,144 @@
+/**
+ * A ring in memory: an opaque handle on the key tree of one app, owner or place. It can be used,
+ * asked for its version and destroyed; its seeds never leave it and printing shows a placeholder.
+ */
+import { LRUCache } from 'lru-cache';
+import type { AppId } from '../base/ids.ts';
+import { HmacKey } from '../codec/hash.ts';
+import { writeLeaf } from '../sealing/key-tree.ts';
+import {
+  PATH_BYTES,
+  type RingKind,
+  ringKinds,
+  TIME_DEPTH,
+  THING_DEPTH,
+  writeThingPath,
+  writeTimePath,
+} from '../sealing/tree-path.ts';
+
+/** Names a ring: the app it belongs to, its kind, and the id of its app, owner or place. */
+export interface RingRef {
+  readonly app: AppId;
+  readonly kind: RingKind;
+  readonly id: string;
+}
+
+/** The text form of a ring reference, for maps. */
+export function ringRefToKey(ref: RingRef): string {
+  return ref.kind + ref.id;
+}
+
+const DAY_SEEDS_MAX = 64;
+const path = new Uint8Array(PATH_BYTES);
+
+/** Key material of one ring, as it was when it was loaded. */
+export class Ring {
+  readonly ref: RingRef;
+  /** Version of the vault row this was read from; a newer row makes this ring stale. */
+  readonly version: number;
+  readonly #nodes: Buffer;
+  readonly #idKey: Buffer | undefined;
+  #idHmac: HmacKey | undefined;
+  #destroyed = false;
+  #users = 0;
+  #unwanted = false;
+  readonly #daySeeds = new LRUCache<number, Buffer>({
+    max: DAY_SEEDS_MAX,
+    dispose: (seed) => seed.fill(0),
+  });
+
+  constructor(ref: RingRef, version: number, material: { nodes: Buffer; idKey?: Buffer }) {
+    this.ref = ref;
+    this.version = version;
+    this.#nodes = material.nodes;
+    this.#idKey = material.idKey;
+  }
+
+  /** Bytes of key material held, for bounded caches. */
+  get sizeBytes(): number {
+    return this.#nodes.length + 256;
+  }
+
+  get isDestroyed(): boolean {
+    return this.#destroyed;
+  }
+
+  /**
+   * The seed of a retention class and day (app and owner rings). The result belongs to the ring and
+   * is only valid until the next call on it. Undefined: forgotten.
+   */
+  daySeed(retentionClass: number, day: number): Uint8Array | undefined {
+    const key = retentionClass * 65_536 + day;
+    const cached = this.#daySeeds.get(key);
+    if (cached !== undefined) return cached;
+    writeTimePath(retentionClass, day, path);
+    const seed = Buffer.alloc(32);
+    const { kind } = this.ref;
+    const leaf = { path, depth: TIME_DEPTH };
+    if (kind === ringKinds.place) throw new TypeError('a place ring has no days');
+    this.#assertUsable();
+    if (!writeLeaf({ kind, nodes: this.#nodes }, leaf, { bytes: seed, at: 0 })) return undefined;
+    this.#daySeeds.set(key, seed);
+    return seed;
+  }
+
+  /** Writes the leaf of a thing (16 id bytes) into `target` (place rings). False: forgotten. */
+  writeThingLeaf(thing: Uint8Array, target: Uint8Array): boolean {
+    if (this.ref.kind !== ringKinds.place) throw new TypeError('only place rings have things');
+    this.#assertUsable();
+    writeThingPath(thing, 0, path);
+    const leaf = { path, depth: THING_DEPTH };
+    const tree = { kind: ringKinds.place, nodes: this.#nodes };
+    return writeLeaf(tree, leaf, { bytes: target, at: 0 });
+  }
+
+  /** The HMAC under the place's id key, which names events and messages (place rings). */
+  idHmac(): HmacKey {
+    if (this.#idKey === undefined) throw new TypeError('only place rings have an id key');
+    this.#assertUsable();
+    this.#idHmac ??= new HmacKey(this.#idKey);
+    return this.#idHmac;
+  }
+
+  /** Counts a user; a ring with users is not destroyed. */
+  retain(): void {
+    this.#users += 1;
+  }
+
+  release(): void {
+    this.#users -= 1;
+    if (this.#unwanted && this.#users === 0) this.destroy();
+  }
+
+  /** Destroys the ring now, or as soon as its last user releases it. */
+  destroyWhenUnused(): void {
+    this.#unwanted = true;
+    if (this.#users === 0) this.destroy();
+  }
+
+  // A destroyed ring must never answer "forgotten": that would be an outcome, and this is a defect.
+  #assertUsable(): void {
+    if (this.#destroyed) throw new TypeError('this ring was destroyed');
+  }
+
+  /** Zeroes all key material; every later use throws. */
+  destroy(): void {
+    this.#destroyed = true;
+    this.#nodes.fill(0);
+    this.#idKey?.fill(0);
+    this.#idHmac?.destroy();
+    this.#daySeeds.clear();
+  }
+
+  toString(): string {
+    return '[Ring]';
+  }
+
+  toJSON(): string {
+    return '[Ring]';
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return '[Ring]';
+  }
+}

@@ -1,0 +1,116 @@
+/** The apps of a store: each with its root, its keys, its ring and a place for its own facts. */
+import { type AppId, idToBytes, isId, type KeyId, type PlaceId } from '../base/ids.ts';
+import { LetheError } from '../base/lethe-error.ts';
+import { type Randomness, randomId, randomIdInBucket } from '../base/random.ts';
+import { recordCodec } from '../codec/avro.ts';
+import { appRootRow, type KeyHierarchy } from './key-hierarchy.ts';
+import { type RowKey, rowKinds, rowStates, type VaultStore } from './vault-store.ts';
+import { unwrapRow, wrapRow } from './wrapped-row.ts';
+
+/** What is known of an app. */
+export interface App {
+  readonly id: AppId;
+  readonly name: string;
+  /** How many buckets its rows are spread over; fixed when it is made. */
+  readonly buckets: number;
+  /** Where the app's own facts lie. */
+  readonly factsPlace: PlaceId;
+  readonly createdAt: number;
+}
+
+interface AppRecord {
+  name: string;
+  buckets: number;
+  factsPlace: string;
+  createdAt: number;
+}
+
+export const BUCKETS_DEFAULT = 256;
+export const BUCKETS_MAX = 65_536;
+const APP_NAME_PATTERN = /^[a-z0-9][a-z0-9-]{0,62}$/;
+const appCodec = recordCodec<AppRecord>('AppRecord');
+
+export interface AppRegistry {
+  /** Makes an app (without its rings). Throws INPUT_INVALID: name or buckets. */
+  create(options: { name: string; buckets?: number; nowMs: number }): Promise<App | 'exists'>;
+  /** The app of this id or name; undefined: none, or erased. */
+  find(idOrName: string): Promise<App | undefined>;
+  list(): Promise<App[]>;
+  /** Drops what is cached of an app after it was erased. */
+  drop(app: AppId): void;
+}
+
+function recordRow(app: AppId): RowKey {
+  return { app, bucket: 0, kind: rowKinds.appRecord, id: app };
+}
+
+/** Opens the registry of a vault. */
+export function createAppRegistry(deps: {
+  store: VaultStore;
+  hierarchy: KeyHierarchy;
+  randomness: Randomness;
+}): AppRegistry {
+  const { store, hierarchy, randomness } = deps;
+  const cache = new Map<AppId, App>();
+
+  async function read(app: AppId): Promise<App | undefined> {
+    const known = cache.get(app);
+    if (known !== undefined) return known;
+    const root = await hierarchy.appRoot(app);
+    if (root === undefined) return undefined;
+    const [row] = await store.read([recordRow(app)]);
+    if (row === undefined || row.state === rowStates.erased) return undefined;
+    const record = appCodec.decodeTagged(unwrapRow(row, root));
+    const found = { ...record, id: app, factsPlace: record.factsPlace as PlaceId };
+    cache.set(app, found);
+    return found;
+  }
+
+  async function list(): Promise<App[]> {
+    const apps: App[] = [];
+    for await (const row of store.scan(rowKinds.appRecord)) {
+      const app = await read(row.app);
+      if (app !== undefined) apps.push(app);
+    }
+    return apps.sort((a, b) => a.createdAt - b.createdAt);
+  }
+
+  return {
+    list,
+    drop: (app) => void cache.delete(app),
+    async find(idOrName) {
+      if (isId(idOrName)) return read(idOrName as AppId);
+      for (const app of cache.values()) if (app.name === idOrName) return app;
+      return (await list()).find((app) => app.name === idOrName);
+    },
+    async create({ name, buckets = BUCKETS_DEFAULT, nowMs }) {
+      assertAppOptions(name, buckets);
+      if ((await list()).some((app) => app.name === name)) return 'exists';
+      const id = randomId<AppId>(randomness);
+      const bucket = idToBytes(id).readUInt16BE(0) % buckets;
+      const factsPlace = randomIdInBucket<PlaceId>(randomness, bucket);
+      const root = await hierarchy.storeRoot();
+      const ownKey = randomId<KeyId>(randomness);
+      const secret = randomness.fill(Buffer.alloc(32));
+      const plain = Buffer.concat([idToBytes(ownKey), secret]);
+      await store.commit([
+        { puts: [wrapRow({ key: appRootRow(id), ownKey }, plain, root)] },
+      ]);
+      const appRoot = await hierarchy.appRoot(id);
+      const record = { name, buckets, factsPlace, createdAt: nowMs };
+      const row = wrapRow({ key: recordRow(id) }, appCodec.encodeTagged(record), appRoot!);
+      await store.commit([{ puts: [row] }]);
+      return { ...record, id };
+    },
+  };
+}
+
+function assertAppOptions(name: string, buckets: number): void {
+  if (!APP_NAME_PATTERN.test(name) || isId(name)) {
+    const expected = 'lower-case letters, digits and hyphens, 1 to 63 of them, as in "demo"';
+    throw new LetheError('INPUT_INVALID', `the name of an app has ${expected}`);
+  }
+  if (!Number.isInteger(buckets) || buckets < 1 || buckets > BUCKETS_MAX) {
+    throw new LetheError('INPUT_INVALID', `an app has 1 to ${BUCKETS_MAX} buckets`);
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * A key folder as root KMS: one file per key, mode 0600, its key wrapped under a passphrase
+ * (scrypt, RFC 7914) when one is given. The folder must not lie inside the data folder.
+ *
+ *   format u8 ‖ lp(KDF name) ‖ N u32 ‖ r u32 ‖ p u32 ‖ lp(salt) ‖ lp(wrap, or key when KDF "none")
+ */
+import { randomFillSync, scryptSync } from 'node:crypto';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { lp } from '../base/bytes.ts';
+import type { KeyId } from '../base/ids.ts';
+import { LetheError } from '../base/lethe-error.ts';
+import { type Randomness, randomId } from '../base/random.ts';
+import { createSingleFlight } from '../base/single-flight.ts';
+import { labels } from '../codec/labels.ts';
+import { WrappingKey } from '../keyring/wrapping-key.ts';
+import type { RootKms } from './root-kms.ts';
+
+const FORMAT = 1;
+const SCRYPT = { N: 32_768, r: 8, p: 1 };
+const SCRYPT_MEMORY_MAX = 128 * 1024 * 1024;
+const SALT_BYTES = 16;
+
+/** Opens a key folder; it is made when it is missing and `createKey` is called. */
+export function openRootKmsLocal(options: {
+  folder: string;
+  passphrase?: string;
+  randomness: Randomness;
+}): RootKms {
+  const { folder, passphrase, randomness } = options;
+  let callCount = 0;
+  const load = createSingleFlight(async (id) => readKey(fileOf(folder, id), id, options));
+  return {
+    async createKey() {
+      callCount += 1;
+      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      const id = randomId<KeyId>(randomness);
+      const key = randomFillSync(Buffer.alloc(32));
+      writeDurably(folder, fileOf(folder, id), encodeKeyFile(id, key, { passphrase, randomness }));
+      key.fill(0);
+      return id;
+    },
+    async wrap(id, plain, context) {
+      callCount += 1;
+      return (await load(id)).wrap(plain, contextBytes(id, context));
+    },
+    async unwrap(id, wrapped, context) {
+      callCount += 1;
+      const plain = (await load(id)).unwrap(wrapped, contextBytes(id, context));
+      if (plain !== undefined) return plain;
+      throw new LetheError(
+        'ROOT_KMS_DENIED',
+        `the key ${id} in ${folder} does not open this vault: is it the folder of another vault?`,
+      );
+    },
+    get callCount() {
+      return callCount;
+    },
+  };
+}
+
+function fileOf(folder: string, id: string): string {
+  return join(folder, `${id}.key`);
+}
+
+function contextBytes(id: string, context: string): Buffer {
+  return Buffer.concat([labels.localKms, lp(Buffer.from(id, 'hex')), lp(context)]);
+}
+
+function passphraseKey(
+  id: KeyId,
+  secret: { passphrase: string; salt: Buffer; cost: typeof SCRYPT },
+  randomness: Randomness,
+): WrappingKey {
+  const options = { ...secret.cost, maxmem: SCRYPT_MEMORY_MAX };
+  const key = scryptSync(secret.passphrase.normalize('NFKC'), secret.salt, 32, options);
+  return new WrappingKey(id, key, randomness);
+}
+
+function encodeKeyFile(
+  id: KeyId,
+  key: Buffer,
+  options: { passphrase: string | undefined; randomness: Randomness },
+): Buffer {
+  const { passphrase, randomness } = options;
+  const salt = randomness.fill(Buffer.alloc(SALT_BYTES));
+  const cost = passphrase === undefined ? { N: 0, r: 0, p: 0 } : SCRYPT;
+  const parameters = Buffer.alloc(12);
+  parameters.writeUInt32BE(cost.N, 0);
+  parameters.writeUInt32BE(cost.r, 4);
+  parameters.writeUInt32BE(cost.p, 8);
+  const body =
+    passphrase === undefined
+      ? key
+      : passphraseKey(id, { passphrase, salt, cost }, randomness).wrap(key, contextBytes(id, ''));
+  const name = passphrase === undefined ? 'none' : 'scrypt';
+  return Buffer.concat([Buffer.from([FORMAT]), lp(name), parameters, lp(salt), lp(body)]);
+}
+
+function readKey(
+  file: string,
+  id: string,
+  options: { folder: string; passphrase?: string; randomness: Randomness },
+): WrappingKey {
+  if (!existsSync(file)) {
+    throw denied(`the key file ${file} is missing: LETHE_KMS must name the vault's key folder`);
+  }
+  if ((statSync(file).mode & 0o077) !== 0) {
+    throw denied(`the key file ${file} is open to other users: run chmod 600 on it`);
+  }
+  const parsed = parseKeyFile(readFileSync(file), file);
+  if (parsed.kdf === 'none') return new WrappingKey(id as KeyId, parsed.body, options.randomness);
+  if (options.passphrase === undefined) {
+    throw denied(`the key file ${file} has a passphrase: set LETHE_KMS_PASSPHRASE`);
+  }
+  const secret = { passphrase: options.passphrase, salt: parsed.salt, cost: parsed.cost };
+  const wrapping = passphraseKey(id as KeyId, secret, options.randomness);
+  const key = wrapping.unwrap(parsed.body, contextBytes(id, ''));
+  if (key === undefined) {
+    throw denied(`wrong LETHE_KMS_PASSPHRASE for the key file ${file}, or the file is damaged`);
+  }
+  return new WrappingKey(id as KeyId, key, options.randomness);
+}
+
+function parseKeyFile(bytes: Buffer, file: string) {
+  const damaged = denied(`the key file ${file} is damaged: restore it from your copy`);
+  let at = 1;
+  const take = () => {
+    if (at + 4 > bytes.length) throw damaged;
+    const end = at + 4 + bytes.readUInt32BE(at);
+    if (end > bytes.length) throw damaged;
+    const part = bytes.subarray(at + 4, end);
+    at = end;
+    return part;
+  };
+  if (bytes[0] !== FORMAT) throw damaged;
+  const kdf = take().toString('utf8');
+  if ((kdf !== 'none' && kdf !== 'scrypt') || at + 12 > bytes.length) throw damaged;
+  const [N, r, p] = [0, 4, 8].map((i) => bytes.readUInt32BE(at + i)) as [number, number, number];
+  at += 12;
+  const salt = take();
+  const body = Buffer.from(take());
+  if (at !== bytes.length || (kdf === 'none' && body.length !== 32)) throw damaged;
+  if (kdf === 'scrypt' && N * r * 128 > SCRYPT_MEMORY_MAX) throw damaged;
+  return { kdf, cost: { N, r, p }, salt, body };
+}
+
+function denied(message: string): LetheError {
+  return new LetheError('ROOT_KMS_DENIED', message);
+}
+
+function writeDurably(folder: string, file: string, bytes: Buffer): void {
+  const partial = `${file}.partial`;
+  const handle = openSync(partial, 'w', 0o600);
+  writeSync(handle, bytes);
+  fsyncSync(handle);
+  closeSync(handle);
+  renameSync(partial, file);
+  const folderHandle = openSync(folder, 'r');
+  fsyncSync(folderHandle);
+  closeSync(folderHandle);
+}

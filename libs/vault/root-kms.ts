@@ -1,0 +1,17 @@
+/**
+ * Port: the key management service at the root of the vault. It is asked once per process start.
+ *
+ * Failures: ROOT_KMS_DENIED (wrong passphrase, damaged or missing key, disabled key; not
+ * retryable), ROOT_KMS_UNREACHABLE (retryable).
+ */
+import type { KeyId } from '../base/ids.ts';
+
+export interface RootKms {
+  /** Makes a key; it is durable on return. */
+  createKey(): Promise<KeyId>;
+  /** Wraps at most 4 KiB; `context` holds random ids only, because services log it in clear. */
+  wrap(key: KeyId, plain: Buffer, context: string): Promise<Buffer>;
+  unwrap(key: KeyId, wrapped: Buffer, context: string): Promise<Buffer>;
+  /** How many times the service was called by this process. */
+  readonly callCount: number;
+}

@@ -1,0 +1,115 @@
+/** Rings as vault rows: their keys, their wrapping, their segments. */
+import { idToBucket, type SegmentId } from '../base/ids.ts';
+import { LetheError } from '../base/lethe-error.ts';
+import type { Randomness } from '../base/random.ts';
+import { labels } from '../codec/labels.ts';
+import { Ring, type RingRef } from '../keyring/ring.ts';
+import {
+  decodeRingMaterial,
+  encodeRingMaterial,
+  newRingMaterial,
+  type RingMaterial,
+  type SegmentEntry,
+} from '../keyring/ring-material.ts';
+import { WrappingKey } from '../keyring/wrapping-key.ts';
+import { ringKinds } from '../sealing/tree-path.ts';
+import { type RowKey, rowKinds, type VaultRow, type VaultStore } from './vault-store.ts';
+import { unwrapRow, wrapRow } from './wrapped-row.ts';
+
+const RING_ROW_KINDS = {
+  [ringKinds.app]: rowKinds.appRing,
+  [ringKinds.owner]: rowKinds.ownerRing,
+  [ringKinds.place]: rowKinds.placeRing,
+} as const;
+
+/** The vault row of a ring; `buckets` is the app's fixed number of buckets. */
+export function ringRow(ref: RingRef, buckets: number): RowKey {
+  const bucket = idToBucket(ref.id as never) % buckets;
+  return { app: ref.app, bucket, kind: RING_ROW_KINDS[ref.kind], id: ref.id };
+}
+
+/** The first row of a new whole ring. */
+export function newRingRow(
+  key: RowKey,
+  use: { kind: RingRef['kind']; wrapping: WrappingKey; randomness: Randomness },
+): VaultRow {
+  const plain = encodeRingMaterial(newRingMaterial(use.kind, use.randomness));
+  const row = wrapRow({ key }, plain, use.wrapping);
+  plain.fill(0);
+  return row;
+}
+
+/** The ring in plain. Throws VAULT_TAMPERED, FORMAT_UNKNOWN. */
+export function openRingRow(row: VaultRow, wrapping: WrappingKey): RingMaterial {
+  const plain = unwrapRow(row, wrapping);
+  const material = decodeRingMaterial(plain);
+  plain.fill(0);
+  return material;
+}
+
+/** Segment associated data: label ‖ ring kind ‖ ring id ‖ segment id. */
+function segmentAssociatedData(ref: RingRef, id: SegmentId): Buffer {
+  return Buffer.concat([
+    labels.segment,
+    Buffer.from([ref.kind]),
+    Buffer.from(ref.id, 'hex'),
+    Buffer.from(id, 'hex'),
+  ]);
+}
+
+/** A segment's nodes wrapped under its own key. */
+export function wrapSegment(
+  ref: RingRef,
+  part: { entry: SegmentEntry; nodes: Buffer },
+  randomness: Randomness,
+): { id: SegmentId; wrapped: Buffer } {
+  const { entry } = part;
+  const key = new WrappingKey(entry.id as never, entry.key, randomness);
+  return { id: entry.id, wrapped: key.wrap(part.nodes, segmentAssociatedData(ref, entry.id)) };
+}
+
+/** Loads segments' nodes. Throws SEGMENT_MISSING, VAULT_TAMPERED. */
+export async function loadSegments(
+  store: VaultStore,
+  ref: RingRef,
+  use: { entries: readonly SegmentEntry[]; randomness: Randomness },
+): Promise<Map<SegmentId, Buffer>> {
+  const { entries, randomness } = use;
+  const wrapped = await store.readSegments(
+    ref.app,
+    entries.map((entry) => entry.id),
+  );
+  const loaded = new Map<SegmentId, Buffer>();
+  for (const [i, entry] of entries.entries()) {
+    const bytes = wrapped[i];
+    if (bytes === undefined) {
+      throw new LetheError('SEGMENT_MISSING', `segment ${entry.id} of ring ${ref.id} is missing`);
+    }
+    const key = new WrappingKey(entry.id as never, entry.key, randomness);
+    const nodes = key.unwrap(bytes, segmentAssociatedData(ref, entry.id));
+    if (nodes === undefined) {
+      throw new LetheError('VAULT_TAMPERED', `segment ${entry.id} does not authenticate`);
+    }
+    loaded.set(entry.id, nodes);
+  }
+  return loaded;
+}
+
+/** A usable ring of its row, with all its segments. */
+export async function loadRing(
+  store: VaultStore,
+  row: { ref: RingRef; row: VaultRow },
+  use: { wrapping: WrappingKey; randomness: Randomness },
+): Promise<Ring> {
+  const material = openRingRow(row.row, use.wrapping);
+  const { segments, idKey } = material;
+  let { nodes } = material;
+  if (segments.length > 0) {
+    const context = { entries: segments, randomness: use.randomness };
+    const loaded = await loadSegments(store, row.ref, context);
+    nodes = Buffer.concat(segments.map((entry) => loaded.get(entry.id)!));
+    for (const part of loaded.values()) part.fill(0);
+  }
+  const ring = idKey === undefined ? { nodes } : { nodes, idKey };
+  return new Ring(row.ref, row.row.version, ring);
+}

@@ -1,0 +1,274 @@
+/**
+ * KeyringShred over the vault, and the removal of directory rows. Privacy alone receives these.
+ * Each step is durable on return and can be repeated.
+ */
+import {
+  type AppId,
+  type ConversationId,
+  type ErasureId,
+  type IndexId,
+  type PlaceId,
+  type SegmentId,
+  type SubjectId,
+} from '../base/ids.ts';
+import { type Randomness, randomIdInBucket } from '../base/random.ts';
+import { sha256 } from '../codec/hash.ts';
+import type { KeyringShred } from '../keyring/keyring.ts';
+import type { RingRef } from '../keyring/ring.ts';
+import {
+  encodeRingMaterial,
+  type MaterialChange,
+  punctureMaterial,
+  type RingMaterial,
+  segmentsOf,
+  type Taken,
+} from '../keyring/ring-material.ts';
+import { ringKinds } from '../sealing/tree-path.ts';
+import type { App, AppRegistry } from './app-registry.ts';
+import {
+  conversationCodec,
+  type Directory,
+  directoryRow,
+  type ReferenceKind,
+  subjectCodec,
+} from './directory.ts';
+import { appRootRow, bucketKeyRow, contended, type KeyHierarchy } from './key-hierarchy.ts';
+import { loadSegments, newRingRow, openRingRow, ringRow, wrapSegment } from './vault-rings.ts';
+import {
+  type RowKey,
+  type RowKind,
+  rowKinds,
+  rowStates,
+  type VaultRow,
+  type VaultStore,
+} from './vault-store.ts';
+import { wrapRow } from './wrapped-row.ts';
+
+/** Removal of directory rows and of an app's root. */
+export interface DirectoryShred {
+  /** Removes rows; those that are gone already are skipped. */
+  remove(app: App, rows: readonly { kind: RowKind; id: string }[]): Promise<void>;
+  /** Removes references, but only those that still lead to `target`: a name may be in use anew. */
+  removeReferences(
+    app: App,
+    rows: readonly { kind: ReferenceKind; id: IndexId }[],
+    target: string,
+  ): Promise<void>;
+  /** Turns a row into a marker that names nobody. */
+  mark(app: App, row: { kind: RowKind; id: string }, by: ErasureId): Promise<void>;
+  /**
+   * Clears a conversation's messages or a person's profile: the place becomes a fence and a new one
+   * takes over, in one conditional batch. `done` also when `place` is not the current one any more.
+   */
+  replacePlace(
+    app: App,
+    cleared: { of: ConversationId | SubjectId; kind: ClearedKind; place: PlaceId },
+    by: ErasureId,
+  ): Promise<'done' | 'absent'>;
+  /** Erases the root of an app: nothing under it can be unwrapped any more. */
+  removeAppRoot(app: AppId, by: ErasureId): Promise<void>;
+}
+
+/** What a clear takes: a conversation's messages, or a person's profile. */
+export type ClearedKind = 'messages' | 'profile';
+
+interface Deps {
+  store: VaultStore;
+  hierarchy: KeyHierarchy;
+  apps: AppRegistry;
+  directory: Directory;
+  randomness: Randomness;
+}
+
+const ATTEMPTS_MAX = 16;
+
+/** Opens the power to take key material away. */
+export function createVaultShred(deps: Deps): KeyringShred & DirectoryShred {
+  const { store } = deps;
+
+  async function fenceRows(keys: readonly RowKey[], by: ErasureId): Promise<void> {
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+      const rows = await store.read(keys);
+      const live = rows.filter((row) => row !== undefined && row.state !== rowStates.erased);
+      if (live.length === 0) return store.scrub();
+      await store.commit(live.map((row) => ({ puts: [toFence(row!, by)] })));
+    }
+    throw contended();
+  }
+
+  return {
+    async shred(refs, erasure) {
+      const keys: RowKey[] = [];
+      for (const ref of refs) {
+        const app = await deps.apps.find(ref.app);
+        if (app !== undefined) keys.push(ringRow(ref, app.buckets));
+      }
+      await fenceRows(keys, erasure);
+    },
+    puncture: (ref, taken) => punctureRing(deps, ref, taken),
+    async remove(app, rows) {
+      const at = { app: app.id, buckets: app.buckets };
+      const keys = rows.map((row) => directoryRow(at, row.kind, row.id));
+      for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+        const present = (await store.read(keys)).filter((row) => row !== undefined);
+        if (present.length === 0) return store.scrub();
+        await store.commit(present.map((row) => ({ removals: [row] })));
+      }
+      throw contended();
+    },
+    async removeReferences(app, rows, target) {
+      const at = { app: app.id, buckets: app.buckets };
+      for (const { kind, id } of rows) {
+        const [row] = await store.read([directoryRow(at, kind, id)]);
+        const [leadsTo] = await deps.directory.references(app.id, kind, [id]);
+        // Conditional on the version that was read: a row written meanwhile stays.
+        if (row !== undefined && leadsTo === target) await store.commit([{ removals: [row] }]);
+      }
+      await store.scrub();
+    },
+    async mark(app, row, by) {
+      const at = { app: app.id, buckets: app.buckets };
+      await fenceRows([directoryRow(at, row.kind, row.id)], by);
+    },
+    replacePlace: (app, cleared, by) => replacePlace(deps, app, { ...cleared, by }),
+    async removeAppRoot(app, by) {
+      const record = { app, bucket: 0, kind: rowKinds.appRecord, id: app };
+      await fenceRows([appRootRow(app), record], by);
+      deps.apps.drop(app);
+    },
+  };
+}
+
+/** The durable mark that a row's content is gone. */
+function toFence(row: VaultRow, by: ErasureId): VaultRow {
+  return {
+    ...row,
+    version: row.version + 1,
+    state: rowStates.erased,
+    ownKey: null,
+    wrapped: null,
+    erasure: by,
+    fingerprint: row.wrapped && sha256(row.wrapped),
+  };
+}
+
+async function currentBucketKey(deps: Deps, row: VaultRow) {
+  const { hierarchy } = deps;
+  let wrapping = (await hierarchy.bucketKeys(row.app, [row.bucket])).get(row.bucket)!;
+  if (wrapping.id !== row.wrappingKey) {
+    hierarchy.forgetBucketKey(row.app, row.bucket);
+    wrapping = (await hierarchy.bucketKeys(row.app, [row.bucket])).get(row.bucket)!;
+  }
+  const guard = { key: bucketKeyRow(row.app, row.bucket), ownKey: wrapping.id };
+  return { wrapping, guard };
+}
+
+async function punctureRing(
+  deps: Deps,
+  ref: RingRef,
+  taken: readonly Taken[],
+): Promise<'done' | 'erased' | 'absent'> {
+  const { store, randomness } = deps;
+  const app = await deps.apps.find(ref.app);
+  if (app === undefined) return 'absent';
+  const key = ringRow(ref, app.buckets);
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+    const [row] = await store.read([key]);
+    if (row === undefined) return 'absent';
+    if (row.state === rowStates.erased) return 'erased';
+    const { wrapping, guard } = await currentBucketKey(deps, row);
+    const change = await takeAll(deps, ref, { material: openRingRow(row, wrapping), taken });
+    const segments = change.written.map((part) => wrapSegment(ref, part, randomness));
+    // Segments first, the row last: the row is the only commit point.
+    await store.writeSegments(ref.app, segments);
+    const plain = encodeRingMaterial(change.material);
+    const put = wrapRow({ key, previous: row }, plain, wrapping);
+    plain.fill(0);
+    const [outcome] = await store.commit([{ guard, puts: [put] }]);
+    const orphans = outcome === 'done' ? change.removed : change.written.map((w) => w.entry.id);
+    await store.removeSegments(ref.app, orphans);
+    if (outcome === 'done') {
+      await store.scrub();
+      return 'done';
+    }
+  }
+  throw contended();
+}
+
+async function takeAll(
+  deps: Deps,
+  ref: RingRef,
+  from: { material: RingMaterial; taken: readonly Taken[] },
+): Promise<MaterialChange> {
+  let { material } = from;
+  const written = new Map<SegmentId, MaterialChange['written'][number]>();
+  const removed: SegmentId[] = [];
+  for (const taken of from.taken) {
+    const entries = segmentsOf(material, taken);
+    const stored = entries.filter((entry) => !written.has(entry.id));
+    const context = { entries: stored, randomness: deps.randomness };
+    const loaded = await loadSegments(deps.store, ref, context);
+    for (const entry of entries) {
+      const own = written.get(entry.id);
+      if (own !== undefined) loaded.set(entry.id, own.nodes);
+    }
+    const change = punctureMaterial(material, taken, { loaded, randomness: deps.randomness });
+    material = change.material;
+    for (const id of change.removed) if (!written.delete(id)) removed.push(id);
+    for (const part of change.written) written.set(part.entry.id, part);
+  }
+  return { material, written: [...written.values()], removed };
+}
+
+/** The directory entry that names a place, and the same entry naming another one. */
+async function placeHolder(
+  deps: Deps,
+  app: App,
+  cleared: { of: string; kind: ClearedKind },
+): Promise<{ row: VaultRow; place: PlaceId; withPlace(place: PlaceId): Buffer } | undefined> {
+  if (cleared.kind === 'messages') {
+    const id = cleared.of as ConversationId;
+    const [entry] = await deps.directory.conversations(app.id, [id]);
+    if (entry === undefined || entry === 'erased') return undefined;
+    const { row, value } = entry;
+    const withPlace = (messagePlace: PlaceId) =>
+      conversationCodec.encodeTagged({ ...value, messagePlace });
+    return { row, place: value.messagePlace, withPlace };
+  }
+  const [entry] = await deps.directory.subjects(app.id, [cleared.of as SubjectId]);
+  if (entry === undefined) return undefined;
+  const { row, value } = entry;
+  const withPlace = (profilePlace: PlaceId) =>
+    subjectCodec.encodeTagged({ ...value, profilePlace, nameMark: null });
+  return { row, place: value.profilePlace, withPlace };
+}
+
+async function replacePlace(
+  deps: Deps,
+  app: App,
+  cleared: { of: string; kind: ClearedKind; place: PlaceId; by: ErasureId },
+): Promise<'done' | 'absent'> {
+  const { store, randomness } = deps;
+  const kind = ringKinds.place;
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+    const holder = await placeHolder(deps, app, cleared);
+    if (holder === undefined) return 'absent';
+    if (holder.place !== cleared.place) return 'done';
+    const { wrapping, guard } = await currentBucketKey(deps, holder.row);
+    const place = randomIdInBucket<PlaceId>(randomness, holder.row.bucket);
+    const [old] = await store.read([ringRow({ app: app.id, kind, id: holder.place }, app.buckets)]);
+    if (old === undefined) return 'absent';
+    const newKey = ringRow({ app: app.id, kind, id: place }, app.buckets);
+    const puts = [
+      newRingRow(newKey, { kind, wrapping, randomness }),
+      wrapRow({ key: holder.row, previous: holder.row }, holder.withPlace(place), wrapping),
+    ];
+    if (old.state !== rowStates.erased) puts.push(toFence(old, cleared.by));
+    const [outcome] = await store.commit([{ guard, puts }]);
+    if (outcome === 'done') {
+      await store.scrub();
+      return 'done';
+    }
+  }
+  throw contended();
+}

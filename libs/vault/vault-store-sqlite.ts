@@ -1,0 +1,192 @@
+/** The vault's rows in one SQLite file. Removed bytes are zeroed (secure_delete) and scrubbed. */
+import type { AppId, ErasureId, KeyId } from '../base/ids.ts';
+import type { SqliteDatabase } from '../base/sqlite-database.ts';
+import type {
+  RowKey,
+  RowKind,
+  RowState,
+  RowVersion,
+  VaultBatch,
+  VaultRow,
+  VaultStore,
+} from './vault-store.ts';
+
+const TABLES = `
+  CREATE TABLE IF NOT EXISTS vault_rows (
+    row INTEGER PRIMARY KEY, key BLOB NOT NULL, bucket INTEGER NOT NULL,
+    version INTEGER NOT NULL, state INTEGER NOT NULL, wrapping_key BLOB NOT NULL, own_key BLOB,
+    holds BLOB NOT NULL, edges BLOB NOT NULL, wrapped BLOB, erasure BLOB, fingerprint BLOB
+  );
+  CREATE UNIQUE INDEX IF NOT EXISTS vault_rows_key ON vault_rows (key);
+  CREATE TABLE IF NOT EXISTS vault_segments (
+    row INTEGER PRIMARY KEY, key BLOB NOT NULL, wrapped BLOB NOT NULL
+  );
+  CREATE UNIQUE INDEX IF NOT EXISTS vault_segments_key ON vault_segments (key);`;
+
+const READ = 'SELECT * FROM vault_rows WHERE key = ?';
+const VERSION = 'SELECT version, state FROM vault_rows WHERE key = ?';
+const OWN_KEY = 'SELECT own_key FROM vault_rows WHERE key = ?';
+const INSERT = `INSERT INTO vault_rows (key, bucket, version, state, wrapping_key, own_key, holds,
+  edges, wrapped, erasure, fingerprint) VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING`;
+const UPDATE = `UPDATE vault_rows SET version = ?, state = ?, wrapping_key = ?, own_key = ?,
+  holds = ?, edges = ?, wrapped = ?, erasure = ?, fingerprint = ? WHERE key = ? AND version = ?`;
+const REMOVE = 'DELETE FROM vault_rows WHERE key = ? AND version = ?';
+// Rows of one app and kind lie side by side under this key: app ‖ kind ‖ id.
+const SCAN = 'SELECT * FROM vault_rows WHERE key > ? AND key < ? ORDER BY key LIMIT 500';
+
+interface StoredRow {
+  key: Uint8Array;
+  bucket: number;
+  version: number;
+  state: number;
+  wrapping_key: Uint8Array;
+  own_key: Uint8Array | null;
+  holds: Uint8Array;
+  edges: Uint8Array;
+  wrapped: Uint8Array | null;
+  erasure: Uint8Array | null;
+  fingerprint: Uint8Array | null;
+}
+
+/** Opens the vault's tables in a database. */
+export function openVaultStoreSqlite(database: SqliteDatabase): VaultStore {
+  database.define(TABLES);
+  return {
+    async read(keys) {
+      return keys.map((key) => {
+        const row = database.get<StoredRow>(READ, storedKey(key));
+        return row && toVaultRow(row);
+      });
+    },
+    async versions(keys) {
+      return keys.map((key) => database.get<RowVersion>(VERSION, storedKey(key)));
+    },
+    async commit(batches) {
+      return database.transaction(() =>
+        batches.map((batch) =>
+          database.attempt(() => apply(database, batch)) ? 'done' : 'conflict',
+        ),
+      );
+    },
+    scan: (kind, app) => scan(database, kind, app),
+    async readSegments(app, ids) {
+      return ids.map((id) => {
+        const sql = 'SELECT wrapped FROM vault_segments WHERE key = ?';
+        const row = database.get<{ wrapped: Uint8Array }>(sql, Buffer.from(app + id, 'hex'));
+        return row && toBuffer(row.wrapped);
+      });
+    },
+    async writeSegments(app, parts) {
+      database.transaction(() => {
+        const sql = 'INSERT OR REPLACE INTO vault_segments (key, wrapped) VALUES (?, ?)';
+        for (const { id, wrapped } of parts) {
+          database.run(sql, Buffer.from(app + id, 'hex'), wrapped);
+        }
+      });
+    },
+    async removeSegments(app, ids) {
+      database.transaction(() => {
+        const sql = 'DELETE FROM vault_segments WHERE key = ?';
+        for (const id of ids) database.run(sql, Buffer.from(app + id, 'hex'));
+      });
+    },
+    async scrub() {
+      // A long reader can hold the WAL: what is left in it is wrapped, and the next scrub or
+      // checkpoint takes it.
+      database.truncateWal();
+    },
+  };
+}
+
+function apply(database: SqliteDatabase, batch: VaultBatch): boolean {
+  if (batch.guard !== undefined) {
+    const row = database.get<{ own_key: Uint8Array | null }>(OWN_KEY, storedKey(batch.guard.key));
+    if (row?.own_key == null || toHex(row.own_key) !== batch.guard.ownKey) return false;
+  }
+  for (const row of batch.puts ?? []) {
+    if ((row.version === 1 ? insert(database, row) : update(database, row)) !== 1) return false;
+  }
+  for (const key of batch.removals ?? []) {
+    if (database.run(REMOVE, storedKey(key), key.version) !== 1) return false;
+  }
+  return true;
+}
+
+function insert(database: SqliteDatabase, row: VaultRow): number {
+  return database.run(INSERT, storedKey(row), row.bucket, row.version, ...columns(row).slice(1));
+}
+
+function update(database: SqliteDatabase, row: VaultRow): number {
+  return database.run(UPDATE, ...columns(row), storedKey(row), row.version - 1);
+}
+
+function columns(row: VaultRow): (number | Buffer | null)[] {
+  return [
+    row.version,
+    row.state,
+    Buffer.from(row.wrappingKey, 'hex'),
+    row.ownKey === null ? null : Buffer.from(row.ownKey, 'hex'),
+    Buffer.from(row.holds.join(''), 'hex'),
+    Buffer.from(row.edges.join(''), 'hex'),
+    row.wrapped,
+    row.erasure === null ? null : Buffer.from(row.erasure, 'hex'),
+    row.fingerprint,
+  ];
+}
+
+async function* scan(
+  database: SqliteDatabase,
+  kind: RowKind,
+  app?: AppId,
+): AsyncIterable<VaultRow> {
+  const prefix = (id: AppId) => Buffer.concat([Buffer.from(id, 'hex'), Buffer.from([kind])]);
+  let from: Uint8Array = app === undefined ? Buffer.alloc(0) : prefix(app);
+  const end = Buffer.alloc(17, 0xff);
+  for (;;) {
+    const to = app === undefined ? end : Buffer.concat([prefix(app), end]);
+    const rows = database.all<StoredRow>(SCAN, from, to);
+    for (const row of rows) if (row.key[16] === kind) yield toVaultRow(row);
+    const last = rows.at(-1);
+    if (last === undefined) return;
+    from = last.key;
+  }
+}
+
+function storedKey(key: RowKey): Buffer {
+  const out = Buffer.allocUnsafe(33);
+  out.write(key.app, 0, 'hex');
+  out[16] = key.kind;
+  out.write(key.id, 17, 'hex');
+  return out;
+}
+
+function toVaultRow(row: StoredRow): VaultRow {
+  const key = toHex(row.key);
+  return {
+    app: key.slice(0, 32) as AppId,
+    kind: row.key[16] as RowKind,
+    id: key.slice(34),
+    bucket: row.bucket,
+    version: row.version,
+    state: row.state as RowState,
+    wrappingKey: toHex(row.wrapping_key) as KeyId,
+    ownKey: row.own_key === null ? null : (toHex(row.own_key) as KeyId),
+    holds: toIds(row.holds),
+    edges: toIds(row.edges),
+    wrapped: row.wrapped === null ? null : toBuffer(row.wrapped),
+    erasure: row.erasure === null ? null : (toHex(row.erasure) as ErasureId),
+    fingerprint: row.fingerprint === null ? null : toBuffer(row.fingerprint),
+  };
+}
+
+function toIds(bytes: Uint8Array): string[] {
+  return toHex(bytes).match(/.{32}/g) ?? [];
+}
+
+function toBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function toHex(bytes: Uint8Array): string {
+  return toBuffer(bytes).toString('hex');
+}

@@ -1,0 +1,95 @@
+/**
+ * Port: where the vault's rows lie. It stores wrapped bytes and knows no key. Every write is
+ * conditional on the row's version and on the key that the bucket (or app, or store) holds now.
+ *
+ * Failures of every method: VAULT_UNREACHABLE (retryable), STORE_FULL.
+ */
+import type { AppId, ErasureId, KeyId, SegmentId } from '../base/ids.ts';
+
+/** Kinds of row; the number is part of each wrap's associated data. */
+export const rowKinds = {
+  storeRoot: 1,
+  appRoot: 2,
+  indexKey: 3,
+  accessKey: 4,
+  ledgerKey: 5,
+  bucketKey: 6,
+  appRecord: 7,
+  appRing: 11,
+  ownerRing: 12,
+  placeRing: 13,
+  identity: 21,
+  alias: 22,
+  externalConversation: 23,
+  subject: 24,
+  conversation: 25,
+} as const;
+export type RowKind = (typeof rowKinds)[keyof typeof rowKinds];
+
+/** Numbered as in each wrap's associated data. */
+export const rowStates = { active: 1, restricted: 2, erased: 3 } as const;
+export type RowState = (typeof rowStates)[keyof typeof rowStates];
+
+/** Names a row. Rows of the store itself have the app id NO_ID. */
+export interface RowKey {
+  readonly app: AppId;
+  readonly bucket: number;
+  readonly kind: RowKind;
+  readonly id: string;
+}
+
+/** A row as it is stored. */
+export interface VaultRow extends RowKey {
+  /** 1 at the first write, raised by one at each later one. */
+  readonly version: number;
+  readonly state: RowState;
+  /** The key this row is wrapped under: a bucket key, an app root, the store root, a KMS key. */
+  readonly wrappingKey: KeyId;
+  /** For rows that hold a wrapping key: its id. */
+  readonly ownKey: KeyId | null;
+  readonly holds: readonly string[];
+  readonly edges: readonly string[];
+  /** Null in a fence. */
+  readonly wrapped: Buffer | null;
+  /** In a fence: which erasure made it, and the SHA-256 of the last wrapped bytes. */
+  readonly erasure: ErasureId | null;
+  readonly fingerprint: Buffer | null;
+}
+
+/** Writes that are applied together or not at all; all lie in one (app, bucket). */
+export interface VaultBatch {
+  /** A row that must still hold this key. */
+  readonly guard?: { readonly key: RowKey; readonly ownKey: KeyId };
+  /** `row.version` 1 inserts only if absent; N replaces only version N - 1. */
+  readonly puts?: readonly VaultRow[];
+  /** Removes only this version. */
+  readonly removals?: readonly (RowKey & { readonly version: number })[];
+}
+
+export type BatchOutcome = 'done' | 'conflict';
+
+/** Version and state of a row. */
+export interface RowVersion {
+  readonly version: number;
+  readonly state: RowState;
+}
+
+export interface VaultStore {
+  /** One row or undefined per key, in their order. */
+  read(keys: readonly RowKey[]): Promise<(VaultRow | undefined)[]>;
+  versions(keys: readonly RowKey[]): Promise<(RowVersion | undefined)[]>;
+  /** Applies batches in order, each by itself; all that were done are durable on return. */
+  commit(batches: readonly VaultBatch[]): Promise<BatchOutcome[]>;
+  /** All rows of a kind, in no promised order; of one app or of all. */
+  scan(kind: RowKind, app?: AppId): AsyncIterable<VaultRow>;
+  readSegments(app: AppId, ids: readonly SegmentId[]): Promise<(Buffer | undefined)[]>;
+  writeSegments(app: AppId, parts: readonly { id: SegmentId; wrapped: Buffer }[]): Promise<void>;
+  removeSegments(app: AppId, ids: readonly SegmentId[]): Promise<void>;
+  /** After a shred: overwrites what the engine itself still keeps of removed bytes, if it can. */
+  scrub(): Promise<void>;
+}
+
+/** The text form of a row key, for maps. */
+export function rowKeyToText(key: RowKey): string {
+  return `${key.app}${key.kind}.${key.id}`;
+}

@@ -1,0 +1,193 @@
+/** The readers' queries; each names the generation that serves at that moment. */
+import type { SqliteDatabase } from '../base/sqlite-database.ts';
+import type { Position } from '../conversation/view-changes.ts';
+import type {
+  ConversationView,
+  MessageView,
+  PageRequest,
+  ViewCounts,
+  ViewReader,
+} from './view-store.ts';
+
+const CHANGES_PER_QUERY = 100;
+const bytes = (hex: string) => Buffer.from(hex, 'hex');
+const hex = (value: Uint8Array) =>
+  Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex');
+const buffer = (value: Uint8Array) =>
+  Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+
+interface StoredMessage {
+  conversation: number;
+  position: Uint8Array;
+  message: Uint8Array;
+  record: Uint8Array;
+}
+
+/** Opens the queries over a database. */
+export function createViewReaderSqlite(
+  database: SqliteDatabase,
+  generation: () => number,
+): ViewReader {
+  return {
+    async conversation(id) {
+      return readConversation(database, generation(), id);
+    },
+    async messages(conversation, page) {
+      return readMessages(database, generation(), { conversation, page });
+    },
+    async message(id) {
+      const g = generation();
+      const sql = `SELECT m.*, c.id FROM messages_${g} m JOIN conversations_${g} c
+        ON c.row = m.conversation WHERE m.message = ?`;
+      const row = database.get<StoredMessage & { id: Uint8Array }>(sql, bytes(id));
+      return row && toMessage(row, hex(row.id));
+    },
+    async changes(messages) {
+      return readChanges(database, generation(), messages);
+    },
+    async participants(conversation) {
+      const sql = `SELECT subject, since, gone FROM participants_${generation()}
+        WHERE conversation = ? ORDER BY since`;
+      const rows = database.all<{ subject: Uint8Array; since: Uint8Array; gone: number }>(
+        sql,
+        bytes(conversation),
+      );
+      return rows.map(({ subject, since, gone }) => {
+        return { subject: hex(subject), since: hex(since) as Position, left: gone === 1 };
+      });
+    },
+    async conversationsOf(subject, { after, limit }) {
+      const sql = `SELECT conversation FROM participants_${generation()}
+        WHERE subject = ? AND conversation > ? ORDER BY conversation LIMIT ?`;
+      const from = bytes(after ?? '');
+      return database
+        .all<{ conversation: Uint8Array }>(sql, bytes(subject), from, limit)
+        .map((row) => hex(row.conversation));
+    },
+    async inbox(app, { beforeDay, limit }) {
+      const sql = `SELECT day, conversation FROM inbox_${generation()}
+        WHERE app = ? AND day < ? ORDER BY day DESC LIMIT ?`;
+      const before = beforeDay ?? 100_000;
+      return database
+        .all<{ day: number; conversation: Uint8Array }>(sql, bytes(app), before, limit)
+        .map((row) => ({ day: row.day, conversation: hex(row.conversation) }));
+    },
+    async facts(stream) {
+      const sql = `SELECT kind, name, position, record FROM facts_${generation()}
+        WHERE stream = ? ORDER BY position`;
+      return database
+        .all<{ kind: string; name: string; position: Uint8Array; record: Uint8Array }>(
+          sql,
+          bytes(stream),
+        )
+        .map(({ kind, name, position, record }) => {
+          return { kind, key: name, position: hex(position) as Position, record: buffer(record) };
+        });
+    },
+    async counts() {
+      return readCounts(database, generation());
+    },
+    async deadLetters() {
+      return database.all(
+        'SELECT partition, place AS offset, reason FROM dead_letters ORDER BY partition, place',
+      );
+    },
+    scanRecords: () => scanRecords(database, generation()),
+  };
+}
+
+function readConversation(
+  database: SqliteDatabase,
+  g: number,
+  id: string,
+): ConversationView | undefined {
+  const sql = `SELECT app, first, last, last_message FROM conversations_${g} WHERE id = ?`;
+  const row = database.get<{
+    app: Uint8Array;
+    first: Uint8Array;
+    last: Uint8Array;
+    last_message: Uint8Array | null;
+  }>(sql, bytes(id));
+  if (row === undefined) return undefined;
+  return {
+    id,
+    app: hex(row.app),
+    firstPosition: hex(row.first) as Position,
+    lastPosition: hex(row.last) as Position,
+    lastMessage: row.last_message && hex(row.last_message),
+  };
+}
+
+function readMessages(
+  database: SqliteDatabase,
+  g: number,
+  query: { conversation: string; page: PageRequest },
+): MessageView[] {
+  const { conversation, page } = query;
+  const found = database.get<{ row: number }>(
+    `SELECT row FROM conversations_${g} WHERE id = ?`,
+    bytes(conversation),
+  );
+  if (found === undefined) return [];
+  const forward = page.after !== undefined;
+  const bound = page.after ?? page.before;
+  const compare = forward ? '>' : '<';
+  const sql = `SELECT * FROM messages_${g} WHERE conversation = ?
+    AND position ${compare} ? ORDER BY position ${forward ? 'ASC' : 'DESC'} LIMIT ?`;
+  const edge = bound === undefined ? Buffer.alloc(33, 0xff) : bytes(bound);
+  const rows = database.all<StoredMessage>(sql, found.row, edge, page.limit);
+  const messages = rows.map((row) => toMessage(row, conversation));
+  return forward ? messages : messages.reverse();
+}
+
+function toMessage(row: StoredMessage, conversation: string): MessageView {
+  const position = hex(row.position) as Position;
+  return { conversation, message: hex(row.message), position, record: buffer(row.record) };
+}
+
+function readChanges(database: SqliteDatabase, g: number, messages: readonly string[]) {
+  const slots = new Array(CHANGES_PER_QUERY).fill('?').join(',');
+  const sql = `SELECT message, kind, position, record FROM changes_${g}
+    WHERE message IN (${slots}) ORDER BY position`;
+  const found = [];
+  for (let at = 0; at < messages.length; at += CHANGES_PER_QUERY) {
+    const part = messages.slice(at, at + CHANGES_PER_QUERY).map(bytes);
+    const values = Array.from({ length: CHANGES_PER_QUERY }, (_, i) => part[i] ?? null);
+    const rows = database.all<{
+      message: Uint8Array;
+      kind: string;
+      position: Uint8Array;
+      record: Uint8Array;
+    }>(sql, ...values);
+    for (const { message, kind, position, record } of rows) {
+      const at = hex(position) as Position;
+      found.push({ message: hex(message), kind, position: at, record: buffer(record) });
+    }
+  }
+  return found;
+}
+
+function readCounts(database: SqliteDatabase, g: number): ViewCounts {
+  const count = (table: string) =>
+    database.get<{ n: number }>(`SELECT count(*) AS n FROM ${table}_${g}`)!.n;
+  return {
+    conversations: count('conversations'),
+    messages: count('messages'),
+    changes: count('changes'),
+    facts: count('facts'),
+  };
+}
+
+async function* scanRecords(database: SqliteDatabase, g: number): AsyncIterable<Buffer> {
+  for (const table of ['messages', 'changes', 'facts']) {
+    let from = 0;
+    for (;;) {
+      const sql = `SELECT row, record FROM ${table}_${g} WHERE row > ? ORDER BY row LIMIT 1000`;
+      const rows = database.all<{ row: number; record: Uint8Array }>(sql, from);
+      for (const { record } of rows) yield buffer(record);
+      const last = rows.at(-1);
+      if (last === undefined) break;
+      from = last.row;
+    }
+  }
+}

@@ -1,0 +1,115 @@
+/** The views in SQLite: one set of tables a generation. */
+import type { ViewChange } from '../conversation/view-changes.ts';
+import type { SqliteDatabase } from '../base/sqlite-database.ts';
+import { createViewReaderSqlite } from './view-reader-sqlite.ts';
+import { applyViewChanges } from './view-writer-sqlite.ts';
+import type { ViewStore } from './view-store.ts';
+
+const COMMON = `
+  CREATE TABLE IF NOT EXISTS view_generations (generation INTEGER PRIMARY KEY, live INTEGER);
+  CREATE TABLE IF NOT EXISTS dead_letters (
+    partition INTEGER NOT NULL, place INTEGER NOT NULL, reason TEXT NOT NULL,
+    PRIMARY KEY (partition, place)
+  );`;
+
+const TABLES = ['conversations', 'messages', 'changes', 'participants', 'inbox', 'facts'];
+
+function generationTables(g: number): string {
+  return `
+  CREATE TABLE conversations_${g} (
+    row INTEGER PRIMARY KEY, id BLOB NOT NULL, app BLOB NOT NULL, first BLOB NOT NULL,
+    last BLOB NOT NULL, last_message BLOB, last_message_at BLOB
+  );
+  CREATE UNIQUE INDEX conversations_id_${g} ON conversations_${g} (id);
+  CREATE TABLE messages_${g} (
+    row INTEGER PRIMARY KEY, conversation INTEGER NOT NULL, position BLOB NOT NULL,
+    message BLOB NOT NULL, attempt INTEGER NOT NULL, record BLOB NOT NULL
+  );
+  CREATE UNIQUE INDEX messages_position_${g} ON messages_${g} (conversation, position);
+  CREATE UNIQUE INDEX messages_message_${g} ON messages_${g} (message);
+  CREATE TABLE changes_${g} (
+    row INTEGER PRIMARY KEY, message BLOB NOT NULL, event BLOB NOT NULL, kind TEXT NOT NULL,
+    position BLOB NOT NULL, attempt INTEGER NOT NULL, record BLOB NOT NULL
+  );
+  CREATE UNIQUE INDEX changes_event_${g} ON changes_${g} (message, event);
+  CREATE TABLE participants_${g} (
+    row INTEGER PRIMARY KEY, subject BLOB NOT NULL, conversation BLOB NOT NULL,
+    since BLOB NOT NULL, last BLOB NOT NULL, gone INTEGER NOT NULL
+  );
+  CREATE UNIQUE INDEX participants_subject_${g} ON participants_${g} (subject, conversation);
+  CREATE UNIQUE INDEX participants_conversation_${g} ON participants_${g} (conversation, subject);
+  CREATE TABLE inbox_${g} (
+    app BLOB NOT NULL, day INTEGER NOT NULL, conversation BLOB NOT NULL,
+    PRIMARY KEY (app, day, conversation)
+  ) WITHOUT ROWID;
+  CREATE TABLE facts_${g} (
+    row INTEGER PRIMARY KEY, stream BLOB NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
+    position BLOB NOT NULL, attempt INTEGER NOT NULL, record BLOB NOT NULL
+  );
+  CREATE UNIQUE INDEX facts_name_${g} ON facts_${g} (stream, kind, name);`;
+}
+
+/** Opens the views' tables. */
+export function openViewStoreSqlite(database: SqliteDatabase): ViewStore {
+  database.define(COMMON);
+  database.transaction(() => {
+    if (liveGeneration(database) === undefined) makeGeneration(database, 1);
+  });
+  return {
+    async generation() {
+      return liveGeneration(database)!;
+    },
+    async apply(generation, changes: readonly ViewChange[]) {
+      return database.transaction(() => {
+        const sql = 'SELECT 1 FROM view_generations WHERE generation = ?';
+        if (database.get(sql, generation) === undefined) return false;
+        applyViewChanges(database, generation, changes);
+        return true;
+      });
+    },
+    async deadLetter({ partition, offset, reason }) {
+      const sql = 'INSERT OR REPLACE INTO dead_letters VALUES (?, ?, ?)';
+      database.run(sql, partition, offset, reason);
+    },
+    async beginGeneration() {
+      return database.transaction(() => {
+        const live = liveGeneration(database)!;
+        for (const generation of generations(database)) {
+          if (generation !== live) dropGeneration(database, generation);
+        }
+        makeGeneration(database, live + 1);
+        database.run('UPDATE view_generations SET live = 0 WHERE generation = ?', live + 1);
+        return live + 1;
+      });
+    },
+    async switchTo(generation) {
+      database.transaction(() => {
+        database.run('UPDATE view_generations SET live = (generation = ?)', generation);
+        for (const other of generations(database)) {
+          if (other !== generation) dropGeneration(database, other);
+        }
+      });
+    },
+    ...createViewReaderSqlite(database, () => liveGeneration(database)!),
+  };
+}
+
+function liveGeneration(database: SqliteDatabase): number | undefined {
+  const sql = 'SELECT generation FROM view_generations WHERE live = 1';
+  return database.get<{ generation: number }>(sql)?.generation;
+}
+
+function generations(database: SqliteDatabase): number[] {
+  const sql = 'SELECT generation FROM view_generations';
+  return database.all<{ generation: number }>(sql).map((row) => row.generation);
+}
+
+function makeGeneration(database: SqliteDatabase, generation: number): void {
+  database.define(generationTables(generation));
+  database.run('INSERT INTO view_generations VALUES (?, 1)', generation);
+}
+
+function dropGeneration(database: SqliteDatabase, generation: number): void {
+  for (const table of TABLES) database.define(`DROP TABLE IF EXISTS ${table}_${generation}`);
+  database.run('DELETE FROM view_generations WHERE generation = ?', generation);
+}

@@ -1,0 +1,102 @@
+/**
+ * Port: the views. They hold sealed records and random ids, never plaintext or keys. A generation
+ * is a whole set of views; a rebuild fills a new one beside the one that serves, and switches.
+ *
+ * Failures of every method: VIEWS_UNREACHABLE (retryable), STORE_FULL.
+ */
+import type { Position, ViewChange } from '../conversation/view-changes.ts';
+
+export interface ConversationView {
+  readonly id: string;
+  readonly app: string;
+  readonly firstPosition: Position;
+  readonly lastPosition: Position;
+  readonly lastMessage: string | null;
+}
+
+export interface MessageView {
+  readonly conversation: string;
+  readonly message: string;
+  readonly position: Position;
+  /** The sealed record as it lies on the log. */
+  readonly record: Buffer;
+}
+
+export interface ChangeView {
+  readonly message: string;
+  readonly kind: string;
+  readonly position: Position;
+  readonly record: Buffer;
+}
+
+export interface ParticipantView {
+  readonly subject: string;
+  /** Position of the first event that made them a participant. */
+  readonly since: Position;
+  readonly left: boolean;
+}
+
+export interface FactView {
+  readonly kind: string;
+  readonly key: string;
+  readonly position: Position;
+  readonly record: Buffer;
+}
+
+/** A page of positions: the newest before, or the oldest after, one; or the newest of all. */
+export interface PageRequest {
+  readonly before?: string;
+  readonly after?: string;
+  readonly limit: number;
+}
+
+/** Counts over one generation. */
+export interface ViewCounts {
+  readonly conversations: number;
+  readonly messages: number;
+  readonly changes: number;
+  readonly facts: number;
+}
+
+/** What the projector may do. */
+export interface ViewWriter {
+  /** The generation that serves. */
+  generation(): Promise<number>;
+  /** Applies upserts, durably and together. False: that generation is gone; begin anew. */
+  apply(generation: number, changes: readonly ViewChange[]): Promise<boolean>;
+  /** Keeps a reference to a record that could not be projected. */
+  deadLetter(at: { partition: number; offset: number; reason: string }): Promise<void>;
+}
+
+/** What a rebuild may do beside that. */
+export interface ViewRebuilder extends ViewWriter {
+  /** Makes an empty generation; what an unfinished rebuild left is removed first. */
+  beginGeneration(): Promise<number>;
+  /** Lets the generation serve and removes the one that served. */
+  switchTo(generation: number): Promise<void>;
+}
+
+/** What readers may do. */
+export interface ViewReader {
+  conversation(id: string): Promise<ConversationView | undefined>;
+  /** Messages in ascending order of position. */
+  messages(conversation: string, page: PageRequest): Promise<MessageView[]>;
+  message(id: string): Promise<MessageView | undefined>;
+  /** Edits, reactions and receipts of messages, in ascending order of position. */
+  changes(messages: readonly string[]): Promise<ChangeView[]>;
+  participants(conversation: string): Promise<ParticipantView[]>;
+  /** Ids of a subject's conversations after one, in ascending order of id. */
+  conversationsOf(subject: string, page: { after?: string; limit: number }): Promise<string[]>;
+  /** Ids of an app's conversations, newest day first. */
+  inbox(app: string, page: { beforeDay?: number; limit: number }): Promise<
+    { conversation: string; day: number }[]
+  >;
+  facts(stream: string): Promise<FactView[]>;
+  counts(): Promise<ViewCounts>;
+  deadLetters(): Promise<{ partition: number; offset: number; reason: string }[]>;
+  /** Records of all messages, changes and facts, for self-checks. */
+  scanRecords(): AsyncIterable<Buffer>;
+}
+
+
+export interface ViewStore extends ViewRebuilder, ViewReader {}

@@ -1,0 +1,121 @@
+/** `lethe apps` and `lethe keys`. */
+import type { Command } from 'commander';
+import { accessScopes, type AccessScope } from '../../libs/access/access-key-store.ts';
+import type { AdministrationPowers } from '../../libs/backends/open-backends.ts';
+import { LetheError } from '../../libs/base/lethe-error.ts';
+import { ringKinds } from '../../libs/sealing/tree-path.ts';
+import type { App } from '../../libs/vault/app-registry.ts';
+import { findApp, withStore } from './open-store.ts';
+import { CommandEnd, exitCodes, printResult } from './terminal.ts';
+
+/** Makes an app with its own rings. Ends the command when the name is taken. */
+export async function createApp(
+  powers: AdministrationPowers,
+  options: { name: string; buckets?: number },
+): Promise<App> {
+  const app = await powers.apps.create({ ...options, nowMs: powers.clock.nowMs() });
+  if (app === 'exists') {
+    throw new CommandEnd(exitCodes.refused, 'there is an app of this name: choose another');
+  }
+  await powers.keyring.create([
+    { app: app.id, kind: ringKinds.app, id: app.id },
+    { app: app.id, kind: ringKinds.owner, id: app.id },
+    { app: app.id, kind: ringKinds.place, id: app.factsPlace },
+  ]);
+  return app;
+}
+
+/** Adds the commands. */
+export function addAppCommands(program: Command): void {
+  const apps = program.command('apps').description('tenants: create, list');
+  apps
+    .command('create')
+    .argument('<name>', 'lower-case letters, digits and hyphens')
+    .option('--buckets <n>', 'how many buckets its keys are spread over, for good', Number)
+    .option('--json', 'print JSON')
+    .action((name: string, options) =>
+      withStore(async ({ backends }) => {
+        const buckets = options.buckets === undefined ? {} : { buckets: options.buckets };
+        const powers = backends.administration();
+        const app = await createApp(powers, { name, ...buckets });
+        const { id } = app;
+        printResult(options.json, { app: { id, name, buckets: app.buckets } }, [
+          `app ${name} made, id ${id}`,
+        ]);
+      }),
+    );
+  apps
+    .command('list')
+    .option('--json', 'print JSON')
+    .action((options) =>
+      withStore(async ({ backends }) => {
+        const list = await backends.administration().apps.list();
+        const shown = list.map(({ id, name, buckets, createdAt }) => {
+          return { id, name, buckets, createdAt: new Date(createdAt).toISOString() };
+        });
+        const lines = shown.map((app) => `${app.id}  ${app.name}`);
+        printResult(options.json, { apps: shown }, lines.length === 0 ? ['no apps'] : lines);
+      }),
+    );
+  addKeyCommands(program);
+}
+
+function readScope(text: string): AccessScope {
+  const scope = accessScopes.find((one) => one === text);
+  if (scope !== undefined) return scope;
+  throw new LetheError('INPUT_INVALID', `--scope: expected one of ${accessScopes.join(', ')}`);
+}
+
+function addKeyCommands(program: Command): void {
+  const keys = program.command('keys').description('access keys: create, list, revoke');
+  keys
+    .command('create')
+    .option('--app <app>', 'name or id of the app (not with --scope account)')
+    .option('--scope <scope>', 'integration, app or account', 'integration')
+    .option('--json', 'print JSON')
+    .action((options) =>
+      withStore(async ({ backends }) => {
+        const scope = readScope(options.scope);
+        const app = scope === 'account' ? null : (await findApp(backends, options.app)).id;
+        const powers = backends.administration();
+        const nowMs = powers.clock.nowMs();
+        const key = await powers.accessKeys.create({ app, scope, nowMs });
+        printResult(options.json, { key: { id: key.id, secret: key.secret, scope, app } }, [
+          `key id  ${key.id}`,
+          `secret  ${key.secret}`,
+          'The secret is shown this once.',
+        ]);
+      }),
+    );
+  keys
+    .command('list')
+    .option('--app <app>', 'name or id of the app; without it, keys of the account scope')
+    .option('--json', 'print JSON')
+    .action((options) =>
+      withStore(async ({ backends }) => {
+        const app = options.app === undefined ? null : (await findApp(backends, options.app)).id;
+        const rows = await backends.administration().accessKeyStore.list(app);
+        const shown = rows.map(({ id, scope, createdAtMs, revokedAtMs }) => {
+          const createdAt = new Date(createdAtMs).toISOString();
+          return { id, scope, createdAt, revoked: revokedAtMs !== null };
+        });
+        const lines = shown.map((key) => {
+          return `${key.id}  ${key.scope}${key.revoked ? '  revoked' : ''}`;
+        });
+        printResult(options.json, { keys: shown }, lines.length === 0 ? ['no keys'] : lines);
+      }),
+    );
+  keys
+    .command('revoke')
+    .argument('<id>', 'id of the key')
+    .option('--json', 'print JSON')
+    .action((id: string, options) =>
+      withStore(async ({ backends }) => {
+        const powers = backends.administration();
+        if (!(await powers.accessKeyStore.revoke(id, powers.clock.nowMs()))) {
+          throw new CommandEnd(exitCodes.notFound, 'there is no such key, or it was revoked');
+        }
+        printResult(options.json, { revoked: id }, [`key ${id} revoked`]);
+      }),
+    );
+}

@@ -1,0 +1,33 @@
+/** Opens the store that the environment names, for one command. */
+import { LetheError } from '../../libs/base/lethe-error.ts';
+import { type Configuration, readConfiguration } from '../../libs/backends/configuration.ts';
+import { type Backends, openBackends } from '../../libs/backends/open-backends.ts';
+import type { App } from '../../libs/vault/app-registry.ts';
+import { CommandEnd, exitCodes } from './terminal.ts';
+
+export interface OpenStore {
+  readonly configuration: Configuration;
+  readonly backends: Backends;
+}
+
+/** Runs work on the opened store and closes it. */
+export async function withStore<Result>(
+  work: (store: OpenStore) => Promise<Result>,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<Result> {
+  const configuration = readConfiguration(env);
+  const backends = await openBackends(configuration);
+  try {
+    return await work({ configuration, backends });
+  } finally {
+    backends.close();
+  }
+}
+
+/** The app that `--app` names. Ends the command with "not found" when there is none. */
+export async function findApp(backends: Backends, name: string | undefined): Promise<App> {
+  if (name === undefined) throw new LetheError('INPUT_INVALID', 'name the app: --app NAME or ID');
+  const app = await backends.administration().apps.find(name);
+  if (app !== undefined) return app;
+  throw new CommandEnd(exitCodes.notFound, 'there is no such app: see lethe apps list');
+}

@@ -1,0 +1,52 @@
+/** Commands, options and exit codes of the program. */
+import { Command, CommanderError } from 'commander';
+import { addAppCommands } from './app-commands.ts';
+import { ingestFiles } from './ingest-command.ts';
+import { findApp, withStore } from './open-store.ts';
+import { exitCodes, printResult, reportError } from './terminal.ts';
+
+/** Runs the program with the arguments of the process; sets its exit code. */
+export async function runProgram(argv: readonly string[]): Promise<void> {
+  const program = new Command('lethe')
+    .description('A self-hosted conversation store that can forget')
+    .version('0.1.0')
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(`lethe: ${text}`) });
+  addAppCommands(program);
+  addIngest(program);
+  const isJson = argv.includes('--json');
+  try {
+    await program.parseAsync([...argv]);
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+    } else {
+      process.exitCode = reportError(error, isJson);
+    }
+  }
+}
+
+function addIngest(program: Command): void {
+  program
+    .command('ingest')
+    .description('take in events: CloudEvents JSON, one a line or an array a line, plain or gzip')
+    .argument('[files...]', 'files; none or - is standard input')
+    .requiredOption('--app <app>', 'name or id of the app')
+    .option('--no-wait', 'return when everything is durable, before the views have it')
+    .option('--report <file>', 'where rejected lines are listed', 'lethe-rejected.jsonl')
+    .option('--json', 'print JSON')
+    .action(async (files: string[], options) => {
+      await withStore(async (store) => {
+        const app = await findApp(store.backends, options.app);
+        const { wait, report } = options;
+        const settings = { app: app.id, wait, report, json: options.json === true };
+        const summary = await ingestFiles(store, files.length === 0 ? ['-'] : files, settings);
+        const { accepted, duplicate, erased, rejected, seconds } = summary;
+        printResult(settings.json, summary, [
+          `${accepted} accepted, ${duplicate} duplicate, ${erased} erased, ${rejected} rejected`,
+          `in ${seconds} s`,
+        ]);
+        if (rejected > 0) process.exitCode = exitCodes.failed;
+      });
+    });
+}

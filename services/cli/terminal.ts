@@ -1,0 +1,76 @@
+/** What the program prints: results on stdout, progress and errors on stderr. */
+import { type ErrorCode, isLetheError } from '../../libs/base/lethe-error.ts';
+
+/** Exit codes, as the README lists them. */
+export const exitCodes = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  refused: 3,
+  erased: 4,
+  notFound: 5,
+  tampered: 6,
+} as const;
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
+
+/** Prints one result: a JSON line with `--json`, else sentences. */
+export function printResult(isJson: boolean, value: unknown, sentences: readonly string[]): void {
+  const text = isJson ? JSON.stringify(value) : sentences.join('\n');
+  if (text !== '') process.stdout.write(`${text}\n`);
+}
+
+/** Ends a command with a message and an exit code that is not 0. */
+export class CommandEnd extends Error {
+  readonly exitCode: ExitCode;
+  constructor(exitCode: ExitCode, message: string) {
+    super(message);
+    this.name = 'CommandEnd';
+    this.exitCode = exitCode;
+  }
+}
+
+const TAMPERED: readonly ErrorCode[] = ['EVENT_TAMPERED', 'VAULT_TAMPERED', 'SEGMENT_MISSING'];
+
+/** Says what went wrong, without a stack trace and without data; the exit code. */
+export function reportError(error: unknown, isJson: boolean): ExitCode {
+  const { code, message, exitCode } = explain(error);
+  const text = isJson ? JSON.stringify({ error: { code, title: message } }) : `lethe: ${message}`;
+  process.stderr.write(`${text}\n`);
+  return exitCode;
+}
+
+function explain(error: unknown): { code: string; message: string; exitCode: ExitCode } {
+  if (error instanceof CommandEnd) {
+    return { code: 'COMMAND', message: error.message, exitCode: error.exitCode };
+  }
+  if (isLetheError(error)) {
+    const exitCode = TAMPERED.includes(error.code) ? exitCodes.tampered : exitCodes.failed;
+    const usage = error.code === 'CONFIGURATION_INVALID' || error.code === 'INPUT_INVALID';
+    const { code, message } = error;
+    return { code, message, exitCode: usage ? exitCodes.usage : exitCode };
+  }
+  const name = error instanceof Error ? error.name : 'Error';
+  const system = (error as NodeJS.ErrnoException | undefined)?.code;
+  const what = system === undefined ? name : `${name} ${system}`;
+  const message = `an unexpected failure (${what}); set LETHE_LOG_LEVEL=debug for its trace`;
+  if (process.env['LETHE_LOG_LEVEL'] === 'debug' && error instanceof Error) {
+    process.stderr.write(`${error.stack}\n`);
+  }
+  return { code: 'UNEXPECTED', message, exitCode: exitCodes.failed };
+}
+
+/** A line on a terminal that is written over; nothing where there is no terminal. */
+export function createProgress(isJson: boolean) {
+  const shown = process.stderr.isTTY === true && !isJson;
+  let lastMs = 0;
+  return {
+    show(text: string): void {
+      if (!shown || performance.now() - lastMs < 100) return;
+      lastMs = performance.now();
+      process.stderr.write(`\r\x1b[K${text}`);
+    },
+    clear(): void {
+      if (shown) process.stderr.write('\r\x1b[K');
+    },
+  };
+}

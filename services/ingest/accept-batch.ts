@@ -1,0 +1,270 @@
+/**
+ * Accepts a batch of one app: what is known is answered from the ledger, the rest is resolved,
+ * sealed, committed and, before anything is acknowledged, checked once more: if a ring that was
+ * used was taken away meanwhile, the item is resolved and sealed anew, with a higher attempt.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ErasureId, IndexId } from '../../libs/base/ids.ts';
+import type { JournalItem, JournalOutcome } from '../../libs/backends/ingest-journal.ts';
+import type { DeliveryEntry } from '../../libs/deliveries/delivery-ledger.ts';
+import { type Ring, ringRefToKey } from '../../libs/keyring/ring.ts';
+import { DAY_MS } from '../../libs/sealing/tree-path.ts';
+import { areGone, deliveryName } from './delivery-check.ts';
+import { type IngestItem, type Outcome, rejected } from './ingest-item.ts';
+import type { AcceptContext, PendingItem } from './pending-item.ts';
+import { planBatch } from './plan-batch.ts';
+import { planRingRefs, sealPlan } from './seal-plan.ts';
+import type { WhoAndWhere } from './who-and-where.ts';
+
+// An erase that runs takes milliseconds; what still meets a half-erased person after two seconds
+// is told to come again.
+const ROUNDS_MAX = 24;
+const ROUND_WAIT_MS_MAX = 250;
+const BUSY = rejected('person_changing', 'something it needs is being erased: send it again', true);
+
+/** Accepts items; the outcomes in their order, all accepted ones durable. */
+export async function acceptBatch(
+  items: readonly IngestItem[],
+  context: AcceptContext,
+): Promise<Outcome[]> {
+  const outcomes = new Array<Outcome | undefined>(items.length);
+  const rows = await ledgerRows(items, context);
+  let pending: PendingItem[] = items.map((item, index) => {
+    const memory = { attempt: 1, recordedAt: [] };
+    return { index, item, row: rows[index], known: undefined, memory };
+  });
+  await context.clock.keepAhead();
+  for (let round = 0; round < ROUNDS_MAX && pending.length > 0; round += 1) {
+    const before = pending.length;
+    pending = await acceptRound(pending, outcomes, context);
+    if (pending.length === before) await sleep(Math.min(2 ** round, ROUND_WAIT_MS_MAX));
+  }
+  return items.map((_, i) => outcomes[i] ?? BUSY);
+}
+
+async function ledgerRows(
+  items: readonly IngestItem[],
+  { powers, who }: AcceptContext,
+): Promise<(IndexId | undefined)[]> {
+  const deliveries = items.filter((item) => item.kind === 'delivery');
+  const names = deliveries.map((item) => deliveryName(item.delivery));
+  const ids = await powers.ledger.names(who.app.id, names);
+  let at = 0;
+  return items.map((item) => (item.kind === 'delivery' ? ids[at++] : undefined));
+}
+
+/** One round; what is left for the next is returned. */
+async function acceptRound(
+  pending: readonly PendingItem[],
+  outcomes: (Outcome | undefined)[],
+  context: AcceptContext,
+): Promise<PendingItem[]> {
+  const fresh = await answerKnown(pending, outcomes, context);
+  const { ready, later } = await planBatch(fresh, outcomes, context);
+  if (ready.length === 0) return later;
+  const { powers, who } = context;
+  const refs = new Map(
+    ready
+      .flatMap(({ plan }) => planRingRefs(who.app, plan!, who))
+      .map((ref) => [ringRefToKey(ref), ref]),
+  );
+  const again = await powers.keyring.use([...refs.values()], async (opened) => {
+    const rings = new Map([...refs.keys()].map((key, i) => [key, opened[i]!]));
+    const sealed = sealAll(ready, outcomes, { ...context, rings });
+    if (sealed.lost.length > 0) who.forget();
+    const taken = await commit(sealed.done, outcomes, context);
+    const stale = await resealStale(sealed.done, outcomes, context);
+    return [...sealed.lost, ...taken, ...stale];
+  });
+  return [...later, ...again].sort((a, b) => a.index - b.index);
+}
+
+/** Answers deliveries that the ledger knows; the others are left. */
+async function answerKnown(
+  pending: readonly PendingItem[],
+  outcomes: (Outcome | undefined)[],
+  { powers, who }: AcceptContext,
+): Promise<PendingItem[]> {
+  const asked = pending.filter((one) => one.row !== undefined && one.known === undefined);
+  const found = await powers.ledger.find(
+    who.app.id,
+    asked.map((one) => one.row!),
+  );
+  const known = asked.flatMap((one, i) => (found[i] ? [{ one, entry: found[i].entry }] : []));
+  if (known.length === 0) return [...pending];
+  const gone = await areGone(
+    powers,
+    who.app,
+    known.map(({ entry }) => entry),
+  );
+  for (const [i, { one, entry }] of known.entries()) {
+    // A removal that was carried out is a duplicate, though what it removed is gone.
+    const isRemoval = one.item.kind === 'delivery' && one.item.delivery.body.kind === 'removed';
+    const isErased = !isRemoval && (gone[i] || entry.state === 'gone');
+    outcomes[one.index] = isErased
+      ? { status: 'erased' }
+      : { status: 'duplicate', eventId: entry.eventId };
+  }
+  const answered = new Set(known.map(({ one }) => one));
+  return pending.filter((one) => !answered.has(one));
+}
+
+function sealAll(
+  ready: readonly PendingItem[],
+  outcomes: (Outcome | undefined)[],
+  context: AcceptContext & { rings: ReadonlyMap<string, Ring | 'erased' | 'absent'> },
+): { done: PendingItem[]; lost: PendingItem[] } {
+  const { who, rings, powers, clock } = context;
+  const done: PendingItem[] = [];
+  const lost: PendingItem[] = [];
+  const { app } = who;
+  const use = { app, rings, who, randomness: powers.randomness, nextRecordedAt: clock.next };
+  for (const one of ready) {
+    const sealed = sealPlan(one.plan!, one.memory, use);
+    if (sealed === 'forgotten') outcomes[one.index] = { status: 'erased' };
+    else if (sealed === 'gone') lost.push(one);
+    else {
+      one.sealed = sealed;
+      done.push(one);
+    }
+  }
+  return { done, lost };
+}
+
+/** Commits sealed items; those whose delivery another writer had first are left. */
+async function commit(
+  done: readonly PendingItem[],
+  outcomes: (Outcome | undefined)[],
+  context: AcceptContext,
+): Promise<PendingItem[]> {
+  if (done.length === 0) return [];
+  const { powers, who } = context;
+  const nowMs = powers.clock.nowMs();
+  const day = Math.floor(nowMs / DAY_MS);
+  const entries = done.map(toEntry);
+  const withRow = done.filter((one) => one.row !== undefined);
+  const writes = withRow.map((one) => ({
+    id: one.row!,
+    entry: entries[done.indexOf(one)]!,
+    ...(one.known && { known: one.known }),
+  }));
+  const rows = await powers.ledger.prepare(who.app.id, writes, day);
+  const rowOf = new Map(withRow.map((one, i) => [one, rows[i]!]));
+  const items = done.map((one) => toJournalItem(one, { row: rowOf.get(one), who, nowMs }));
+  let positions: JournalOutcome[];
+  try {
+    positions = await powers.journal.commit(who.app.id, items);
+  } catch (error) {
+    who.forget();
+    throw error;
+  }
+  const taken: PendingItem[] = [];
+  for (const [i, one] of done.entries()) {
+    const placed = positions[i]!;
+    if (placed === 'taken') {
+      taken.push(one);
+      one.known = undefined;
+      continue;
+    }
+    const row = rowOf.get(one);
+    one.known = row && { row, entry: entries[i]! };
+    const { eventId } = one.sealed!;
+    outcomes[one.index] = { status: 'accepted', eventId, positions: [...placed] };
+  }
+  await rememberAnnouncements(
+    done.filter((one) => !taken.includes(one)),
+    context,
+  );
+  return taken;
+}
+
+function toEntry(one: PendingItem): DeliveryEntry {
+  const { plan, sealed, memory } = one;
+  const header = sealed!.records[0]?.header;
+  const { removal, conversation } = plan!;
+  return {
+    eventId: sealed!.eventId,
+    recordedAt: memory.recordedAt[0] ?? ('0'.repeat(16) as DeliveryEntry['recordedAt']),
+    attempt: memory.attempt,
+    ownerKind: header?.ownerKind ?? 'group',
+    owner: header?.owner ?? conversation,
+    conversation,
+    place: header?.place ?? removal!.place,
+    thing: header?.thing ?? sealed!.removedMessage!,
+    state: 'kept',
+  };
+}
+
+function toJournalItem(
+  one: PendingItem,
+  at: { row: JournalItem['delivery']; who: WhoAndWhere; nowMs: number },
+): JournalItem {
+  const { sealed, plan } = one;
+  const { row, who, nowMs } = at;
+  const item = { records: sealed!.records, ...(row && { delivery: row }) };
+  if (plan!.removal === undefined) return item;
+  const target = { conversation: plan!.conversation, message: sealed!.removedMessage! };
+  const request = {
+    // The same delivery makes the same request.
+    id: (one.row ?? sealed!.removedMessage!) as string as ErasureId,
+    app: who.app.id,
+    kind: 'forget-message' as const,
+    target,
+    step: 'received',
+    receivedAtMs: nowMs,
+    changedAtMs: nowMs,
+  };
+  return { ...item, request };
+}
+
+/** Tells the directory which identities and names are on the log now. */
+async function rememberAnnouncements(
+  done: readonly PendingItem[],
+  { powers, who }: AcceptContext,
+): Promise<void> {
+  const marks = new Map(
+    done.flatMap(({ sealed }) => sealed!.nameMarks.map(({ subject, mark }) => [subject, mark])),
+  );
+  const rows = new Set(done.flatMap(({ plan }) => plan!.announcements.map((one) => one.row)));
+  const people = new Set([
+    ...marks.keys(),
+    ...done.flatMap(({ plan }) => plan!.announcements.map((one) => one.subject)),
+  ]);
+  if (people.size === 0) return;
+  const changes = new Map(
+    [...people].map((subject) => {
+      const change: Parameters<WhoAndWhere['changed']>[1] = (value) => ({
+        ...value,
+        nameMark: marks.get(subject) ?? value.nameMark,
+        identities: value.identities.map((identity) =>
+          rows.has(identity.row) ? { ...identity, announced: true } : identity,
+        ),
+      });
+      who.changed(subject, change);
+      return [subject, change] as const;
+    }),
+  );
+  await powers.directory.changeSubjects(who.app, changes);
+}
+
+/** Items whose rings were taken away since they were sealed: to be resolved and sealed anew. */
+async function resealStale(
+  done: readonly PendingItem[],
+  outcomes: (Outcome | undefined)[],
+  { powers, who }: AcceptContext,
+): Promise<PendingItem[]> {
+  const all = new Set(done.flatMap(({ sealed }) => sealed!.rings));
+  const stale = new Set(await powers.keyring.stale([...all]));
+  if (stale.size === 0) return [];
+  const touched = done.filter(
+    ({ plan, sealed }) => !plan!.removal && sealed!.rings.some((ring) => stale.has(ring)),
+  );
+  const lost = await areGone(powers, who.app, touched.map(toEntry));
+  const again = touched.filter((_, i) => lost[i]);
+  if (again.length > 0) who.forget();
+  for (const one of again) {
+    if (outcomes[one.index]?.status === 'accepted') outcomes[one.index] = undefined;
+    one.memory.attempt += 1;
+  }
+  return again;
+}

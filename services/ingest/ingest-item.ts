@@ -1,0 +1,153 @@
+/** What ingest accepts, what it plans to write, and what it answers. */
+import type {
+  ConversationId,
+  EventId,
+  IndexId,
+  MessageId,
+  OwnerId,
+  PlaceId,
+  StreamId,
+  SubjectId,
+} from '../../libs/base/ids.ts';
+import type { OwnerKind } from '../../libs/codec/sealed-event.ts';
+import type {
+  Content,
+  Delivery,
+  Identity,
+  ProfileFields,
+} from '../../libs/conversation/delivery.ts';
+import type { EventType } from '../../libs/conversation/event-types.ts';
+import type { LogPosition } from '../../libs/event-log/event-log.ts';
+
+/** A message that a client of the REST interface posts. */
+export interface PostedMessage {
+  readonly kind: 'post';
+  readonly conversation: ConversationId;
+  readonly author:
+    | { readonly type: 'user'; readonly subject: SubjectId }
+    | {
+        readonly type: 'business';
+        readonly userId: string | null;
+        readonly displayName: string | null;
+        readonly subtypes: readonly string[];
+      };
+  readonly content: Content;
+  readonly quotedMessage: MessageId | null;
+  readonly metadata: string | null;
+}
+
+/** Parts of a profile to replace, whole. */
+export interface ProfileCommand {
+  readonly kind: 'profile';
+  readonly subject: SubjectId;
+  readonly profile: ProfileFields | null;
+  readonly metadata: string | null;
+}
+
+/** A conversation's title and metadata to replace, whole. */
+export interface DescriptionCommand {
+  readonly kind: 'describe';
+  readonly conversation: ConversationId;
+  readonly displayName: string | null;
+  readonly metadata: string | null;
+}
+
+/** Somebody joins or leaves a group. */
+export interface ParticipationCommand {
+  readonly kind: 'joined' | 'left';
+  readonly conversation: ConversationId;
+  readonly subject: SubjectId;
+}
+
+/** An identity's event for a person that was just made. */
+export interface IdentityCommand {
+  readonly kind: 'identity';
+  readonly subject: SubjectId;
+  readonly identity: Identity;
+}
+
+export type Command =
+  | PostedMessage
+  | ProfileCommand
+  | DescriptionCommand
+  | ParticipationCommand
+  | IdentityCommand;
+
+export type IngestItem = { readonly kind: 'delivery'; readonly delivery: Delivery } | Command;
+
+/** Why an item was refused; texts hold nothing of the input. */
+export interface Rejection {
+  readonly code: string;
+  readonly title: string;
+  readonly retryable: boolean;
+}
+
+/** The truth about one item, once it is durable. */
+export type Outcome =
+  | { readonly status: 'accepted'; readonly eventId: string; readonly positions: LogPosition[] }
+  | { readonly status: 'duplicate'; readonly eventId: string }
+  | { readonly status: 'erased' }
+  | { readonly status: 'rejected'; readonly error: Rejection };
+
+/** Names under which ids are derived with the place's id key. */
+export interface EventName {
+  readonly source: string;
+  readonly id: string;
+  readonly actor: SubjectId | null;
+}
+
+export interface MessageName {
+  readonly source: string;
+  readonly externalId: string;
+}
+
+/** An event before its rings are opened. */
+export interface EventDraft {
+  readonly type: EventType;
+  readonly stream: StreamId;
+  readonly ownerKind: OwnerKind;
+  readonly owner: OwnerId;
+  readonly place: PlaceId;
+  readonly id: EventName | EventId;
+  /** `self`: the event is its own thing. */
+  readonly thing: MessageName | MessageId | 'self';
+  readonly retentionClass: number;
+  readonly occurredAtMs: number;
+  readonly content: Buffer;
+  readonly contentKind: string | null;
+  readonly authorRole: string | null;
+  readonly replyTo: MessageName | MessageId | null;
+  readonly receiptStatus: string | null;
+}
+
+/** A display name that a channel sent: it becomes a profile event only when it changed. */
+export interface NameDraft {
+  readonly subject: SubjectId;
+  readonly name: string;
+  readonly channel: string;
+}
+
+/** An identity of a person that no event on the log tells of yet. */
+export interface Announcement extends Identity {
+  readonly subject: SubjectId;
+  readonly row: IndexId;
+}
+
+/** What an item comes to: events, and what the directory has to remember once they are durable. */
+export interface Plan {
+  /** The first draft is the item's own event. */
+  readonly drafts: readonly EventDraft[];
+  readonly names: readonly NameDraft[];
+  readonly announcements: readonly Announcement[];
+  readonly conversation: ConversationId;
+  /** A message to be forgotten: privacy carries it out. */
+  readonly removal?: { readonly place: PlaceId; readonly message: MessageName };
+}
+
+/** A plan, a refusal, or `later`: it depends on an item of the same batch. */
+export type Planned = Plan | Extract<Outcome, { status: 'erased' | 'rejected' }> | 'later';
+
+export function rejected(code: string, title: string, retryable = false): Planned & Outcome {
+  return { status: 'rejected', error: { code, title, retryable } };
+}
+

@@ -1,0 +1,33 @@
+/** An item of a batch on its way from the door to the log. */
+import type { EventId, IndexId } from '../../libs/base/ids.ts';
+import { randomUuidV7 } from '../../libs/base/random.ts';
+import type { IngestPowers } from '../../libs/backends/open-backends.ts';
+import type { KnownDelivery } from '../../libs/deliveries/delivery-ledger.ts';
+import type { DurableClock } from '../../libs/event-log/clock-mark.ts';
+import type { IngestItem, Plan } from './ingest-item.ts';
+import type { SealedPlan, SealMemory } from './seal-plan.ts';
+import type { WhoAndWhere } from './who-and-where.ts';
+
+/** An item on its way, with what survives from one round to the next. */
+export interface PendingItem {
+  readonly index: number;
+  readonly item: IngestItem;
+  /** The delivery's row in the ledger; undefined for commands. */
+  readonly row: IndexId | undefined;
+  /** The row that an earlier round of this batch wrote. */
+  known: KnownDelivery | undefined;
+  readonly memory: SealMemory;
+  plan?: Plan;
+  sealed?: SealedPlan;
+}
+
+export interface AcceptContext {
+  readonly powers: IngestPowers;
+  readonly who: WhoAndWhere;
+  readonly clock: DurableClock;
+}
+
+/** A new event id for what has no source. */
+export function newEventId({ powers }: AcceptContext): EventId {
+  return randomUuidV7(powers.randomness, powers.clock.nowMs());
+}

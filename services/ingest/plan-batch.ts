@@ -1,0 +1,212 @@
+/** Resolves and plans the items of a batch together, so that look-ups are shared. */
+import type { ConversationId, IndexId } from '../../libs/base/ids.ts';
+import type { Delivery, Identity } from '../../libs/conversation/delivery.ts';
+import {
+  areGone,
+  type KnownMessage,
+  messageFromViews,
+  targetNames,
+} from './delivery-check.ts';
+import type { Announcement, IngestItem, Outcome, Plan, Planned } from './ingest-item.ts';
+import { type AcceptContext, newEventId, type PendingItem } from './pending-item.ts';
+import { planCommand, REST_SOURCE } from './plan-command.ts';
+import { personOf, planDelivery } from './plan-delivery.ts';
+import {
+  agentIdentity,
+  type ConversationQuery,
+  type KnownConversation,
+  type WhoAndWhere,
+} from './who-and-where.ts';
+
+interface Batch {
+  /** Items with a plan. */
+  readonly ready: PendingItem[];
+  /** Items that wait for others of the same batch. */
+  readonly later: PendingItem[];
+}
+
+/** Plans what can be planned; refusals go to `outcomes`. */
+export async function planBatch(
+  pending: readonly PendingItem[],
+  outcomes: (Outcome | undefined)[],
+  context: AcceptContext,
+): Promise<Batch> {
+  const { who } = context;
+  const targets = await findTargets(pending, context);
+  const now = pending.filter((one) => targets.get(one) !== 'later');
+  const later = pending.filter((one) => targets.get(one) === 'later');
+  await who.people(now.flatMap(({ item }) => identitiesOf(item)));
+  await who.loadSubjects(now.flatMap(({ item }) => ('subject' in item ? [item.subject] : [])));
+  const conversations = await findConversations(now, targets, context);
+  const announced = new Set<IndexId>();
+  const ready: PendingItem[] = [];
+  for (const [i, one] of now.entries()) {
+    const conversation = conversations[i];
+    const planned = await planOne(one, { conversation, target: targets.get(one) }, context);
+    if (planned === 'later') later.push(one);
+    else if ('status' in planned) outcomes[one.index] = planned;
+    else {
+      one.plan = { ...planned, announcements: await announce(one.item, who, announced) };
+      ready.push(one);
+    }
+  }
+  return { ready, later };
+}
+
+type Target = KnownMessage | 'later' | undefined;
+
+/** What the ledger knows of the messages that items are about. */
+async function findTargets(
+  pending: readonly PendingItem[],
+  { powers, who }: AcceptContext,
+): Promise<Map<PendingItem, Target>> {
+  const targets = new Map<PendingItem, Target>();
+  const underWay = new Set<IndexId>();
+  const asked: { one: PendingItem; rows: IndexId[] }[] = [];
+  for (const one of pending) {
+    if (one.row !== undefined) {
+      // The same delivery twice in one batch: the second is a duplicate of the first.
+      if (underWay.has(one.row)) targets.set(one, 'later');
+      underWay.add(one.row);
+    }
+    if (one.item.kind !== 'delivery') continue;
+    const names = targetNames(one.item.delivery);
+    if (names.length === 0) continue;
+    asked.push({ one, rows: await powers.ledger.names(who.app.id, names) });
+  }
+  for (const { one, rows } of asked) {
+    if (rows.some((row) => underWay.has(row) && row !== one.row)) {
+      targets.set(one, 'later');
+      continue;
+    }
+    const found = await powers.ledger.find(who.app.id, rows);
+    const entry = found.find((known) => known !== undefined)?.entry;
+    if (entry !== undefined && !targets.has(one)) targets.set(one, entry);
+  }
+  return targets;
+}
+
+/** Identities that an item's plan will ask for. */
+function identitiesOf(item: IngestItem): Identity[] {
+  if (item.kind === 'delivery') return deliveryIdentities(item.delivery);
+  if (item.kind !== 'post' || item.author.type !== 'business') return [];
+  const agent = agentIdentity(REST_SOURCE, { ...item.author, type: 'business' });
+  return agent === null ? [] : [agent];
+}
+
+function deliveryIdentities(delivery: Delivery): Identity[] {
+  const { body, source } = delivery;
+  if ('identity' in body) return [body.identity];
+  if (body.kind === 'removed') return [];
+  const { author } = body;
+  const agent = agentIdentity(source, author);
+  const identities = author.type === 'user' ? [author.identity] : agent === null ? [] : [agent];
+  return body.kind === 'message' ? [...identities, ...body.recipients] : identities;
+}
+
+async function findConversations(
+  pending: readonly PendingItem[],
+  targets: ReadonlyMap<PendingItem, Target>,
+  { who }: AcceptContext,
+): Promise<(KnownConversation | undefined)[]> {
+  const queries: ConversationQuery[] = [];
+  const byId: (ConversationId | undefined)[] = [];
+  const queryOf: (number | undefined)[] = [];
+  for (const one of pending) {
+    const query = conversationQuery(one.item, who);
+    const target = targets.get(one);
+    byId.push(conversationId(one.item, query, target === 'later' ? undefined : target));
+    queryOf.push(query === undefined ? undefined : queries.push(query) - 1);
+  }
+  const found = await who.conversations(queries);
+  await who.loadConversations(byId.filter((id) => id !== undefined));
+  return pending.map((_, i) => {
+    const id = byId[i];
+    if (id !== undefined) return who.conversation(id);
+    const at = queryOf[i];
+    return at === undefined ? undefined : found[at];
+  });
+}
+
+/** A conversation that an item names by id, or that the message it is about lies in. */
+function conversationId(
+  item: IngestItem,
+  query: ConversationQuery | undefined,
+  target: KnownMessage | undefined,
+): ConversationId | undefined {
+  if (item.kind !== 'delivery') return 'conversation' in item ? item.conversation : undefined;
+  return query === undefined ? target?.conversation : undefined;
+}
+
+function conversationQuery(item: IngestItem, who: WhoAndWhere): ConversationQuery | undefined {
+  if (item.kind !== 'delivery') return undefined;
+  const { source, body } = item.delivery;
+  if (body.kind === 'profile') return undefined;
+  const person = conversationPerson(item.delivery, who);
+  if (body.conversation === null) {
+    return undefined;
+  }
+  const create = body.kind === 'message' || body.kind === 'joined';
+  const reference = body.conversation;
+  const named = reference.type === 'personal' ? person : null;
+  if (reference.externalId === null && named === null) return undefined;
+  return { source, reference, person: named, create };
+}
+
+/** The person of a personal conversation, as far as the delivery names one. */
+function conversationPerson({ body }: Delivery, who: WhoAndWhere) {
+  if (body.kind === 'message') {
+    const identity = personOf(body);
+    return identity === null ? null : (who.person(identity)?.id ?? null);
+  }
+  if ('identity' in body) return who.person(body.identity)?.id ?? null;
+  if (body.author?.type === 'user') return who.person(body.author.identity)?.id ?? null;
+  return null;
+}
+
+async function planOne(
+  one: PendingItem,
+  found: { conversation: KnownConversation | undefined; target: Target },
+  context: AcceptContext,
+): Promise<Planned> {
+  const { item } = one;
+  const { who, powers } = context;
+  const { conversation } = found;
+  if (item.kind !== 'delivery') {
+    const nowMs = powers.clock.nowMs();
+    return planCommand(item, { who, conversation, nowMs, newEventId: () => newEventId(context) });
+  }
+  let target = found.target === 'later' ? undefined : found.target;
+  const { body, source } = item.delivery;
+  if ('message' in body && conversation !== undefined) {
+    const place = conversation.value.messagePlace;
+    const externalId = body.message;
+    target ??= await messageFromViews(powers, who.app, { source, externalId, place });
+    if (target !== undefined) {
+      const [isGone] = await areGone(powers, who.app, [target]);
+      if (isGone) return { status: 'erased' };
+    }
+  }
+  return planDelivery(item.delivery, { who, conversation, target });
+}
+
+/** Identities of an item's people that are not on the log yet. */
+async function announce(
+  item: IngestItem,
+  who: WhoAndWhere,
+  announced: Set<IndexId>,
+): Promise<Plan['announcements']> {
+  const identities = item.kind === 'identity' ? [item.identity] : identitiesOf(item);
+  const announcements: Announcement[] = [];
+  for (const identity of identities) {
+    const known =
+      item.kind === 'identity' ? who.subject(item.subject) : who.person(identity);
+    if (known === undefined || known.value.identities.every((one) => one.announced)) continue;
+    const row = await who.identityRow(identity);
+    const open = known.value.identities.some((one) => one.row === row && !one.announced);
+    if (!open || announced.has(row)) continue;
+    announced.add(row);
+    announcements.push({ subject: known.id, row, ...identity });
+  }
+  return announcements;
+}

@@ -1,0 +1,165 @@
+/** Plans what a client's command of the REST interface comes to. Pure. */
+import type { EventId, MessageId } from '../../libs/base/ids.ts';
+import { contentCodecs } from '../../libs/conversation/event-types.ts';
+import { retentionClasses } from '../../libs/sealing/tree-path.ts';
+import {
+  type Command,
+  type DescriptionCommand,
+  type EventDraft,
+  type ParticipationCommand,
+  type Plan,
+  type Planned,
+  type PostedMessage,
+  type ProfileCommand,
+  rejected,
+} from './ingest-item.ts';
+import { ownerOf } from './plan-delivery.ts';
+import { NO_FACTS, profileDraft } from './plan-parts.ts';
+import { agentIdentity, type KnownConversation, type WhoAndWhere } from './who-and-where.ts';
+
+/** The source under which the REST interface names its business authors. */
+export const REST_SOURCE = '/rest';
+
+/** What a command's plan may look at. */
+export interface CommandContext {
+  readonly who: WhoAndWhere;
+  readonly conversation: KnownConversation | undefined;
+  readonly nowMs: number;
+  newEventId(): EventId;
+}
+
+const NO_CONVERSATION = rejected('conversation_not_found', 'there is no such conversation');
+const NO_USER = rejected('user_not_found', 'there is no such user');
+
+/** Plans one command. Identities of new people are written with their profile. */
+export function planCommand(command: Command, context: CommandContext): Planned {
+  switch (command.kind) {
+    case 'post':
+      return planPost(command, context);
+    case 'profile':
+      return planProfile(command, context);
+    case 'describe':
+      return planDescription(command, context);
+    case 'joined':
+    case 'left':
+      return planParticipation(command, context);
+    case 'identity':
+      // The announcement of the person's identities is all there is to write.
+      return { drafts: [], names: [], announcements: [], conversation: command.subject as never };
+  }
+}
+
+function planPost(command: PostedMessage, context: CommandContext): Planned {
+  const { who, conversation } = context;
+  if (conversation === undefined) return NO_CONVERSATION;
+  const { author, content } = command;
+  const writer = author.type === 'user' ? author.subject : undefined;
+  const { person } = conversation.value;
+  if (writer !== undefined && person !== null && person !== writer) {
+    return rejected('not_a_participant', 'the author takes no part in this conversation');
+  }
+  const identity =
+    author.type === 'user' ? null : agentIdentity(REST_SOURCE, { ...author, type: 'business' });
+  const agent = identity === null ? undefined : who.person(identity);
+  const id = context.newEventId();
+  const draft: EventDraft = {
+    ...NO_FACTS,
+    ...ownerOf(conversation, writer),
+    type: 'MessagePosted',
+    stream: conversation.id,
+    place: conversation.value.messagePlace,
+    id,
+    thing: id as string as MessageId,
+    retentionClass: retentionClasses.messages,
+    occurredAtMs: context.nowMs,
+    content: contentCodecs.MessagePosted.encode({
+      text: content.text,
+      content: content.rest,
+      agent: agent?.id ?? null,
+      authorSubtypes: author.type === 'business' ? author.subtypes : [],
+      quotedExternalId: null,
+      metadata: command.metadata,
+      purpose: null,
+      source: null,
+      externalId: null,
+    }),
+    contentKind: content.type,
+    authorRole: author.type,
+    replyTo: command.quotedMessage,
+  };
+  const name = author.type === 'business' ? author.displayName : null;
+  const names =
+    name === null || agent === undefined
+      ? []
+      : [{ subject: agent.id, name, channel: identity!.channel }];
+  return { drafts: [draft], names, announcements: [], conversation: conversation.id };
+}
+
+function planProfile(command: ProfileCommand, context: CommandContext): Planned {
+  const subject = context.who.subject(command.subject);
+  if (subject === undefined) return NO_USER;
+  const fact = () => ({
+    subject: subject.id,
+    value: subject.value,
+    id: context.newEventId(),
+    occurredAtMs: context.nowMs,
+  });
+  const drafts: EventDraft[] = [];
+  if (command.profile !== null) drafts.push(profileDraft(fact(), 'profile', command.profile));
+  if (command.metadata !== null) {
+    drafts.push(profileDraft(fact(), 'metadata', { metadata: command.metadata }));
+  }
+  return planOf(drafts, subject.id as never);
+}
+
+function planDescription(command: DescriptionCommand, context: CommandContext): Planned {
+  const { conversation } = context;
+  if (conversation === undefined) return NO_CONVERSATION;
+  const { displayName, metadata } = command;
+  const draft: EventDraft = {
+    ...NO_FACTS,
+    ...ownerOf(conversation, undefined),
+    type: 'ConversationDescribed',
+    stream: conversation.id,
+    place: conversation.value.profilePlace,
+    id: context.newEventId(),
+    thing: 'self',
+    retentionClass: retentionClasses.ageless,
+    occurredAtMs: context.nowMs,
+    content: contentCodecs.ConversationDescribed.encode({
+      displayName,
+      metadata,
+      source: null,
+      externalId: null,
+    }),
+  };
+  return planOf([draft], conversation.id);
+}
+
+function planParticipation(command: ParticipationCommand, context: CommandContext): Planned {
+  const { conversation, who } = context;
+  if (conversation === undefined) return NO_CONVERSATION;
+  if (who.subject(command.subject) === undefined) return NO_USER;
+  if (conversation.value.kind === 'personal') {
+    return rejected('conversation_personal', 'a personal conversation has one person, for good');
+  }
+  const left = command.kind === 'left';
+  const draft: EventDraft = {
+    ...NO_FACTS,
+    type: left ? 'ParticipantLeft' : 'ParticipantJoined',
+    stream: conversation.id,
+    ownerKind: 'person',
+    owner: command.subject,
+    place: conversation.value.profilePlace,
+    id: context.newEventId(),
+    thing: 'self',
+    retentionClass: retentionClasses.ageless,
+    occurredAtMs: context.nowMs,
+    content: contentCodecs.ParticipantJoined.encode({ left }),
+  };
+  return planOf([draft], conversation.id);
+}
+
+function planOf(drafts: EventDraft[], conversation: Plan['conversation']): Plan {
+  return { drafts, names: [], announcements: [], conversation };
+}

@@ -1,0 +1,297 @@
+/**
+ * Plans what a channel's delivery comes to: whose it is, where it belongs, which events it makes.
+ * People and conversations were resolved before; nothing here waits.
+ */
+import type { ConversationId, OwnerId } from '../../libs/base/ids.ts';
+import type { OwnerKind } from '../../libs/codec/sealed-event.ts';
+import type {
+  Author,
+  Delivery,
+  EditDelivery,
+  MessageDelivery,
+  ParticipationDelivery,
+  ProfileDelivery,
+  ReactionDelivery,
+  ReceiptDelivery,
+  RemovalDelivery,
+} from '../../libs/conversation/delivery.ts';
+import { contentCodecs } from '../../libs/conversation/event-types.ts';
+import type { DeliveryEntry } from '../../libs/deliveries/delivery-ledger.ts';
+import { retentionClasses } from '../../libs/sealing/tree-path.ts';
+import {
+  type EventDraft,
+  type EventName,
+  type NameDraft,
+  type Plan,
+  type Planned,
+  rejected,
+} from './ingest-item.ts';
+import { NO_FACTS, profileDraft } from './plan-parts.ts';
+import { agentIdentity, type KnownConversation, type WhoAndWhere } from './who-and-where.ts';
+
+/** What the plan of one delivery may look at. */
+export interface PlanContext {
+  readonly who: WhoAndWhere;
+  /** The conversation that was found or made for this delivery. */
+  readonly conversation: KnownConversation | undefined;
+  /** The ledger's or the views' entry of the message that this delivery is about. */
+  readonly target: Pick<DeliveryEntry, 'owner' | 'ownerKind' | 'conversation'> | undefined;
+}
+
+const UNKNOWN_MESSAGE = 'the message that this is about is not known: send it first, then again';
+const OTHERS_CONVERSATION = 'this conversation is another person’s, or of another type';
+const GONE = rejected('person_changing', 'the person is being erased: send it again', true);
+
+/** Plans one delivery. */
+export function planDelivery(delivery: Delivery, context: PlanContext): Planned {
+  const { body } = delivery;
+  switch (body.kind) {
+    case 'message':
+      return planMessage(delivery, body, context);
+    case 'edited':
+      return planEdit(delivery, body, context);
+    case 'removed':
+      return planRemoval(delivery, body, context);
+    case 'reacted':
+      return planReaction(delivery, body, context);
+    case 'receipt':
+      return planReceipt(delivery, body, context);
+    case 'profile':
+      return planProfile(delivery, body, context);
+    case 'joined':
+    case 'left':
+      return planParticipation(delivery, body, context);
+  }
+}
+
+/** The person of a message in a personal conversation, as its delivery names them. */
+export function personOf(body: MessageDelivery) {
+  if (body.author.type === 'user') return body.author.identity;
+  return body.recipients[0] ?? null;
+}
+
+function planMessage(delivery: Delivery, body: MessageDelivery, context: PlanContext): Planned {
+  const { who, conversation } = context;
+  if (conversation === undefined) return GONE;
+  const person = personOf(body);
+  const known = person === null ? undefined : who.person(person);
+  if (person !== null && known === undefined) return GONE;
+  if (!fits(conversation, body.conversation.type, known?.id)) {
+    return rejected('conversation_mismatch', OTHERS_CONVERSATION);
+  }
+  const owner = ownerOf(conversation, body.author.type === 'user' ? known?.id : undefined);
+  const agent = agentOf(delivery, body.author, who);
+  const { source, id, occurredAtMs } = delivery;
+  const { content } = body;
+  const draft: EventDraft = {
+    ...NO_FACTS,
+    ...owner,
+    type: 'MessagePosted',
+    stream: conversation.id,
+    place: conversation.value.messagePlace,
+    id: { source, id, actor: null },
+    thing: { source, externalId: id },
+    retentionClass: retentionClasses.messages,
+    occurredAtMs,
+    content: contentCodecs.MessagePosted.encode({
+      text: content.text,
+      content: content.rest,
+      agent: agent?.id ?? null,
+      authorSubtypes: body.author.type === 'business' ? body.author.subtypes : [],
+      quotedExternalId: body.quotedExternalId,
+      metadata: body.metadata,
+      purpose: body.purpose,
+      source,
+      externalId: id,
+    }),
+    contentKind: content.type,
+    authorRole: body.author.type,
+    replyTo: body.quotedExternalId === null ? null : { source, externalId: body.quotedExternalId },
+  };
+  const names = namesOf(delivery, body.author, who);
+  return { drafts: [draft], names, announcements: [], conversation: conversation.id };
+}
+
+/** A personal conversation belongs to its person, a group to nobody in particular. */
+function fits(
+  conversation: KnownConversation,
+  type: 'personal' | 'sdkGroup',
+  person: string | undefined,
+): boolean {
+  const { value } = conversation;
+  if (value.kind !== type) return false;
+  return type === 'sdkGroup' || person === undefined || value.person === person;
+}
+
+/** Personal: its person. Group: who wrote, or the group for what the business says. */
+export function ownerOf(
+  conversation: KnownConversation,
+  writer: string | undefined,
+): { ownerKind: OwnerKind; owner: OwnerId } {
+  const { value, id } = conversation;
+  if (value.person !== null) return { ownerKind: 'person', owner: value.person };
+  if (writer !== undefined) return { ownerKind: 'person', owner: writer as OwnerId };
+  return { ownerKind: 'group', owner: id };
+}
+
+function agentOf(delivery: Delivery, author: Author, who: WhoAndWhere) {
+  const identity = agentIdentity(delivery.source, author);
+  return identity === null ? undefined : who.person(identity);
+}
+
+function namesOf(delivery: Delivery, author: Author, who: WhoAndWhere): NameDraft[] {
+  if (author.displayName === null) return [];
+  const identity =
+    author.type === 'user' ? author.identity : agentIdentity(delivery.source, author);
+  const subject = identity === null ? undefined : who.person(identity);
+  if (subject === undefined) return [];
+  return [{ subject: subject.id, name: author.displayName, channel: identity!.channel }];
+}
+
+/** Who acts: a person, an agent, or nobody in particular. */
+function actorOf(delivery: Delivery, author: Author, who: WhoAndWhere) {
+  return author.type === 'user' ? who.person(author.identity) : agentOf(delivery, author, who);
+}
+
+function eventName(delivery: Delivery, actor: string | undefined): EventName {
+  return { source: delivery.source, id: delivery.id, actor: (actor ?? null) as EventName['actor'] };
+}
+
+function planEdit(delivery: Delivery, body: EditDelivery, context: PlanContext): Planned {
+  const { who, conversation, target } = context;
+  if (conversation === undefined) return rejected('message_unknown', UNKNOWN_MESSAGE, true);
+  if (conversation.value.kind !== body.conversation.type) {
+    return rejected('conversation_mismatch', OTHERS_CONVERSATION);
+  }
+  // What a message says belongs to its owner, whoever edits it: an edit of an unknown message in a
+  // group could give one person's words to another.
+  const owner = conversation.value.person === null ? target : ownerOf(conversation, undefined);
+  if (owner === undefined) return rejected('message_unknown', UNKNOWN_MESSAGE, true);
+  const actor = actorOf(delivery, body.author, who);
+  const { source } = delivery;
+  const draft: EventDraft = {
+    ...NO_FACTS,
+    type: 'MessageEdited',
+    stream: conversation.id,
+    ownerKind: owner.ownerKind,
+    owner: owner.owner,
+    place: conversation.value.messagePlace,
+    id: eventName(delivery, actor?.id),
+    thing: { source, externalId: body.message },
+    retentionClass: retentionClasses.messages,
+    occurredAtMs: delivery.occurredAtMs,
+    content: contentCodecs.MessageEdited.encode({
+      text: body.content.text,
+      content: body.content.rest,
+      editor: actor === undefined || actor.id === owner.owner ? null : actor.id,
+    }),
+    contentKind: body.content.type,
+    authorRole: body.author.type,
+  };
+  const names = namesOf(delivery, body.author, who);
+  return { drafts: [draft], names, announcements: [], conversation: conversation.id };
+}
+
+function planRemoval(delivery: Delivery, body: RemovalDelivery, context: PlanContext): Planned {
+  const { conversation } = context;
+  if (conversation === undefined) return rejected('message_unknown', UNKNOWN_MESSAGE, true);
+  const message = { source: delivery.source, externalId: body.message };
+  const removal = { place: conversation.value.messagePlace, message };
+  return { drafts: [], names: [], announcements: [], conversation: conversation.id, removal };
+}
+
+function planReaction(delivery: Delivery, body: ReactionDelivery, context: PlanContext): Planned {
+  const { who, conversation } = context;
+  if (conversation === undefined) return rejected('message_unknown', UNKNOWN_MESSAGE, true);
+  const actor = actorOf(delivery, body.author, who);
+  const isPerson = body.author.type === 'user';
+  if (isPerson && actor === undefined) return GONE;
+  const draft: EventDraft = {
+    ...NO_FACTS,
+    ...ownerOf(conversation, isPerson ? actor?.id : undefined),
+    type: 'MessageReacted',
+    stream: conversation.id,
+    place: conversation.value.messagePlace,
+    id: eventName(delivery, actor?.id),
+    thing: { source: delivery.source, externalId: body.message },
+    retentionClass: retentionClasses.messages,
+    occurredAtMs: delivery.occurredAtMs,
+    content: contentCodecs.MessageReacted.encode({
+      reaction: body.reaction,
+      agent: isPerson ? null : (actor?.id ?? null),
+    }),
+    authorRole: body.author.type,
+  };
+  const names = namesOf(delivery, body.author, who);
+  return { drafts: [draft], names, announcements: [], conversation: conversation.id };
+}
+
+function planReceipt(delivery: Delivery, body: ReceiptDelivery, context: PlanContext): Planned {
+  const { who, conversation } = context;
+  if (conversation === undefined) return rejected('message_unknown', UNKNOWN_MESSAGE, true);
+  const reader = who.person(body.identity);
+  if (reader === undefined) return GONE;
+  const draft: EventDraft = {
+    ...NO_FACTS,
+    ...ownerOf(conversation, reader.id),
+    type: 'ReceiptRecorded',
+    stream: conversation.id,
+    place: conversation.value.messagePlace,
+    id: eventName(delivery, reader.id),
+    thing: { source: delivery.source, externalId: body.message },
+    retentionClass: retentionClasses.receipts,
+    occurredAtMs: delivery.occurredAtMs,
+    content: contentCodecs.ReceiptRecorded.encode({ reason: body.reason }),
+    receiptStatus: body.status,
+  };
+  return { drafts: [draft], names: [], announcements: [], conversation: conversation.id };
+}
+
+function planProfile(delivery: Delivery, body: ProfileDelivery, context: PlanContext): Planned {
+  const subject = context.who.person(body.identity);
+  if (subject === undefined) return GONE;
+  const { source, id, occurredAtMs } = delivery;
+  const fact = (part: string) => ({
+    subject: subject.id,
+    value: subject.value,
+    id: { source, id: `${id}\0${part}`, actor: subject.id },
+    occurredAtMs,
+  });
+  const drafts: EventDraft[] = [];
+  if (body.profile !== null) drafts.push(profileDraft(fact('profile'), 'profile', body.profile));
+  if (body.metadata !== null) {
+    drafts.push(profileDraft(fact('metadata'), 'metadata', { metadata: body.metadata }));
+  }
+  return emptyPlanOf(drafts, subject.id as never);
+}
+
+function planParticipation(
+  delivery: Delivery,
+  body: ParticipationDelivery,
+  context: PlanContext,
+): Planned {
+  const { who, conversation } = context;
+  const subject = who.person(body.identity);
+  if (conversation === undefined || subject === undefined) return GONE;
+  if (!fits(conversation, body.conversation.type, subject.id)) {
+    return rejected('conversation_mismatch', OTHERS_CONVERSATION);
+  }
+  const draft: EventDraft = {
+    ...NO_FACTS,
+    type: body.kind === 'left' ? 'ParticipantLeft' : 'ParticipantJoined',
+    stream: conversation.id,
+    ownerKind: 'person',
+    owner: subject.id,
+    place: conversation.value.profilePlace,
+    id: eventName(delivery, subject.id),
+    thing: 'self',
+    retentionClass: retentionClasses.ageless,
+    occurredAtMs: delivery.occurredAtMs,
+    content: contentCodecs.ParticipantJoined.encode({ left: body.kind === 'left' }),
+  };
+  return emptyPlanOf([draft], conversation.id);
+}
+
+function emptyPlanOf(drafts: EventDraft[], conversation: ConversationId): Plan {
+  return { drafts, names: [], announcements: [], conversation };
+}

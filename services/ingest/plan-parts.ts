@@ -1,0 +1,76 @@
+/** Drafts that several plans share. Pure. */
+import type { EventId, IndexId, SubjectId } from '../../libs/base/ids.ts';
+import type { Identity, ProfileFields } from '../../libs/conversation/delivery.ts';
+import { contentCodecs, type ProfileUpdated } from '../../libs/conversation/event-types.ts';
+import { retentionClasses } from '../../libs/sealing/tree-path.ts';
+import type { SubjectValue } from '../../libs/vault/directory.ts';
+import type { EventDraft, EventName } from './ingest-item.ts';
+
+export const EMPTY_PROFILE: ProfileFields = {
+  displayName: null,
+  givenName: null,
+  surname: null,
+  email: null,
+  avatarUrl: null,
+  locale: null,
+};
+
+/** Fields of a draft that most events leave empty. */
+export const NO_FACTS = {
+  contentKind: null,
+  authorRole: null,
+  replyTo: null,
+  receiptStatus: null,
+} as const;
+
+/** A fact about a person, in their profile or their record. */
+export interface PersonFact {
+  readonly subject: SubjectId;
+  readonly value: SubjectValue;
+  readonly id: EventName | EventId;
+  readonly occurredAtMs: number;
+}
+
+/** One part of a profile, whole. `part` is profile, metadata or name. */
+export function profileDraft(
+  fact: PersonFact,
+  part: string,
+  fields: Partial<ProfileUpdated>,
+): EventDraft {
+  const content = { part, ...EMPTY_PROFILE, metadata: null, ...fields };
+  return {
+    ...NO_FACTS,
+    type: 'ProfileUpdated',
+    stream: fact.subject,
+    ownerKind: 'person',
+    owner: fact.subject,
+    place: fact.value.profilePlace,
+    id: fact.id,
+    thing: 'self',
+    retentionClass: retentionClasses.ageless,
+    occurredAtMs: fact.occurredAtMs,
+    content: contentCodecs.ProfileUpdated.encode(content),
+    contentKind: part,
+  };
+}
+
+/** That a person is known under an identity; its id is the same however often it is written. */
+export function identityDraft(
+  fact: Omit<PersonFact, 'id'>,
+  row: IndexId,
+  identity: Identity,
+): EventDraft {
+  return {
+    ...NO_FACTS,
+    type: 'IdentityLinked',
+    stream: fact.subject,
+    ownerKind: 'person',
+    owner: fact.subject,
+    place: fact.value.recordPlace,
+    id: { source: '', id: row, actor: fact.subject },
+    thing: 'self',
+    retentionClass: retentionClasses.ageless,
+    occurredAtMs: fact.occurredAtMs,
+    content: contentCodecs.IdentityLinked.encode(identity),
+  };
+}

@@ -1,0 +1,213 @@
+/**
+ * Resolves who is meant and where it belongs: identities to people, references to conversations.
+ * What the directory said is cached by app; an entry that turns out to be gone is dropped, and the
+ * next look asks the directory again.
+ */
+import { LRUCache } from 'lru-cache';
+import type { ConversationId, IndexId, SubjectId } from '../../libs/base/ids.ts';
+import type { IngestPowers } from '../../libs/backends/open-backends.ts';
+import type { Author, ConversationReference, Identity } from '../../libs/conversation/delivery.ts';
+import type { App } from '../../libs/vault/app-registry.ts';
+import type { ConversationValue, SubjectValue } from '../../libs/vault/directory.ts';
+import type { NewConversation } from '../../libs/vault/directory-writer.ts';
+import { rowKinds } from '../../libs/vault/vault-store.ts';
+
+/** The channel under which business authors are known; channels of people cannot begin so. */
+export const AGENT_CHANNEL = 'lethe:agent';
+/** The channel of a user's `externalId` in the REST interface. */
+export const USER_CHANNEL = 'lethe:user';
+
+const CACHED_MAX = 20_000;
+
+export interface KnownSubject {
+  readonly id: SubjectId;
+  readonly value: SubjectValue;
+}
+
+export interface KnownConversation {
+  readonly id: ConversationId;
+  readonly value: ConversationValue;
+}
+
+/** A reference with everything that decides which conversation it names. */
+export interface ConversationQuery {
+  readonly source: string;
+  readonly reference: ConversationReference;
+  /** The person of a personal conversation. */
+  readonly person: SubjectId | null;
+  /** Make it when there is none? */
+  readonly create: boolean;
+}
+
+/** The agent that a business author is, as an identity; null: nobody. */
+export function agentIdentity(source: string, author: Author): Identity | null {
+  if (author.type !== 'business') return null;
+  const { userId, displayName } = author;
+  if (userId !== null) return { channel: AGENT_CHANNEL, externalId: `${source}\0id\0${userId}` };
+  if (displayName === null) return null;
+  return { channel: AGENT_CHANNEL, externalId: `${source}\0name\0${displayName}` };
+}
+
+/** The resolver of one app. */
+export class WhoAndWhere {
+  readonly #powers: IngestPowers;
+  readonly app: App;
+  readonly #people = new LRUCache<string, SubjectId>({ max: CACHED_MAX });
+  readonly #subjects = new LRUCache<SubjectId, SubjectValue>({ max: CACHED_MAX });
+  readonly #named = new LRUCache<string, ConversationId>({ max: CACHED_MAX });
+  readonly #conversations = new LRUCache<ConversationId, ConversationValue>({ max: CACHED_MAX });
+  /** The last display name seen of each person, to see without a key that it did not change. */
+  readonly lastNames = new LRUCache<SubjectId, string>({ max: CACHED_MAX });
+
+  constructor(powers: IngestPowers, app: App) {
+    this.#powers = powers;
+    this.app = app;
+  }
+
+  /** The people of identities, made where they are new. */
+  async people(identities: readonly Identity[]): Promise<void> {
+    const missing = new Map<string, Identity>();
+    for (const identity of identities) {
+      const key = identityKey(identity);
+      if (!this.#people.has(key)) missing.set(key, identity);
+    }
+    if (missing.size > 0) {
+      const rows = await this.#rows([...missing.values()]);
+      const nowMs = this.#powers.clock.nowMs();
+      const subjects = await this.#powers.directory.addSubjects(this.app, rows, nowMs);
+      for (const [i, key] of [...missing.keys()].entries()) this.#people.set(key, subjects[i]!);
+    }
+    const ids = identities.map((identity) => this.#people.get(identityKey(identity))!);
+    await this.loadSubjects(ids);
+  }
+
+  async #rows(identities: readonly Identity[]): Promise<IndexId[]> {
+    const names = await this.#powers.directory.names(this.app.id);
+    return identities.map(({ channel, externalId }) => names.identity(channel, externalId));
+  }
+
+  /** Loads what the directory knows of subjects; those that are gone stay unknown. */
+  async loadSubjects(ids: readonly SubjectId[]): Promise<void> {
+    const missing = [...new Set(ids)].filter((id) => !this.#subjects.has(id));
+    if (missing.length === 0) return;
+    const entries = await this.#powers.directory.subjects(this.app.id, missing);
+    for (const entry of entries) if (entry) this.#subjects.set(entry.id, entry.value);
+  }
+
+  /** The person of an identity that `people` has seen; undefined: gone meanwhile. */
+  person(identity: Identity): KnownSubject | undefined {
+    const id = this.#people.get(identityKey(identity));
+    return id === undefined ? undefined : this.subject(id);
+  }
+
+  subject(id: SubjectId): KnownSubject | undefined {
+    const value = this.#subjects.get(id);
+    return value && { id, value };
+  }
+
+  /** Which row names this identity. */
+  async identityRow(identity: Identity): Promise<IndexId> {
+    return (await this.#rows([identity]))[0]!;
+  }
+
+  /** The conversations of queries: undefined where there is none and none is to be made. */
+  async conversations(
+    queries: readonly ConversationQuery[],
+  ): Promise<(KnownConversation | undefined)[]> {
+    const missing = new Map<string, ConversationQuery>();
+    for (const query of queries) {
+      const key = queryKey(query);
+      const known = this.#known(query, key);
+      if (known !== undefined) continue;
+      const create = query.create || (missing.get(key)?.create ?? false);
+      missing.set(key, { ...query, create });
+    }
+    await this.#findOrMake([...missing.values()]);
+    await this.loadConversations(
+      queries.map((query) => this.#known(query, queryKey(query))).filter((id) => id !== undefined),
+    );
+    return queries.map((query) => {
+      const id = this.#known(query, queryKey(query));
+      return id === undefined ? undefined : this.conversation(id);
+    });
+  }
+
+  /** What is known of a conversation whose id was loaded. */
+  conversation(id: ConversationId): KnownConversation | undefined {
+    const value = this.#conversations.get(id);
+    return value && { id, value };
+  }
+
+  async loadConversations(ids: readonly ConversationId[]): Promise<void> {
+    const missing = [...new Set(ids)].filter((id) => !this.#conversations.has(id));
+    if (missing.length === 0) return;
+    const entries = await this.#powers.directory.conversations(this.app.id, missing);
+    for (const entry of entries) {
+      if (typeof entry === 'object') this.#conversations.set(entry.id, entry.value);
+    }
+  }
+
+  #known(query: ConversationQuery, key: string): ConversationId | undefined {
+    const known = this.#named.get(key);
+    if (known !== undefined || query.reference.externalId !== null) return known;
+    const person = query.person === null ? undefined : this.#subjects.get(query.person);
+    return person?.defaultConversation ?? undefined;
+  }
+
+  async #findOrMake(queries: readonly ConversationQuery[]): Promise<void> {
+    if (queries.length === 0) return;
+    const names = await this.#powers.directory.names(this.app.id);
+    const rowOf = ({ source, reference }: ConversationQuery) =>
+      reference.externalId === null ? null : names.conversation(source, reference.externalId);
+    const external = queries.filter((query) => query.reference.externalId !== null);
+    const found = await this.#powers.directory.references(
+      this.app.id,
+      rowKinds.externalConversation,
+      external.map((query) => rowOf(query)!),
+    );
+    const toMake: { query: ConversationQuery; wanted: NewConversation }[] = [];
+    for (const query of queries) {
+      const known = found[external.indexOf(query)];
+      if (known !== undefined) this.#named.set(queryKey(query), known as ConversationId);
+      else if (query.create) {
+        const kind = query.reference.type;
+        const externalRow = rowOf(query);
+        const isDefault = externalRow === null;
+        toMake.push({ query, wanted: { kind, person: query.person, externalRow, isDefault } });
+      }
+    }
+    const made = await this.#powers.directory.addConversations(
+      this.app,
+      toMake.map((one) => one.wanted),
+      this.#powers.clock.nowMs(),
+    );
+    for (const [i, id] of made.entries()) {
+      if (id !== undefined) this.#named.set(queryKey(toMake[i]!.query), id);
+    }
+  }
+
+  /** The directory's change after an announcement, applied to the cache as well. */
+  changed(subject: SubjectId, change: (value: SubjectValue) => SubjectValue): void {
+    const value = this.#subjects.get(subject);
+    if (value !== undefined) this.#subjects.set(subject, change(value));
+  }
+
+  /** Drops everything: after a loss, which is rare, asking again costs less than being wrong. */
+  forget(): void {
+    this.#people.clear();
+    this.#subjects.clear();
+    this.#named.clear();
+    this.#conversations.clear();
+    this.lastNames.clear();
+  }
+}
+
+function identityKey({ channel, externalId }: Identity): string {
+  return `${channel}\0${externalId}`;
+}
+
+// A person's default conversation has no external id and is known by the person.
+function queryKey({ source, reference, person }: ConversationQuery): string {
+  if (reference.externalId === null) return `\0${person}`;
+  return `${source}\0${reference.externalId}`;
+}

@@ -1,0 +1,68 @@
+/** Writes the app's own facts about what was taken away, for consumers who keep copies. */
+import type { ErasureId, EventId } from '../../libs/base/ids.ts';
+import type { PrivacyPowers } from '../../libs/backends/open-backends.ts';
+import {
+  contentCodecs,
+  type EventType,
+  type LossRecorded,
+} from '../../libs/conversation/event-types.ts';
+import { openDurableClock } from '../../libs/event-log/clock-mark.ts';
+import type { LogPosition } from '../../libs/event-log/event-log.ts';
+import { eventRingRefs, sealEvent } from '../../libs/keyring/event-sealer.ts';
+import { Ring } from '../../libs/keyring/ring.ts';
+import { retentionClasses } from '../../libs/sealing/tree-path.ts';
+import type { App } from '../../libs/vault/app-registry.ts';
+
+export type LossType = Extract<
+  EventType,
+  | 'SubjectErased'
+  | 'ProfileCleared'
+  | 'MessageForgotten'
+  | 'ConversationCleared'
+  | 'ConversationDeleted'
+>;
+
+/**
+ * Appends the fact; its event id is the erasure's, so that a repeated step is the same event.
+ * Nothing is written when the app itself is gone.
+ */
+export async function recordLoss(
+  powers: PrivacyPowers,
+  app: App,
+  loss: { id: ErasureId; type: LossType; content: Partial<LossRecorded> },
+): Promise<LogPosition | undefined> {
+  const clock = await openDurableClock(powers.clockMark, powers.clock);
+  await clock.keepAhead();
+  const draft = {
+    eventId: loss.id as string as EventId,
+    attempt: 1,
+    app: app.id,
+    type: loss.type,
+    stream: app.id,
+    place: app.factsPlace,
+    ownerKind: 'app' as const,
+    owner: app.id,
+    thing: loss.id as string as EventId,
+    retentionClass: retentionClasses.ageless,
+    occurredAt: powers.clock.nowMs(),
+    recordedAt: clock.next(),
+    contentFingerprint: contentCodecs[loss.type].fingerprint,
+    attachments: [],
+    contentKind: null,
+    authorRole: null,
+    replyTo: null,
+    receiptStatus: null,
+  };
+  const fields = { user: null, conversation: null, message: null, ...loss.content };
+  const content = contentCodecs[loss.type].encode(fields);
+  return powers.keyring.use(eventRingRefs(draft), async ([appRing, owner, place]) => {
+    if (!(appRing instanceof Ring && owner instanceof Ring && place instanceof Ring)) {
+      return undefined;
+    }
+    const rings = { app: appRing, owner, place };
+    const sealed = sealEvent(draft, content, { rings, randomness: powers.randomness });
+    if (sealed === 'forgotten') return undefined;
+    const [position] = await powers.log.append([sealed]);
+    return position;
+  });
+}
