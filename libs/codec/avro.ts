@@ -15,8 +15,9 @@ class HexType extends avro.types.LogicalType {
   protected override _fromValue(bytes: Buffer): string {
     return bytes.toString('hex');
   }
-  protected override _toValue(hex: string): Buffer {
-    return Buffer.from(hex, 'hex');
+  // Unions try each branch: what is no text must be refused without the cost of an exception.
+  protected override _toValue(hex: unknown): Buffer | undefined {
+    return typeof hex === 'string' ? Buffer.from(hex, 'hex') : undefined;
   }
   protected override _resolve(type: avro.Type): unknown {
     return type.typeName === 'fixed' ? this._fromValue : undefined;

@@ -13,6 +13,12 @@ export function sha256(input: Uint8Array): Buffer {
   return out;
 }
 
+const scratch = Buffer.alloc(2_048);
+
+function byteLength(field: string | Uint8Array): number {
+  return typeof field === 'string' ? Buffer.byteLength(field, 'utf8') : field.length;
+}
+
 /** An HMAC-SHA-256 with one key, ready for many inputs. The key is at most 64 bytes. */
 export class HmacKey {
   readonly #inner = Buffer.alloc(64, 0x36);
@@ -26,18 +32,23 @@ export class HmacKey {
     }
   }
 
-  /** The 32 bytes of HMAC-SHA-256 over the parts joined. */
-  digest(...parts: Uint8Array[]): Buffer {
-    let length = 64;
-    for (const part of parts) length += part.length;
-    const message = Buffer.allocUnsafe(length);
+  /** The 32 bytes of HMAC-SHA-256 over label ‖ lp(field) of each field (text as UTF-8). */
+  digestFields(label: Uint8Array, fields: readonly (string | Uint8Array)[]): Buffer {
+    let length = 64 + label.length;
+    for (const field of fields) length += 4 + byteLength(field);
+    const message = length <= scratch.length ? scratch : Buffer.allocUnsafe(length);
     message.set(this.#inner, 0);
-    let at = 64;
-    for (const part of parts) {
-      message.set(part, at);
-      at += part.length;
+    message.set(label, 64);
+    let at = 64 + label.length;
+    for (const field of fields) {
+      const size = byteLength(field);
+      message.writeUInt32BE(size, at);
+      if (typeof field === 'string') message.write(field, at + 4, 'utf8');
+      else message.set(field, at + 4);
+      at += 4 + size;
     }
-    sha256Into(message, this.#outer, 64);
+    sha256Into(message.subarray(0, length), this.#outer, 64);
+    message.fill(0, 0, 64);
     return sha256(this.#outer);
   }
 

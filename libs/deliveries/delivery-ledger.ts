@@ -3,7 +3,7 @@
  * is asked before anybody is looked up or made: that is how a channel's retry cannot bring an
  * erased person's words back.
  */
-import { lp, u64 } from '../base/bytes.ts';
+import { FieldWriter } from '../base/bytes.ts';
 import type { RecordedAt } from '../base/clock.ts';
 import {
   type AppId,
@@ -82,15 +82,9 @@ const codec = recordCodec<DeliveryEntry>('DeliveryEntry');
 
 /** label ‖ format ‖ lp(kind) ‖ lp(app) ‖ lp(id) ‖ lp(revision) ‖ lp(day): where a row lies. */
 function associatedData(app: AppId, at: { id: IndexId; revision: number; day: number }): Buffer {
-  return Buffer.concat([
-    labels.wrap,
-    Buffer.from([1]),
-    lp(Buffer.from([WRAP_KIND])),
-    lp(Buffer.from(app, 'hex')),
-    lp(Buffer.from(at.id, 'hex')),
-    lp(u64(at.revision)),
-    lp(u64(at.day)),
-  ]);
+  const out = new FieldWriter(labels.wrap);
+  out.u8(1).lpU8(WRAP_KIND).lpHex(app).lpHex(at.id).lpU64(at.revision).lpU64(at.day);
+  return out.take();
 }
 
 /** Opens the ledger over its store and the app's keys. */
@@ -114,8 +108,8 @@ export function createDeliveryLedger(deps: {
       const key = await keyring.indexKey(app);
       if (key === undefined) throw new LetheError('INVARIANT_BROKEN', 'no such app');
       return deliveries.map(({ source, id, type, actorChannel, actorExternalId }) => {
-        const fields = [source, id, type, actorChannel, actorExternalId].map(lp);
-        return bytesToId<IndexId>(key.digest(labels.deliveryIndex, ...fields).subarray(0, 16));
+        const fields = [source, id, type, actorChannel, actorExternalId];
+        return bytesToId<IndexId>(key.digestFields(labels.deliveryIndex, fields).subarray(0, 16));
       });
     },
     async find(app, ids) {

@@ -10,7 +10,7 @@ const TABLES = `
   );
   CREATE UNIQUE INDEX IF NOT EXISTS deliveries_key ON deliveries (key);
   CREATE INDEX IF NOT EXISTS deliveries_day ON deliveries (day);`;
-const FIND = 'SELECT day, revision, wrapped FROM deliveries WHERE key = ?';
+const FIND = 'SELECT key, day, revision, wrapped FROM deliveries WHERE key IN (KEYS)';
 const INSERT = `INSERT INTO deliveries (key, day, revision, wrapped) VALUES (?, ?, 1, ?)
   ON CONFLICT DO NOTHING`;
 const UPDATE = `UPDATE deliveries SET day = ?, revision = ?, wrapped = ?
@@ -30,10 +30,10 @@ export function openDeliveryStoreSqlite(database: SqliteDatabase): DeliveryStore
   database.define(TABLES);
   return {
     async find(app, ids) {
-      return ids.map((id) => {
-        const row = database.get<Stored>(FIND, storedKey(app, id));
-        return row && toRow(id, row);
-      });
+      const keys = ids.map((id) => storedKey(app, id));
+      const rows = database.allIn<Stored>(FIND, keys).map(toRow);
+      const byId = new Map(rows.map((row) => [row.id, row]));
+      return ids.map((id) => byId.get(id));
     },
     async put(app, rows) {
       return database.transaction(() => rows.map((row) => putDelivery(database, app, row)));
@@ -42,7 +42,7 @@ export function openDeliveryStoreSqlite(database: SqliteDatabase): DeliveryStore
       const from = Buffer.from(app, 'hex');
       const to = Buffer.concat([from, Buffer.alloc(17, 0xff)]);
       const rows = database.all<Stored>(OLDER, day, from, to, limit);
-      return rows.map((row) => toRow(Buffer.from(row.key).toString('hex', 16) as IndexId, row));
+      return rows.map(toRow);
     },
     async remove(app, ids) {
       database.transaction(() => {
@@ -66,7 +66,8 @@ function storedKey(app: AppId, id: IndexId): Buffer {
   return Buffer.from(app + id, 'hex');
 }
 
-function toRow(id: IndexId, row: Stored): DeliveryRow {
+function toRow(row: Stored): DeliveryRow {
   const { day, revision, wrapped } = row;
+  const id = Buffer.from(row.key).toString('hex', 16) as IndexId;
   return { id, day, revision, wrapped: Buffer.from(wrapped) };
 }

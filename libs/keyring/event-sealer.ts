@@ -2,7 +2,6 @@
  * Seals content into records and opens it again: the event key out of three rings, the AEAD, the
  * envelope. Synchronous: rings are opened before, and checked for staleness after, by the caller.
  */
-import { idToBytes } from '../base/ids.ts';
 import type { Randomness } from '../base/random.ts';
 import { encodeRecordKey } from '../codec/event-record.ts';
 import {
@@ -13,7 +12,7 @@ import {
   type SealedEvent,
 } from '../codec/sealed-event.ts';
 import { sealContent, unsealContent } from '../sealing/event-cipher.ts';
-import { ciphers, purposes, writeAppPart, writeEventKey } from '../sealing/event-key.ts';
+import { ciphers, purposes, writeEventKey } from '../sealing/event-key.ts';
 import { wipeWork } from '../sealing/sha256-block.ts';
 import { msToDay, ringKinds } from '../sealing/tree-path.ts';
 import type { Ring, RingRef } from './ring.ts';
@@ -46,17 +45,21 @@ export function eventRingRefs(
 const key = Buffer.alloc(32);
 const appPart = Buffer.alloc(32);
 const thingLeaf = Buffer.alloc(32);
+const ownerBytes = Buffer.alloc(16);
+const thing = Buffer.alloc(16);
+const eventId = Buffer.alloc(16);
 
 /** Writes the event key into the shared buffer. False: some part of it was taken away. */
 function deriveEventKey(header: KeyedHeader, rings: EventRings): boolean {
   const day = msToDay(header.occurredAt);
-  const appSeed = rings.app.daySeed(header.retentionClass, day);
-  if (appSeed === undefined) return false;
-  writeAppPart(appSeed, idToBytes(header.owner), { bytes: appPart, at: 0 });
-  const ownerDaySeed = rings.owner.daySeed(header.retentionClass, day);
+  const { owner, retentionClass } = header;
+  ownerBytes.write(owner, 'hex');
+  thing.write(header.thing, 'hex');
+  eventId.write(header.eventId, 'hex');
+  if (!rings.app.writeAppPart({ retentionClass, day, owner, ownerBytes }, appPart)) return false;
+  const ownerDaySeed = rings.owner.daySeed(retentionClass, day);
   if (ownerDaySeed === undefined) return false;
-  if (!rings.place.writeThingLeaf(idToBytes(header.thing), thingLeaf)) return false;
-  const eventId = idToBytes(header.eventId);
+  if (!rings.place.writeThingLeaf(thing, thingLeaf)) return false;
   const purpose = purposes.content;
   writeEventKey(
     { purpose, cipher: ciphers.aes256Gcm, appPart, ownerDaySeed, thingLeaf, eventId },

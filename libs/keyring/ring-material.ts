@@ -88,10 +88,14 @@ export function decodeRingMaterial(bytes: Buffer): RingMaterial {
       key: Buffer.from(bytes.subarray(idAt + 16, idAt + 48)),
     };
   });
+  // One allocation of its own: a slice of the shared pool would keep 8 KB alive for 70 bytes, and
+  // could not be zeroed for sure.
+  const own = Buffer.alloc(nodesEnd - 2);
+  bytes.copy(own, 0, 2, nodesEnd);
   return {
     kind,
-    idKey: kind === ringKinds.place ? Buffer.from(bytes.subarray(2, 34)) : undefined,
-    nodes: Buffer.from(bytes.subarray(nodesAt, nodesEnd)),
+    idKey: kind === ringKinds.place ? own.subarray(0, 32) : undefined,
+    nodes: own.subarray(nodesAt - 2),
     segments,
   };
 }

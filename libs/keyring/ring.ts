@@ -2,10 +2,10 @@
  * A ring in memory: an opaque handle on the key tree of one app, owner or place. It can be used,
  * asked for its version and destroyed; its seeds never leave it and printing shows a placeholder.
  */
-import { LRUCache } from 'lru-cache';
 import type { AppId } from '../base/ids.ts';
 import { HmacKey } from '../codec/hash.ts';
-import { writeLeaf } from '../sealing/key-tree.ts';
+import { writeAppPart } from '../sealing/event-key.ts';
+import { NODE_BYTES, walkDown, writeLeaf } from '../sealing/key-tree.ts';
 import {
   PATH_BYTES,
   type RingKind,
@@ -29,6 +29,9 @@ export function ringRefToKey(ref: RingRef): string {
 }
 
 const DAY_SEEDS_MAX = 64;
+const APP_PARTS_MAX = 4_096;
+const TOP_DEPTH = 2;
+const USES_BEFORE_TOP_SEEDS = 64;
 const path = new Uint8Array(PATH_BYTES);
 
 /** Key material of one ring, as it was when it was loaded. */
@@ -42,10 +45,11 @@ export class Ring {
   #destroyed = false;
   #users = 0;
   #unwanted = false;
-  readonly #daySeeds = new LRUCache<number, Buffer>({
-    max: DAY_SEEDS_MAX,
-    dispose: (seed) => seed.fill(0),
-  });
+  // Oldest first; a whole cache object for each of thousands of rings would cost more than it saves.
+  readonly #daySeeds = new Map<number, Buffer>();
+  readonly #appParts = new Map<string, Buffer>();
+  #topSeeds: Buffer[] | undefined;
+  #uses = 0;
 
   constructor(ref: RingRef, version: number, material: { nodes: Buffer; idKey?: Buffer }) {
     this.ref = ref;
@@ -78,8 +82,29 @@ export class Ring {
     if (kind === ringKinds.place) throw new TypeError('a place ring has no days');
     this.#assertUsable();
     if (!writeLeaf({ kind, nodes: this.#nodes }, leaf, { bytes: seed, at: 0 })) return undefined;
-    this.#daySeeds.set(key, seed);
+    keepNewest(this.#daySeeds, { key, value: seed, countMax: DAY_SEEDS_MAX });
     return seed;
+  }
+
+  /**
+   * Writes the app part of (class, day, owner) into `target` (app rings). False: forgotten.
+   * `owner` is the owner's id, `ownerBytes` its 16 bytes.
+   */
+  writeAppPart(
+    of: { retentionClass: number; day: number; owner: string; ownerBytes: Uint8Array },
+    target: Uint8Array,
+  ): boolean {
+    const key = `${of.retentionClass * 65_536 + of.day}${of.owner}`;
+    let part = this.#appParts.get(key);
+    if (part === undefined) {
+      const seed = this.daySeed(of.retentionClass, of.day);
+      if (seed === undefined) return false;
+      part = Buffer.alloc(32);
+      writeAppPart(seed, of.ownerBytes, { bytes: part, at: 0 });
+      keepNewest(this.#appParts, { key, value: part, countMax: APP_PARTS_MAX });
+    }
+    target.set(part, 0);
+    return true;
   }
 
   /** Writes the leaf of a thing (16 id bytes) into `target` (place rings). False: forgotten. */
@@ -88,8 +113,28 @@ export class Ring {
     this.#assertUsable();
     writeThingPath(thing, 0, path);
     const leaf = { path, depth: THING_DEPTH };
-    const tree = { kind: ringKinds.place, nodes: this.#nodes };
-    return writeLeaf(tree, leaf, { bytes: target, at: 0 });
+    const into = { bytes: target, at: 0 };
+    this.#uses += 1;
+    const isWhole = this.#nodes.length === NODE_BYTES;
+    if (isWhole && this.#uses > USES_BEFORE_TOP_SEEDS) {
+      const seed = { bytes: this.#topSeed(path[0]!), at: 0 };
+      walkDown({ kind: ringKinds.place, seed, depth: TOP_DEPTH }, leaf, into);
+      return true;
+    }
+    return writeLeaf({ kind: ringKinds.place, nodes: this.#nodes }, leaf, into);
+  }
+
+  /** The node under the first two nibbles: busy places walk from there instead of from the root. */
+  #topSeed(firstByte: number): Buffer {
+    this.#topSeeds ??= [];
+    let seed = this.#topSeeds[firstByte];
+    if (seed === undefined) {
+      seed = Buffer.alloc(32);
+      const top = { path, depth: TOP_DEPTH };
+      writeLeaf({ kind: ringKinds.place, nodes: this.#nodes }, top, { bytes: seed, at: 0 });
+      this.#topSeeds[firstByte] = seed;
+    }
+    return seed;
   }
 
   /** The HMAC under the place's id key, which names events and messages (place rings). */
@@ -127,7 +172,11 @@ export class Ring {
     this.#nodes.fill(0);
     this.#idKey?.fill(0);
     this.#idHmac?.destroy();
+    for (const seed of this.#daySeeds.values()) seed.fill(0);
+    for (const part of this.#appParts.values()) part.fill(0);
+    for (const seed of this.#topSeeds ?? []) seed?.fill(0);
     this.#daySeeds.clear();
+    this.#appParts.clear();
   }
 
   toString(): string {
@@ -141,4 +190,17 @@ export class Ring {
   [Symbol.for('nodejs.util.inspect.custom')](): string {
     return '[Ring]';
   }
+}
+
+/** Puts key material into a bounded map; the oldest is zeroed and dropped. */
+function keepNewest<Key>(
+  map: Map<Key, Buffer>,
+  entry: { key: Key; value: Buffer; countMax: number },
+): void {
+  if (map.size >= entry.countMax) {
+    const [oldest] = map.keys();
+    map.get(oldest!)!.fill(0);
+    map.delete(oldest!);
+  }
+  map.set(entry.key, entry.value);
 }

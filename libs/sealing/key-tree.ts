@@ -7,7 +7,15 @@
  * A packed node is depth u8 ‖ path 5 ‖ seed 32; nodes are prefix-free and sorted by path.
  */
 import { labels } from '../codec/labels.ts';
-import { digestWork, wipeWork, workArea } from './sha256-block.ts';
+import {
+  blockWords,
+  digestedWords,
+  digestWords,
+  digestWork,
+  wipeWork,
+  workArea,
+  writeDigest,
+} from './sha256-block.ts';
 import { nibbleAt, PATH_BYTES, type RingKind } from './tree-path.ts';
 
 export const NODE_BYTES = 1 + PATH_BYTES + 32;
@@ -59,18 +67,46 @@ export function writeLeaf(
   const index = findAncestor(nodes, leaf.path);
   if (index < 0) return false;
   const base = index * NODE_BYTES;
-  const from = nodes[base]!;
-  const { bytes, at } = target;
-  for (let i = 0; i < 32; i += 1) bytes[at + i] = nodes[base + SEED_AT + i]!;
-  workArea.set(labels.treeNode, 0);
-  workArea[16] = kind;
-  for (let depth = from; depth < leaf.depth; depth += 1) {
-    workArea[17] = depth + 1;
-    workArea[18] = nibbleAt(leaf.path, depth);
-    for (let i = 0; i < 32; i += 1) workArea[19 + i] = bytes[at + i]!;
-    digestWork(51, bytes, at);
-  }
+  const seed = { bytes: nodes, at: base + SEED_AT };
+  walkDown({ kind, seed, depth: nodes[base]! }, leaf, target);
   return true;
+}
+
+/** Derives the descendant of a node that is an ancestor of (or is) the leaf. */
+export function walkDown(
+  from: { kind: RingKind; seed: { bytes: Buffer; at: number }; depth: number },
+  leaf: { path: Uint8Array; depth: number },
+  target: { bytes: Uint8Array; at: number },
+): void {
+  const { kind, seed } = from;
+  for (let i = 0; i < 8; i += 1) digestedWords[i] = seed.bytes.readInt32BE(seed.at + i * 4);
+  for (let depth = from.depth; depth < leaf.depth; depth += 1) {
+    stepDown(kind, depth + 1, nibbleAt(leaf.path, depth));
+  }
+  writeDigest(target.bytes, target.at);
+}
+
+const LABEL_WORDS = Int32Array.from([0, 4, 8, 12], (at) => labels.treeNode.readInt32BE(at));
+
+/**
+ * One step of a walk, on words: the seed is the last digest, and so is the child. The 51 bytes
+ * label 16 ‖ kind ‖ depth ‖ n ‖ seed 32 and their padding (FIPS 180-4 section 5.1.1) are one block,
+ * the seed shifted by three bytes against the words.
+ */
+function stepDown(kind: RingKind, depth: number, nibble: number): void {
+  const w = blockWords;
+  const s = digestedWords;
+  w[0] = LABEL_WORDS[0]!;
+  w[1] = LABEL_WORDS[1]!;
+  w[2] = LABEL_WORDS[2]!;
+  w[3] = LABEL_WORDS[3]!;
+  w[4] = (kind << 24) | (depth << 16) | (nibble << 8) | (s[0]! >>> 24);
+  for (let i = 1; i < 8; i += 1) w[4 + i] = (s[i - 1]! << 8) | (s[i]! >>> 24);
+  w[12] = (s[7]! << 8) | 0x80;
+  w[13] = 0;
+  w[14] = 0;
+  w[15] = 51 * 8;
+  digestWords();
 }
 
 /** The nodes that are left when the subtree at the first `depth` nibbles of `path` is taken. */

@@ -24,26 +24,40 @@ const work = new Uint8Array(3 * 64);
 /** The shared message area: write the message here, then call `digestWork`. */
 export const workArea: Uint8Array = work;
 
+/** The first 16 words of a block: write a padded block here, then call `digestWords`. */
+export const blockWords: Int32Array = schedule;
+
+/** The 8 words of the last digest. */
+export const digestedWords: Int32Array = state;
+
+/** Hashes one padded block of `blockWords` (a message of up to 55 bytes) into `digestedWords`. */
+export function digestWords(): void {
+  beginState();
+  compress();
+}
+
 /** Hashes the first `length` bytes of the work area into `target` at `at` (32 bytes). */
 export function digestWork(length: number, target: Uint8Array, at: number): void {
   if (length > MESSAGE_BYTES_MAX) throw new RangeError('message too long for the work area');
-  const blocks = (length + 9 + 63) >> 6;
-  const end = blocks << 6;
+  const end = ((length + 9 + 63) >> 6) << 6;
   work[length] = 0x80;
   work.fill(0, length + 1, end);
   const bits = length << 3;
-  work[end - 2] = (bits >>> 8) & 0xff;
-  work[end - 1] = bits & 0xff;
-  // FIPS 180-4 section 5.3.3
-  state[0] = 0x6a09e667;
-  state[1] = 0xbb67ae85;
-  state[2] = 0x3c6ef372;
-  state[3] = 0xa54ff53a;
-  state[4] = 0x510e527f;
-  state[5] = 0x9b05688c;
-  state[6] = 0x1f83d9ab;
-  state[7] = 0x5be0cd19;
-  for (let at64 = 0; at64 < end; at64 += 64) compress(at64);
+  work[end - 2] = bits >>> 8;
+  work[end - 1] = bits;
+  beginState();
+  for (let offset = 0; offset < end; offset += 64) {
+    for (let i = 0; i < 16; i += 1) {
+      const p = offset + i * 4;
+      schedule[i] = (work[p]! << 24) | (work[p + 1]! << 16) | (work[p + 2]! << 8) | work[p + 3]!;
+    }
+    compress();
+  }
+  writeDigest(target, at);
+}
+
+/** Writes the words of the last digest as 32 bytes. */
+export function writeDigest(target: Uint8Array, at: number): void {
   for (let i = 0; i < 8; i += 1) {
     const word = state[i]!;
     const to = at + i * 4;
@@ -61,18 +75,28 @@ export function wipeWork(): void {
   state.fill(0);
 }
 
+// FIPS 180-4 section 5.3.3
+function beginState(): void {
+  state[0] = 0x6a09e667;
+  state[1] = 0xbb67ae85;
+  state[2] = 0x3c6ef372;
+  state[3] = 0xa54ff53a;
+  state[4] = 0x510e527f;
+  state[5] = 0x9b05688c;
+  state[6] = 0x1f83d9ab;
+  state[7] = 0x5be0cd19;
+}
+
 // FIPS 180-4 section 6.2.2; rotations are written out because calls cost more than they save.
-function compress(offset: number): void {
-  for (let i = 0; i < 16; i += 1) {
-    const p = offset + i * 4;
-    schedule[i] = (work[p]! << 24) | (work[p + 1]! << 16) | (work[p + 2]! << 8) | work[p + 3]!;
-  }
+function compress(): void {
+  const w = schedule;
+  const k = ROUND;
   for (let i = 16; i < 64; i += 1) {
-    const x = schedule[i - 15]!;
-    const y = schedule[i - 2]!;
+    const x = w[i - 15]!;
+    const y = w[i - 2]!;
     const s0 = ((x >>> 7) | (x << 25)) ^ ((x >>> 18) | (x << 14)) ^ (x >>> 3);
     const s1 = ((y >>> 17) | (y << 15)) ^ ((y >>> 19) | (y << 13)) ^ (y >>> 10);
-    schedule[i] = (schedule[i - 16]! + s0 + schedule[i - 7]! + s1) | 0;
+    w[i] = (w[i - 16]! + s0 + w[i - 7]! + s1) | 0;
   }
   let a = state[0]!;
   let b = state[1]!;
@@ -84,9 +108,9 @@ function compress(offset: number): void {
   let h = state[7]!;
   for (let i = 0; i < 64; i += 1) {
     const s1 = ((e >>> 6) | (e << 26)) ^ ((e >>> 11) | (e << 21)) ^ ((e >>> 25) | (e << 7));
-    const t1 = (h + s1 + ((e & f) ^ (~e & g)) + ROUND[i]! + schedule[i]!) | 0;
+    const t1 = (h + s1 + (g ^ (e & (f ^ g))) + k[i]! + w[i]!) | 0;
     const s0 = ((a >>> 2) | (a << 30)) ^ ((a >>> 13) | (a << 19)) ^ ((a >>> 22) | (a << 10));
-    const t2 = (s0 + ((a & b) ^ (a & c) ^ (b & c))) | 0;
+    const t2 = (s0 + ((a & b) | (c & (a | b)))) | 0;
     h = g;
     g = f;
     f = e;

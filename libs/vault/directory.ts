@@ -2,7 +2,6 @@
  * The directory: who is who. Channel-side names, aliases and external conversation ids appear in it
  * only as HMACs under the app's index key; values are wrapped under bucket keys.
  */
-import { lp } from '../base/bytes.ts';
 import {
   type Alias,
   type AppId,
@@ -111,7 +110,7 @@ export function directoryRow(at: { app: AppId; buckets: number }, kind: RowKind,
 
 /** First 16 bytes of HMAC(index key, label ‖ lp(fields)). */
 export function indexRowId(key: HmacKey, label: Buffer, fields: readonly string[]): IndexId {
-  return bytesToId<IndexId>(key.digest(label, ...fields.map(lp)).subarray(0, 16));
+  return bytesToId<IndexId>(key.digestFields(label, fields).subarray(0, 16));
 }
 
 /** Opens the directory of a vault for look-ups. */
@@ -153,7 +152,7 @@ export function createDirectory(deps: {
         conversation: (source, externalId) =>
           indexRowId(key, labels.conversationIndex, [source, externalId]),
         alias: (alias) =>
-          bytesToId<IndexId>(key.digest(labels.aliasIndex, lp(idToBytes(alias))).subarray(0, 16)),
+          bytesToId<IndexId>(key.digestFields(labels.aliasIndex, [idToBytes(alias)]).subarray(0, 16)),
       };
     },
     async references(app, kind, ids) {

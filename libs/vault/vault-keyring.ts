@@ -8,6 +8,7 @@ import type { Randomness } from '../base/random.ts';
 import { HmacKey } from '../codec/hash.ts';
 import type { KeyringCreate, KeyringUse, RingOutcome } from '../keyring/keyring.ts';
 import type { Ring, RingRef } from '../keyring/ring.ts';
+import type { WrappingKey } from '../keyring/wrapping-key.ts';
 import type { AppRegistry } from './app-registry.ts';
 import { bucketKeyRow, contended, type KeyHierarchy } from './key-hierarchy.ts';
 import { loadRing, newRingRow, ringRow } from './vault-rings.ts';
@@ -63,28 +64,48 @@ export function createVaultKeyring(deps: {
 
   async function readRings(wanted: readonly Wanted[]): Promise<RingOutcome[]> {
     const rows = await store.read(wanted.map((one) => one.key));
-    const byApp = new Map<AppId, number[]>();
-    for (const one of wanted) {
-      byApp.set(one.ref.app, [...(byApp.get(one.ref.app) ?? []), one.key.bucket]);
-    }
     const outcomes: RingOutcome[] = [];
+    const keys = await bucketKeysOf(wanted, rows);
     for (const [i, one] of wanted.entries()) {
       const row = rows[i];
       if (row === undefined) outcomes.push('absent');
       else if (row.state === rowStates.erased) outcomes.push('erased');
-      else outcomes.push(await readRing(one, row, byApp.get(one.ref.app)!));
+      else outcomes.push(await readRing(one, row, keys.get(one.ref.app)));
     }
     return outcomes;
   }
 
-  async function readRing(one: Wanted, row: VaultRow, buckets: number[]): Promise<RingOutcome> {
-    if ((await hierarchy.appRoot(one.ref.app)) === undefined) return 'erased';
-    let wrapping = (await hierarchy.bucketKeys(one.ref.app, buckets)).get(one.key.bucket);
-    if (wrapping?.id !== row.wrappingKey) {
-      hierarchy.forgetBucketKey(one.ref.app, one.key.bucket);
-      wrapping = (await hierarchy.bucketKeys(one.ref.app, buckets)).get(one.key.bucket);
+  /** The keys of all buckets that rows lie in, by app; none for an app that was erased. */
+  async function bucketKeysOf(
+    wanted: readonly Wanted[],
+    rows: readonly (VaultRow | undefined)[],
+  ): Promise<Map<AppId, Map<number, WrappingKey>>> {
+    const buckets = new Map<AppId, number[]>();
+    for (const [i, { ref, key }] of wanted.entries()) {
+      if (!buckets.has(ref.app)) buckets.set(ref.app, []);
+      if (rows[i] !== undefined) buckets.get(ref.app)!.push(key.bucket);
     }
-    const use = { wrapping: wrapping!, randomness: deps.randomness };
+    const keys = new Map<AppId, Map<number, WrappingKey>>();
+    for (const [app, numbers] of buckets) {
+      if ((await hierarchy.appRoot(app)) === undefined) continue;
+      keys.set(app, await hierarchy.bucketKeys(app, numbers));
+    }
+    return keys;
+  }
+
+  async function readRing(
+    one: Wanted,
+    row: VaultRow,
+    keys: Map<number, WrappingKey> | undefined,
+  ): Promise<RingOutcome> {
+    if (keys === undefined) return 'erased';
+    const { app } = one.ref;
+    const { bucket } = one.key;
+    if (keys.get(bucket)?.id !== row.wrappingKey) {
+      hierarchy.forgetBucketKey(app, bucket);
+      for (const [number, key] of await hierarchy.bucketKeys(app, [bucket])) keys.set(number, key);
+    }
+    const use = { wrapping: keys.get(bucket)!, randomness: deps.randomness };
     const ring = await loadRing(store, { ref: one.ref, row }, use);
     cache.set(one.text, ring);
     return ring;

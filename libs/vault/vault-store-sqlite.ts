@@ -1,14 +1,15 @@
 /** The vault's rows in one SQLite file. Removed bytes are zeroed (secure_delete) and scrubbed. */
 import type { AppId, ErasureId, KeyId } from '../base/ids.ts';
 import type { SqliteDatabase } from '../base/sqlite-database.ts';
-import type {
-  RowKey,
-  RowKind,
-  RowState,
-  RowVersion,
-  VaultBatch,
-  VaultRow,
-  VaultStore,
+import {
+  type RowKey,
+  type RowKind,
+  type RowState,
+  type RowVersion,
+  rowKeyToText,
+  type VaultBatch,
+  type VaultRow,
+  type VaultStore,
 } from './vault-store.ts';
 
 const TABLES = `
@@ -23,8 +24,8 @@ const TABLES = `
   );
   CREATE UNIQUE INDEX IF NOT EXISTS vault_segments_key ON vault_segments (key);`;
 
-const READ = 'SELECT * FROM vault_rows WHERE key = ?';
-const VERSION = 'SELECT version, state FROM vault_rows WHERE key = ?';
+const READ = 'SELECT * FROM vault_rows WHERE key IN (KEYS)';
+const VERSIONS = 'SELECT key, version, state FROM vault_rows WHERE key IN (KEYS)';
 const OWN_KEY = 'SELECT own_key FROM vault_rows WHERE key = ?';
 const INSERT = `INSERT INTO vault_rows (key, bucket, version, state, wrapping_key, own_key, holds,
   edges, wrapped, erasure, fingerprint) VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING`;
@@ -53,13 +54,16 @@ export function openVaultStoreSqlite(database: SqliteDatabase): VaultStore {
   database.define(TABLES);
   return {
     async read(keys) {
-      return keys.map((key) => {
-        const row = database.get<StoredRow>(READ, storedKey(key));
-        return row && toVaultRow(row);
-      });
+      const stored = keys.map(storedKey);
+      const rows = database.allIn<StoredRow>(READ, stored).map(toVaultRow);
+      const byKey = new Map(rows.map((row) => [rowKeyToText(row), row]));
+      return keys.map((key) => byKey.get(rowKeyToText(key)));
     },
     async versions(keys) {
-      return keys.map((key) => database.get<RowVersion>(VERSION, storedKey(key)));
+      const stored = keys.map(storedKey);
+      const rows = database.allIn<RowVersion & { key: Uint8Array }>(VERSIONS, stored);
+      const byKey = new Map(rows.map((row) => [toLatin1(row.key), row]));
+      return stored.map((key) => byKey.get(toLatin1(key)));
     },
     async commit(batches) {
       return database.transaction(() =>
@@ -185,6 +189,10 @@ function toIds(bytes: Uint8Array): string[] {
 
 function toBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function toLatin1(bytes: Uint8Array): string {
+  return toBuffer(bytes).toString('latin1');
 }
 
 function toHex(bytes: Uint8Array): string {

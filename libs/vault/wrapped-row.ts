@@ -2,7 +2,7 @@
  * Wraps and unwraps the vault's rows. What a row says in clear (kind, app, id, version, wrapping
  * key, state, holds, edges) is its associated data, so that no part can be changed or moved.
  */
-import { lp, u8, u64 } from '../base/bytes.ts';
+import { FieldWriter } from '../base/bytes.ts';
 import type { KeyId } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import { labels } from '../codec/labels.ts';
@@ -17,19 +17,10 @@ type ClearPart = Pick<
 
 /** label ‖ format ‖ lp of kind, app, id, version, wrapping key, state, holds, edges. */
 export function rowAssociatedData(row: ClearPart): Buffer {
-  const hex = (text: string) => lp(Buffer.from(text, 'hex'));
-  return Buffer.concat([
-    labels.wrap,
-    u8(FORMAT),
-    lp(u8(row.kind)),
-    hex(row.app),
-    hex(row.id),
-    lp(u64(row.version)),
-    hex(row.wrappingKey),
-    lp(u8(row.state)),
-    hex([...row.holds].sort().join('')),
-    hex([...row.edges].sort().join('')),
-  ]);
+  const out = new FieldWriter(labels.wrap);
+  out.u8(FORMAT).lpU8(row.kind).lpHex(row.app).lpHex(row.id).lpU64(row.version);
+  out.lpHex(row.wrappingKey).lpU8(row.state);
+  return out.lpHex([...row.holds].sort().join('')).lpHex([...row.edges].sort().join('')).take();
 }
 
 /** What a written row holds besides its plain bytes; everything else starts empty. */

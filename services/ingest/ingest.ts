@@ -32,7 +32,7 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
-const BATCH_ITEMS_MAX = 1_000;
+const BATCH_ITEMS_MAX = 2_000;
 
 /** Opens the service over its powers. */
 export async function openIngest(powers: IngestPowers): Promise<Ingest> {

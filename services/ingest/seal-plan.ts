@@ -2,7 +2,6 @@
  * Turns plans into sealed records: ids under the place's id key, the announcements a person still
  * needs, and the seal. Rings were opened before; a ring that is gone ends the plan with `gone`.
  */
-import { lp } from '../../libs/base/bytes.ts';
 import type { RecordedAt } from '../../libs/base/clock.ts';
 import {
   type EventId,
@@ -76,8 +75,8 @@ export function planRingRefs(app: App, plan: Plan, who: WhoAndWhere): RingRef[] 
 }
 
 /** First 16 bytes of HMAC-SHA-256, as a UUID of version 8 (RFC 9562 section 5.8). */
-function nameBasedId(key: HmacKey, parts: readonly Uint8Array[]): string {
-  const id = key.digest(labels.eventId, ...parts).subarray(0, 16);
+function nameBasedId(key: HmacKey, fields: readonly (string | Uint8Array)[]): string {
+  const id = key.digestFields(labels.eventId, fields).subarray(0, 16);
   id[6] = (id[6]! & 0x0f) | 0x80;
   id[8] = (id[8]! & 0x3f) | 0x80;
   return id.toString('hex');
@@ -86,13 +85,12 @@ function nameBasedId(key: HmacKey, parts: readonly Uint8Array[]): string {
 /** Event id = HMAC(id key of the place, label ‖ lp(source, id, type, actor or empty)). */
 export function eventIdOf(key: HmacKey, name: EventName, type: string): EventId {
   const actor = name.actor === null ? Buffer.alloc(0) : idToBytes(name.actor);
-  return nameBasedId(key, [lp(name.source), lp(name.id), lp(type), lp(actor)]) as EventId;
+  return nameBasedId(key, [name.source, name.id, type, actor]) as EventId;
 }
 
 /** Message id = the same over (source, externalId, "message"). */
 export function messageIdOf(key: HmacKey, name: MessageName): MessageId {
-  const parts = [lp(name.source), lp(name.externalId), lp('message'), lp('')];
-  return nameBasedId(key, parts) as MessageId;
+  return nameBasedId(key, [name.source, name.externalId, 'message', '']) as MessageId;
 }
 
 /** Seals a plan. `gone`: a ring is away; `forgotten`: its day, class or thing is. */
@@ -209,6 +207,6 @@ function namedDrafts(plan: Plan, context: SealContext) {
 
 /** HMAC of a channel's display name under the profile place's id key, first 16 bytes. */
 function nameMark(place: Ring, name: NameDraft): string {
-  const digest = place.idHmac().digest(labels.nameMark, lp(name.channel), lp(name.name));
+  const digest = place.idHmac().digestFields(labels.nameMark, [name.channel, name.name]);
   return digest.toString('hex', 0, 16);
 }
