@@ -1,9 +1,13 @@
 /** Commands, options and exit codes of the program. */
 import { Command, CommanderError } from 'commander';
 import { addAppCommands } from './app-commands.ts';
+import { rebuildViews } from '../projector/project.ts';
+import { runDoctor } from './doctor.ts';
 import { ingestFiles } from './ingest-command.ts';
 import { findApp, withStore } from './open-store.ts';
-import { exitCodes, printResult, reportError } from './terminal.ts';
+import { addPrivacyCommands } from './privacy-commands.ts';
+import { addReadCommands } from './read-commands.ts';
+import { createProgress, exitCodes, printResult, reportError } from './terminal.ts';
 
 /** Runs the program with the arguments of the process; sets its exit code. */
 export async function runProgram(argv: readonly string[]): Promise<void> {
@@ -14,6 +18,9 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
     .configureOutput({ outputError: (text, write) => write(`lethe: ${text}`) });
   addAppCommands(program);
   addIngest(program);
+  addReadCommands(program);
+  addPrivacyCommands(program);
+  addUpkeep(program);
   const isJson = argv.includes('--json');
   try {
     await program.parseAsync([...argv]);
@@ -24,6 +31,40 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
       process.exitCode = reportError(error, isJson);
     }
   }
+}
+
+function addUpkeep(program: Command): void {
+  program
+    .command('rebuild')
+    .description('build the views anew from the log, beside those that serve, and switch')
+    .option('--json', 'print JSON')
+    .action((options) =>
+      withStore(async ({ backends }) => {
+        const progress = createProgress(options.json);
+        const started = performance.now();
+        const events = await rebuildViews(backends.projector(), (done, total) =>
+          progress.show(`${done} of ${total} events`),
+        );
+        progress.clear();
+        const seconds = Math.round(performance.now() - started) / 1_000;
+        printResult(options.json, { events, seconds }, [`${events} events in ${seconds} s`]);
+      }),
+    );
+  program
+    .command('doctor')
+    .description('check the store against itself')
+    .option('--json', 'print JSON')
+    .action((options) =>
+      withStore(async (store) => {
+        const checks = await runDoctor(store, options.json === true);
+        const passed = checks.every((check) => check.passed);
+        const lines = checks.map((one) => {
+          return `${one.passed ? 'ok    ' : 'FAILED'}  ${one.name}: ${one.detail}`;
+        });
+        printResult(options.json, { passed, checks }, lines);
+        if (!passed) process.exitCode = exitCodes.failed;
+      }),
+    );
 }
 
 function addIngest(program: Command): void {

@@ -1,0 +1,94 @@
+/** Folds an opened message with its edits, reactions and receipts into what people read. Pure. */
+import type { EventHeader } from '../codec/sealed-event.ts';
+import type {
+  MessageEdited,
+  MessagePosted,
+  MessageReacted,
+  ReceiptRecorded,
+} from './event-types.ts';
+import type { ReceiptStatus } from './delivery.ts';
+
+/** An event whose content could be opened; `content` is undefined where it is gone. */
+export interface Opened<Content> {
+  readonly header: EventHeader;
+  readonly content: Content | undefined;
+}
+
+export interface Reaction {
+  /** Subject id of who reacted; null: the business. */
+  readonly subject: string | null;
+  readonly reaction: string;
+}
+
+export interface Receipt {
+  readonly subject: string;
+  readonly status: ReceiptStatus;
+  readonly atMs: number;
+  readonly reason: string | null;
+}
+
+/** A message as it is shown; who wrote it is still a subject id. */
+export interface FoldedMessage {
+  readonly header: EventHeader;
+  readonly posted: MessagePosted;
+  /** Content after the last edit. */
+  readonly contentType: string;
+  readonly text: string | null;
+  readonly rest: string | null;
+  readonly isEdited: boolean;
+  readonly reactions: readonly Reaction[];
+  readonly receipts: readonly Receipt[];
+}
+
+/** What changed a message, in the order of events. */
+export interface MessageChanges {
+  readonly edits: readonly Opened<MessageEdited>[];
+  readonly reactions: readonly Opened<MessageReacted>[];
+  readonly receipts: readonly Opened<ReceiptRecorded>[];
+}
+
+/** The message as people read it; undefined: a placeholder, because its content is gone. */
+export function foldMessage(
+  message: Opened<MessagePosted>,
+  changes: MessageChanges,
+): FoldedMessage | undefined {
+  const { header, content: posted } = message;
+  if (posted === undefined) return undefined;
+  // An edit belongs to the owner of the message; one of another owner is not shown.
+  const edits = changes.edits.filter(
+    (edit) => edit.content !== undefined && edit.header.owner === header.owner,
+  );
+  const last = edits.at(-1);
+  return {
+    header,
+    posted,
+    contentType: last?.header.contentKind ?? header.contentKind ?? 'text',
+    text: last === undefined ? posted.text : last.content!.text,
+    rest: last === undefined ? posted.content : last.content!.content,
+    isEdited: last !== undefined,
+    reactions: foldReactions(changes.reactions),
+    receipts: foldReceipts(changes.receipts),
+  };
+}
+
+function foldReactions(events: readonly Opened<MessageReacted>[]): Reaction[] {
+  const byActor = new Map<string, Reaction>();
+  for (const { header, content } of events) {
+    if (content === undefined) continue;
+    const isPerson = header.authorRole === 'user';
+    const subject = isPerson ? header.owner : content.agent;
+    const actor = subject ?? 'business';
+    byActor.delete(actor);
+    if (content.reaction !== null) byActor.set(actor, { subject, reaction: content.reaction });
+  }
+  return [...byActor.values()];
+}
+
+function foldReceipts(events: readonly Opened<ReceiptRecorded>[]): Receipt[] {
+  return events.flatMap(({ header, content }) => {
+    if (content === undefined || header.receiptStatus === null) return [];
+    const status = header.receiptStatus as ReceiptStatus;
+    const { owner: subject, occurredAt: atMs } = header;
+    return [{ subject, status, atMs, reason: content.reason }];
+  });
+}

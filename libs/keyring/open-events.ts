@@ -1,0 +1,50 @@
+/**
+ * Opens sealed events for handing on: all rings at once, and after the unsealing one more look at
+ * the vault, so that nothing leaves here under a ring that was taken away meanwhile.
+ */
+import { LetheError } from '../base/lethe-error.ts';
+import type { SealedEvent } from '../codec/sealed-event.ts';
+import { eventRingRefs, unsealEvent } from './event-sealer.ts';
+import type { KeyringUse } from './keyring.ts';
+import { Ring, type RingRef, ringRefToKey } from './ring.ts';
+
+const ATTEMPTS_MAX = 5;
+
+/**
+ * The content of each event in its order; undefined where it is erased or forgotten. Throws
+ * EVENT_TAMPERED when a tag does not verify.
+ */
+export async function openEvents(
+  keyring: KeyringUse,
+  events: readonly SealedEvent[],
+): Promise<(Buffer | undefined)[]> {
+  const refs = new Map<string, RingRef>();
+  for (const { header } of events) {
+    for (const ref of eventRingRefs(header)) refs.set(ringRefToKey(ref), ref);
+  }
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+    const contents = await keyring.use([...refs.values()], async (outcomes) => {
+      const rings = new Map([...refs.keys()].map((key, i) => [key, outcomes[i]!]));
+      const opened = events.map((event) => openEvent(event, rings));
+      const used = outcomes.filter((outcome) => outcome instanceof Ring);
+      const stale = await keyring.stale(used);
+      if (stale.length === 0) return opened;
+      for (const content of opened) content?.fill(0);
+      return undefined;
+    });
+    if (contents !== undefined) return contents;
+  }
+  throw new LetheError('CONTENDED', 'rings change too fast: try again', { retryable: true });
+}
+
+function openEvent(
+  event: SealedEvent,
+  rings: ReadonlyMap<string, Ring | 'erased' | 'absent'>,
+): Buffer | undefined {
+  const [app, owner, place] = eventRingRefs(event.header).map((ref) =>
+    rings.get(ringRefToKey(ref)),
+  );
+  if (!(app instanceof Ring && owner instanceof Ring && place instanceof Ring)) return undefined;
+  const content = unsealEvent(event, { app, owner, place });
+  return content === 'forgotten' ? undefined : content;
+}

@@ -1,0 +1,123 @@
+/**
+ * `lethe doctor`: checks a store against itself. Every event's rings exist or are fenced, every view
+ * row comes from an event of the log, every request is done, the projector is not behind.
+ */
+import type { AppId } from '../../libs/base/ids.ts';
+import { isLetheError } from '../../libs/base/lethe-error.ts';
+import { decodeRecord } from '../../libs/codec/event-record.ts';
+import { decodeSealedEvent, type SealedEvent } from '../../libs/codec/sealed-event.ts';
+import { sha256 } from '../../libs/codec/hash.ts';
+import { eventRingRefs } from '../../libs/keyring/event-sealer.ts';
+import { type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
+import { ringRow } from '../../libs/vault/vault-rings.ts';
+import { rowStates } from '../../libs/vault/vault-store.ts';
+import { projectorGroup } from '../projector/project.ts';
+import type { OpenStore } from './open-store.ts';
+import { createProgress } from './terminal.ts';
+
+/** One check and what it found. */
+export interface Check {
+  readonly name: string;
+  readonly passed: boolean;
+  readonly detail: string;
+}
+
+const PAGE_RECORDS = 2_000;
+
+/** Runs all checks. */
+export async function runDoctor(store: OpenStore, isJson: boolean): Promise<Check[]> {
+  const progress = createProgress(isJson);
+  const log = await scanLog(store, (count) => progress.show(`${count} events looked at`));
+  progress.clear();
+  return [
+    { name: 'configuration', passed: true, detail: 'valid; keys lie apart from the data' },
+    log.check,
+    await checkKeys(store, log.refs),
+    await checkViews(store, log.values),
+    await checkBacklog(store),
+  ];
+}
+
+async function scanLog({ backends }: OpenStore, onProgress: (count: number) => void) {
+  const { log } = backends.reader();
+  const refs = new Map<string, RingRef>();
+  const values = new Set<string>();
+  let count = 0;
+  let unreadable = 0;
+  for (let partition = 0; partition < log.partitions; partition += 1) {
+    let next = 0;
+    for (;;) {
+      const records = await log.read(partition, next, PAGE_RECORDS);
+      if (records.length === 0) break;
+      for (const { key, value } of records) {
+        values.add(sha256(value).toString('latin1'));
+        const event = tryDecode(() => decodeRecord(key, value));
+        if (event === undefined) unreadable += 1;
+        else for (const ref of eventRingRefs(event.header)) refs.set(ringRefToKey(ref), ref);
+      }
+      next = records.at(-1)!.offset + 1;
+      count += records.length;
+      onProgress(count);
+    }
+  }
+  const detail = `${count} records on the log, ${unreadable} that cannot be read`;
+  const check: Check = { name: 'log', passed: unreadable === 0, detail };
+  return { refs, values, check };
+}
+
+function tryDecode(decode: () => SealedEvent): SealedEvent | undefined {
+  try {
+    return decode();
+  } catch (error) {
+    if (isLetheError(error)) return undefined;
+    throw error;
+  }
+}
+
+async function checkKeys(
+  { backends }: OpenStore,
+  refs: ReadonlyMap<string, RingRef>,
+): Promise<Check> {
+  const { apps } = backends.reader();
+  const buckets = new Map<AppId, number>();
+  for (const app of await apps.list()) buckets.set(app.id, app.buckets);
+  const all = [...refs.values()];
+  const living = all.filter((ref) => buckets.has(ref.app));
+  const keys = living.map((ref) => ringRow(ref, buckets.get(ref.app)!));
+  const rows = await backends.vaultStore().versions(keys);
+  const missing = rows.filter((row) => row === undefined).length;
+  const fences = rows.filter((row) => row?.state === rowStates.erased).length;
+  const erasedApps = all.length - living.length;
+  const detail =
+    `${all.length} rings used by events: ${living.length - missing - fences} live, ` +
+    `${fences} fenced, ${erasedApps} of erased apps, ${missing} missing`;
+  return { name: 'key coverage', passed: missing === 0, detail };
+}
+
+async function checkViews(
+  { backends }: OpenStore,
+  values: ReadonlySet<string>,
+): Promise<Check> {
+  const { views } = backends.reader();
+  let rows = 0;
+  let strangers = 0;
+  for await (const record of views.scanRecords()) {
+    rows += 1;
+    const isReadable = tryDecode(() => decodeSealedEvent(record)) !== undefined;
+    if (!isReadable || !values.has(sha256(record).toString('latin1'))) strangers += 1;
+  }
+  const detail = `${rows} rows of the views, ${strangers} without an event on the log`;
+  return { name: 'views', passed: strangers === 0, detail };
+}
+
+async function checkBacklog({ backends }: OpenStore): Promise<Check> {
+  const { log, views } = backends.projector();
+  const ends = await log.endOffsets();
+  const next = await log.checkpoints(projectorGroup(await views.generation()));
+  const behind = ends.reduce((sum, end, i) => sum + Math.max(0, end - next[i]!), 0);
+  const letters = (await backends.reader().views.deadLetters()).length;
+  const open = (await backends.privacy().requests.open(1_000)).length;
+  const detail =
+    `${behind} events not in the views yet, ${letters} dead letters, ` + `${open} open requests`;
+  return { name: 'backlog', passed: letters === 0 && open === 0, detail };
+}

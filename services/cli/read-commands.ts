@@ -1,0 +1,197 @@
+/** `lethe show` and `lethe find`. */
+import type { Command } from 'commander';
+import {
+  type Alias,
+  type AppId,
+  type ConversationId,
+  type MessageId,
+  type SubjectId,
+  textToId,
+} from '../../libs/base/ids.ts';
+import { LetheError } from '../../libs/base/lethe-error.ts';
+import type { ReaderPowers } from '../../libs/backends/open-backends.ts';
+import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
+import { findAlias, findIdentity } from '../reader/people.ts';
+import {
+  readConversation,
+  readConversationsOf,
+  readParticipants,
+  readUser,
+} from '../reader/read-conversations.ts';
+import { type MessageJson, readMessage, readMessages } from '../reader/read-messages.ts';
+import { findApp, withStore } from './open-store.ts';
+import { CommandEnd, exitCodes, printResult } from './terminal.ts';
+
+const PAGE_MESSAGES = 500;
+const CONVERSATIONS_MAX = 1_000;
+
+/** An argument as an id, or wrong usage. */
+export function readIdArgument<Id extends Alias | ConversationId | MessageId>(text: string): Id {
+  const id = textToId<Id>(text.replaceAll('-', ''));
+  if (id !== undefined) return id;
+  throw new LetheError('INPUT_INVALID', 'an id has 32 hexadecimal digits');
+}
+
+/** An identity given as an argument, or on stdin as `-`, since arguments show in process lists. */
+async function readIdentityArgument(text: string): Promise<string> {
+  if (text !== '-') return text;
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString('utf8').trim();
+}
+
+/** The subject behind a user id, or the end of the command: erased or not found. */
+export async function findSubject(
+  powers: Pick<ReaderPowers, 'directory'>,
+  app: AppId,
+  id: string,
+): Promise<SubjectId> {
+  const found = await findAlias(powers, app, readIdArgument<Alias>(id));
+  if (found === 'erased') throw new CommandEnd(exitCodes.erased, 'this person was erased');
+  if (found === undefined) throw new CommandEnd(exitCodes.notFound, 'there is no such person');
+  return found;
+}
+
+/** Adds the commands. */
+export function addReadCommands(program: Command): void {
+  const show = program.command('show').description('a conversation, a person, an event');
+  show
+    .command('conversation')
+    .argument('<id>', 'id of the conversation')
+    .requiredOption('--app <app>', 'name or id of the app')
+    .option('--json', 'print JSON')
+    .action((id: string, options) =>
+      withStore(async ({ backends }) => {
+        const app = (await findApp(backends, options.app)).id;
+        const conversation = readIdArgument<ConversationId>(id);
+        await showConversation(backends.reader(), app, { conversation, json: options.json });
+      }),
+    );
+  show
+    .command('subject')
+    .argument('<id>', 'id of the person (lethe find)')
+    .requiredOption('--app <app>', 'name or id of the app')
+    .option('--json', 'print JSON')
+    .action((id: string, options) =>
+      withStore(async ({ backends }) => {
+        const app = (await findApp(backends, options.app)).id;
+        await showSubject(backends.reader(), app, { id, json: options.json });
+      }),
+    );
+  show
+    .command('event')
+    .argument('<id>', 'id of the message event')
+    .requiredOption('--app <app>', 'name or id of the app')
+    .option('--json', 'print JSON')
+    .action((id: string, options) =>
+      withStore(async ({ backends }) => {
+        const app = (await findApp(backends, options.app)).id;
+        const message = readIdArgument<MessageId>(id);
+        await showEvent(backends.reader(), app, { message, json: options.json });
+      }),
+    );
+  program
+    .command('find')
+    .description('the person that a channel-side name leads to')
+    .argument('<channel>', 'channel of the identity')
+    .argument('<identity>', 'the identity on that channel; - reads it from standard input')
+    .requiredOption('--app <app>', 'name or id of the app')
+    .option('--json', 'print JSON')
+    .action((channel: string, identity: string, options) =>
+      withStore(async ({ backends }) => {
+        const app = (await findApp(backends, options.app)).id;
+        const powers = backends.reader();
+        const externalId = await readIdentityArgument(identity);
+        const subject = await findIdentity(powers, app, { channel, externalId });
+        const [entry] = subject ? await powers.directory.subjects(app, [subject]) : [];
+        if (entry === undefined) {
+          throw new CommandEnd(exitCodes.notFound, 'nobody is known by this identity');
+        }
+        const subjectId = entry.value.alias;
+        printResult(options.json, { subjectId }, [subjectId]);
+      }),
+    );
+}
+
+async function* allMessages(
+  powers: ReaderPowers,
+  app: AppId,
+  conversation: ConversationId,
+): AsyncGenerator<MessageJson> {
+  let after = '00';
+  for (;;) {
+    const page = { after, limit: PAGE_MESSAGES };
+    const { messages, views } = await readMessages(powers, app, { conversation, page });
+    yield* messages;
+    const last = views.at(-1);
+    if (last === undefined) return;
+    after = last.position;
+  }
+}
+
+async function showConversation(
+  powers: ReaderPowers,
+  app: AppId,
+  query: { conversation: ConversationId; json: boolean },
+): Promise<void> {
+  const conversation = await readConversation(powers, app, query.conversation);
+  if (conversation === 'erased') {
+    throw new CommandEnd(exitCodes.erased, 'this conversation was erased');
+  }
+  if (conversation === undefined) {
+    throw new CommandEnd(exitCodes.notFound, 'there is no such conversation');
+  }
+  if (query.json) {
+    const participants = await readParticipants(powers, app, query.conversation);
+    process.stdout.write(`${JSON.stringify({ conversation, participants })}\n`);
+  }
+  for await (const message of allMessages(powers, app, query.conversation)) {
+    printResult(query.json, { message }, [messageLine(message)]);
+  }
+}
+
+/** One message as people read it. */
+export function messageLine(message: MessageJson): string {
+  const time = message.received.replace('T', ' ').slice(0, 16);
+  if (message.deleted) return `${time}  [deleted]`;
+  const who = message.author?.displayName ?? message.author?.type ?? '';
+  const text = message.content?.['text'] ?? `[${String(message.content?.['type'])}]`;
+  const reactions = message.reactions?.map((one) => one.reaction).join(' ');
+  const marks = `${message.edited ? '  (edited)' : ''}${reactions ? `  ${reactions}` : ''}`;
+  return `${time}  ${who}: ${String(text)}${marks}`;
+}
+
+async function showSubject(
+  powers: ReaderPowers,
+  app: AppId,
+  query: { id: string; json: boolean },
+): Promise<void> {
+  const subject = await findSubject(powers, app, query.id);
+  const user = await readUser(powers, app, subject);
+  if (user === undefined) throw new CommandEnd(exitCodes.erased, 'this person was erased');
+  const limit = CONVERSATIONS_MAX;
+  const conversations = await readConversationsOf(powers, app, { subject, limit });
+  const shown = { subjectId: user['id'], user, conversations };
+  printResult(query.json, shown, [
+    JSON.stringify(user, null, 2),
+    `${conversations.length} conversations`,
+    ...conversations.map((one) => `${one.id}  ${one.type}  ${one.lastUpdatedAt ?? ''}`),
+  ]);
+}
+
+async function showEvent(
+  powers: ReaderPowers,
+  app: AppId,
+  query: { message: MessageId; json: boolean },
+): Promise<void> {
+  const view = await powers.views.message(query.message);
+  if (view === undefined) throw new CommandEnd(exitCodes.notFound, 'there is no such event');
+  const { header } = decodeSealedEvent(view.record);
+  if (header.app !== app) throw new CommandEnd(exitCodes.notFound, 'there is no such event');
+  const conversation = view.conversation as ConversationId;
+  const message = await readMessage(powers, app, { conversation, message: query.message });
+  // The owner is a subject id, which never leaves the store.
+  const { owner: _, ...shown } = header;
+  printResult(query.json, { header: shown, message }, [JSON.stringify(shown, null, 2)]);
+  if (message?.deleted) process.exitCode = exitCodes.erased;
+}

@@ -1,0 +1,168 @@
+/** Messages as consumers read them: opened, folded, with their authors' names. */
+import type { AppId, ConversationId, MessageId, SubjectId } from '../../libs/base/ids.ts';
+import type { ReaderPowers } from '../../libs/backends/open-backends.ts';
+import {
+  type FoldedMessage,
+  foldMessage,
+  type MessageChanges,
+  type Opened,
+} from '../../libs/conversation/message-fold.ts';
+import type { MessagePosted } from '../../libs/conversation/event-types.ts';
+import type { MessageView, PageRequest } from '../../libs/views/view-store.ts';
+import { decodeView, openContents } from './open-content.ts';
+import { type Person, readPeople } from './people.ts';
+
+/** A message in the shape of the REST interface. */
+export interface MessageJson {
+  readonly id: string;
+  readonly received: string;
+  readonly deleted?: true;
+  readonly author?: {
+    type: string;
+    userId?: string;
+    displayName?: string;
+    subtypes?: readonly string[];
+  };
+  readonly content?: Record<string, unknown>;
+  readonly source?: { type: string; originalMessageId?: string };
+  readonly quotedMessage?: Record<string, unknown>;
+  readonly metadata?: unknown;
+  readonly edited?: true;
+  readonly reactions?: readonly { userId?: string; reaction: string }[];
+  readonly receipts?: readonly { userId?: string; status: string; time: string }[];
+}
+
+/** A page of a conversation's messages in ascending order; positions are cursors. */
+export async function readMessages(
+  powers: ReaderPowers,
+  app: AppId,
+  query: { conversation: ConversationId; page: PageRequest },
+): Promise<{ messages: MessageJson[]; views: MessageView[] }> {
+  const views = await powers.views.messages(query.conversation, query.page);
+  return { messages: await messagesToJson(powers, app, views), views };
+}
+
+/** One message; undefined: not in this conversation. */
+export async function readMessage(
+  powers: ReaderPowers,
+  app: AppId,
+  at: { conversation: ConversationId; message: MessageId },
+): Promise<MessageJson | undefined> {
+  const view = await powers.views.message(at.message);
+  if (view === undefined || view.conversation !== at.conversation) return undefined;
+  return (await messagesToJson(powers, app, [view]))[0];
+}
+
+/** Opens and folds messages of one conversation. */
+export async function messagesToJson(
+  powers: ReaderPowers,
+  app: AppId,
+  views: readonly MessageView[],
+): Promise<MessageJson[]> {
+  const changeViews = await powers.views.changes(views.map((view) => view.message));
+  const events = [
+    ...views.map(({ record, conversation, message }) =>
+      decodeView(record, { app, stream: conversation, thing: message }),
+    ),
+    ...changeViews.map(({ record, message }) => decodeView(record, { app, thing: message })),
+  ];
+  const opened = await openContents(powers, events);
+  const messages = opened.slice(0, views.length) as Opened<MessagePosted>[];
+  const changes = changesByMessage(opened.slice(views.length));
+  const folded = messages.map((message) =>
+    foldMessage(message, changes.get(message.header.thing) ?? NO_CHANGES),
+  );
+  const people = await readPeople(powers, app, folded.flatMap(subjectsOf));
+  return folded.map((message, i) =>
+    message === undefined ? placeholder(messages[i]!) : messageToJson(message, people),
+  );
+}
+
+const NO_CHANGES: MessageChanges = { edits: [], reactions: [], receipts: [] };
+
+function changesByMessage(opened: readonly Opened<unknown>[]): Map<string, MessageChanges> {
+  const byMessage = new Map<string, { edits: never[]; reactions: never[]; receipts: never[] }>();
+  const lists = {
+    MessageEdited: 'edits',
+    MessageReacted: 'reactions',
+    ReceiptRecorded: 'receipts',
+  } as const;
+  for (const change of opened) {
+    const list = lists[change.header.type as keyof typeof lists];
+    const { thing } = change.header;
+    if (!byMessage.has(thing)) byMessage.set(thing, { edits: [], reactions: [], receipts: [] });
+    byMessage.get(thing)![list].push(change as never);
+  }
+  return byMessage;
+}
+
+function authorOf(message: FoldedMessage): SubjectId | null {
+  const { header, posted } = message;
+  return (header.authorRole === 'business' ? posted.agent : header.owner) as SubjectId | null;
+}
+
+function subjectsOf(message: FoldedMessage | undefined): SubjectId[] {
+  if (message === undefined) return [];
+  const author = authorOf(message);
+  const others = [...message.reactions, ...message.receipts].map((one) => one.subject);
+  return [author, ...others].filter((id): id is SubjectId => id !== null);
+}
+
+/** What is left of a message whose content is gone: that it was there, and when. */
+function placeholder({ header }: Opened<MessagePosted>): MessageJson {
+  return { id: header.thing, received: toIso(header.occurredAt), deleted: true };
+}
+
+function toIso(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+function messageToJson(
+  message: FoldedMessage,
+  people: ReadonlyMap<SubjectId, Person>,
+): MessageJson {
+  const { header, posted } = message;
+  const author = people.get(authorOf(message)!);
+  const userId = (subject: string | null) => {
+    const person = people.get(subject as SubjectId);
+    return person === undefined ? {} : { userId: person.value.alias };
+  };
+  const subtypes = posted.authorSubtypes;
+  return {
+    id: header.thing,
+    received: toIso(header.occurredAt),
+    author: {
+      type: header.authorRole ?? 'user',
+      ...userId(authorOf(message)),
+      ...(author?.displayName && { displayName: author.displayName }),
+      ...(subtypes.length > 0 && { subtypes }),
+    },
+    content: {
+      type: message.contentType,
+      ...(message.text !== null && { text: message.text }),
+      ...(message.rest !== null && JSON.parse(message.rest)),
+    },
+    ...(posted.source !== null && { source: sourceToJson(posted) }),
+    ...(header.replyTo !== null && {
+      quotedMessage: { type: 'message', message: { id: header.replyTo } },
+    }),
+    ...(posted.metadata !== null && { metadata: JSON.parse(posted.metadata) }),
+    ...(message.isEdited && { edited: true as const }),
+    ...(message.reactions.length > 0 && {
+      reactions: message.reactions.map(({ subject, reaction }) => {
+        return { ...userId(subject), reaction };
+      }),
+    }),
+    ...(message.receipts.length > 0 && {
+      receipts: message.receipts.map(({ subject, status, atMs }) => {
+        return { ...userId(subject), status, time: toIso(atMs) };
+      }),
+    }),
+  };
+}
+
+/** `/channels/whatsapp/main` is of type whatsapp. */
+function sourceToJson(posted: MessagePosted): { type: string; originalMessageId?: string } {
+  const type = /^\/channels\/([^/]+)/.exec(posted.source!)?.[1] ?? 'api';
+  return { type, ...(posted.externalId !== null && { originalMessageId: posted.externalId }) };
+}
