@@ -81,7 +81,7 @@ export function createAccessKeys(deps: {
       if (row === undefined) return undefined;
       const secret = await secretOf(row);
       const { payload } = await jwtVerify(token, secret, { algorithms: ['HS256'] });
-      if (payload['scope'] !== row.scope) return undefined;
+      if (payload.scope !== row.scope) return undefined;
       return { keyId: row.id, scope: row.scope, app: row.app };
     } catch (error) {
       if (error instanceof LetheError) throw error;

@@ -97,7 +97,9 @@ const NOT_BUILT_YET = /^(kafka|cassandra|redis|aws-kms|s3):/;
  * Reads the configuration from variables. Throws CONFIGURATION_INVALID naming the variable, what
  * was expected and an example; the value is not repeated, since it may hold a password.
  */
-export function readConfiguration(env: Readonly<Record<string, string | undefined>>): Configuration {
+export function readConfiguration(
+  env: Readonly<Record<string, string | undefined>>,
+): Configuration {
   const known = new Set(settings.map((setting) => setting.name));
   const unknown = Object.keys(env).find((name) => name.startsWith('LETHE_') && !known.has(name));
   if (unknown !== undefined) {
@@ -111,7 +113,7 @@ export function readConfiguration(env: Readonly<Record<string, string | undefine
     vaultFile: sqlite('LETHE_VAULT'),
     stateFile: sqlite('LETHE_STATE'),
     kmsFolder: fileOf('LETHE_KMS', value('LETHE_KMS'), 'local'),
-    kmsPassphrase: env['LETHE_KMS_PASSPHRASE'] || undefined,
+    kmsPassphrase: env.LETHE_KMS_PASSPHRASE || undefined,
     http: readAddress('LETHE_HTTP', value('LETHE_HTTP')),
     bodyBytesMax: readNumber('LETHE_BODY_BYTES_MAX', value, [1_024, 104_857_600]),
     horizonDays: readNumber('LETHE_HORIZON_DAYS', value, [1, 400]),
@@ -168,8 +170,11 @@ function assertKeysApart(configuration: Configuration): void {
   for (const file of [logFile, viewsFile, vaultFile, stateFile]) {
     const folder = resolve(file, '..');
     if (`${kmsFolder}${sep}`.startsWith(`${folder}${sep}`)) {
-      throw invalid('LETHE_KMS', 'the key folder lies inside a data folder, where every backup ' +
-        'of the data would hold the keys; ');
+      throw invalid(
+        'LETHE_KMS',
+        'the key folder lies inside a data folder, where every backup ' +
+          'of the data would hold the keys; ',
+      );
     }
   }
 }

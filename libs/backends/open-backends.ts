@@ -3,22 +3,22 @@
  * ingest may create and use rings, the reader may use them, privacy alone may shred, the projector
  * gets nothing of the vault.
  */
-import { type AccessKeyStore } from '../access/access-key-store.ts';
+import type { AccessKeyStore } from '../access/access-key-store.ts';
 import { openAccessKeyStoreSqlite } from '../access/access-key-store-sqlite.ts';
 import { type AccessKeys, createAccessKeys } from '../access/access-keys.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
-import { type ErrorCode } from '../base/lethe-error.ts';
+import type { ErrorCode } from '../base/lethe-error.ts';
 import { createSystemRandomness, type Randomness } from '../base/random.ts';
 import { SqliteDatabase } from '../base/sqlite-database.ts';
 import { createDeliveryLedger, type DeliveryLedger } from '../deliveries/delivery-ledger.ts';
 import { openDeliveryStoreSqlite } from '../deliveries/delivery-store-sqlite.ts';
-import { type ClockMark } from '../event-log/clock-mark.ts';
+import type { ClockMark } from '../event-log/clock-mark.ts';
 import { openClockMarkSqlite } from '../event-log/clock-mark-sqlite.ts';
-import { type EventLog } from '../event-log/event-log.ts';
+import type { EventLog } from '../event-log/event-log.ts';
 import { openEventLogSqlite } from '../event-log/event-log-sqlite.ts';
 import { createWakeSignal, type WakeSignal } from '../event-log/wake-signal.ts';
 import type { KeyringCreate, KeyringShred, KeyringUse } from '../keyring/keyring.ts';
-import { type RequestStore } from '../requests/request-store.ts';
+import type { RequestStore } from '../requests/request-store.ts';
 import { openRequestStoreSqlite } from '../requests/request-store-sqlite.ts';
 import { type AppRegistry, createAppRegistry } from '../vault/app-registry.ts';
 import { createDirectory, type Directory } from '../vault/directory.ts';
@@ -27,7 +27,7 @@ import { createKeyHierarchy } from '../vault/key-hierarchy.ts';
 import { openRootKmsLocal } from '../vault/root-kms-local.ts';
 import { createVaultKeyring } from '../vault/vault-keyring.ts';
 import { createVaultShred, type DirectoryShred } from '../vault/vault-shred.ts';
-import { type VaultStore } from '../vault/vault-store.ts';
+import type { VaultStore } from '../vault/vault-store.ts';
 import { openVaultStoreSqlite } from '../vault/vault-store-sqlite.ts';
 import type { ViewReader, ViewRebuilder } from '../views/view-store.ts';
 import { openViewStoreSqlite } from '../views/view-store-sqlite.ts';

@@ -18,7 +18,8 @@ const table: readonly bigint[] = Array.from({ length: 256 }, (_, i) => {
 export function crc64Avro(bytes: Uint8Array): bigint {
   let fingerprint = EMPTY;
   for (const byte of bytes) {
-    fingerprint = ((fingerprint >> 8n) ^ table[Number((fingerprint ^ BigInt(byte)) & 0xffn)]!) & MASK;
+    fingerprint =
+      ((fingerprint >> 8n) ^ table[Number((fingerprint ^ BigInt(byte)) & 0xffn)]!) & MASK;
   }
   return fingerprint;
 }

@@ -21,7 +21,7 @@ export function parsingCanonicalForm(schema: AvroSchema, namespace = ''): string
   if (Array.isArray(schema)) {
     return `[${schema.map((branch) => parsingCanonicalForm(branch, namespace)).join(',')}]`;
   }
-  const type = schema['type'];
+  const type = schema.type;
   if (typeof type === 'string' && PRIMITIVES.has(type)) return JSON.stringify(type);
   if (typeof type === 'object') return parsingCanonicalForm(type as AvroSchema, namespace);
   const inner = innerNamespace(schema, namespace);
@@ -51,9 +51,9 @@ function canonicalAttribute(key: string, value: unknown, namespace: string): str
 }
 
 function innerNamespace(schema: { readonly [key: string]: unknown }, outer: string): string {
-  const name = schema['name'];
+  const name = schema.name;
   if (typeof name === 'string' && name.includes('.')) return name.slice(0, name.lastIndexOf('.'));
-  return typeof schema['namespace'] === 'string' ? schema['namespace'] : outer;
+  return typeof schema.namespace === 'string' ? schema.namespace : outer;
 }
 
 function fullName(name: string, namespace: string): string {

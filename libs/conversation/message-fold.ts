@@ -1,12 +1,12 @@
 /** Folds an opened message with its edits, reactions and receipts into what people read. Pure. */
 import type { EventHeader } from '../codec/sealed-event.ts';
+import type { ReceiptStatus } from './delivery.ts';
 import type {
   MessageEdited,
   MessagePosted,
   MessageReacted,
   ReceiptRecorded,
 } from './event-types.ts';
-import type { ReceiptStatus } from './delivery.ts';
 
 /** An event whose content could be opened; `content` is undefined where it is gone. */
 export interface Opened<Content> {

@@ -81,7 +81,11 @@ export function eventToViewChanges(event: SealedEvent, record: Buffer): ViewChan
     case 'MessageEdited':
     case 'MessageReacted':
     case 'ReceiptRecorded': {
-      const kinds = { MessageEdited: 'edit', MessageReacted: 'reaction', ReceiptRecorded: 'receipt' };
+      const kinds = {
+        MessageEdited: 'edit',
+        MessageReacted: 'reaction',
+        ReceiptRecorded: 'receipt',
+      };
       const kind = kinds[header.type] as ChangeKind;
       const event = header.eventId;
       return [

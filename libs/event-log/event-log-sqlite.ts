@@ -2,16 +2,10 @@
  * The log in one SQLite table. The row id is partition * 2^40 + offset, so that one B-tree serves
  * both; a group is followed by one member at a time, which holds a short lease.
  */
-import { randomUUID } from 'node:crypto';
 import type { SqliteDatabase } from '../base/sqlite-database.ts';
 import { streamToPartition } from '../codec/event-record.ts';
-import type {
-  EventLog,
-  FollowOptions,
-  LogPosition,
-  LogRecord,
-  PlacedRecord,
-} from './event-log.ts';
+import type { EventLog, LogPosition, LogRecord, PlacedRecord } from './event-log.ts';
+import { followSqlite, SAVE_CHECKPOINT } from './follow-sqlite.ts';
 import type { WakeSignal } from './wake-signal.ts';
 
 const TABLES = `
@@ -29,13 +23,6 @@ const TABLES = `
 
 const OFFSETS = 2 ** 40;
 const PARTITIONS_DEFAULT = 8;
-const BATCH_RECORDS = 4_000;
-const LOOK_INTERVAL_MS = 50;
-const MEMBER_LEASE_MS = 3_000;
-const TAKE_GROUP = `INSERT INTO log_members VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE
-  SET member = ?2, until = ?3 WHERE member = ?2 OR until < ?4`;
-const SAVE_CHECKPOINT = `INSERT INTO log_checkpoints VALUES (?1, ?2, ?3)
-  ON CONFLICT (name, partition) DO UPDATE SET next = max(next, ?3)`;
 
 /** Opens the log's tables; `partitions` only counts when the log is made. */
 export function openEventLogSqlite(
@@ -102,7 +89,7 @@ export function openEventLogSqlite(
         }
       });
     },
-    follow: (followed) => follow(followed),
+    follow: (followed) => followSqlite(database, { wake, partitions, checkpoints, read }, followed),
     async isFollowed(group) {
       const sql = 'SELECT 1 FROM log_members WHERE name = ? AND until > ?';
       return database.get(sql, group, Date.now()) !== undefined;
@@ -111,52 +98,6 @@ export function openEventLogSqlite(
       database.run('DELETE FROM log_checkpoints WHERE name = ?', group);
     },
   };
-
-  async function follow({ group, handle, caughtUp, signal }: FollowOptions): Promise<void> {
-    const member = randomUUID();
-    const renew = () => {
-      const now = Date.now();
-      return database.run(TAKE_GROUP, group, member, now + MEMBER_LEASE_MS, now) === 1;
-    };
-    const wakeOnAbort = () => wake.notify();
-    signal.addEventListener('abort', wakeOnAbort);
-    let renewedAtMs = 0;
-    let isMember = false;
-    try {
-      while (!signal.aborted) {
-        const mark = wake.mark();
-        if (!isMember || Date.now() - renewedAtMs > MEMBER_LEASE_MS / 3) {
-          isMember = renew();
-          renewedAtMs = Date.now();
-        }
-        if (isMember && (await handleNext(group, handle))) continue;
-        if (isMember) caughtUp?.();
-        await wake.wait(mark, LOOK_INTERVAL_MS);
-      }
-    } finally {
-      signal.removeEventListener('abort', wakeOnAbort);
-      database.run('DELETE FROM log_members WHERE name = ? AND member = ?', group, member);
-    }
-  }
-
-  /** Handles the next records of all partitions together; false when there were none. */
-  async function handleNext(group: string, handle: FollowOptions['handle']): Promise<boolean> {
-    const next = checkpoints(group);
-    const records: PlacedRecord[] = [];
-    for (let partition = 0; partition < partitions; partition += 1) {
-      const room = Math.ceil((BATCH_RECORDS - records.length) / (partitions - partition));
-      records.push(...read(partition, next[partition]!, room));
-    }
-    if (records.length === 0) return false;
-    await handle(records);
-    const last = new Map(records.map(({ partition, offset }) => [partition, offset + 1]));
-    database.transaction(() => {
-      for (const [partition, offset] of last) {
-        database.run(SAVE_CHECKPOINT, group, partition, offset);
-      }
-    });
-    return true;
-  }
 }
 
 function endOffset(database: SqliteDatabase, partition: number): number {

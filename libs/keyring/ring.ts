@@ -10,8 +10,8 @@ import {
   PATH_BYTES,
   type RingKind,
   ringKinds,
-  TIME_DEPTH,
   THING_DEPTH,
+  TIME_DEPTH,
   writeThingPath,
   writeTimePath,
 } from '../sealing/tree-path.ts';

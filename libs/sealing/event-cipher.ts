@@ -31,11 +31,7 @@ export function sealContent(
 }
 
 /** Unseals content. Throws EVENT_TAMPERED when the tag does not verify. */
-export function unsealContent(
-  key: Uint8Array,
-  sealed: Sealed,
-  associatedData: Uint8Array,
-): Buffer {
+export function unsealContent(key: Uint8Array, sealed: Sealed, associatedData: Uint8Array): Buffer {
   const decipher = createDecipheriv('aes-256-gcm', key, sealed.nonce, {
     authTagLength: TAG_BYTES,
   });

@@ -1,9 +1,9 @@
 /** The apps of a store: each with its root, its keys, its ring and a place for its own facts. */
-import { type AppId, idToBytes, isId, type KeyId, type PlaceId } from '../base/ids.ts';
+import { type AppId, idToBytes, isId, type PlaceId } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import { type Randomness, randomId, randomIdInBucket } from '../base/random.ts';
 import { recordCodec } from '../codec/avro.ts';
-import { appRootRow, type KeyHierarchy } from './key-hierarchy.ts';
+import { appRootRow, type KeyHierarchy, newKeyRow } from './key-hierarchy.ts';
 import { type RowKey, rowKinds, rowStates, type VaultStore } from './vault-store.ts';
 import { unwrapRow, wrapRow } from './wrapped-row.ts';
 
@@ -90,12 +90,7 @@ export function createAppRegistry(deps: {
       const bucket = idToBytes(id).readUInt16BE(0) % buckets;
       const factsPlace = randomIdInBucket<PlaceId>(randomness, bucket);
       const root = await hierarchy.storeRoot();
-      const ownKey = randomId<KeyId>(randomness);
-      const secret = randomness.fill(Buffer.alloc(32));
-      const plain = Buffer.concat([idToBytes(ownKey), secret]);
-      await store.commit([
-        { puts: [wrapRow({ key: appRootRow(id), ownKey }, plain, root)] },
-      ]);
+      await store.commit([{ puts: [newKeyRow(appRootRow(id), root, randomness)] }]);
       const appRoot = await hierarchy.appRoot(id);
       const record = { name, buckets, factsPlace, createdAt: nowMs };
       const row = wrapRow({ key: recordRow(id) }, appCodec.encodeTagged(record), appRoot!);

@@ -7,9 +7,9 @@ import {
   type AppId,
   bytesToId,
   type ConversationId,
+  type IndexId,
   idToBucket,
   idToBytes,
-  type IndexId,
   type PlaceId,
   type SubjectId,
 } from '../base/ids.ts';
@@ -152,7 +152,9 @@ export function createDirectory(deps: {
         conversation: (source, externalId) =>
           indexRowId(key, labels.conversationIndex, [source, externalId]),
         alias: (alias) =>
-          bytesToId<IndexId>(key.digestFields(labels.aliasIndex, [idToBytes(alias)]).subarray(0, 16)),
+          bytesToId<IndexId>(
+            key.digestFields(labels.aliasIndex, [idToBytes(alias)]).subarray(0, 16),
+          ),
       };
     },
     async references(app, kind, ids) {

@@ -63,7 +63,7 @@ export function createKeyHierarchy(deps: {
   kms: RootKms;
   randomness: Randomness;
 }): KeyHierarchy {
-  const { store, randomness } = deps;
+  const { store } = deps;
   const cache = new Map<string, SubKey>();
   const flyStoreRoot = createSingleFlight(() => openStoreRoot(deps));
   let storeRootKey: WrappingKey | undefined;
@@ -73,41 +73,12 @@ export function createKeyHierarchy(deps: {
     return storeRootKey;
   }
 
-  function open(row: VaultRow, parent: WrappingKey): SubKey {
-    const plain = unwrapRow(row, parent);
-    if (plain.toString('hex', 0, 16) !== row.ownKey) {
-      throw new LetheError('VAULT_TAMPERED', 'a key row of the vault names another key');
-    }
-    const bytes = Buffer.from(plain.subarray(16));
-    plain.fill(0);
-    return { bytes, wrapping: new WrappingKey(row.ownKey as KeyId, bytes, randomness) };
-  }
-
-  /** Reads or makes the key rows under one parent. */
-  async function openKeys(keys: readonly RowKey[], parent: { key: WrappingKey; row: RowKey }) {
-    for (let attempt = 0; attempt < 8; attempt += 1) {
-      const rows = await store.read(keys);
-      const guard = { key: parent.row, ownKey: parent.key.id };
-      const missing = keys.filter((_, i) => rows[i] === undefined);
-      if (missing.length === 0) return rows.map((row) => open(row!, parent.key));
-      const puts = missing.map((key) => wrapRow(...newKey(key), parent.key));
-      await store.commit(puts.map((row) => ({ guard, puts: [row] })));
-    }
-    throw contended();
-  }
-
-  function newKey(key: RowKey): [{ key: RowKey; ownKey: KeyId }, Buffer] {
-    const ownKey = randomId<KeyId>(randomness);
-    const secret = randomness.fill(Buffer.alloc(32));
-    return [{ key, ownKey }, Buffer.concat([Buffer.from(ownKey, 'hex'), secret])];
-  }
-
   const flySubKey = createSingleFlight(async (text) => {
     const [app, kind, id] = text.split(' ') as [AppId, string, string];
     const parent = await parentOf(app);
     if (parent === undefined) throw new LetheError('INVARIANT_BROKEN', 'no such app');
     const key = { app, bucket: 0, kind: Number(kind) as RowKind, id };
-    const [opened] = await openKeys([key], parent);
+    const [opened] = await openKeys(deps, [key], parent);
     cache.set(rowKeyToText(key), opened!);
     return opened!;
   });
@@ -124,7 +95,7 @@ export function createKeyHierarchy(deps: {
     if (known !== undefined) return known.wrapping;
     const [row] = await store.read([key]);
     if (row === undefined || row.state === rowStates.erased) return undefined;
-    const opened = open(row, await storeRoot());
+    const opened = openKey(deps, row, await storeRoot());
     cache.set(rowKeyToText(key), opened);
     return opened.wrapping;
   }
@@ -144,7 +115,7 @@ export function createKeyHierarchy(deps: {
       const parent = await parentOf(app);
       if (parent === undefined) throw new LetheError('INVARIANT_BROKEN', 'no such app');
       const keys = missing.map((bucket) => bucketKeyRow(app, bucket));
-      const opened = await openKeys(keys, parent);
+      const opened = await openKeys(deps, keys, parent);
       for (const [i, sub] of opened.entries()) {
         cache.set(rowKeyToText(keys[i]!), sub);
         found.set(missing[i]!, sub.wrapping);
@@ -159,6 +130,50 @@ export function createKeyHierarchy(deps: {
       return cache.get(rowKeyToText(key)) ?? flySubKey(`${app} ${kind} ${id}`);
     },
   };
+}
+
+interface Deps {
+  readonly store: VaultStore;
+  readonly randomness: Randomness;
+}
+
+function openKey({ randomness }: Deps, row: VaultRow, parent: WrappingKey): SubKey {
+  const plain = unwrapRow(row, parent);
+  if (plain.toString('hex', 0, 16) !== row.ownKey) {
+    throw new LetheError('VAULT_TAMPERED', 'a key row of the vault names another key');
+  }
+  const bytes = Buffer.from(plain.subarray(16));
+  plain.fill(0);
+  return { bytes, wrapping: new WrappingKey(row.ownKey as KeyId, bytes, randomness) };
+}
+
+/** Reads or makes the key rows under one parent. */
+async function openKeys(
+  deps: Deps,
+  keys: readonly RowKey[],
+  parent: { key: WrappingKey; row: RowKey },
+): Promise<SubKey[]> {
+  const { store, randomness } = deps;
+  for (let attempt = 0; attempt < 8; attempt += 1) {
+    const rows = await store.read(keys);
+    const missing = keys.filter((_, i) => rows[i] === undefined);
+    if (missing.length === 0) return rows.map((row) => openKey(deps, row!, parent.key));
+    const guard = { key: parent.row, ownKey: parent.key.id };
+    const puts = missing.map((key) => newKeyRow(key, parent.key, randomness));
+    await store.commit(puts.map((row) => ({ guard, puts: [row] })));
+  }
+  throw contended();
+}
+
+/** The first row of a new random key: its id ‖ its 32 bytes, wrapped. */
+export function newKeyRow(key: RowKey, parent: WrappingKey, randomness: Randomness): VaultRow {
+  const ownKey = randomId<KeyId>(randomness);
+  const secret = randomness.fill(Buffer.alloc(32));
+  const plain = Buffer.concat([Buffer.from(ownKey, 'hex'), secret]);
+  const row = wrapRow({ key, ownKey }, plain, parent);
+  secret.fill(0);
+  plain.fill(0);
+  return row;
 }
 
 /** Writers that lose eight races in a row give up, so that a defect cannot spin for ever. */

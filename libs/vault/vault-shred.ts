@@ -2,14 +2,14 @@
  * KeyringShred over the vault, and the removal of directory rows. Privacy alone receives these.
  * Each step is durable on return and can be repeated.
  */
-import {
-  type AppId,
-  type ConversationId,
-  type ErasureId,
-  type IndexId,
-  type PlaceId,
-  type SegmentId,
-  type SubjectId,
+import type {
+  AppId,
+  ConversationId,
+  ErasureId,
+  IndexId,
+  PlaceId,
+  SegmentId,
+  SubjectId,
 } from '../base/ids.ts';
 import { type Randomness, randomIdInBucket } from '../base/random.ts';
 import { sha256 } from '../codec/hash.ts';

@@ -20,7 +20,10 @@ export function rowAssociatedData(row: ClearPart): Buffer {
   const out = new FieldWriter(labels.wrap);
   out.u8(FORMAT).lpU8(row.kind).lpHex(row.app).lpHex(row.id).lpU64(row.version);
   out.lpHex(row.wrappingKey).lpU8(row.state);
-  return out.lpHex([...row.holds].sort().join('')).lpHex([...row.edges].sort().join('')).take();
+  return out
+    .lpHex([...row.holds].sort().join(''))
+    .lpHex([...row.edges].sort().join(''))
+    .take();
 }
 
 /** What a written row holds besides its plain bytes; everything else starts empty. */

@@ -13,8 +13,7 @@ const CHANGES_PER_QUERY = 100;
 const bytes = (hex: string) => Buffer.from(hex, 'hex');
 const hex = (value: Uint8Array) =>
   Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex');
-const buffer = (value: Uint8Array) =>
-  Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+const buffer = (value: Uint8Array) => Buffer.from(value.buffer, value.byteOffset, value.byteLength);
 
 interface StoredMessage {
   conversation: number;
@@ -29,6 +28,9 @@ export function createViewReaderSqlite(
   generation: () => number,
 ): ViewReader {
   return {
+    async generation() {
+      return generation();
+    },
     async conversation(id) {
       return readConversation(database, generation(), id);
     },

@@ -1,9 +1,10 @@
 /** The views in SQLite: one set of tables a generation. */
-import type { ViewChange } from '../conversation/view-changes.ts';
+
 import type { SqliteDatabase } from '../base/sqlite-database.ts';
+import type { ViewChange } from '../conversation/view-changes.ts';
 import { createViewReaderSqlite } from './view-reader-sqlite.ts';
-import { applyViewChanges } from './view-writer-sqlite.ts';
 import type { ViewStore } from './view-store.ts';
+import { applyViewChanges } from './view-writer-sqlite.ts';
 
 const COMMON = `
   CREATE TABLE IF NOT EXISTS view_generations (generation INTEGER PRIMARY KEY, live INTEGER);
@@ -56,9 +57,6 @@ export function openViewStoreSqlite(database: SqliteDatabase): ViewStore {
     if (liveGeneration(database) === undefined) makeGeneration(database, 1);
   });
   return {
-    async generation() {
-      return liveGeneration(database)!;
-    },
     async apply(generation, changes: readonly ViewChange[]) {
       return database.transaction(() => {
         const sql = 'SELECT 1 FROM view_generations WHERE generation = ?';

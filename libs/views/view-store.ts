@@ -60,7 +60,6 @@ export interface ViewCounts {
 
 /** What the projector may do. */
 export interface ViewWriter {
-  /** The generation that serves. */
   generation(): Promise<number>;
   /** Applies upserts, durably and together. False: that generation is gone; begin anew. */
   apply(generation: number, changes: readonly ViewChange[]): Promise<boolean>;
@@ -78,6 +77,8 @@ export interface ViewRebuilder extends ViewWriter {
 
 /** What readers may do. */
 export interface ViewReader {
+  /** The generation that serves. */
+  generation(): Promise<number>;
   conversation(id: string): Promise<ConversationView | undefined>;
   /** Messages in ascending order of position. */
   messages(conversation: string, page: PageRequest): Promise<MessageView[]>;
@@ -88,15 +89,15 @@ export interface ViewReader {
   /** Ids of a subject's conversations after one, in ascending order of id. */
   conversationsOf(subject: string, page: { after?: string; limit: number }): Promise<string[]>;
   /** Ids of an app's conversations, newest day first. */
-  inbox(app: string, page: { beforeDay?: number; limit: number }): Promise<
-    { conversation: string; day: number }[]
-  >;
+  inbox(
+    app: string,
+    page: { beforeDay?: number; limit: number },
+  ): Promise<{ conversation: string; day: number }[]>;
   facts(stream: string): Promise<FactView[]>;
   counts(): Promise<ViewCounts>;
   deadLetters(): Promise<{ partition: number; offset: number; reason: string }[]>;
   /** Records of all messages, changes and facts, for self-checks. */
   scanRecords(): AsyncIterable<Buffer>;
 }
-
 
 export interface ViewStore extends ViewRebuilder, ViewReader {}

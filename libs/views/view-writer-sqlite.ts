@@ -74,10 +74,7 @@ function mergeConversation(
   }
 }
 
-function mergeParticipant(
-  into: Map<string, ParticipantUpdate>,
-  change: Row<'participant'>,
-): void {
+function mergeParticipant(into: Map<string, ParticipantUpdate>, change: Row<'participant'>): void {
   const { subject, conversation, position, left } = change;
   const known = into.get(subject + conversation);
   if (known === undefined) {

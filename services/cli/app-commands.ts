@@ -1,6 +1,6 @@
 /** `lethe apps` and `lethe keys`. */
 import type { Command } from 'commander';
-import { accessScopes, type AccessScope } from '../../libs/access/access-key-store.ts';
+import { type AccessScope, accessScopes } from '../../libs/access/access-key-store.ts';
 import type { AdministrationPowers } from '../../libs/backends/open-backends.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';

@@ -2,16 +2,17 @@
  * `lethe doctor`: checks a store against itself. Every event's rings exist or are fenced, every view
  * row comes from an event of the log, every request is done, the projector is not behind.
  */
+
+import { projectorGroup } from '../../libs/backends/views-behind.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
-import { decodeSealedEvent, type SealedEvent } from '../../libs/codec/sealed-event.ts';
 import { sha256 } from '../../libs/codec/hash.ts';
+import { decodeSealedEvent, type SealedEvent } from '../../libs/codec/sealed-event.ts';
 import { eventRingRefs } from '../../libs/keyring/event-sealer.ts';
 import { type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
 import { ringRow } from '../../libs/vault/vault-rings.ts';
 import { rowStates } from '../../libs/vault/vault-store.ts';
-import { projectorGroup } from '../projector/project.ts';
 import type { OpenStore } from './open-store.ts';
 import { createProgress } from './terminal.ts';
 
@@ -94,10 +95,7 @@ async function checkKeys(
   return { name: 'key coverage', passed: missing === 0, detail };
 }
 
-async function checkViews(
-  { backends }: OpenStore,
-  values: ReadonlySet<string>,
-): Promise<Check> {
+async function checkViews({ backends }: OpenStore, values: ReadonlySet<string>): Promise<Check> {
   const { views } = backends.reader();
   let rows = 0;
   let strangers = 0;

@@ -29,7 +29,12 @@ export async function* readEventLines(file: string): AsyncGenerator<EventLine> {
     for await (const found of splitLines(decompress(input))) {
       line = found.line;
       lastLine = line;
-      const bad = (field: string, expected: string) => ({ file, line: found.line, field, expected });
+      const bad = (field: string, expected: string) => ({
+        file,
+        line: found.line,
+        field,
+        expected,
+      });
       if (found.bytes === 'too long') {
         yield bad('', `a line of at most ${LINE_BYTES_MAX} bytes`);
         continue;

@@ -1,12 +1,12 @@
 /** `lethe ingest`: events from files or stdin into the store, and into the views. */
 import { appendFileSync, writeFileSync } from 'node:fs';
+import { lastPositions, waitForViews } from '../../libs/backends/views-behind.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
 import type { Delivery } from '../../libs/conversation/delivery.ts';
 import { type Ingest, openIngest } from '../ingest/ingest.ts';
 import type { Outcome } from '../ingest/ingest-item.ts';
 import { runOpenRequests } from '../privacy/request-worker.ts';
-import { waitForViews } from '../projector/project.ts';
 import { startProjectorThread } from '../projector/projector-thread.ts';
 import { type EventLine, readEventLines } from './event-lines.ts';
 import type { OpenStore } from './open-store.ts';
@@ -65,8 +65,7 @@ export async function ingestFiles(
     // Removals that the files asked for are carried out by whoever is free; here, if need be.
     await runOpenRequests(backends.privacy());
     if (projector !== undefined) {
-      const ends = await powers.log.endOffsets();
-      const positions = ends.map((end, partition) => ({ partition, offset: end - 1 }));
+      const positions = await lastPositions(powers.log);
       const views = backends.projector();
       const failed = projector.ended.then(() => false);
       const seen = waitForViews(views, positions, VIEWS_TIMEOUT_MS);
@@ -89,7 +88,6 @@ class FileRun {
   readonly #counts = { accepted: 0, duplicate: 0, erased: 0, rejected: 0 };
   readonly #progress;
   #batch: { delivery: Delivery; at: { file: string; line: number } }[] = [];
-  #underWay: Promise<void> = Promise.resolve();
   #problems = 0;
 
   constructor(ingest: Ingest, options: IngestOptions) {

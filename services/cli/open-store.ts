@@ -1,7 +1,8 @@
 /** Opens the store that the environment names, for one command. */
-import { LetheError } from '../../libs/base/lethe-error.ts';
+
 import { type Configuration, readConfiguration } from '../../libs/backends/configuration.ts';
 import { type Backends, openBackends } from '../../libs/backends/open-backends.ts';
+import { LetheError } from '../../libs/base/lethe-error.ts';
 import type { App } from '../../libs/vault/app-registry.ts';
 import { CommandEnd, exitCodes } from './terminal.ts';
 

@@ -1,12 +1,14 @@
 /** Commands, options and exit codes of the program. */
 import { Command, CommanderError } from 'commander';
-import { addAppCommands } from './app-commands.ts';
+import { LetheError } from '../../libs/base/lethe-error.ts';
 import { rebuildViews } from '../projector/project.ts';
+import { addAppCommands } from './app-commands.ts';
 import { runDoctor } from './doctor.ts';
 import { ingestFiles } from './ingest-command.ts';
 import { findApp, withStore } from './open-store.ts';
 import { addPrivacyCommands } from './privacy-commands.ts';
 import { addReadCommands } from './read-commands.ts';
+import { firstStart, type RunningServer, startServer } from './serve.ts';
 import { createProgress, exitCodes, printResult, reportError } from './terminal.ts';
 
 /** Runs the program with the arguments of the process; sets its exit code. */
@@ -21,7 +23,12 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
   addReadCommands(program);
   addPrivacyCommands(program);
   addUpkeep(program);
+  addServe(program);
   const isJson = argv.includes('--json');
+  // A reader that has seen enough (head, less) is no failure.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    process.exit(error.code === 'EPIPE' ? exitCodes.done : exitCodes.failed);
+  });
   try {
     await program.parseAsync([...argv]);
   } catch (error) {
@@ -31,6 +38,52 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
       process.exitCode = reportError(error, isJson);
     }
   }
+}
+
+function addServe(program: Command): void {
+  program
+    .command('serve')
+    .description('serve all doors: ingest, projector, reader and privacy in one process')
+    .option('--json', 'print JSON')
+    .action(async (options) => {
+      await withStore(async (store) => {
+        const made = await firstStart(store);
+        const server = await startServer(store);
+        const first = made && {
+          app: { id: made.app.id, name: made.app.name },
+          key: { id: made.key.id, secret: made.key.secret },
+        };
+        printResult(options.json, { listening: server.address, ...first }, [
+          ...(first === undefined
+            ? []
+            : [
+                `first start: app ${first.app.name}, id ${first.app.id}`,
+                `key id  ${first.key.id}`,
+                `secret  ${first.key.secret}   (shown this once)`,
+              ]),
+          `listening on ${server.address}`,
+        ]);
+        await untilEnd(server);
+      });
+    });
+}
+
+/** Waits for SIGTERM or SIGINT (or a failed part), then drains. */
+async function untilEnd(server: RunningServer): Promise<void> {
+  const failure = await Promise.race([
+    server.failed,
+    new Promise<undefined>((resolve) => {
+      process.once('SIGTERM', () => resolve(undefined));
+      process.once('SIGINT', () => resolve(undefined));
+    }),
+  ]);
+  if (failure !== undefined) {
+    await server.stop().catch(() => undefined);
+    throw new LetheError('VIEWS_UNREACHABLE', 'the projector failed; the server stopped', {
+      cause: failure,
+    });
+  }
+  await server.stop();
 }
 
 function addUpkeep(program: Command): void {

@@ -1,5 +1,6 @@
 /** `lethe show` and `lethe find`. */
 import type { Command } from 'commander';
+import type { ReaderPowers } from '../../libs/backends/open-backends.ts';
 import {
   type Alias,
   type AppId,
@@ -9,9 +10,8 @@ import {
   textToId,
 } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
-import type { ReaderPowers } from '../../libs/backends/open-backends.ts';
 import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
-import { findAlias, findIdentity } from '../reader/people.ts';
+import { findAlias, findIdentity } from '../../libs/people/find-subject.ts';
 import {
   readConversation,
   readConversationsOf,
@@ -46,7 +46,7 @@ export async function findSubject(
   app: AppId,
   id: string,
 ): Promise<SubjectId> {
-  const found = await findAlias(powers, app, readIdArgument<Alias>(id));
+  const found = await findAlias(powers.directory, app, readIdArgument<Alias>(id));
   if (found === 'erased') throw new CommandEnd(exitCodes.erased, 'this person was erased');
   if (found === undefined) throw new CommandEnd(exitCodes.notFound, 'there is no such person');
   return found;
@@ -102,7 +102,7 @@ export function addReadCommands(program: Command): void {
         const app = (await findApp(backends, options.app)).id;
         const powers = backends.reader();
         const externalId = await readIdentityArgument(identity);
-        const subject = await findIdentity(powers, app, { channel, externalId });
+        const subject = await findIdentity(powers.directory, app, { channel, externalId });
         const [entry] = subject ? await powers.directory.subjects(app, [subject]) : [];
         if (entry === undefined) {
           throw new CommandEnd(exitCodes.notFound, 'nobody is known by this identity');
@@ -155,7 +155,7 @@ export function messageLine(message: MessageJson): string {
   const time = message.received.replace('T', ' ').slice(0, 16);
   if (message.deleted) return `${time}  [deleted]`;
   const who = message.author?.displayName ?? message.author?.type ?? '';
-  const text = message.content?.['text'] ?? `[${String(message.content?.['type'])}]`;
+  const text = message.content?.text ?? `[${String(message.content?.type)}]`;
   const reactions = message.reactions?.map((one) => one.reaction).join(' ');
   const marks = `${message.edited ? '  (edited)' : ''}${reactions ? `  ${reactions}` : ''}`;
   return `${time}  ${who}: ${String(text)}${marks}`;
@@ -171,7 +171,7 @@ async function showSubject(
   if (user === undefined) throw new CommandEnd(exitCodes.erased, 'this person was erased');
   const limit = CONVERSATIONS_MAX;
   const conversations = await readConversationsOf(powers, app, { subject, limit });
-  const shown = { subjectId: user['id'], user, conversations };
+  const shown = { subjectId: user.id, user, conversations };
   printResult(query.json, shown, [
     JSON.stringify(user, null, 2),
     `${conversations.length} conversations`,

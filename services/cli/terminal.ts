@@ -53,7 +53,7 @@ function explain(error: unknown): { code: string; message: string; exitCode: Exi
   const system = (error as NodeJS.ErrnoException | undefined)?.code;
   const what = system === undefined ? name : `${name} ${system}`;
   const message = `an unexpected failure (${what}); set LETHE_LOG_LEVEL=debug for its trace`;
-  if (process.env['LETHE_LOG_LEVEL'] === 'debug' && error instanceof Error) {
+  if (process.env.LETHE_LOG_LEVEL === 'debug' && error instanceof Error) {
     process.stderr.write(`${error.stack}\n`);
   }
   return { code: 'UNEXPECTED', message, exitCode: exitCodes.failed };

@@ -2,8 +2,9 @@
  * Asks the ledger (and, for messages older than its horizon, the views) what is known of
  * deliveries and of the messages they are about, and whether it is gone.
  */
-import { idToBytes } from '../../libs/base/ids.ts';
+
 import type { IngestPowers } from '../../libs/backends/open-backends.ts';
+import { idToBytes } from '../../libs/base/ids.ts';
 import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
 import type { Delivery } from '../../libs/conversation/delivery.ts';
 import type { DeliveryEntry, DeliveryName } from '../../libs/deliveries/delivery-ledger.ts';
@@ -86,4 +87,3 @@ export async function messageFromViews(
   const { owner, ownerKind, place, thing } = header;
   return { owner, ownerKind, place, thing, conversation: header.stream as never };
 }
-

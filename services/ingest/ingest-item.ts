@@ -22,6 +22,7 @@ import type { LogPosition } from '../../libs/event-log/event-log.ts';
 /** A message that a client of the REST interface posts. */
 export interface PostedMessage {
   readonly kind: 'post';
+  readonly occurredAtMs: number;
   readonly conversation: ConversationId;
   readonly author:
     | { readonly type: 'user'; readonly subject: SubjectId }
@@ -150,4 +151,3 @@ export type Planned = Plan | Extract<Outcome, { status: 'erased' | 'rejected' }>
 export function rejected(code: string, title: string, retryable = false): Planned & Outcome {
   return { status: 'rejected', error: { code, title, retryable } };
 }
-

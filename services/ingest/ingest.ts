@@ -1,15 +1,14 @@
-/**
- * The ingest service: every door puts its items into one queue, and batches form behind the commit
- * that is under way, so that many small requests share one.
- */
+/** The ingest service: every door puts its items into one queue. */
+
+import type { IngestPowers } from '../../libs/backends/open-backends.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
-import type { IngestPowers } from '../../libs/backends/open-backends.ts';
 import { openDurableClock } from '../../libs/event-log/clock-mark.ts';
 import { DAY_MS } from '../../libs/sealing/tree-path.ts';
 import { acceptBatch } from './accept-batch.ts';
 import { areGone } from './delivery-check.ts';
 import type { IngestItem, Outcome } from './ingest-item.ts';
+import { createIngestQueue } from './ingest-queue.ts';
 import { WhoAndWhere } from './who-and-where.ts';
 
 export interface Ingest {
@@ -26,21 +25,10 @@ export interface Ingest {
   close(): Promise<void>;
 }
 
-interface Waiting {
-  readonly items: readonly IngestItem[];
-  resolve(outcomes: Outcome[]): void;
-  reject(error: unknown): void;
-}
-
-const BATCH_ITEMS_MAX = 2_000;
-
 /** Opens the service over its powers. */
 export async function openIngest(powers: IngestPowers): Promise<Ingest> {
   const clock = await openDurableClock(powers.clockMark, powers.clock);
-  const queues = new Map<AppId, Waiting[]>();
   const resolvers = new Map<AppId, WhoAndWhere>();
-  let running: Promise<void> | undefined;
-  let backlog = 0;
   let closed = false;
 
   async function resolverOf(app: AppId): Promise<WhoAndWhere> {
@@ -53,51 +41,14 @@ export async function openIngest(powers: IngestPowers): Promise<Ingest> {
     return resolver;
   }
 
-  /** Takes whole requests off the queue until the batch is full; the first always fits. */
-  function takeBatch(queue: Waiting[]): Waiting[] {
-    const batch: Waiting[] = [];
-    let count = 0;
-    while (queue.length > 0 && (count === 0 || count + queue[0]!.items.length <= BATCH_ITEMS_MAX)) {
-      const next = queue.shift()!;
-      count += next.items.length;
-      batch.push(next);
-    }
-    return batch;
-  }
-
-  async function runBatch(app: AppId, batch: readonly Waiting[]): Promise<void> {
+  const queue = createIngestQueue(async (app, items) => {
     try {
-      const context = { powers, clock, who: await resolverOf(app) };
-      const outcomes = await acceptBatch(batch.flatMap((waiting) => waiting.items), context);
-      let at = 0;
-      for (const waiting of batch) {
-        waiting.resolve(outcomes.slice(at, at + waiting.items.length));
-        at += waiting.items.length;
-      }
+      return await acceptBatch(items, { powers, clock, who: await resolverOf(app) });
     } catch (error) {
       resolvers.get(app)?.forget();
-      for (const waiting of batch) waiting.reject(error);
-    } finally {
-      for (const waiting of batch) backlog -= waiting.items.length;
+      throw error;
     }
-  }
-
-  async function run(): Promise<void> {
-    // Requests that arrive in the same turn of the event loop share the batch.
-    await new Promise((resolve) => setImmediate(resolve));
-    for (;;) {
-      const next = [...queues].find(([, queue]) => queue.length > 0);
-      if (next === undefined) return;
-      await runBatch(next[0], takeBatch(next[1]));
-    }
-  }
-
-  function start(): void {
-    running ??= run().finally(() => {
-      running = undefined;
-      if ([...queues.values()].some((queue) => queue.length > 0)) start();
-    });
-  }
+  });
 
   return {
     accept(app, items) {
@@ -105,17 +56,10 @@ export async function openIngest(powers: IngestPowers): Promise<Ingest> {
         const error = new LetheError('SHUTTING_DOWN', 'shutting down', { retryable: true });
         return Promise.reject(error);
       }
-      if (items.length === 0) return Promise.resolve([]);
-      return new Promise((resolve, reject) => {
-        const queue = queues.get(app) ?? [];
-        queues.set(app, queue);
-        queue.push({ items, resolve, reject });
-        backlog += items.length;
-        start();
-      });
+      return items.length === 0 ? Promise.resolve([]) : queue.add(app, items);
     },
     get backlog() {
-      return backlog;
+      return queue.backlog;
     },
     async sweep() {
       const day = Math.floor(powers.clock.nowMs() / DAY_MS);
@@ -129,7 +73,7 @@ export async function openIngest(powers: IngestPowers): Promise<Ingest> {
     },
     async close() {
       closed = true;
-      while (running !== undefined) await running;
+      await queue.drained();
     },
   };
 }

@@ -1,12 +1,7 @@
 /** Resolves and plans the items of a batch together, so that look-ups are shared. */
 import type { ConversationId, IndexId } from '../../libs/base/ids.ts';
 import type { Delivery, Identity } from '../../libs/conversation/delivery.ts';
-import {
-  areGone,
-  type KnownMessage,
-  messageFromViews,
-  targetNames,
-} from './delivery-check.ts';
+import { areGone, type KnownMessage, messageFromViews, targetNames } from './delivery-check.ts';
 import type { Announcement, IngestItem, Outcome, Plan, Planned } from './ingest-item.ts';
 import { type AcceptContext, newEventId, type PendingItem } from './pending-item.ts';
 import { planCommand, REST_SOURCE } from './plan-command.ts';
@@ -199,8 +194,7 @@ async function announce(
   const identities = item.kind === 'identity' ? [item.identity] : identitiesOf(item);
   const announcements: Announcement[] = [];
   for (const identity of identities) {
-    const known =
-      item.kind === 'identity' ? who.subject(item.subject) : who.person(identity);
+    const known = item.kind === 'identity' ? who.subject(item.subject) : who.person(identity);
     if (known === undefined || known.value.identities.every((one) => one.announced)) continue;
     const row = await who.identityRow(identity);
     const open = known.value.identities.some((one) => one.row === row && !one.announced);

@@ -71,7 +71,7 @@ function planPost(command: PostedMessage, context: CommandContext): Planned {
     id,
     thing: id as string as MessageId,
     retentionClass: retentionClasses.messages,
-    occurredAtMs: context.nowMs,
+    occurredAtMs: command.occurredAtMs,
     content: contentCodecs.MessagePosted.encode({
       text: content.text,
       content: content.rest,

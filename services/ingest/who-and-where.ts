@@ -4,18 +4,14 @@
  * next look asks the directory again.
  */
 import { LRUCache } from 'lru-cache';
-import type { ConversationId, IndexId, SubjectId } from '../../libs/base/ids.ts';
 import type { IngestPowers } from '../../libs/backends/open-backends.ts';
+import type { ConversationId, IndexId, SubjectId } from '../../libs/base/ids.ts';
 import type { Author, ConversationReference, Identity } from '../../libs/conversation/delivery.ts';
+import { AGENT_CHANNEL } from '../../libs/people/find-subject.ts';
 import type { App } from '../../libs/vault/app-registry.ts';
+import type { NewConversation } from '../../libs/vault/conversation-writer.ts';
 import type { ConversationValue, SubjectValue } from '../../libs/vault/directory.ts';
-import type { NewConversation } from '../../libs/vault/directory-writer.ts';
 import { rowKinds } from '../../libs/vault/vault-store.ts';
-
-/** The channel under which business authors are known; channels of people cannot begin so. */
-export const AGENT_CHANNEL = 'lethe:agent';
-/** The channel of a user's `externalId` in the REST interface. */
-export const USER_CHANNEL = 'lethe:user';
 
 const CACHED_MAX = 20_000;
 

@@ -2,15 +2,10 @@
  * Carries out one request. Every step is recorded before it is done, is durable when it ends and
  * can be repeated, so that a request that was interrupted anywhere is finished by running it again.
  */
-import type {
-  AppId,
-  ConversationId,
-  MessageId,
-  PlaceId,
-  SubjectId,
-} from '../../libs/base/ids.ts';
-import { assertInvariant } from '../../libs/base/lethe-error.ts';
+
 import type { PrivacyPowers } from '../../libs/backends/open-backends.ts';
+import type { AppId, ConversationId, MessageId, PlaceId, SubjectId } from '../../libs/base/ids.ts';
+import { assertInvariant } from '../../libs/base/lethe-error.ts';
 import type { RingRef } from '../../libs/keyring/ring.ts';
 import type { PrivacyRequest } from '../../libs/requests/request-store.ts';
 import { ringKinds, THING_DEPTH, thingPath } from '../../libs/sealing/tree-path.ts';

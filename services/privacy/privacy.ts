@@ -1,4 +1,6 @@
 /** The privacy service: takes requests, carries them out at once, and finishes interrupted ones. */
+
+import type { PrivacyPowers } from '../../libs/backends/open-backends.ts';
 import type {
   AppId,
   ConversationId,
@@ -7,7 +9,6 @@ import type {
   SubjectId,
 } from '../../libs/base/ids.ts';
 import { randomUuidV7 } from '../../libs/base/random.ts';
-import type { PrivacyPowers } from '../../libs/backends/open-backends.ts';
 import type { RequestKind, RequestTarget } from '../../libs/requests/request-store.ts';
 import { carryOut } from './carry-out.ts';
 

@@ -2,17 +2,14 @@
  * The projector: folds the log into the views. It copies sealed records and holds no key. A record
  * that cannot be read goes to the dead letters by reference, and the projector goes on.
  */
-import { isLetheError } from '../../libs/base/lethe-error.ts';
+
 import type { ProjectorPowers } from '../../libs/backends/open-backends.ts';
+import { projectorGroup } from '../../libs/backends/views-behind.ts';
+import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
 import { eventToViewChanges, type ViewChange } from '../../libs/conversation/view-changes.ts';
 import type { PlacedRecord } from '../../libs/event-log/event-log.ts';
 import type { ViewWriter } from '../../libs/views/view-store.ts';
-
-/** The consumer group that fills a generation of views. */
-export function projectorGroup(generation: number): string {
-  return `projector-${generation}`;
-}
 
 /** Projects records into a generation. False: that generation is gone. */
 export async function projectRecords(
@@ -82,26 +79,14 @@ export async function rebuildViews(
       await projectRecords(views, generation, records);
       next[partition] = records.at(-1)!.offset + 1;
       done += records.length;
-      onProgress(done, ends.reduce((sum, end) => sum + end, 0));
+      onProgress(
+        done,
+        ends.reduce((sum, end) => sum + end, 0),
+      );
     }
   }
   await log.saveCheckpoints(projectorGroup(generation), next);
   await views.switchTo(generation);
   await log.dropGroup(projectorGroup(before));
   return done;
-}
-
-/** Waits until the views have everything that is on the log at a position, or the time is over. */
-export async function waitForViews(
-  powers: Pick<ProjectorPowers, 'log' | 'views'>,
-  positions: readonly { partition: number; offset: number }[],
-  timeoutMs: number,
-): Promise<boolean> {
-  const deadlineMs = performance.now() + timeoutMs;
-  for (;;) {
-    const next = await powers.log.checkpoints(projectorGroup(await powers.views.generation()));
-    if (positions.every(({ partition, offset }) => (next[partition] ?? 0) > offset)) return true;
-    if (performance.now() >= deadlineMs) return false;
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }

@@ -1,9 +1,11 @@
 /** Conversations and their participants, joined from views, directory and the vault. */
-import type { AppId, ConversationId, SubjectId } from '../../libs/base/ids.ts';
+
 import type { ReaderPowers } from '../../libs/backends/open-backends.ts';
+import type { AppId, ConversationId, SubjectId } from '../../libs/base/ids.ts';
 import type { ConversationDescribed } from '../../libs/conversation/event-types.ts';
-import { decodeView, openContents } from './open-content.ts';
-import { readPeople } from './people.ts';
+import { USER_CHANNEL } from '../../libs/people/find-subject.ts';
+import { decodeView, openContents } from '../../libs/people/open-content.ts';
+import { readPeople } from '../../libs/people/people.ts';
 
 /** A conversation in the shape of the REST interface. */
 export interface ConversationJson {
@@ -112,7 +114,7 @@ export async function readUser(
   const name = person.parts.get('name')?.displayName;
   const { part: _, metadata: __, ...fields } = profile ?? { part: '', metadata: null };
   const given = Object.entries(fields).filter(([, value]) => value !== null);
-  const external = person.identities.find((one) => one.channel === 'lethe:user');
+  const external = person.identities.find((one) => one.channel === USER_CHANNEL);
   const metadata = person.parts.get('metadata')?.metadata;
   return {
     id: person.value.alias,

@@ -1,16 +1,17 @@
 /** Messages as consumers read them: opened, folded, with their authors' names. */
-import type { AppId, ConversationId, MessageId, SubjectId } from '../../libs/base/ids.ts';
+
 import type { ReaderPowers } from '../../libs/backends/open-backends.ts';
+import type { AppId, ConversationId, MessageId, SubjectId } from '../../libs/base/ids.ts';
+import type { MessagePosted } from '../../libs/conversation/event-types.ts';
 import {
   type FoldedMessage,
   foldMessage,
   type MessageChanges,
   type Opened,
 } from '../../libs/conversation/message-fold.ts';
-import type { MessagePosted } from '../../libs/conversation/event-types.ts';
+import { decodeView, openContents } from '../../libs/people/open-content.ts';
+import { type Person, readPeople } from '../../libs/people/people.ts';
 import type { MessageView, PageRequest } from '../../libs/views/view-store.ts';
-import { decodeView, openContents } from './open-content.ts';
-import { type Person, readPeople } from './people.ts';
 
 /** A message in the shape of the REST interface. */
 export interface MessageJson {

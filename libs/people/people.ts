@@ -1,9 +1,9 @@
 /** Who subjects are, as consumers may see it: their alias, names, profile and identities. */
-import type { Alias, AppId, SubjectId } from '../../libs/base/ids.ts';
-import type { ReaderPowers } from '../../libs/backends/open-backends.ts';
-import type { IdentityLinked, ProfileUpdated } from '../../libs/conversation/event-types.ts';
-import type { SubjectValue } from '../../libs/vault/directory.ts';
-import { rowKinds } from '../../libs/vault/vault-store.ts';
+
+import type { ReaderPowers } from '../backends/open-backends.ts';
+import type { AppId, SubjectId } from '../base/ids.ts';
+import type { IdentityLinked, ProfileUpdated } from '../conversation/event-types.ts';
+import type { SubjectValue } from '../vault/directory.ts';
 import { decodeView, openContents } from './open-content.ts';
 
 /** A person as the views and the vault have them. */
@@ -54,30 +54,4 @@ function displayNameOf(parts: ReadonlyMap<string, ProfileUpdated>): string | nul
   const names = [profile?.givenName, profile?.surname].filter((name) => name);
   const own = profile?.displayName ?? (names.length > 0 ? names.join(' ') : null);
   return own ?? parts.get('name')?.displayName ?? null;
-}
-
-/** What a user id or external id in a path led to. */
-export type UserOutcome = SubjectId | 'erased' | undefined;
-
-/** The subject that an alias names. */
-export async function findAlias(
-  powers: Pick<ReaderPowers, 'directory'>,
-  app: AppId,
-  alias: Alias,
-): Promise<UserOutcome> {
-  const row = (await powers.directory.names(app)).alias(alias);
-  const [found] = await powers.directory.references(app, rowKinds.alias, [row]);
-  return found as UserOutcome;
-}
-
-/** The subject that a channel-side name leads to. */
-export async function findIdentity(
-  powers: Pick<ReaderPowers, 'directory'>,
-  app: AppId,
-  identity: { channel: string; externalId: string },
-): Promise<SubjectId | undefined> {
-  const names = await powers.directory.names(app);
-  const row = names.identity(identity.channel, identity.externalId);
-  const [found] = await powers.directory.references(app, rowKinds.identity, [row]);
-  return found === 'erased' ? undefined : (found as SubjectId | undefined);
 }

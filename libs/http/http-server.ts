@@ -1,0 +1,201 @@
+/**
+ * The HTTP server that all doors share: limits, authentication, errors, OpenAPI. Routes are added
+ * by the services; logs hold method, route pattern, status and time, never a path or a body.
+ */
+import swagger from '@fastify/swagger';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyError,
+  type FastifyRequest,
+  LogController,
+} from 'fastify';
+import pino from 'pino';
+import type { AccessScope } from '../access/access-key-store.ts';
+import type { AccessKeys, Principal } from '../access/access-keys.ts';
+import { type AppId, textToId } from '../base/ids.ts';
+import { isLetheError, type LetheError } from '../base/lethe-error.ts';
+import type { AppRegistry } from '../vault/app-registry.ts';
+import { badRequest, errorBody, HttpError, notFound } from './http-error.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who calls; set before any route under /v2 runs. */
+    principal: Principal | undefined;
+  }
+  interface FastifyContextConfig {
+    /** Scopes that may call this route; absent: all. */
+    scopes?: readonly AccessScope[];
+  }
+}
+
+export interface HttpServerOptions {
+  readonly accessKeys: AccessKeys;
+  readonly apps: AppRegistry;
+  readonly bodyBytesMax: number;
+  readonly logLevel: string;
+  readonly version: string;
+  /** Called after each answer, for metrics. */
+  onAnswer(answer: { route: string; method: string; status: number; seconds: number }): void;
+}
+
+const UPLOAD_TIMEOUT_MS = 60_000;
+
+/** Makes the server; routes are added to it, then it listens. */
+export async function createHttpServer(options: HttpServerOptions) {
+  const logger = pino({ level: options.logLevel, base: { service: 'lethe' } });
+  const server = fastify({
+    logController: new LogController({ disableRequestLogging: true }),
+    loggerInstance: logger as FastifyBaseLogger,
+    bodyLimit: options.bodyBytesMax,
+    requestTimeout: UPLOAD_TIMEOUT_MS,
+    forceCloseConnections: 'idle',
+    return503OnClosing: true,
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: 'array', allErrors: false } },
+    routerOptions: { maxParamLength: 600 },
+  }).withTypeProvider<TypeBoxTypeProvider>();
+  await server.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Lethe',
+        description: 'A self-hosted conversation store that can forget.',
+        version: options.version,
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+      components: {
+        securitySchemes: {
+          basic: { type: 'http', scheme: 'basic' },
+          bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+        },
+      },
+      security: [{ basic: [] }, { bearer: [] }],
+    },
+  });
+  server.addContentTypeParser('application/json', { parseAs: 'string' }, parseJson);
+  server.decorateRequest('principal', undefined);
+  server.addHook('onRequest', async (request) => authorise(request, options));
+  server.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? 'unknown';
+    const { method } = request;
+    const status = reply.statusCode;
+    const seconds = reply.elapsedTime / 1_000;
+    options.onAnswer({ route, method, status, seconds });
+    request.log.info({ method, route, status, milliseconds: Math.round(reply.elapsedTime) });
+  });
+  server.setNotFoundHandler((_request, reply) => {
+    const { status, code, message } = notFound.route();
+    return reply.status(status).send(errorBody(code, message));
+  });
+  server.setErrorHandler((error: FastifyError, request, reply) => {
+    const answer = toHttpError(error);
+    if (answer.status >= 500) {
+      const code = isLetheError(error) ? error.code : error.name;
+      request.log.error({ route: request.routeOptions.url, code, stack: stackOf(error) });
+    }
+    if (answer.status === 401) reply.header('www-authenticate', 'Basic realm="lethe"');
+    if (answer.retryAfterSeconds !== undefined) {
+      reply.header('retry-after', String(answer.retryAfterSeconds));
+    }
+    return reply.status(answer.status).send(errorBody(answer.code, answer.message, answer.pointer));
+  });
+  server.get('/openapi.json', { schema: { hide: true } }, () => server.swagger());
+  return server;
+}
+
+export type HttpServer = Awaited<ReturnType<typeof createHttpServer>>;
+
+/** Clients send `content-type: application/json` with an empty body too, on DELETE above all. */
+function parseJson(
+  _request: FastifyRequest,
+  body: string | Buffer,
+  done: (error: Error | null, value?: unknown) => void,
+): void {
+  if (body.length === 0) {
+    done(null, undefined);
+    return;
+  }
+  try {
+    done(null, JSON.parse(String(body)));
+  } catch {
+    done(badRequest('The body is not valid JSON'));
+  }
+}
+
+/** Where a failure came from, without its message: messages of dependencies may quote input. */
+function stackOf(error: Error): string {
+  return (error.stack ?? '').split('\n').slice(1, 6).join('\n');
+}
+
+/**
+ * Who calls, and may they reach this app? Another app's address answers as if it did not exist, so
+ * that nobody learns what exists.
+ */
+async function authorise(request: FastifyRequest, options: HttpServerOptions): Promise<void> {
+  const route = request.routeOptions.url;
+  if (route === undefined || !route.startsWith('/v2/')) return;
+  const principal = await options.accessKeys.recognise(request.headers.authorization);
+  if (principal === undefined) {
+    throw new HttpError(401, 'unauthorized', 'Give a valid key id and secret, or a valid token');
+  }
+  request.principal = principal;
+  const { appId } = request.params as { appId?: string };
+  if (appId !== undefined) {
+    const app = textToId<AppId>(appId);
+    if (app === undefined || (principal.app !== null && principal.app !== app)) {
+      throw notFound.app();
+    }
+    if ((await options.apps.find(app)) === undefined) throw notFound.app();
+  }
+  const scopes = request.routeOptions.config.scopes;
+  if (scopes !== undefined && !scopes.includes(principal.scope)) {
+    throw new HttpError(403, 'forbidden', `This needs a key of scope ${scopes.join(' or ')}`);
+  }
+}
+
+const FASTIFY_CODES: Readonly<Record<string, [status: number, code: string, title: string]>> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: [413, 'payload_too_large', 'The body is larger than the limit'],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: [415, 'unsupported_media_type', 'Send JSON'],
+  FST_ERR_CTP_INVALID_JSON_BODY: [400, 'bad_request', 'The body is not valid JSON'],
+  FST_ERR_CTP_EMPTY_JSON_BODY: [400, 'bad_request', 'The body is empty'],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: [400, 'bad_request', 'The body is not of the given length'],
+  FST_ERR_BAD_URL: [400, 'bad_request', 'The address is not a valid URL'],
+  FST_ERR_MAX_PARAM_LENGTH: [404, 'not_found', 'There is nothing at this address'],
+};
+
+function toHttpError(error: FastifyError): HttpError {
+  if (error instanceof HttpError) return error;
+  const known = FASTIFY_CODES[error.code];
+  if (known !== undefined) return new HttpError(...known);
+  const [problem] = error.validation ?? [];
+  if (problem !== undefined) {
+    const where = error.validationContext === 'body' ? '' : `/${error.validationContext}`;
+    const missing = (problem.params as { missingProperty?: string }).missingProperty;
+    const pointer = `${where}${problem.instancePath}${missing === undefined ? '' : `/${missing}`}`;
+    const title = missing === undefined ? `It ${problem.message}` : 'It is missing';
+    return new HttpError(400, 'bad_request', title, { pointer: pointer || '/' });
+  }
+  if (error instanceof SyntaxError) {
+    return new HttpError(400, 'bad_request', 'The body is not valid JSON');
+  }
+  if (isLetheError(error)) return letheToHttpError(error);
+  const status = error.statusCode ?? 500;
+  if (status >= 400 && status < 500) return new HttpError(status, 'bad_request', 'Bad request');
+  return new HttpError(500, 'internal_error', 'An unexpected failure; it was logged');
+}
+
+function letheToHttpError(error: LetheError): HttpError {
+  if (error.code === 'INPUT_INVALID') return new HttpError(400, 'bad_request', error.message);
+  if (error.code === 'EVENT_TAMPERED' || error.code === 'VAULT_TAMPERED') {
+    return new HttpError(500, 'tampered', 'Stored data was changed from outside');
+  }
+  if (error.code === 'STORE_FULL') {
+    return new HttpError(507, 'store_full', 'The store has no room; nothing was accepted', {
+      retryAfterSeconds: 60,
+    });
+  }
+  if (error.retryable) {
+    return new HttpError(503, 'unavailable', 'Try again', { retryAfterSeconds: 1 });
+  }
+  return new HttpError(500, 'internal_error', 'An unexpected failure; it was logged');
+}

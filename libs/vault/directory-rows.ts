@@ -1,0 +1,86 @@
+/** Building blocks of directory writes: rows of a bucket, names, changes of subjects. */
+import { type IndexId, idToBucket, type SubjectId } from '../base/ids.ts';
+import type { Randomness } from '../base/random.ts';
+import type { RingKind } from '../sealing/tree-path.ts';
+import type { App } from './app-registry.ts';
+import {
+  type Directory,
+  directoryRow,
+  type ReferenceKind,
+  referenceCodec,
+  type SubjectValue,
+  subjectCodec,
+} from './directory.ts';
+import { bucketKeyRow, type KeyHierarchy } from './key-hierarchy.ts';
+import { newRingRow, ringRow } from './vault-rings.ts';
+import { rowKinds, type VaultBatch, type VaultRow, type VaultStore } from './vault-store.ts';
+import { wrapRow } from './wrapped-row.ts';
+
+export interface WriterDeps {
+  store: VaultStore;
+  hierarchy: KeyHierarchy;
+  directory: Directory;
+  randomness: Randomness;
+}
+
+export const ATTEMPTS_MAX = 8;
+
+/** Builds rows of one bucket under its current key, with the guard that it is still current. */
+export async function openBucket(deps: WriterDeps, app: App, bucket: number) {
+  const wrapping = (await deps.hierarchy.bucketKeys(app.id, [bucket])).get(bucket)!;
+  const guard = { key: bucketKeyRow(app.id, bucket), ownKey: wrapping.id };
+  return {
+    guard,
+    ring(kind: RingKind, id: string): VaultRow {
+      const key = ringRow({ app: app.id, kind, id }, app.buckets);
+      return newRingRow(key, { kind, wrapping, randomness: deps.randomness });
+    },
+    row(kind: VaultRow['kind'], id: string, plain: Buffer, previous?: VaultRow): VaultRow {
+      const key = directoryRow({ app: app.id, buckets: app.buckets }, kind, id);
+      return wrapRow({ key, ...(previous && { previous }) }, plain, wrapping);
+    },
+  };
+}
+
+export async function namingBatch(
+  deps: WriterDeps,
+  app: App,
+  name: { kind: ReferenceKind; row: IndexId; target: string },
+): Promise<VaultBatch> {
+  const bucket = await openBucket(deps, app, idToBucket(name.row) % app.buckets);
+  const plain = referenceCodec.encodeTagged({ target: name.target });
+  return { guard: bucket.guard, puts: [bucket.row(name.kind, name.row, plain)] };
+}
+
+export function removalOf(batch: VaultBatch): VaultBatch {
+  return { removals: batch.puts ?? [] };
+}
+
+/** Changes subjects' entries, each by compare-and-set; people who are gone are skipped. */
+export async function changeSubjects(
+  deps: WriterDeps,
+  app: App,
+  changes: ReadonlyMap<SubjectId, (value: SubjectValue) => SubjectValue>,
+): Promise<void> {
+  const left = new Map(changes);
+  for (let attempt = 0; attempt < ATTEMPTS_MAX && left.size > 0; attempt += 1) {
+    const entries = await deps.directory.subjects(app.id, [...left.keys()]);
+    const present = entries.filter((entry) => entry !== undefined);
+    for (const id of left.keys()) {
+      if (!present.some((entry) => entry.id === id)) left.delete(id);
+    }
+    const batches: VaultBatch[] = [];
+    for (const entry of present) {
+      const bucket = await openBucket(deps, app, entry.row.bucket);
+      const plain = subjectCodec.encodeTagged(left.get(entry.id)!(entry.value));
+      const row = bucket.row(rowKinds.subject, entry.id, plain, entry.row);
+      batches.push({ guard: bucket.guard, puts: [row] });
+    }
+    const outcomes = await deps.store.commit(batches);
+    for (const [i, outcome] of outcomes.entries()) {
+      const entry = present[i]!;
+      if (outcome === 'done') left.delete(entry.id);
+      else deps.hierarchy.forgetBucketKey(app.id, entry.row.bucket);
+    }
+  }
+}

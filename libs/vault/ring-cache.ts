@@ -1,0 +1,115 @@
+/**
+ * Loaded rings by version. Concurrent misses for one ring share one load; a ring that is evicted is
+ * destroyed once nobody uses it.
+ */
+import { LRUCache } from 'lru-cache';
+import type { Randomness } from '../base/random.ts';
+import type { RingOutcome } from '../keyring/keyring.ts';
+import type { Ring, RingRef } from '../keyring/ring.ts';
+import type { AppRegistry } from './app-registry.ts';
+import { contended, type KeyHierarchy } from './key-hierarchy.ts';
+import { readRings, type WantedRing, wantedRings } from './ring-loader.ts';
+import { type RowVersion, rowStates, type VaultStore } from './vault-store.ts';
+
+const CACHED_RINGS_MAX = 20_000;
+const CACHED_BYTES_MAX = 64 * 1024 * 1024;
+
+export interface RingCache {
+  /** Opens rings and retains them; the caller releases them. */
+  openRetained(refs: readonly RingRef[]): Promise<{ outcomes: RingOutcome[]; rings: Ring[] }>;
+  /** The rings whose row has changed since; they are dropped. */
+  stale(rings: readonly Ring[]): Promise<Ring[]>;
+}
+
+/** Opens an empty cache over the vault. */
+export function createRingCache(deps: {
+  store: VaultStore;
+  hierarchy: KeyHierarchy;
+  apps: AppRegistry;
+  randomness: Randomness;
+}): RingCache {
+  const { store, apps } = deps;
+  const cache = new LRUCache<string, Ring>({
+    max: CACHED_RINGS_MAX,
+    maxSize: CACHED_BYTES_MAX,
+    maxEntrySize: CACHED_BYTES_MAX * 8,
+    sizeCalculation: (ring) => Math.min(ring.sizeBytes, CACHED_BYTES_MAX),
+    dispose: (ring) => ring.destroyWhenUnused(),
+  });
+  const flying = new Map<string, Promise<RingOutcome>>();
+
+  /** Loads what is not cached, sharing loads that are under way. */
+  async function load(wanted: readonly WantedRing[]): Promise<RingOutcome[]> {
+    const fresh = wanted.filter((one) => !flying.has(one.text));
+    if (fresh.length > 0) {
+      const all = readRings(deps, fresh);
+      for (const [i, one] of fresh.entries()) {
+        const single = all.then((outcomes) => {
+          const outcome = outcomes[i]!;
+          if (typeof outcome !== 'string') cache.set(one.text, outcome);
+          return outcome;
+        });
+        flying.set(one.text, single);
+        single.catch(() => undefined).finally(() => flying.delete(one.text));
+      }
+    }
+    return Promise.all(wanted.map((one) => flying.get(one.text)!));
+  }
+
+  async function open(refs: readonly RingRef[]): Promise<RingOutcome[]> {
+    const wanted = await wantedRings(apps, refs);
+    const known = wanted.filter((one) => one !== undefined);
+    const versions = await store.versions(known.map((one) => one.key));
+    const current = new Map(known.map((one, i) => [one.text, versions[i]]));
+    const missing = new Map<string, WantedRing>();
+    for (const one of known) {
+      const ring = cache.get(one.text);
+      if (ring !== undefined && ring.version === current.get(one.text)?.version) continue;
+      if (ring !== undefined) cache.delete(one.text);
+      if (isActive(current.get(one.text))) missing.set(one.text, one);
+    }
+    const list = [...missing.values()];
+    const loaded = await load(list);
+    const outcomes = new Map(list.map((one, i) => [one.text, loaded[i]!]));
+    return wanted.map((one) => {
+      if (one === undefined) return 'absent';
+      const version = current.get(one.text);
+      if (version === undefined) return 'absent';
+      if (!isActive(version)) return 'erased';
+      return outcomes.get(one.text) ?? cache.get(one.text) ?? 'absent';
+    });
+  }
+
+  /** A ring can be evicted between its load and its first use when very many are loaded at once. */
+  async function openRetained(refs: readonly RingRef[]) {
+    for (let attempt = 0; attempt < 8; attempt += 1) {
+      const outcomes = await open(refs);
+      const rings = outcomes.filter((outcome) => typeof outcome !== 'string');
+      if (rings.some((ring) => ring.isDestroyed)) continue;
+      for (const ring of rings) ring.retain();
+      return { outcomes, rings };
+    }
+    throw contended();
+  }
+
+  return {
+    openRetained,
+    async stale(rings) {
+      const wanted = await wantedRings(
+        apps,
+        rings.map((ring) => ring.ref),
+      );
+      const keys = wanted.map((one) => one!.key);
+      const versions = await store.versions(keys);
+      const changed = rings.filter(
+        (ring, i) => !isActive(versions[i]) || versions[i]!.version !== ring.version,
+      );
+      for (const ring of changed) cache.delete(wanted[rings.indexOf(ring)]!.text);
+      return changed;
+    },
+  };
+}
+
+function isActive(version: RowVersion | undefined): boolean {
+  return version !== undefined && version.state !== rowStates.erased;
+}

@@ -1,0 +1,95 @@
+/** Loads rings from the vault's rows, many at once. */
+import type { AppId } from '../base/ids.ts';
+import type { Randomness } from '../base/random.ts';
+import type { RingOutcome } from '../keyring/keyring.ts';
+import type { RingRef } from '../keyring/ring.ts';
+import type { WrappingKey } from '../keyring/wrapping-key.ts';
+import type { AppRegistry } from './app-registry.ts';
+import type { KeyHierarchy } from './key-hierarchy.ts';
+import { loadRing, ringRow } from './vault-rings.ts';
+import {
+  type RowKey,
+  rowKeyToText,
+  rowStates,
+  type VaultRow,
+  type VaultStore,
+} from './vault-store.ts';
+
+/** A ring with the row it lies in. */
+export interface WantedRing {
+  readonly ref: RingRef;
+  readonly key: RowKey;
+  readonly text: string;
+}
+
+interface Deps {
+  readonly store: VaultStore;
+  readonly hierarchy: KeyHierarchy;
+  readonly randomness: Randomness;
+}
+
+/** Where rings lie; undefined for an app that does not exist. */
+export async function wantedRings(
+  apps: AppRegistry,
+  refs: readonly RingRef[],
+): Promise<(WantedRing | undefined)[]> {
+  const buckets = new Map<AppId, number | undefined>();
+  for (const { app } of refs) {
+    if (!buckets.has(app)) buckets.set(app, (await apps.find(app))?.buckets);
+  }
+  return refs.map((ref) => {
+    const count = buckets.get(ref.app);
+    if (count === undefined) return undefined;
+    const key = ringRow(ref, count);
+    return { ref, key, text: rowKeyToText(key) };
+  });
+}
+
+/** Reads and unwraps rings; one outcome for each in their order. */
+export async function readRings(deps: Deps, wanted: readonly WantedRing[]): Promise<RingOutcome[]> {
+  const rows = await deps.store.read(wanted.map((one) => one.key));
+  const keys = await bucketKeysOf(deps, wanted, rows);
+  const outcomes: RingOutcome[] = [];
+  for (const [i, one] of wanted.entries()) {
+    const row = rows[i];
+    if (row === undefined) outcomes.push('absent');
+    else if (row.state === rowStates.erased) outcomes.push('erased');
+    else outcomes.push(await readRing(deps, { ...one, row }, keys.get(one.ref.app)));
+  }
+  return outcomes;
+}
+
+/** The keys of all buckets that rows lie in, by app; none for an app that was erased. */
+async function bucketKeysOf(
+  { hierarchy }: Deps,
+  wanted: readonly WantedRing[],
+  rows: readonly (VaultRow | undefined)[],
+): Promise<Map<AppId, Map<number, WrappingKey>>> {
+  const buckets = new Map<AppId, number[]>();
+  for (const [i, { ref, key }] of wanted.entries()) {
+    if (!buckets.has(ref.app)) buckets.set(ref.app, []);
+    if (rows[i] !== undefined) buckets.get(ref.app)!.push(key.bucket);
+  }
+  const keys = new Map<AppId, Map<number, WrappingKey>>();
+  for (const [app, numbers] of buckets) {
+    if ((await hierarchy.appRoot(app)) === undefined) continue;
+    keys.set(app, await hierarchy.bucketKeys(app, numbers));
+  }
+  return keys;
+}
+
+async function readRing(
+  { store, hierarchy, randomness }: Deps,
+  one: WantedRing & { row: VaultRow },
+  keys: Map<number, WrappingKey> | undefined,
+): Promise<RingOutcome> {
+  if (keys === undefined) return 'erased';
+  const { app } = one.ref;
+  const { bucket } = one.key;
+  if (keys.get(bucket)?.id !== one.row.wrappingKey) {
+    hierarchy.forgetBucketKey(app, bucket);
+    for (const [number, key] of await hierarchy.bucketKeys(app, [bucket])) keys.set(number, key);
+  }
+  const use = { wrapping: keys.get(bucket)!, randomness };
+  return loadRing(store, { ref: one.ref, row: one.row }, use);
+}

@@ -1,0 +1,40 @@
+/** One command of the REST interface: its positions on the log, or the answer that refuses it. */
+import type { AppId } from '../../libs/base/ids.ts';
+import type { LogPosition } from '../../libs/event-log/event-log.ts';
+import { HttpError } from '../../libs/http/http-error.ts';
+import type { Ingest } from './ingest.ts';
+import type { Command, Outcome } from './ingest-item.ts';
+
+const STATUSES: Readonly<Record<string, number>> = {
+  conversation_not_found: 404,
+  user_not_found: 404,
+  person_changing: 503,
+};
+
+/** Accepts a command and gives its outcome; refusals are thrown as HTTP errors. */
+export async function acceptCommand(
+  ingest: Ingest,
+  app: AppId,
+  command: Command,
+): Promise<Extract<Outcome, { status: 'accepted' }>> {
+  const [outcome] = await ingest.accept(app, [command]);
+  switch (outcome!.status) {
+    case 'accepted':
+      return outcome as Extract<Outcome, { status: 'accepted' }>;
+    case 'rejected': {
+      const { code, title } = (outcome as Extract<Outcome, { status: 'rejected' }>).error;
+      throw new HttpError(STATUSES[code] ?? 400, code, title);
+    }
+    default:
+      throw new HttpError(404, 'erased', 'What this is about was erased');
+  }
+}
+
+/** Accepts a command; where its events lie. */
+export async function acceptOne(
+  ingest: Ingest,
+  app: AppId,
+  command: Command,
+): Promise<LogPosition[]> {
+  return (await acceptCommand(ingest, app, command)).positions;
+}

@@ -1,0 +1,241 @@
+/** Conversations, participants and messages of the REST interface: create, join, leave, post. */
+import { Type } from 'typebox';
+import type { IngestPowers } from '../../libs/backends/open-backends.ts';
+import type { AppId, ConversationId, MessageId, SubjectId } from '../../libs/base/ids.ts';
+import { textToId } from '../../libs/base/ids.ts';
+import { METADATA_JSON_MAX, readContent } from '../../libs/conversation/cloud-event.ts';
+import { readFields } from '../../libs/conversation/field-reader.ts';
+import type { LogPosition } from '../../libs/event-log/event-log.ts';
+import { badRequest, notFound } from '../../libs/http/http-error.ts';
+import type { HttpServer } from '../../libs/http/http-server.ts';
+import { sendPositions } from '../../libs/http/positions.ts';
+import { findUser } from '../../libs/people/find-subject.ts';
+import { acceptCommand, acceptOne } from './accept-one.ts';
+import type { Ingest } from './ingest.ts';
+import type { PostedMessage } from './ingest-item.ts';
+
+const Parameters = Type.Object({ appId: Type.String(), conversationId: Type.String() });
+const Participant = Type.Object({
+  userId: Type.Optional(Type.String()),
+  userExternalId: Type.Optional(Type.String()),
+});
+const ConversationBody = Type.Object({
+  type: Type.Enum(['personal', 'sdkGroup']),
+  participants: Type.Optional(Type.Array(Participant, { maxItems: 100 })),
+  displayName: Type.Optional(Type.String({ maxLength: 256 })),
+  metadata: Type.Optional(Type.Object({})),
+});
+const MessageBody = Type.Object({
+  author: Type.Object({
+    type: Type.Enum(['user', 'business']),
+    userId: Type.Optional(Type.String({ maxLength: 512 })),
+    userExternalId: Type.Optional(Type.String({ maxLength: 512 })),
+    displayName: Type.Optional(Type.String({ maxLength: 256 })),
+    subtypes: Type.Optional(Type.Array(Type.String({ maxLength: 32 }), { maxItems: 16 })),
+  }),
+  content: Type.Object({ type: Type.String({ maxLength: 32 }) }),
+  quotedMessageId: Type.Optional(Type.String()),
+  metadata: Type.Optional(Type.Object({})),
+});
+
+interface Deps {
+  readonly ingest: Ingest;
+  readonly powers: IngestPowers;
+}
+
+/** Adds the routes. */
+export function addConversationRoutes(
+  server: HttpServer,
+  ingest: Ingest,
+  powers: IngestPowers,
+): void {
+  const deps = { ingest, powers };
+  server.post(
+    '/v2/apps/:appId/conversations',
+    {
+      schema: {
+        summary: 'Create a conversation; a personal one belongs to its one participant',
+        tags: ['conversations'],
+        params: Type.Object({ appId: Type.String() }),
+        body: ConversationBody,
+      },
+    },
+    async (request, reply) => {
+      const app = request.params.appId as AppId;
+      const { conversation, positions } = await createConversation(deps, app, request.body);
+      sendPositions(reply, positions);
+      return reply.status(201).send({ conversation });
+    },
+  );
+  addParticipantRoutes(server, deps);
+  addMessageRoutes(server, deps);
+}
+
+function addParticipantRoutes(server: HttpServer, deps: Deps): void {
+  const schema = { tags: ['participants'], params: Parameters, body: Participant };
+  const add = (action: 'join' | 'leave', kind: 'joined' | 'left', summary: string) =>
+    server.post(
+      `/v2/apps/:appId/conversations/:conversationId/${action}`,
+      { schema: { ...schema, summary } },
+      async (request, reply) => {
+        const app = request.params.appId as AppId;
+        const conversation = conversationIdOf(request.params.conversationId);
+        const subject = await participantOf(deps, app, request.body);
+        const command = { kind, conversation, subject } as const;
+        sendPositions(reply, await acceptOne(deps.ingest, app, command));
+        return {};
+      },
+    );
+  add('join', 'joined', 'A user joins a group');
+  add('leave', 'left', 'A user leaves a group');
+}
+
+function addMessageRoutes(server: HttpServer, deps: Deps): void {
+  server.post(
+    '/v2/apps/:appId/conversations/:conversationId/messages',
+    {
+      schema: {
+        summary: 'Post a message; answers once it is durable',
+        tags: ['messages'],
+        params: Parameters,
+        body: MessageBody,
+      },
+    },
+    async (request, reply) => {
+      const app = request.params.appId as AppId;
+      const conversation = conversationIdOf(request.params.conversationId);
+      const command = await readMessageBody(deps, app, { conversation, body: request.body });
+      const accepted = await acceptCommand(deps.ingest, app, command);
+      sendPositions(reply, accepted.positions);
+      const message = {
+        id: accepted.eventId,
+        received: new Date(command.occurredAtMs).toISOString(),
+        author: request.body.author,
+        content: request.body.content,
+      };
+      return reply.status(201).send({ messages: [message] });
+    },
+  );
+}
+
+function conversationIdOf(text: string): ConversationId {
+  const id = textToId<ConversationId>(text);
+  if (id === undefined) throw notFound.conversation();
+  return id;
+}
+
+async function participantOf(
+  { powers }: Deps,
+  app: AppId,
+  participant: { userId?: string; userExternalId?: string },
+): Promise<SubjectId> {
+  const id = participant.userId ?? participant.userExternalId;
+  if (id === undefined) throw badRequest('Give userId or userExternalId', '/userId');
+  const subject = await findUser(powers.directory, app, id);
+  if (subject === 'erased') throw notFound.userErased();
+  if (subject === undefined) throw notFound.user();
+  return subject;
+}
+
+async function createConversation(
+  deps: Deps,
+  appId: AppId,
+  body: {
+    type: string;
+    participants?: { userId?: string; userExternalId?: string }[];
+    displayName?: string;
+    metadata?: object;
+  },
+) {
+  const { powers, ingest } = deps;
+  const app = (await powers.apps.find(appId))!;
+  const kind = body.type === 'personal' ? 'personal' : 'sdkGroup';
+  const people: SubjectId[] = [];
+  for (const one of body.participants ?? []) people.push(await participantOf(deps, appId, one));
+  if (kind === 'personal' && people.length !== 1) {
+    throw badRequest('A personal conversation has one participant', '/participants');
+  }
+  const text = readText(body.displayName, '/displayName');
+  const metadata = readMetadata(body.metadata);
+  const person = kind === 'personal' ? people[0]! : null;
+  const wanted = { kind, person, externalRow: null, isDefault: false } as const;
+  const nowMs = powers.clock.nowMs();
+  const [id] = await powers.directory.addConversations(app, [wanted], nowMs);
+  if (id === undefined) throw notFound.userErased();
+  const positions: LogPosition[] = [];
+  const description = { conversation: id, displayName: text, metadata };
+  positions.push(...(await acceptOne(ingest, appId, { kind: 'describe', ...description })));
+  for (const subject of kind === 'personal' ? [] : people) {
+    const command = { kind: 'joined', conversation: id, subject } as const;
+    positions.push(...(await acceptOne(ingest, appId, command)));
+  }
+  const conversation = {
+    id,
+    type: kind,
+    isDefault: false,
+    ...(text !== null && { displayName: text }),
+    ...(metadata !== null && { metadata: JSON.parse(metadata) }),
+    createdAt: new Date(nowMs).toISOString(),
+  };
+  return { conversation, positions };
+}
+
+function readText(text: string | undefined, pointer: string): string | null {
+  if (text === undefined) return null;
+  if (text.isWellFormed() && !text.includes('\0')) return text;
+  throw badRequest('Expected well-formed Unicode text without NUL', pointer);
+}
+
+function readMetadata(metadata: object | undefined): string | null {
+  if (metadata === undefined) return null;
+  const read = readFields({ metadata }, (root) => root.member('metadata').json(METADATA_JSON_MAX));
+  if ('problem' in read) {
+    throw badRequest(`Expected ${read.problem.expected}`, read.problem.pointer);
+  }
+  return read.value;
+}
+
+async function readMessageBody(
+  deps: Deps,
+  app: AppId,
+  given: {
+    conversation: ConversationId;
+    body: {
+      author: {
+        type: string;
+        userId?: string;
+        userExternalId?: string;
+        displayName?: string;
+        subtypes?: string[];
+      };
+      content: object;
+      quotedMessageId?: string;
+      metadata?: object;
+    };
+  },
+): Promise<PostedMessage> {
+  const { author, content, quotedMessageId, metadata } = given.body;
+  const read = readFields({ content }, (root) => readContent(root.member('content')));
+  if ('problem' in read) {
+    throw badRequest(`Expected ${read.problem.expected}`, read.problem.pointer);
+  }
+  const quoted = quotedMessageId === undefined ? null : textToId<MessageId>(quotedMessageId);
+  if (quoted === undefined) throw badRequest('Expected a message id', '/quotedMessageId');
+  return {
+    kind: 'post',
+    occurredAtMs: deps.powers.clock.nowMs(),
+    conversation: given.conversation,
+    author:
+      author.type === 'user'
+        ? { type: 'user', subject: await participantOf(deps, app, author) }
+        : {
+            type: 'business',
+            userId: readText(author.userId, '/author/userId'),
+            displayName: readText(author.displayName, '/author/displayName'),
+            subtypes: author.subtypes ?? [],
+          },
+    content: read.value,
+    quotedMessage: quoted,
+    metadata: readMetadata(metadata),
+  };
+}

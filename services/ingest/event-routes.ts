@@ -1,0 +1,113 @@
+/** `POST /v2/apps/{appId}/events`: CloudEvents 1.0 JSON, one (structured mode) or a batch. */
+import { Type } from 'typebox';
+import type { Clock } from '../../libs/base/clock.ts';
+import type { AppId } from '../../libs/base/ids.ts';
+import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
+import { badRequest } from '../../libs/http/http-error.ts';
+import type { HttpServer } from '../../libs/http/http-server.ts';
+import { sendPositions } from '../../libs/http/positions.ts';
+import type { Ingest } from './ingest.ts';
+import type { IngestItem, Outcome } from './ingest-item.ts';
+
+const EVENTS_MAX = 10_000;
+const MEDIA_TYPES = ['application/cloudevents+json', 'application/cloudevents-batch+json'];
+
+const Result = Type.Object({
+  index: Type.Integer(),
+  status: Type.String({ description: 'accepted, duplicate, erased or rejected' }),
+  eventId: Type.Optional(Type.String()),
+  error: Type.Optional(
+    Type.Object({
+      code: Type.String(),
+      title: Type.String(),
+      pointer: Type.Optional(Type.String()),
+      retryable: Type.Boolean(),
+    }),
+  ),
+});
+
+const Answer = Type.Object({
+  accepted: Type.Integer(),
+  duplicate: Type.Integer(),
+  erased: Type.Integer(),
+  rejected: Type.Integer(),
+  results: Type.Array(Result),
+});
+
+/** Adds the route. */
+export function addEventRoutes(server: HttpServer, ingest: Ingest, clock: Clock): void {
+  for (const type of MEDIA_TYPES) {
+    server.addContentTypeParser(type, { parseAs: 'string' }, (_request, body, done) => {
+      try {
+        done(null, JSON.parse(body as string));
+      } catch {
+        done(badRequest('The body is not valid JSON'));
+      }
+    });
+  }
+  server.post(
+    '/v2/apps/:appId/events',
+    {
+      schema: {
+        summary: 'Take in events of channels; answers once all accepted ones are durable',
+        tags: ['events'],
+        params: Type.Object({ appId: Type.String() }),
+        response: { 200: Answer },
+      },
+    },
+    async (request, reply) => {
+      const app = request.params.appId as AppId;
+      const events = Array.isArray(request.body) ? request.body : [request.body];
+      if (events.length > EVENTS_MAX) throw badRequest(`at most ${EVENTS_MAX} events at once`);
+      const results = await acceptEvents(ingest, app, { events, nowMs: clock.nowMs() });
+      const count = (status: string) => results.filter((one) => one.status === status).length;
+      sendPositions(
+        reply,
+        results.flatMap((one) => one.positions ?? []),
+      );
+      return {
+        accepted: count('accepted'),
+        duplicate: count('duplicate'),
+        erased: count('erased'),
+        rejected: count('rejected'),
+        results: results.map(({ positions: _, ...shown }) => shown),
+      };
+    },
+  );
+}
+
+async function acceptEvents(
+  ingest: Ingest,
+  app: AppId,
+  given: { events: readonly unknown[]; nowMs: number },
+) {
+  const { events, nowMs } = given;
+  const reads = events.map((event) => readCloudEvent(event, nowMs));
+  const items: IngestItem[] = reads.flatMap((read) =>
+    'value' in read ? [{ kind: 'delivery', delivery: read.value }] : [],
+  );
+  const outcomes = await ingest.accept(app, items);
+  let at = 0;
+  return reads.map((read, index) => {
+    if ('problem' in read) {
+      const { pointer, expected } = read.problem;
+      const title = `expected ${expected}`;
+      const error = { code: 'invalid_event', title, pointer, retryable: false };
+      return { index, status: 'rejected', error };
+    }
+    return { index, ...shownOutcome(outcomes[at++]!) };
+  });
+}
+
+function shownOutcome(outcome: Outcome) {
+  switch (outcome.status) {
+    case 'accepted':
+      return { status: 'accepted', eventId: outcome.eventId, positions: outcome.positions };
+    case 'duplicate':
+      return { status: 'duplicate', eventId: outcome.eventId };
+    case 'erased':
+      return { status: 'erased' };
+    case 'rejected':
+      return { status: 'rejected', error: outcome.error };
+  }
+}

@@ -1,0 +1,149 @@
+/** The DELETE half of the REST interface: what is answered 200 here is gone from this vault. */
+import { Type } from 'typebox';
+import type { PrivacyPowers } from '../../libs/backends/open-backends.ts';
+import type { AppId, ConversationId, MessageId, SubjectId } from '../../libs/base/ids.ts';
+import { textToId } from '../../libs/base/ids.ts';
+import { HttpError, notFound } from '../../libs/http/http-error.ts';
+import type { HttpServer } from '../../libs/http/http-server.ts';
+import { findUser } from '../../libs/people/find-subject.ts';
+import type { Privacy, PrivacyOutcome } from './privacy.ts';
+
+const UserParameters = Type.Object({ appId: Type.String(), userId: Type.String() });
+const ConversationParameters = Type.Object({
+  appId: Type.String(),
+  conversationId: Type.String(),
+});
+const MessageParameters = Type.Object({
+  appId: Type.String(),
+  conversationId: Type.String(),
+  messageId: Type.String(),
+});
+
+/** Adds the routes. */
+export function addPrivacyRoutes(
+  server: HttpServer,
+  privacy: Privacy,
+  powers: PrivacyPowers,
+): void {
+  addUserRoutes(server, privacy, powers);
+  addConversationRoutes(server, privacy);
+  server.delete(
+    '/v2/apps/:appId',
+    {
+      config: { scopes: ['account'] },
+      schema: {
+        summary: 'Erase an app with everything in it',
+        tags: ['apps'],
+        params: Type.Object({ appId: Type.String() }),
+      },
+    },
+    async (request) => answer(await privacy.eraseApp(request.params.appId as AppId)),
+  );
+}
+
+function answer(outcome: PrivacyOutcome, missing: () => HttpError = notFound.app) {
+  switch (outcome.status) {
+    case 'done':
+      return {};
+    case 'refused':
+      throw new HttpError(400, 'refused', outcome.reason);
+    default:
+      throw missing();
+  }
+}
+
+function addUserRoutes(server: HttpServer, privacy: Privacy, powers: PrivacyPowers): void {
+  const tags = ['users'];
+  async function subjectOf(app: AppId, user: string): Promise<SubjectId> {
+    const subject = await findUser(powers.directory, app, user);
+    if (subject === 'erased') throw notFound.userErased();
+    if (subject === undefined) throw notFound.user();
+    return subject;
+  }
+  server.delete(
+    '/v2/apps/:appId/users/:userId',
+    {
+      schema: {
+        summary: 'Erase a person: profile, history, identities',
+        tags,
+        params: UserParameters,
+      },
+    },
+    async (request) => {
+      const app = request.params.appId as AppId;
+      const subject = await subjectOf(app, request.params.userId);
+      return answer(await privacy.eraseSubject(app, subject), notFound.userErased);
+    },
+  );
+  server.delete(
+    '/v2/apps/:appId/users/:userId/personalinformation',
+    {
+      schema: {
+        summary: 'Clear names, e-mail, picture and metadata; the history stays',
+        tags,
+        params: UserParameters,
+      },
+    },
+    async (request) => {
+      const app = request.params.appId as AppId;
+      const subject = await subjectOf(app, request.params.userId);
+      return answer(await privacy.clearProfile(app, subject), notFound.userErased);
+    },
+  );
+}
+
+function addConversationRoutes(server: HttpServer, privacy: Privacy): void {
+  const tags = ['conversations'];
+  const conversationOf = (text: string) => {
+    const id = textToId<ConversationId>(text);
+    if (id === undefined) throw notFound.conversation();
+    return id;
+  };
+  server.delete(
+    '/v2/apps/:appId/conversations/:conversationId',
+    {
+      schema: {
+        summary: 'Delete a conversation with its messages; not a default one',
+        tags,
+        params: ConversationParameters,
+      },
+    },
+    async ({ params }) => {
+      const id = conversationOf(params.conversationId);
+      const outcome = await privacy.deleteConversation(params.appId as AppId, id);
+      return answer(outcome, notFound.conversation);
+    },
+  );
+  server.delete(
+    '/v2/apps/:appId/conversations/:conversationId/messages',
+    {
+      schema: {
+        summary: 'Forget all messages; the conversation can be written to again',
+        tags: ['messages'],
+        params: ConversationParameters,
+      },
+    },
+    async ({ params }) => {
+      const id = conversationOf(params.conversationId);
+      const outcome = await privacy.clearConversation(params.appId as AppId, id);
+      return answer(outcome, notFound.conversation);
+    },
+  );
+  server.delete(
+    '/v2/apps/:appId/conversations/:conversationId/messages/:messageId',
+    {
+      schema: {
+        summary: 'Forget one message with its edits and reactions',
+        tags: ['messages'],
+        params: MessageParameters,
+      },
+    },
+    async ({ params }) => {
+      const id = conversationOf(params.conversationId);
+      const message = textToId<MessageId>(params.messageId);
+      if (message === undefined) throw notFound.message();
+      const outcome = await privacy.forgetMessage(params.appId as AppId, id, message);
+      return answer(outcome, notFound.message);
+    },
+  );
+}

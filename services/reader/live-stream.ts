@@ -1,0 +1,120 @@
+/**
+ * The live stream of an app: its events in the order of each partition, opened as they are handed
+ * out, removals included. The cursor after each event is the next offset of every partition.
+ */
+
+import type { ReaderPowers } from '../../libs/backends/open-backends.ts';
+import { waitForViews } from '../../libs/backends/views-behind.ts';
+import type { AppId, MessageId } from '../../libs/base/ids.ts';
+import { isLetheError } from '../../libs/base/lethe-error.ts';
+import { decodeRecord } from '../../libs/codec/event-record.ts';
+import type { SealedEvent } from '../../libs/codec/sealed-event.ts';
+import {
+  type EventType,
+  isEventType,
+  type LossRecorded,
+} from '../../libs/conversation/event-types.ts';
+import { openContents } from '../../libs/people/open-content.ts';
+import { readPeople } from '../../libs/people/people.ts';
+import { readMessage } from './read-messages.ts';
+
+/** One event of the stream. */
+export interface StreamEvent {
+  /** Resumes after this event when sent back as Last-Event-ID. */
+  readonly cursor: string;
+  readonly type: string;
+  readonly payload: Record<string, unknown>;
+}
+
+const PAGE_RECORDS = 200;
+const VIEWS_TIMEOUT_MS = 2_000;
+
+const STREAM_TYPES: Readonly<Record<EventType, string>> = {
+  MessagePosted: 'conversation:message',
+  MessageEdited: 'message:update',
+  MessageReacted: 'message:reaction',
+  ReceiptRecorded: 'message:receipt',
+  ParticipantJoined: 'conversation:join',
+  ParticipantLeft: 'conversation:leave',
+  ProfileUpdated: 'user:update',
+  IdentityLinked: 'client:add',
+  ConversationDescribed: 'conversation:update',
+  SubjectErased: 'user:remove',
+  ProfileCleared: 'user:clear',
+  MessageForgotten: 'message:remove',
+  ConversationCleared: 'conversation:clear',
+  ConversationDeleted: 'conversation:remove',
+};
+
+/** The cursor of now: a stream that begins there sees only what comes. */
+export async function endCursor({ log }: Pick<ReaderPowers, 'log'>): Promise<string> {
+  return (await log.endOffsets()).join('.');
+}
+
+/** The offsets of a cursor; undefined: it is not one of this log. */
+export function readCursor(text: string, partitions: number): number[] | undefined {
+  const offsets = text.split('.').map(Number);
+  const isWhole = (offset: number) => Number.isSafeInteger(offset) && offset >= 0;
+  return offsets.length === partitions && offsets.every(isWhole) ? offsets : undefined;
+}
+
+/** The next events after the cursor's offsets, which are moved forward; empty: none now. */
+export async function* nextStreamEvents(
+  powers: ReaderPowers,
+  app: AppId,
+  offsets: number[],
+): AsyncGenerator<StreamEvent> {
+  for (let partition = 0; partition < offsets.length; partition += 1) {
+    const records = await powers.log.read(partition, offsets[partition]!, PAGE_RECORDS);
+    for (const record of records) {
+      const event = decodeOwn(record, app);
+      // What is told is looked up in the views; they may be a moment behind the log.
+      const shown = event && (await toStreamEvent(powers, event, record));
+      offsets[partition] = record.offset + 1;
+      if (shown !== undefined) yield { ...shown, cursor: offsets.join('.') };
+    }
+  }
+}
+
+function decodeOwn(record: { key: Buffer; value: Buffer }, app: AppId): SealedEvent | undefined {
+  try {
+    const event = decodeRecord(record.key, record.value);
+    return event.header.app === app && isEventType(event.header.type) ? event : undefined;
+  } catch (error) {
+    // The projector keeps a reference to what cannot be read; the stream goes on.
+    if (isLetheError(error)) return undefined;
+    throw error;
+  }
+}
+
+async function toStreamEvent(
+  powers: ReaderPowers,
+  event: SealedEvent,
+  position: { partition: number; offset: number },
+): Promise<Omit<StreamEvent, 'cursor'> | undefined> {
+  const { header } = event;
+  const type = STREAM_TYPES[header.type as EventType];
+  const [opened] = await openContents(powers, [event]);
+  // What was erased since it was recorded is passed over; its removal comes as its own event.
+  if (opened?.content === undefined) return undefined;
+  if (header.ownerKind === 'app') {
+    const { user, conversation, message } = opened.content as LossRecorded;
+    const payload = {
+      ...(user !== null && { user: { id: user } }),
+      ...(conversation !== null && { conversation: { id: conversation } }),
+      ...(message !== null && { message: { id: message } }),
+    };
+    return { type, payload };
+  }
+  const conversation = { id: header.stream as string };
+  if (header.type.startsWith('Message') || header.type === 'ReceiptRecorded') {
+    await waitForViews(powers, [position], VIEWS_TIMEOUT_MS);
+    const at = { conversation: header.stream as never, message: header.thing as MessageId };
+    const message = await readMessage(powers, header.app, at);
+    return message && { type, payload: { conversation, message } };
+  }
+  const person = (await readPeople(powers, header.app, [header.owner as never])).values().next();
+  const user = person.value && { user: { id: person.value.value.alias } };
+  const isAboutUser = header.type === 'ProfileUpdated' || header.type === 'IdentityLinked';
+  return { type, payload: { ...(isAboutUser ? {} : { conversation }), ...user } };
+}

@@ -1,0 +1,200 @@
+/** The reading half of the REST interface. */
+import { Type } from 'typebox';
+import type { ReaderPowers } from '../../libs/backends/open-backends.ts';
+import { waitForViews } from '../../libs/backends/views-behind.ts';
+import type { AppId, ConversationId, MessageId, SubjectId } from '../../libs/base/ids.ts';
+import { textToId } from '../../libs/base/ids.ts';
+import { badRequest, notFound } from '../../libs/http/http-error.ts';
+import type { HttpServer } from '../../libs/http/http-server.ts';
+import { awaitPositions } from '../../libs/http/positions.ts';
+import { findUser } from '../../libs/people/find-subject.ts';
+import type { PageRequest } from '../../libs/views/view-store.ts';
+import {
+  readConversation,
+  readConversationsOf,
+  readInbox,
+  readParticipants,
+  readUser,
+} from './read-conversations.ts';
+import { readMessage, readMessages } from './read-messages.ts';
+
+/** Messages come in pages of this many, as in the adopted interface. */
+const PAGE_MESSAGES = 100;
+const PAGE_SIZE_DEFAULT = 25;
+
+const AppParameters = Type.Object({ appId: Type.String() });
+const UserParameters = Type.Object({ appId: Type.String(), userId: Type.String() });
+const ConversationParameters = Type.Object({
+  appId: Type.String(),
+  conversationId: Type.String(),
+});
+const MessageParameters = Type.Object({
+  appId: Type.String(),
+  conversationId: Type.String(),
+  messageId: Type.String(),
+});
+const PageQuery = Type.Object({
+  'page[after]': Type.Optional(Type.String({ maxLength: 64 })),
+  'page[before]': Type.Optional(Type.String({ maxLength: 64 })),
+  'page[size]': Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
+});
+const ListQuery = Type.Object({
+  ...PageQuery.properties,
+  'filter[userId]': Type.Optional(Type.String({ maxLength: 512 })),
+  'filter[userExternalId]': Type.Optional(Type.String({ maxLength: 512 })),
+});
+
+/** Adds the routes. */
+export function addReaderRoutes(server: HttpServer, powers: ReaderPowers): void {
+  server.addHook('preHandler', async (request) => {
+    await awaitPositions(request, (positions, timeoutMs) =>
+      waitForViews(powers, positions, timeoutMs),
+    );
+  });
+  addUserRoute(server, powers);
+  addConversationRoutes(server, powers);
+  addMessageRoutes(server, powers);
+}
+
+async function subjectOf(powers: ReaderPowers, app: AppId, user: string): Promise<SubjectId> {
+  const subject = await findUser(powers.directory, app, user);
+  if (subject === 'erased') throw notFound.userErased();
+  if (subject === undefined) throw notFound.user();
+  return subject;
+}
+
+function addUserRoute(server: HttpServer, powers: ReaderPowers): void {
+  const schema = { summary: 'One user', tags: ['users'], params: UserParameters };
+  server.get('/v2/apps/:appId/users/:userId', { schema }, async (request) => {
+    const app = request.params.appId as AppId;
+    const subject = await subjectOf(powers, app, request.params.userId);
+    const user = await readUser(powers, app, subject);
+    if (user === undefined) throw notFound.userErased();
+    return { user };
+  });
+}
+
+async function conversationOf(powers: ReaderPowers, app: AppId, text: string) {
+  const id = textToId<ConversationId>(text);
+  const found = id === undefined ? undefined : await readConversation(powers, app, id);
+  if (id === undefined || typeof found !== 'object') throw notFound.conversation();
+  return { id, conversation: found };
+}
+
+function addConversationRoutes(server: HttpServer, powers: ReaderPowers): void {
+  const tags = ['conversations'];
+  server.get(
+    '/v2/apps/:appId/conversations',
+    {
+      schema: {
+        summary: 'Conversations of a user, or (without a filter) the newest of the app',
+        tags,
+        params: AppParameters,
+        querystring: ListQuery,
+      },
+    },
+    async (request) => {
+      const app = request.params.appId as AppId;
+      const { query } = request;
+      const limit = query['page[size]'] ?? PAGE_SIZE_DEFAULT;
+      const user = query['filter[userId]'] ?? query['filter[userExternalId]'];
+      if (user === undefined) {
+        const conversations = await readInbox(powers, app, limit);
+        return { conversations, meta: { hasMore: false }, links: {} };
+      }
+      const subject = await subjectOf(powers, app, user);
+      const after = query['page[after]'];
+      if (after !== undefined && textToId(after) === undefined) {
+        throw badRequest('Expected a conversation id', '/page[after]');
+      }
+      const page = { subject, limit: limit + 1, ...(after !== undefined && { after }) };
+      const found = await readConversationsOf(powers, app, page);
+      const conversations = found.slice(0, limit);
+      const hasMore = found.length > limit;
+      const afterCursor = conversations.at(-1)?.id;
+      return { conversations, meta: { hasMore, afterCursor }, links: {} };
+    },
+  );
+  server.get(
+    '/v2/apps/:appId/conversations/:conversationId',
+    { schema: { summary: 'One conversation', tags, params: ConversationParameters } },
+    async (request) => {
+      const { appId, conversationId } = request.params;
+      const { conversation } = await conversationOf(powers, appId as AppId, conversationId);
+      return { conversation };
+    },
+  );
+  server.get(
+    '/v2/apps/:appId/conversations/:conversationId/participants',
+    { schema: { summary: 'Who takes part', tags, params: ConversationParameters } },
+    async (request) => {
+      const app = request.params.appId as AppId;
+      const { id } = await conversationOf(powers, app, request.params.conversationId);
+      const participants = await readParticipants(powers, app, id);
+      return { participants, meta: { hasMore: false }, links: {} };
+    },
+  );
+}
+
+function addMessageRoutes(server: HttpServer, powers: ReaderPowers): void {
+  const tags = ['messages'];
+  server.get(
+    '/v2/apps/:appId/conversations/:conversationId/messages',
+    {
+      schema: {
+        summary: 'Messages, oldest first within a page; without a cursor the newest page',
+        tags,
+        params: ConversationParameters,
+        querystring: PageQuery,
+      },
+    },
+    async (request) => {
+      const app = request.params.appId as AppId;
+      const { id } = await conversationOf(powers, app, request.params.conversationId);
+      const page = await pageOf(powers, id, request.query);
+      const query = { conversation: id, page: { ...page, limit: PAGE_MESSAGES + 1 } };
+      const { messages, views } = await readMessages(powers, app, query);
+      const hasMore = views.length > PAGE_MESSAGES;
+      // The one beyond the page only tells that there is more; it lies at the far end.
+      const from = hasMore && page.after === undefined ? 1 : 0;
+      const shown = messages.slice(from, from + PAGE_MESSAGES);
+      const beforeCursor = shown[0]?.id;
+      const afterCursor = shown.at(-1)?.id;
+      return { messages: shown, meta: { hasMore, beforeCursor, afterCursor }, links: {} };
+    },
+  );
+  server.get(
+    '/v2/apps/:appId/conversations/:conversationId/messages/:messageId',
+    { schema: { summary: 'One message', tags, params: MessageParameters } },
+    async (request) => {
+      const app = request.params.appId as AppId;
+      const { id } = await conversationOf(powers, app, request.params.conversationId);
+      const message = textToId<MessageId>(request.params.messageId);
+      if (message === undefined) throw notFound.message();
+      const found = await readMessage(powers, app, { conversation: id, message });
+      if (found === undefined) throw notFound.message();
+      return { message: found };
+    },
+  );
+}
+
+/** A cursor is the id of a message; its position is where the page begins or ends. */
+async function pageOf(
+  powers: ReaderPowers,
+  conversation: ConversationId,
+  query: { 'page[after]'?: string; 'page[before]'?: string },
+): Promise<Omit<PageRequest, 'limit'>> {
+  const after = query['page[after]'];
+  const before = query['page[before]'];
+  if (after !== undefined && before !== undefined) {
+    throw badRequest('Give page[after] or page[before], not both', '/querystring');
+  }
+  const cursor = after ?? before;
+  if (cursor === undefined) return {};
+  const id = textToId<MessageId>(cursor);
+  const view = id === undefined ? undefined : await powers.views.message(id);
+  if (view === undefined || view.conversation !== conversation) {
+    throw badRequest('Expected the id of a message of this conversation', '/querystring');
+  }
+  return after === undefined ? { before: view.position } : { after: view.position };
+}

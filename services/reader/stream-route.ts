@@ -1,0 +1,125 @@
+/** `GET /v2/apps/{appId}/stream`: server-sent events (HTML Living Standard, section 9.2). */
+import { Type } from 'typebox';
+import type { AccessKeys } from '../../libs/access/access-keys.ts';
+import type { ReaderPowers } from '../../libs/backends/open-backends.ts';
+import type { AppId } from '../../libs/base/ids.ts';
+import type { WakeSignal } from '../../libs/event-log/wake-signal.ts';
+import { badRequest } from '../../libs/http/http-error.ts';
+import type { HttpServer } from '../../libs/http/http-server.ts';
+import { endCursor, nextStreamEvents, readCursor } from './live-stream.ts';
+
+const LOOK_INTERVAL_MS = 250;
+const KEEP_ALIVE_MS = 15_000;
+const RECOGNISE_INTERVAL_MS = 1_000;
+
+/** Adds the route; open streams end when `signal` is aborted. */
+export function addStreamRoute(
+  server: HttpServer,
+  powers: ReaderPowers,
+  use: { wake: WakeSignal; accessKeys: AccessKeys; signal: AbortSignal },
+): void {
+  server.get(
+    '/v2/apps/:appId/stream',
+    {
+      schema: {
+        summary: 'Events as they happen, removals included; resume with Last-Event-ID',
+        tags: ['stream'],
+        params: Type.Object({ appId: Type.String() }),
+        querystring: Type.Object({
+          from: Type.Optional(Type.Enum(['start', 'now'], { description: 'default now' })),
+        }),
+      },
+    },
+    async (request, reply) => {
+      const app = request.params.appId as AppId;
+      const offsets = await startOffsets(powers, {
+        lastEventId: request.headers['last-event-id'],
+        from: request.query.from,
+      });
+      reply.hijack();
+      const { raw } = reply;
+      raw.writeHead(200, {
+        'content-type': 'text/event-stream',
+        'cache-control': 'no-store',
+        connection: 'keep-alive',
+      });
+      raw.write(`retry: 1000\nid: ${offsets.join('.')}\n\n`);
+      const closed = new AbortController();
+      raw.on('close', () => closed.abort());
+      raw.on('error', () => closed.abort());
+      const signal = AbortSignal.any([use.signal, closed.signal]);
+      const isAllowed = async () => {
+        const principal = await use.accessKeys.recognise(request.headers.authorization);
+        return principal !== undefined && (await powers.apps.find(app)) !== undefined;
+      };
+      const write = (text: string) => writeOut(raw, text);
+      try {
+        await stream({ powers, app, offsets, wake: use.wake, signal, isAllowed, write });
+      } catch (error) {
+        const code = error instanceof Error ? error.name : 'Error';
+        request.log.error({ route: 'stream', code });
+      }
+      raw.end();
+    },
+  );
+}
+
+async function startOffsets(
+  powers: ReaderPowers,
+  asked: { lastEventId: string | string[] | undefined; from: string | undefined },
+): Promise<number[]> {
+  const { partitions } = powers.log;
+  if (asked.lastEventId !== undefined) {
+    const offsets = readCursor(String(asked.lastEventId), partitions);
+    if (offsets === undefined) throw badRequest('Last-Event-ID is not an id of this stream');
+    return offsets;
+  }
+  if (asked.from === 'start') return new Array<number>(partitions).fill(0);
+  return readCursor(await endCursor(powers), partitions)!;
+}
+
+/** Writes and waits while the client is slow, so that memory stays bounded. */
+function writeOut(
+  raw: { write(text: string): boolean; once(event: string, then: () => void): unknown },
+  text: string,
+): Promise<void> | undefined {
+  if (raw.write(text)) return undefined;
+  return new Promise((resolve) => {
+    raw.once('drain', resolve);
+    raw.once('close', resolve);
+  });
+}
+
+async function stream(use: {
+  powers: ReaderPowers;
+  app: AppId;
+  offsets: number[];
+  wake: WakeSignal;
+  signal: AbortSignal;
+  isAllowed(): Promise<boolean>;
+  write(text: string): Promise<void> | undefined;
+}): Promise<void> {
+  const { powers, app, offsets, wake, signal, write } = use;
+  let spokenMs = performance.now();
+  let recognisedMs = performance.now();
+  while (!signal.aborted) {
+    const mark = wake.mark();
+    let count = 0;
+    for await (const event of nextStreamEvents(powers, app, offsets)) {
+      if (signal.aborted) return;
+      const data = JSON.stringify({ type: event.type, payload: event.payload });
+      await write(`id: ${event.cursor}\nevent: ${event.type}\ndata: ${data}\n\n`);
+      count += 1;
+      spokenMs = performance.now();
+    }
+    if (performance.now() - recognisedMs > RECOGNISE_INTERVAL_MS) {
+      recognisedMs = performance.now();
+      if (!(await use.isAllowed())) return;
+    }
+    if (performance.now() - spokenMs > KEEP_ALIVE_MS) {
+      spokenMs = performance.now();
+      await write(`id: ${offsets.join('.')}\n: still here\n\n`);
+    }
+    if (count === 0) await wake.wait(mark, LOOK_INTERVAL_MS);
+  }
+}
