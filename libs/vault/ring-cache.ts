@@ -36,25 +36,7 @@ export function createRingCache(deps: {
     sizeCalculation: (ring) => Math.min(ring.sizeBytes, CACHED_BYTES_MAX),
     dispose: (ring) => ring.destroyWhenUnused(),
   });
-  const flying = new Map<string, Promise<RingOutcome>>();
-
-  /** Loads what is not cached, sharing loads that are under way. */
-  async function load(wanted: readonly WantedRing[]): Promise<RingOutcome[]> {
-    const fresh = wanted.filter((one) => !flying.has(one.text));
-    if (fresh.length > 0) {
-      const all = readRings(deps, fresh);
-      for (const [i, one] of fresh.entries()) {
-        const single = all.then((outcomes) => {
-          const outcome = outcomes[i]!;
-          if (typeof outcome !== 'string') cache.set(one.text, outcome);
-          return outcome;
-        });
-        flying.set(one.text, single);
-        single.catch(() => undefined).finally(() => flying.delete(one.text));
-      }
-    }
-    return Promise.all(wanted.map((one) => flying.get(one.text)!));
-  }
+  const load = createSharedLoad(deps, (text, ring) => cache.set(text, ring));
 
   async function open(refs: readonly RingRef[]): Promise<RingOutcome[]> {
     const wanted = await wantedRings(apps, refs);
@@ -107,6 +89,30 @@ export function createRingCache(deps: {
       for (const ring of changed) cache.delete(wanted[rings.indexOf(ring)]!.text);
       return changed;
     },
+  };
+}
+
+/** Loads rings so that concurrent calls for the same one share its load. */
+function createSharedLoad(
+  deps: { store: VaultStore; hierarchy: KeyHierarchy; randomness: Randomness },
+  onLoaded: (text: string, ring: Ring) => void,
+): (wanted: readonly WantedRing[]) => Promise<RingOutcome[]> {
+  const flying = new Map<string, Promise<RingOutcome>>();
+  return async (wanted) => {
+    const fresh = wanted.filter((one) => !flying.has(one.text));
+    if (fresh.length > 0) {
+      const all = readRings(deps, fresh);
+      for (const [i, one] of fresh.entries()) {
+        const single = all.then((outcomes) => {
+          const outcome = outcomes[i]!;
+          if (typeof outcome !== 'string') onLoaded(one.text, outcome);
+          return outcome;
+        });
+        flying.set(one.text, single);
+        single.catch(() => undefined).finally(() => flying.delete(one.text));
+      }
+    }
+    return Promise.all(wanted.map((one) => flying.get(one.text)!));
   };
 }
 

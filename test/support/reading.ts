@@ -1,0 +1,58 @@
+/** Reads a test store as its consumers do. */
+import type { ConversationId, SubjectId } from '../../libs/base/ids.ts';
+import { findIdentity } from '../../libs/people/find-subject.ts';
+import { rowKinds } from '../../libs/vault/vault-store.ts';
+import { type MessageJson, readMessages } from '../../services/reader/read-messages.ts';
+import { identity } from './events.ts';
+import type { TestStore } from './temporary-store.ts';
+
+/** The subject behind a test identity; fails when there is none. */
+export async function subjectOf(store: TestStore, name: string): Promise<SubjectId> {
+  const { directory } = store.backends.reader();
+  const subject = await findIdentity(directory, store.app.id, identity(name));
+  if (subject === undefined) throw new Error(`nobody is known as ${name}`);
+  return subject;
+}
+
+/** The conversation of an external id. */
+export async function groupOf(
+  store: TestStore,
+  externalId = 'room-1',
+  source = '/channels/chat/main',
+): Promise<ConversationId> {
+  const { directory } = store.backends.reader();
+  const row = (await directory.names(store.app.id)).conversation(source, externalId);
+  const kind = rowKinds.externalConversation;
+  const [found] = await directory.references(store.app.id, kind, [row]);
+  if (found === undefined) throw new Error(`no conversation ${externalId}`);
+  return found as ConversationId;
+}
+
+/** A person's default conversation. */
+export async function defaultConversationOf(
+  store: TestStore,
+  name: string,
+): Promise<ConversationId> {
+  const { directory } = store.backends.reader();
+  const [entry] = await directory.subjects(store.app.id, [await subjectOf(store, name)]);
+  return entry!.value.defaultConversation!;
+}
+
+/** All messages of a conversation, oldest first. */
+export async function messagesOf(
+  store: TestStore,
+  conversation: ConversationId,
+): Promise<MessageJson[]> {
+  const page = { after: '00', limit: 100_000 };
+  const query = { conversation, page };
+  return (await readMessages(store.backends.reader(), store.app.id, query)).messages;
+}
+
+/** The texts of a conversation; null for a placeholder. */
+export async function textsOf(
+  store: TestStore,
+  conversation: ConversationId,
+): Promise<(string | null)[]> {
+  const messages = await messagesOf(store, conversation);
+  return messages.map((one) => (one.deleted ? null : (one.content!['text'] as string)));
+}

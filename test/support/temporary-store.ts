@@ -1,0 +1,108 @@
+/** A store in a folder of its own, on the embedded engines, that is removed after the test. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import type { Clock } from '../../libs/base/clock.ts';
+import type { AppId } from '../../libs/base/ids.ts';
+import { type Configuration, readConfiguration } from '../../libs/backends/configuration.ts';
+import { type Backends, openBackends } from '../../libs/backends/open-backends.ts';
+import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
+import type { App } from '../../libs/vault/app-registry.ts';
+import { createApp } from '../../services/cli/app-commands.ts';
+import { type Ingest, openIngest } from '../../services/ingest/ingest.ts';
+import type { Outcome } from '../../services/ingest/ingest-item.ts';
+import { projectRecords } from '../../services/projector/project.ts';
+
+/** A folder that is gone after the test. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'lethe-test-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** The variables of a store in a folder. */
+export function storeVariables(folder: string): Record<string, string> {
+  return {
+    LETHE_LOG: `sqlite:${folder}/data/lethe.db`,
+    LETHE_STATE: `sqlite:${folder}/data/lethe.db`,
+    LETHE_VIEWS: `sqlite:${folder}/data/views.db`,
+    LETHE_VAULT: `sqlite:${folder}/data/vault.db`,
+    LETHE_KMS: `local:${folder}/keys`,
+    LETHE_HTTP: '127.0.0.1:0',
+    LETHE_LOG_LEVEL: 'silent',
+  };
+}
+
+/** An opened store with one app. */
+export interface TestStore {
+  readonly folder: string;
+  readonly configuration: Configuration;
+  readonly backends: Backends;
+  readonly app: App;
+  readonly ingest: Ingest;
+  /** Delivers CloudEvents and projects what came of them. */
+  deliver(...events: object[]): Promise<Outcome[]>;
+  /** Brings the views up to the log, on this thread. */
+  project(): Promise<void>;
+  /** Closes and opens the engines again, as a new process would. */
+  reopen(): Promise<TestStore>;
+}
+
+/** Opens a store in a new folder. */
+export async function openTestStore(options: { clock?: Clock } = {}): Promise<TestStore> {
+  const folder = temporaryFolder();
+  return openAt(folder, options, undefined);
+}
+
+/** Opens the store that lies in a folder. */
+export async function openAt(
+  folder: string,
+  options: { clock?: Clock },
+  appId: AppId | undefined,
+): Promise<TestStore> {
+  const configuration = readConfiguration(storeVariables(folder));
+  const backends = await openBackends(configuration, options);
+  onTestFinished(() => backends.close());
+  const administration = backends.administration();
+  const app =
+    appId === undefined
+      ? await createApp(administration, { name: 'demo', buckets: 16 })
+      : (await administration.apps.find(appId))!;
+  const ingest = await openIngest(backends.ingest());
+  const next = new Map<number, number>();
+  const store: TestStore = {
+    folder,
+    configuration,
+    backends,
+    app,
+    ingest,
+    async deliver(...events) {
+      const nowMs = options.clock?.nowMs() ?? Date.now();
+      const items = events.map((event) => {
+        const read = readCloudEvent(event, nowMs);
+        if ('problem' in read) throw new Error(`${read.problem.pointer}: ${read.problem.expected}`);
+        return { kind: 'delivery' as const, delivery: read.value };
+      });
+      const outcomes = await ingest.accept(app.id, items);
+      await store.project();
+      return outcomes;
+    },
+    async project() {
+      const { log, views } = backends.projector();
+      const generation = await views.generation();
+      for (let partition = 0; partition < log.partitions; partition += 1) {
+        const records = await log.read(partition, next.get(partition) ?? 0, 100_000);
+        await projectRecords(views, generation, records);
+        const last = records.at(-1);
+        if (last !== undefined) next.set(partition, last.offset + 1);
+      }
+    },
+    async reopen() {
+      await ingest.close();
+      backends.close();
+      return openAt(folder, options, app.id);
+    },
+  };
+  return store;
+}
