@@ -1,4 +1,4 @@
-/** The journal over SQLite: log, ledger and requests share one file, so one commit takes them all. */
+/** The journal over SQLite: log, ledger and requests share a file, so one commit takes them all. */
 import type { SqliteDatabase } from '../base/sqlite-database.ts';
 import { putDelivery } from '../deliveries/delivery-store-sqlite.ts';
 import { insertRecords } from '../event-log/event-log-sqlite.ts';

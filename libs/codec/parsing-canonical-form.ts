@@ -38,10 +38,9 @@ function canonicalAttribute(key: string, value: unknown, namespace: string): str
   if (key === 'name') return JSON.stringify(fullName(value as string, namespace));
   if (key === 'fields') {
     const fields = value as { name: string; type: AvroSchema }[];
-    const texts = fields.map(
-      (field) =>
-        `{"name":${JSON.stringify(field.name)},"type":${parsingCanonicalForm(field.type, namespace)}}`,
-    );
+    const texts = fields.map(({ name, type }) => {
+      return `{"name":${JSON.stringify(name)},"type":${parsingCanonicalForm(type, namespace)}}`;
+    });
     return `[${texts.join(',')}]`;
   }
   if (key === 'items' || key === 'values') {

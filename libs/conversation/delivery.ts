@@ -1,4 +1,4 @@
-/** What a channel delivers, after validation: the bulk form of DESIGN's interface, in plain types. */
+/** What a channel delivers, after validation: the bulk form in plain types. */
 
 /** A channel-side name of a person. */
 export interface Identity {

@@ -72,6 +72,7 @@ export async function createHttpServer(options: HttpServerOptions) {
       security: [{ basic: [] }, { bearer: [] }],
     },
   });
+  server.removeContentTypeParser('text/plain');
   server.addContentTypeParser('application/json', { parseAs: 'string' }, parseJson);
   server.decorateRequest('principal', undefined);
   server.addHook('onRequest', async (request) => authorise(request, options));

@@ -47,7 +47,7 @@ export interface KeyringCreate {
 
 /** Take key material away. */
 export interface KeyringShred {
-  /** Turns rows into fences, durably. A ring that never was, or is fenced already, is left alone. */
+  /** Turns rows into fences, durably. A ring that never was, or is a fence, is left alone. */
   shred(refs: readonly RingRef[], erasure: ErasureId): Promise<void>;
   /** Takes subtrees out of a ring, durably. */
   puncture(ref: RingRef, taken: readonly Taken[]): Promise<'done' | 'erased' | 'absent'>;

@@ -45,7 +45,7 @@ export class Ring {
   #destroyed = false;
   #users = 0;
   #unwanted = false;
-  // Oldest first; a whole cache object for each of thousands of rings would cost more than it saves.
+  // Oldest first; a cache object for each of thousands of rings would cost more than it saves.
   readonly #daySeeds = new Map<number, Buffer>();
   readonly #appParts = new Map<string, Buffer>();
   #topSeeds: Buffer[] | undefined;

@@ -3,7 +3,8 @@
  * derivation; Giacon-Heuer-Poettering 2018):
  *
  *   app part  = SHA-256(label ‖ app day seed ‖ owner id)
- *   event key = SHA-256(label ‖ purpose ‖ cipher ‖ app part ‖ owner day seed ‖ thing leaf ‖ event id)
+ *   event key = SHA-256(label ‖ purpose ‖ cipher ‖ app part ‖ owner day seed ‖ thing leaf ‖
+ *                       event id)
  */
 import { labels } from '../codec/labels.ts';
 import { digestWork, workArea } from './sha256-block.ts';

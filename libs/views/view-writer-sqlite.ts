@@ -1,4 +1,4 @@
-/** The projector's upserts. Rows that one batch touches often are coalesced before they are sent. */
+/** The projector's upserts. Rows that one batch touches often are sent once. */
 import type { SqliteDatabase } from '../base/sqlite-database.ts';
 import type { ViewChange } from '../conversation/view-changes.ts';
 

@@ -41,7 +41,11 @@ function fieldsOf(schema: unknown, path: string): [path: string, field: Field][]
     const at = `${path}.${field.name}`;
     return [[at, field] as [string, Field], ...fieldsOf(field.type, at)];
   });
-  return [...own, ...fieldsOf(items, path), ...fieldsOf(typeof type === 'object' ? type : null, path)];
+  return [
+    ...own,
+    ...fieldsOf(items, path),
+    ...fieldsOf(typeof type === 'object' ? type : null, path),
+  ];
 }
 
 describe('schemas', () => {

@@ -33,7 +33,7 @@ const header = fc.record({
   authorRole: text,
   replyTo: fc.option(hex(16), { nil: null }),
   receiptStatus: text,
-}) as fc.Arbitrary<EventHeader>;
+}) as unknown as fc.Arbitrary<EventHeader>;
 
 describe('the envelope', () => {
   it('writes a header exactly as its Avro schema says, and reads it back', () => {

@@ -53,7 +53,7 @@ describe('scenarios that broke earlier drafts', () => {
     );
     expect(statuses(outcomes)).toEqual(new Array(8).fill('accepted'));
     const [message] = await messagesOf(store, await groupOf(store));
-    expect(message!.content!['text']).toBe('third');
+    expect(message!.content!.text).toBe('third');
     expect(message!.receipts!.length).toBe(2);
     expect(message!.reactions!.map((one) => one.reaction)).toEqual(['🎉']);
   });
@@ -293,8 +293,8 @@ describe('scenarios that broke earlier drafts', () => {
     const privacy = createPrivacy(store.backends.privacy());
     await privacy.clearProfile(store.app.id, ann);
     const user = await readUser(reader, store.app.id, ann);
-    expect(user!['profile']).toEqual({});
-    expect(user!['identities']).toEqual([{ type: 'chat', value: 'ann' }]);
+    expect(user!.profile).toEqual({});
+    expect(user!.identities).toEqual([{ type: 'chat', value: 'ann' }]);
     const group = await groupOf(store);
     await privacy.clearConversation(store.app.id, group);
     expect(await textsOf(store, group)).toEqual([null]);
@@ -433,4 +433,3 @@ async function reseal(store: TestStore, eventId: string): Promise<Buffer[]> {
     });
   });
 }
-

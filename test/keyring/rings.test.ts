@@ -49,7 +49,8 @@ function eventKey(rings: { app: Ring; owner: Ring; place: Ring }, event: Event) 
   const ownerBytes = Buffer.from(owner, 'hex');
   const appPart = Buffer.alloc(32);
   const thingLeaf = Buffer.alloc(32);
-  if (!rings.app.writeAppPart({ retentionClass, day, owner, ownerBytes }, appPart)) return undefined;
+  if (!rings.app.writeAppPart({ retentionClass, day, owner, ownerBytes }, appPart))
+    return undefined;
   const ownerDaySeed = rings.owner.daySeed(retentionClass, day);
   if (ownerDaySeed === undefined) return undefined;
   if (!rings.place.writeThingLeaf(Buffer.from(event.thing, 'hex'), thingLeaf)) return undefined;
@@ -75,7 +76,9 @@ function newRings() {
   return { materials, slow };
 }
 
-const hexId = fc.uint8Array({ minLength: 16, maxLength: 16 }).map((b) => Buffer.from(b).toString('hex'));
+const hexId = fc
+  .uint8Array({ minLength: 16, maxLength: 16 })
+  .map((b) => Buffer.from(b).toString('hex'));
 const someEvent: fc.Arbitrary<Event> = fc.record({
   owner: hexId,
   thing: hexId,

@@ -94,10 +94,7 @@ export function reacted(
   return event('lethe.message.reacted', data, more);
 }
 
-export function removed(
-  message: string,
-  more: Common & { conversation?: object } = {},
-): object {
+export function removed(message: string, more: Common & { conversation?: object } = {}): object {
   const conversation = more.conversation ?? GROUP;
   return event('lethe.message.removed', { conversation, message: { externalId: message } }, more);
 }

@@ -54,5 +54,5 @@ export async function textsOf(
   conversation: ConversationId,
 ): Promise<(string | null)[]> {
   const messages = await messagesOf(store, conversation);
-  return messages.map((one) => (one.deleted ? null : (one.content!['text'] as string)));
+  return messages.map((one) => (one.deleted ? null : (one.content!.text as string)));
 }

@@ -1,0 +1,296 @@
+import { SignJWT } from 'jose';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { startServer } from '../../services/cli/serve.ts';
+import { GROUP, received } from '../support/events.ts';
+import { openTestStore, type TestStore } from '../support/temporary-store.ts';
+
+interface Door {
+  readonly store: TestStore;
+  readonly base: string;
+  readonly key: { id: string; secret: string };
+  call(method: string, path: string, body?: unknown, headers?: object): Promise<Answer>;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  // biome-ignore lint/suspicious/noExplicitAny: answers are compared, not computed with
+  readonly body: any;
+}
+
+async function openDoor(): Promise<Door> {
+  const store = await openTestStore();
+  const { accessKeys } = store.backends.administration();
+  const key = await accessKeys.create({ app: store.app.id, scope: 'app', nowMs: 1 });
+  const server = await startServer(store);
+  onTestFinished(() => server.stop());
+  const basic = `Basic ${Buffer.from(`${key.id}:${key.secret}`).toString('base64')}`;
+  const base = `${server.address}/v2/apps/${store.app.id}`;
+  return {
+    store,
+    base,
+    key,
+    async call(method, path, body, headers = {}) {
+      const answer = await fetch(path.startsWith('http') ? path : base + path, {
+        method,
+        headers: {
+          authorization: basic,
+          ...(body !== undefined && { 'content-type': 'application/json' }),
+          ...headers,
+        },
+        ...(body !== undefined && {
+          body: typeof body === 'string' ? body : JSON.stringify(body),
+        }),
+      });
+      const text = await answer.text();
+      const parsed = text.startsWith('{') ? JSON.parse(text) : text;
+      return { status: answer.status, headers: answer.headers, body: parsed };
+    },
+  };
+}
+
+/** The header that makes a read see what was just written. */
+const after = (answer: Answer) => ({
+  'lethe-wait-for': answer.headers.get('lethe-position') ?? '',
+});
+
+const said = (text: string) => ({
+  author: { type: 'business', displayName: 'Desk' },
+  content: { type: 'text', text },
+});
+
+async function newConversation(door: Door): Promise<string> {
+  await door.call('POST', '/users', { externalId: 'ann', profile: { givenName: 'Ann' } });
+  const participants = [{ userExternalId: 'ann' }];
+  const made = await door.call('POST', '/conversations', { type: 'personal', participants });
+  expect(made.status).toBe(201);
+  return made.body.conversation.id;
+}
+
+describe('the REST interface', () => {
+  it('a user is created once, read, changed field by field, and erased', async () => {
+    const door = await openDoor();
+    const profile = { givenName: 'Ann', email: 'ann@example.org' };
+    const made = await door.call('POST', '/users', { externalId: 'ann', profile });
+    expect(made.status).toBe(201);
+    expect((await door.call('POST', '/users', { externalId: 'ann' })).status).toBe(409);
+    const read = await door.call('GET', '/users/ann', undefined, after(made));
+    expect(read.body.user).toMatchObject({ externalId: 'ann', profile });
+    const changed = await door.call('PATCH', '/users/ann', { profile: { surname: 'Lee' } });
+    const again = await door.call('GET', `/users/${made.body.user.id}`, undefined, after(changed));
+    expect(again.body.user.profile).toEqual({ ...profile, surname: 'Lee' });
+    const cleared = await door.call('DELETE', '/users/ann/personalinformation');
+    expect(cleared.status).toBe(200);
+    expect((await door.call('GET', '/users/ann')).body.user.profile).toEqual({});
+    expect((await door.call('DELETE', '/users/ann')).status).toBe(200);
+    const gone = await door.call('GET', `/users/${made.body.user.id}`);
+    expect([gone.status, gone.body.errors[0].code]).toEqual([404, 'user_erased']);
+    expect((await door.call('GET', '/users/ann')).body.errors[0].code).toBe('user_not_found');
+  });
+
+  it('messages are posted, read in pages of 100, and deleted to placeholders', async () => {
+    const door = await openDoor();
+    const id = await newConversation(door);
+    let last: Answer | undefined;
+    for (let i = 0; i < 205; i += 1) {
+      last = await door.call('POST', `/conversations/${id}/messages`, said(`text ${i}`));
+      expect(last.status).toBe(201);
+    }
+    const path = `/conversations/${id}/messages`;
+    const newest = await door.call('GET', path, undefined, after(last!));
+    expect(newest.body.messages.length).toBe(100);
+    expect(newest.body.messages.at(-1).content.text).toBe('text 204');
+    expect(newest.body.meta.hasMore).toBe(true);
+    const { beforeCursor } = newest.body.meta;
+    const middle = await door.call('GET', `${path}?page[before]=${beforeCursor}`);
+    expect(middle.body.messages.at(-1).content.text).toBe('text 104');
+    const first = await door.call('GET', `${path}?page[before]=${middle.body.meta.beforeCursor}`);
+    expect(first.body.messages.map((m: { content: { text: string } }) => m.content.text)).toEqual([
+      'text 0',
+      'text 1',
+      'text 2',
+      'text 3',
+      'text 4',
+    ]);
+    expect(first.body.meta.hasMore).toBe(false);
+    const forward = await door.call('GET', `${path}?page[after]=${first.body.messages.at(-1).id}`);
+    expect(forward.body.messages[0].content.text).toBe('text 5');
+    const victim = first.body.messages[2];
+    expect((await door.call('DELETE', `${path}/${victim.id}`)).status).toBe(200);
+    const one = await door.call('GET', `${path}/${victim.id}`);
+    expect(one.body.message).toEqual({ id: victim.id, received: victim.received, deleted: true });
+    expect((await door.call('DELETE', path)).status).toBe(200);
+    const all = await door.call('GET', path);
+    expect(all.body.messages.every((m: { deleted?: boolean }) => m.deleted === true)).toBe(true);
+    const fresh = await door.call('POST', path, said('again'));
+    const now = await door.call('GET', path, undefined, after(fresh));
+    expect(now.body.messages.at(-1).content.text).toBe('again');
+  });
+
+  it('events are taken in one by one and in batches, each answered by itself', async () => {
+    const door = await openDoor();
+    const one = received('ann', 'hello', { id: 'e1' });
+    const single = await door.call('POST', '/events', one, {
+      'content-type': 'application/cloudevents+json',
+    });
+    expect(single.body).toMatchObject({ accepted: 1, results: [{ index: 0, status: 'accepted' }] });
+    const bad = { ...received('ben', 'x'), time: 'yesterday' };
+    const batch = await door.call('POST', '/events', [one, bad, received('ben', 'hi')], {
+      'content-type': 'application/cloudevents-batch+json',
+    });
+    expect(batch.body).toMatchObject({ accepted: 1, duplicate: 1, erased: 0, rejected: 1 });
+    expect(batch.body.results[1].error).toMatchObject({ pointer: '/time' });
+    expect(JSON.stringify(batch.body)).not.toContain('yesterday');
+  });
+
+  it('S40 nothing of another app can be reached, nor be told from what does not exist', async () => {
+    const door = await openDoor();
+    const id = await newConversation(door);
+    const { createApp } = await import('../../services/cli/app-commands.ts');
+    const administration = door.store.backends.administration();
+    const other = await createApp(administration, { name: 'other', buckets: 4 });
+    const origin = new URL(door.base).origin;
+    const theirs = `${origin}/v2/apps/${other.id}`;
+    const none = `${origin}/v2/apps/${'0'.repeat(32)}`;
+    const [a, b] = [await door.call('GET', theirs), await door.call('GET', none)];
+    expect([a.status, a.body]).toEqual([404, b.body]);
+    const key = await administration.accessKeys.create({
+      app: other.id,
+      scope: 'integration',
+      nowMs: 1,
+    });
+    const headers = {
+      authorization: `Basic ${Buffer.from(`${key.id}:${key.secret}`).toString('base64')}`,
+    };
+    for (const path of [`/conversations/${id}`, `/conversations/${id}/messages`, '/users/ann']) {
+      expect((await door.call('GET', theirs + path, undefined, headers)).status).toBe(404);
+    }
+    const post = await door.call(
+      'POST',
+      `${theirs}/conversations/${id}/messages`,
+      said('x'),
+      headers,
+    );
+    expect(post.status).toBe(404);
+    const erase = await door.call('DELETE', `${theirs}/conversations/${id}`, undefined, headers);
+    expect(erase.status).toBe(404);
+    expect((await door.call('GET', `/conversations/${id}`)).status).toBe(200);
+    const forbidden = await door.call('DELETE', theirs, undefined, headers);
+    expect([forbidden.status, forbidden.body.errors[0].code]).toEqual([403, 'forbidden']);
+  });
+
+  it('a token is taken with its key’s scope and refused with another, expired, or unsigned', async () => {
+    const door = await openDoor();
+    const token = (claims: object, secret = door.key.secret, alg = 'HS256') =>
+      new SignJWT({ ...claims })
+        .setProtectedHeader({ alg, kid: door.key.id })
+        .setExpirationTime('exp' in claims ? (claims.exp as number) : '1h')
+        .sign(Buffer.from(secret));
+    const read = async (value: string) => {
+      const headers = { authorization: `Bearer ${value}` };
+      return (await door.call('GET', '/conversations', undefined, headers)).status;
+    };
+    expect(await read(await token({ scope: 'app' }))).toBe(200);
+    expect(await read(await token({ scope: 'account' }))).toBe(401);
+    expect(await read(await token({ scope: 'app' }, 'x'.repeat(43)))).toBe(401);
+    expect(await read(await token({ scope: 'app' }, door.key.secret, 'HS512'))).toBe(401);
+    expect(await read(await token({ scope: 'app', exp: 1 }))).toBe(401);
+    const store = door.store.backends.administration().accessKeyStore;
+    const good = await token({ scope: 'app' });
+    await store.revoke(door.key.id, 2);
+    expect(await read(good)).toBe(401);
+  });
+
+  it('bad requests are told what, where and nothing of what was sent', async () => {
+    const door = await openDoor();
+    const id = await newConversation(door);
+    const statusOf = async (...call: Parameters<Door['call']>) => (await door.call(...call)).status;
+    expect(await statusOf('POST', '/events', '{"a":')).toBe(400);
+    expect(await statusOf('POST', '/events', 'text', { 'content-type': 'text/plain' })).toBe(415);
+    expect(await statusOf('POST', '/events', `"${'x'.repeat(11_000_000)}"`)).toBe(413);
+    expect(await statusOf('GET', '/nowhere')).toBe(404);
+    expect(await statusOf('GET', `/conversations/${'f'.repeat(32)}`)).toBe(404);
+    const none = { authorization: 'Basic AAAA' };
+    expect(await statusOf('GET', '/conversations', undefined, none)).toBe(401);
+    const wrong = await door.call('POST', `/conversations/${id}/messages`, {
+      author: { type: 'robot' },
+      content: { type: 'text', text: 'planted sentence' },
+    });
+    expect(wrong.status).toBe(400);
+    expect(wrong.body.errors[0].source.pointer).toBe('/author/type');
+    expect(JSON.stringify(wrong.body)).not.toContain('robot');
+    const missing = await door.call('POST', `/conversations/${id}/messages`, { author: {} });
+    expect(missing.body.errors[0].source.pointer).toMatch(/^\/(author\/type|content)$/);
+    const surrogate = await door.call(
+      'POST',
+      `/conversations/${id}/messages`,
+      '{"author":{"type":"business"},"content":{"type":"text","text":"\\ud800"}}',
+    );
+    expect([surrogate.status, surrogate.body.errors[0].source.pointer]).toEqual([
+      400,
+      '/content/text',
+    ]);
+  });
+
+  it('the stream tells what happens, resumes where it stopped, and tells removals', async () => {
+    const door = await openDoor();
+    await door.call('POST', '/events', received('ann', 'one', { conversation: GROUP }));
+    const open = async (headers: object, query = '') => {
+      const stop = new AbortController();
+      onTestFinished(() => stop.abort());
+      const authorization = `Basic ${Buffer.from(`${door.key.id}:${door.key.secret}`).toString('base64')}`;
+      const answer = await fetch(`${door.base}/stream${query}`, {
+        headers: { authorization, ...headers },
+        signal: stop.signal,
+      });
+      return { reader: answer.body!.getReader(), stop };
+    };
+    const readUntil = async (
+      reader: ReadableStreamDefaultReader<Uint8Array>,
+      wanted: string,
+    ): Promise<string> => {
+      let text = '';
+      while (!text.includes(wanted)) {
+        const { value, done } = await reader.read();
+        if (done) throw new Error('the stream ended');
+        text += Buffer.from(value).toString();
+      }
+      return text;
+    };
+    const first = await open({}, '?from=start');
+    const seen = await readUntil(first.reader, '"text":"one"');
+    expect(seen).toContain('event: conversation:message');
+    const lastId = [...seen.matchAll(/^id: (.+)$/gm)].at(-1)![1]!;
+    first.stop.abort();
+    await door.call('POST', '/events', received('ann', 'two', { conversation: GROUP }));
+    const second = await open({ 'last-event-id': lastId });
+    const more = await readUntil(second.reader, '"text":"two"');
+    expect(more).not.toContain('"text":"one"');
+    const userId = /"userId":"([0-9a-f]{32})"/.exec(more)![1]!;
+    expect((await door.call('DELETE', `/users/${userId}`)).status).toBe(200);
+    const removal = await readUntil(second.reader, 'user:remove');
+    expect(removal).toContain(userId);
+    const bad = await door.call('GET', '/stream', undefined, { 'last-event-id': 'x' });
+    expect(bad.status).toBe(400);
+    second.stop.abort();
+    // A new consumer from the start sees the removal and none of the words.
+    const third = await open({}, '?from=start');
+    const all = await readUntil(third.reader, 'user:remove');
+    expect(all).not.toContain('"text"');
+    third.stop.abort();
+  });
+
+  it('health, metrics and OpenAPI answer, and hold no names', async () => {
+    const door = await openDoor();
+    await door.call('POST', '/users', { externalId: 'planted-external-id' });
+    const origin = new URL(door.base).origin;
+    expect((await door.call('GET', `${origin}/healthz`)).body).toEqual({ status: 'ok' });
+    expect((await door.call('GET', `${origin}/readyz`)).body).toEqual({ status: 'ready' });
+    const metrics = await door.call('GET', `${origin}/metrics`);
+    expect(metrics.body).toContain('lethe_http_answers_total');
+    expect(metrics.body).not.toContain('planted-external-id');
+    const openapi = await door.call('GET', `${origin}/openapi.json`);
+    expect(openapi.body.openapi).toBe('3.1.0');
+    expect(Object.keys(openapi.body.paths).length).toBeGreaterThan(12);
+  });
+});

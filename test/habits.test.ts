@@ -1,0 +1,139 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join, normalize, relative } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+const ROOT = join(import.meta.dirname, '..');
+const LINE_LENGTH_MAX = 100;
+const FILE_LINES_MAX = 300;
+
+// Imports go to the left only; names in one entry are siblings that do not know one another.
+const LAYERS: readonly (readonly string[])[] = [
+  ['libs/base'],
+  ['libs/codec'],
+  ['libs/conversation', 'libs/sealing'],
+  ['libs/keyring'],
+  ['libs/vault', 'libs/event-log', 'libs/views', 'libs/deliveries', 'libs/requests', 'libs/access'],
+  ['libs/backends'],
+  ['libs/people'],
+  ['libs/http'],
+  ['services/ingest', 'services/projector', 'services/reader', 'services/privacy'],
+  ['services/cli'],
+];
+
+// A driver is named only here.
+const DRIVERS: Readonly<Record<string, RegExp>> = {
+  'node:sqlite': /^libs\/base\/sqlite-database\.ts$/,
+  avsc: /^libs\/codec\/avro\.ts$/,
+  fastify: /^libs\/http\//,
+  jose: /^libs\/access\/access-keys\.ts$/,
+  commander: /^services\/cli\//,
+  '@prometheus-io/client': /^services\/cli\/metrics\.ts$/,
+};
+
+function filesUnder(folder: string): string[] {
+  return readdirSync(join(ROOT, folder)).flatMap((name) => {
+    const path = `${folder}/${name}`;
+    if (statSync(join(ROOT, path)).isDirectory()) return filesUnder(path);
+    return path.endsWith('.ts') ? [path] : [];
+  });
+}
+
+const product = [...filesUnder('libs'), ...filesUnder('services')];
+const tests = filesUnder('test');
+const text = (file: string) => readFileSync(join(ROOT, file), 'utf8');
+const folderOf = (file: string) => file.split('/').slice(0, 2).join('/');
+const layerOf = (folder: string) => LAYERS.findIndex((layer) => layer.includes(folder));
+
+interface Import {
+  readonly from: string;
+  readonly names: string;
+}
+
+function importsOf(file: string): Import[] {
+  const pattern = /(?:import|export)\s+(type\s+)?([^'";]*?)\s*from\s+'([^']+)'/g;
+  return [...text(file).matchAll(pattern)].map((match) => {
+    const from = match[3]!;
+    const isOwn = from.startsWith('.');
+    const path = isOwn ? relative(ROOT, normalize(join(ROOT, dirname(file), from))) : from;
+    return { from: path, names: match[2]! };
+  });
+}
+
+describe('habits', () => {
+  it('finds the files it is to judge', () => {
+    expect(product.length).toBeGreaterThan(80);
+    expect(importsOf('libs/backends/open-backends.ts').length).toBeGreaterThan(20);
+  });
+
+  it('every folder has its layer', () => {
+    for (const file of product) expect(layerOf(folderOf(file)), file).toBeGreaterThanOrEqual(0);
+  });
+
+  it.each(product)('%s imports only to the left, and no sibling', (file) => {
+    for (const { from } of importsOf(file).filter((one) => /^(libs|services)\//.test(one.from))) {
+      if (folderOf(from) === folderOf(file)) continue;
+      expect(layerOf(folderOf(from)), `${file} imports ${from}`).toBeLessThan(
+        layerOf(folderOf(file)),
+      );
+    }
+  });
+
+  it('drivers are named only in their own files', () => {
+    for (const file of product) {
+      for (const { from } of importsOf(file)) {
+        const allowed = DRIVERS[from];
+        if (allowed !== undefined) expect(file, `names ${from}`).toMatch(allowed);
+      }
+    }
+  });
+
+  it('only backends import adapters', () => {
+    const isAdapter = (file: string) => /-(sqlite|local)\.ts$/.test(file);
+    for (const file of product.filter((one) => !one.startsWith('libs/backends/'))) {
+      for (const { from } of importsOf(file)) {
+        const own = isAdapter(file) && folderOf(from) === folderOf(file);
+        if (isAdapter(from)) expect(own, `${file} imports ${from}`).toBe(true);
+      }
+    }
+  });
+
+  it('the power to shred is mentioned only where it is made, handed out and used', () => {
+    const allowed = /^(libs\/(keyring|vault|backends)|services\/privacy)\//;
+    for (const file of product) {
+      if (/KeyringShred|DirectoryShred/.test(text(file))) expect(file).toMatch(allowed);
+    }
+  });
+
+  it('the projector names nothing of the vault', () => {
+    for (const file of product.filter((one) => one.startsWith('services/projector/'))) {
+      expect(text(file)).not.toMatch(/libs\/(vault|keyring|sealing|access)\//);
+    }
+  });
+
+  it.each([...product, ...tests])('%s is small, in one style and finished', (file) => {
+    const lines = text(file).split('\n');
+    expect(lines.length, 'lines').toBeLessThanOrEqual(
+      file.startsWith('test/') ? 500 : FILE_LINES_MAX,
+    );
+    const long = lines.findIndex((line) => line.length > LINE_LENGTH_MAX);
+    const title = /^\s*(it|describe|it\.each)\(/.test(lines[long] ?? '');
+    expect(long < 0 || (file.startsWith('test/') && title), `line ${long + 1}`).toBe(true);
+    const left = new RegExp(['TO' + 'DO', 'FIX' + 'ME', 'X' + 'XX'].join('|'));
+    expect(lines.some((line) => left.test(line))).toBe(false);
+    const first = lines.find((line) => !line.startsWith('#!'));
+    if (!file.endsWith('.test.ts')) expect(first, 'a header says what it is').toMatch(/^\/\*\*/);
+  });
+
+  it('file names are unique, so that a stack trace is unambiguous', () => {
+    const names = product.map((file) => file.split('/').at(-1)!);
+    const twice = names.filter((name, i) => names.indexOf(name) !== i && name !== 'main.ts');
+    expect(twice).toEqual([]);
+  });
+
+  it('nothing is re-exported and there is no index', () => {
+    for (const file of product) {
+      expect(text(file), file).not.toMatch(/^export\s+(\*|\{[^}]*\}\s+from)/m);
+      expect(file).not.toMatch(/index\.ts$/);
+    }
+  });
+});

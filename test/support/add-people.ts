@@ -1,0 +1,19 @@
+/** Run as a process of its own: adds people to an app and prints who they are. */
+import { readConfiguration } from '../../libs/backends/configuration.ts';
+import { openBackends } from '../../libs/backends/open-backends.ts';
+
+const [appName, count] = process.argv.slice(2);
+const configuration = readConfiguration(
+  Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith('LETHE_'))),
+);
+const backends = await openBackends(configuration);
+const { directory, apps } = backends.ingest();
+const app = (await apps.find(appName!))!;
+const names = await directory.names(app.id);
+const found: string[] = [];
+for (let i = 0; i < Number(count); i += 10) {
+  const rows = Array.from({ length: 10 }, (_, n) => names.identity('chat', `person-${i + n}`));
+  found.push(...(await directory.addSubjects(app, rows, 1)));
+}
+backends.close();
+process.stdout.write(JSON.stringify(found));
