@@ -1,0 +1,105 @@
+/** Where the demo plays: a store in a folder of its own, read and written through the services. */
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readConfiguration } from '../../../libs/backends/configuration.ts';
+import { type Backends, openBackends } from '../../../libs/backends/open-backends.ts';
+import type { ConversationId, SubjectId } from '../../../libs/base/ids.ts';
+import { findIdentity } from '../../../libs/people/find-subject.ts';
+import type { App } from '../../../libs/vault/app-registry.ts';
+import { rowKinds } from '../../../libs/vault/vault-store.ts';
+import { type MessageJson, readMessages } from '../../reader/read-messages.ts';
+import { createApp } from '../app-commands.ts';
+import { type IngestSummary, ingestFiles } from '../ingest-command.ts';
+import type { OpenStore } from '../open-store.ts';
+import type { Sample, SampleEvent } from './sample.ts';
+
+const MESSAGES_MAX = 10_000;
+
+export interface Stage {
+  readonly folder: string;
+  readonly app: App;
+  readonly backends: Backends;
+  /** Takes events in from a file, as `lethe ingest` does. */
+  ingest(events: readonly SampleEvent[]): Promise<IngestSummary>;
+  group(): Promise<ConversationId>;
+  person(): Promise<SubjectId | undefined>;
+  messages(): Promise<MessageJson[]>;
+  /** Copies the vault's files aside, as a backup would. */
+  copyVault(): void;
+  /** The group's messages as the copied vault opens them, with today's keys, log and views. */
+  messagesByCopy(): Promise<MessageJson[]>;
+  close(): void;
+}
+
+function variables(folder: string, vault: string): Record<string, string> {
+  return {
+    LETHE_LOG: `sqlite:${folder}/data/lethe.db`,
+    LETHE_STATE: `sqlite:${folder}/data/lethe.db`,
+    LETHE_VIEWS: `sqlite:${folder}/data/views.db`,
+    LETHE_VAULT: `sqlite:${vault}/vault.db`,
+    LETHE_KMS: `local:${folder}/keys`,
+  };
+}
+
+/** Sets the stage; `close` takes it down and leaves nothing behind. */
+export async function openStage(sample: Sample): Promise<Stage> {
+  const folder = mkdtempSync(join(tmpdir(), 'lethe-demo-'));
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  process.once('exit', remove);
+  const vaultFolder = join(folder, 'vault');
+  const copyFolder = join(folder, 'old-vault-copy');
+  const configuration = readConfiguration(variables(folder, vaultFolder));
+  const backends = await openBackends(configuration);
+  const app = await createApp(backends.administration(), { name: 'demo' });
+  const store: OpenStore = { configuration, backends };
+  let files = 0;
+
+  async function readWith(from: Backends): Promise<MessageJson[]> {
+    const page = { after: '00', limit: MESSAGES_MAX };
+    const query = { conversation: await group(), page };
+    return (await readMessages(from.reader(), app.id, query)).messages;
+  }
+
+  async function group(): Promise<ConversationId> {
+    const { directory } = backends.reader();
+    const { source, externalId } = sample.group;
+    const row = (await directory.names(app.id)).conversation(source, externalId);
+    const kind = rowKinds.externalConversation;
+    return (await directory.references(app.id, kind, [row]))[0] as ConversationId;
+  }
+
+  return {
+    folder,
+    app,
+    backends,
+    group,
+    async ingest(events) {
+      files += 1;
+      // The channel's own file; it is deleted again, since the search looks at what Lethe keeps.
+      const file = join(folder, `delivery-${files}.jsonl`);
+      writeFileSync(file, events.map((event) => JSON.stringify(event)).join('\n'));
+      const report = join(folder, 'rejected.jsonl');
+      const settings = { app: app.id, wait: true, json: true, report };
+      const summary = await ingestFiles(store, [file], settings);
+      rmSync(file);
+      return summary;
+    },
+    person: () => findIdentity(backends.reader().directory, app.id, sample.person),
+    messages: () => readWith(backends),
+    copyVault: () => cpSync(vaultFolder, copyFolder, { recursive: true }),
+    async messagesByCopy() {
+      const old = await openBackends(readConfiguration(variables(folder, copyFolder)));
+      try {
+        return await readWith(old);
+      } finally {
+        old.close();
+      }
+    },
+    close() {
+      backends.close();
+      remove();
+      process.off('exit', remove);
+    },
+  };
+}
