@@ -1,0 +1,15 @@
+/** The README's table of variables, written from the settings that are checked at start. */
+import { settings } from '../../libs/backends/configuration.ts';
+
+/** The table as Markdown. */
+export function configurationTable(): string {
+  const rows = settings.map(({ name, fallback, expected, purpose }) => {
+    const shown = fallback === '' ? '' : `\`${fallback}\``;
+    return `| \`${name}\` | ${shown} | ${expected} | ${purpose} |`;
+  });
+  return ['| variable | default | expected | what it is for |', '| --- | --- | --- | --- |']
+    .concat(rows)
+    .join('\n');
+}
+
+if (import.meta.main) process.stdout.write(`${configurationTable()}\n`);
