@@ -7,6 +7,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastify, {
   type FastifyBaseLogger,
   type FastifyError,
+  type FastifyReply,
   type FastifyRequest,
   LogController,
 } from 'fastify';
@@ -53,6 +54,11 @@ export async function createHttpServer(options: HttpServerOptions) {
     return503OnClosing: true,
     ajv: { customOptions: { removeAdditional: false, coerceTypes: 'array', allErrors: false } },
     routerOptions: { maxParamLength: 600 },
+    // Errors from before routing, such as an address that is no URL, do not reach the handler below.
+    frameworkErrors: (error: FastifyError, _request: FastifyRequest, reply: FastifyReply) => {
+      const { status, code, message } = toHttpError(error);
+      return reply.status(status).send(errorBody(code, message));
+    },
   }).withTypeProvider<TypeBoxTypeProvider>();
   await server.register(swagger, {
     openapi: {

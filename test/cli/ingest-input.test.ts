@@ -1,0 +1,133 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import { ingestFiles, type Problem } from '../../services/cli/ingest-command.ts';
+import { edited, received } from '../support/events.ts';
+import { groupOf, textsOf } from '../support/reading.ts';
+import { openTestStore } from '../support/temporary-store.ts';
+
+type Line = object | string | Buffer;
+
+const bytesOf = (line: Line) =>
+  Buffer.isBuffer(line)
+    ? line
+    : Buffer.from(typeof line === 'string' ? line : JSON.stringify(line));
+
+async function ingest(content: Buffer) {
+  const store = await openTestStore();
+  const file = join(store.folder, 'input.jsonl');
+  writeFileSync(file, content);
+  const problems: Problem[] = [];
+  const report = join(store.folder, 'rejected.jsonl');
+  const onProblem = (problem: Problem) => void problems.push(problem);
+  const options = { app: store.app.id, wait: false, json: true, report, onProblem };
+  const summary = await ingestFiles(store, [file], options);
+  await store.project();
+  return { store, summary, problems, report };
+}
+
+const lines = (...given: Line[]) =>
+  Buffer.concat(given.flatMap((line) => [bytesOf(line), Buffer.from('\n')]));
+
+const PLANTED = 'planted-words-of-the-input';
+const good = (id: string) => received('ann', `good ${id}`, { id });
+const bad = (change: object) => ({ ...received('ann', PLANTED, { id: PLANTED }), ...change });
+const data = (change: object) => {
+  const event = received('ann', PLANTED) as { data: object };
+  return { ...event, data: { ...event.data, ...change } };
+};
+
+const WRONG: [what: string, line: Line, field: string][] = [
+  ['malformed JSON', `{"text":"${PLANTED}"`, ''],
+  ['an unknown type', bad({ type: `lethe.${PLANTED}` }), '/type'],
+  ['an unknown specversion', bad({ specversion: '2.0' }), '/specversion'],
+  ['a missing field', bad({ source: undefined }), '/source'],
+  ['a number for a string', bad({ id: 7 }), '/id'],
+  ['an empty id', bad({ id: '' }), '/id'],
+  ['a time without a zone', bad({ time: '2025-01-01T00:00:00' }), '/time'],
+  ['a time before 1970', bad({ time: '1969-12-31T23:59:59Z' }), '/time'],
+  ['a time more than a day ahead', bad({ time: '2999-01-01T00:00:00Z' }), '/time'],
+  ['no data', bad({ data: null }), '/data'],
+  ['a lone surrogate', data({ content: { type: 'text', text: '\ud800' } }), '/data/content/text'],
+  ['a NUL', data({ content: { type: 'text', text: 'a\0b' } }), '/data/content/text'],
+  [
+    'a text that is too long',
+    data({ content: { type: 'text', text: 'x'.repeat(100_001) } }),
+    '/data/content/text',
+  ],
+  ['text content without text', data({ content: { type: 'text' } }), '/data/content/text'],
+  [
+    'a reserved channel',
+    data({ author: { type: 'user', identity: { channel: 'lethe:agent', externalId: 'x' } } }),
+    '/data/author/identity/channel',
+  ],
+  [
+    'a group without a name',
+    data({ conversation: { type: 'sdkGroup' } }),
+    '/data/conversation/externalId',
+  ],
+  ['a line of more than a megabyte', `"${'x'.repeat(1_100_000)}"`, ''],
+  ['binary data', Buffer.from([0xff, 0xfe, 0x00, 0x80, 0x81]), ''],
+  ['a bare number', '42', '/'],
+];
+
+describe('lethe ingest', () => {
+  it.each(WRONG)(
+    'names file, line and field of %s, and takes the rest in',
+    async (_, line, field) => {
+      const { store, summary, problems, report } = await ingest(lines(good('1'), line, good('2')));
+      expect(summary).toMatchObject({ accepted: 2, rejected: 1 });
+      expect(problems).toEqual([expect.objectContaining({ line: 2, field })]);
+      expect(problems[0]!.expected.length).toBeGreaterThan(5);
+      expect(JSON.parse(readFileSync(report, 'utf8'))).toEqual(problems[0]);
+      expect(JSON.stringify(problems)).not.toContain(PLANTED);
+      expect(await textsOf(store, await groupOf(store))).toEqual(['good 1', 'good 2']);
+    },
+  );
+
+  it('takes a line of 100 MB as one bad line, in bounded memory', async () => {
+    const content = Buffer.concat([
+      lines(good('1')),
+      Buffer.alloc(100 * 1_048_576, 0x78),
+      lines('', good('2')),
+    ]);
+    const before = process.memoryUsage().rss;
+    const { summary } = await ingest(content);
+    expect(summary).toMatchObject({ accepted: 2, rejected: 1 });
+    expect(process.memoryUsage().rss - before).toBeLessThan(150 * 1_048_576);
+  });
+
+  it('says of an empty file, a missing file and a folder what they are', async () => {
+    const { problems } = await ingest(Buffer.alloc(0));
+    expect(problems[0]!.expected).toContain('empty');
+    const store = await openTestStore();
+    const found: Problem[] = [];
+    const report = join(store.folder, 'report.jsonl');
+    const onProblem = (problem: Problem) => void found.push(problem);
+    const options = { app: store.app.id, wait: false, json: true, report, onProblem };
+    await ingestFiles(store, [join(store.folder, 'nothing'), store.folder], options);
+    expect(found.map((one) => one.expected)).toEqual([
+      expect.stringContaining('there is none of this name'),
+      expect.stringContaining('this is a folder'),
+    ]);
+  });
+
+  it('takes gzip in, and of a gzip that is cut off everything before the cut', async () => {
+    const whole = lines(...Array.from({ length: 400 }, (_, i) => good(`${i}`)));
+    const zipped = gzipSync(whole);
+    expect((await ingest(zipped)).summary).toMatchObject({ accepted: 400, rejected: 0 });
+    const { summary, problems } = await ingest(zipped.subarray(0, zipped.length - 20));
+    expect(summary.rejected).toBe(1);
+    expect(problems[0]!.expected).toContain('gzip');
+    const garbage = Buffer.concat([Buffer.from([0x1f, 0x8b]), Buffer.alloc(200, 7)]);
+    expect((await ingest(garbage)).problems[0]!.expected).toContain('gzip');
+  });
+
+  it('takes arrays of events on a line, and edits that come in the same batch as their message', async () => {
+    const batch = [received('ann', 'first', { id: 'm' }), edited('ann', 'm', 'second')];
+    const { store, summary } = await ingest(lines(batch));
+    expect(summary).toMatchObject({ accepted: 2, rejected: 0 });
+    expect(await textsOf(store, await groupOf(store))).toEqual(['second']);
+  });
+});

@@ -1,0 +1,84 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { filesBelow, formsOf, searchFiles } from '../../services/cli/disk-search.ts';
+import { createPrivacy } from '../../services/privacy/privacy.ts';
+import { PERSONAL, profile, reacted, received } from '../support/events.ts';
+import { subjectOf } from '../support/reading.ts';
+import { openTestStore, temporaryFolder } from '../support/temporary-store.ts';
+
+const PLANTED = [
+  'the falcon nests behind the third chimney',
+  'Sélène Quartz-Nightingale',
+  '+49-30-5550-1234-77',
+  'selene.quartz@example.org',
+  'room-of-the-planted-name',
+  '密かな合言葉は蓮の花です',
+];
+
+describe('a search of every file', () => {
+  it('finds a planted text in every form it looks for', () => {
+    const folder = temporaryFolder();
+    for (const text of PLANTED) {
+      for (const [form, bytes] of formsOf(text)) {
+        const file = join(folder, 'leak');
+        writeFileSync(file, Buffer.concat([Buffer.alloc(11), bytes, Buffer.alloc(5)]));
+        expect(searchFiles([file], [text]).map((hit) => hit.form)).toContain(form);
+      }
+      for (const shift of [0, 1, 2]) {
+        const file = join(folder, 'leak');
+        const around = Buffer.concat([
+          Buffer.alloc(shift, 65),
+          Buffer.from(text),
+          Buffer.from('zz'),
+        ]);
+        writeFileSync(file, around.toString('base64'));
+        expect(searchFiles([file], [text]).length).toBeGreaterThan(0);
+      }
+    }
+  });
+
+  it('S39 finds no name, identity or word in any file of the store, before an erase and after', async () => {
+    const store = await openTestStore();
+    const [words, name, phone, email, room, other] = PLANTED as [
+      string,
+      string,
+      string,
+      string,
+      string,
+      string,
+    ];
+    const conversation = { type: 'sdkGroup', externalId: room };
+    await store.deliver(
+      received(phone!, words, { displayName: name, conversation, id: 'a' }),
+      received(phone!, other!, { conversation: PERSONAL }),
+      profile(phone!, { email, givenName: name }),
+      reacted(phone!, 'a', '🦅', { conversation }),
+    );
+    const search = () => searchFiles(filesBelow(store.folder), PLANTED);
+    expect(filesBelow(store.folder).length).toBeGreaterThan(3);
+    expect(search()).toEqual([]);
+    const privacy = createPrivacy(store.backends.privacy());
+    await privacy.eraseSubject(store.app.id, await subjectOf(store, phone!));
+    expect(search()).toEqual([]);
+  });
+
+  it('finds nothing of an erased person’s wrapped rings in today’s vault files', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ann', 'words'), received('ben', 'his'));
+    const ann = await subjectOf(store, 'ann');
+    const wrapped: Buffer[] = [];
+    for (const kind of [12, 13, 24] as const) {
+      for await (const row of store.backends.vaultStore().scan(kind)) {
+        if (row.id === ann || kind === 13) wrapped.push(row.wrapped!);
+      }
+    }
+    const files = filesBelow(store.folder);
+    const { readFileSync } = await import('node:fs');
+    const found = (bytes: Buffer) => files.some((file) => readFileSync(file).includes(bytes));
+    const [hers] = wrapped;
+    expect(found(hers!)).toBe(true);
+    await createPrivacy(store.backends.privacy()).eraseSubject(store.app.id, ann);
+    expect(found(hers!)).toBe(false);
+  });
+});

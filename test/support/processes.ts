@@ -1,0 +1,87 @@
+/** Real processes of the product, for drills that kill them. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import { storeVariables } from './temporary-store.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const PROGRAM = join(ROOT, 'services/cli/main.ts');
+
+/** The environment of a store in a folder, and nothing else of Lethe. */
+export function environmentOf(folder: string, more: Record<string, string> = {}) {
+  return { PATH: process.env.PATH, ...storeVariables(folder), ...more };
+}
+
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+export interface Running {
+  readonly child: ChildProcess;
+  readonly ended: Promise<Ended>;
+  /** Resolves with what was printed so far, as soon as it holds the text. */
+  printed(text: string): Promise<string>;
+}
+
+/** Starts a script of the checkout with this Node. */
+export function startScript(
+  script: string,
+  args: readonly string[],
+  env: Record<string, string | undefined>,
+): Running {
+  const child = spawn(process.execPath, [script, ...args], { env, cwd: ROOT });
+  let out = '';
+  let err = '';
+  const listeners = new Set<() => void>();
+  child.stdout.on('data', (chunk) => {
+    out += String(chunk);
+    for (const listener of listeners) listener();
+  });
+  child.stderr.on('data', (chunk) => {
+    err += String(chunk);
+  });
+  const ended = new Promise<Ended>((resolve) => {
+    child.on('close', (code, signal) => {
+      resolve({ code, signal, out, err });
+      for (const listener of listeners) listener();
+    });
+  });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  return {
+    child,
+    ended,
+    printed: (text) =>
+      new Promise((resolve, reject) => {
+        const look = () => {
+          if (out.includes(text)) resolve(out);
+          else if (child.exitCode !== null) reject(new Error(`it ended: ${err}`));
+        };
+        listeners.add(look);
+        look();
+      }),
+  };
+}
+
+/** Starts `lethe` with arguments. */
+export function startLethe(
+  folder: string,
+  args: readonly string[],
+  more: Record<string, string> = {},
+): Running {
+  return startScript(PROGRAM, args, environmentOf(folder, more));
+}
+
+/** Runs `lethe` to its end and parses the last line it printed. */
+export async function lethe(
+  folder: string,
+  args: readonly string[],
+  more: Record<string, string> = {},
+  // biome-ignore lint/suspicious/noExplicitAny: results are compared, not computed with
+): Promise<Ended & { json: any }> {
+  const ended = await startLethe(folder, [...args, '--json'], more).ended;
+  const last = ended.out.trim().split('\n').at(-1) ?? '';
+  return { ...ended, json: last.startsWith('{') ? JSON.parse(last) : undefined };
+}
