@@ -1,0 +1,105 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { createSystemRandomness } from '../../libs/base/random.ts';
+import { decodeRecord } from '../../libs/codec/event-record.ts';
+import { contentCodecs } from '../../libs/conversation/event-types.ts';
+import { unsealEvent } from '../../libs/keyring/event-sealer.ts';
+import { Ring } from '../../libs/keyring/ring.ts';
+import { decodeRingMaterial } from '../../libs/keyring/ring-material.ts';
+import { WrappingKey } from '../../libs/keyring/wrapping-key.ts';
+import { loadSegments } from '../../libs/vault/vault-rings.ts';
+import { rowKinds, rowStates, type VaultStore } from '../../libs/vault/vault-store.ts';
+import { unwrapRow } from '../../libs/vault/wrapped-row.ts';
+import { idOf, makeVectors } from '../support/make-vectors.ts';
+import { SlowTree, slowEventKey } from '../support/slow-rings.ts';
+
+// Source: written by test/support/make-vectors.ts when format 1 was frozen.
+const frozen = JSON.parse(
+  readFileSync(join(import.meta.dirname, 'format-1.json'), 'utf8'),
+) as ReturnType<typeof makeVectors>;
+const bytes = (hex: string) => Buffer.from(hex, 'hex');
+
+function ringOf(plain: string, id: string): Ring {
+  const { kind, nodes, idKey } = decodeRingMaterial(bytes(plain));
+  const ref = { app: idOf(1), kind, id };
+  return new Ring(ref, 1, idKey === undefined ? { nodes } : { nodes, idKey });
+}
+
+const rings = () => ({
+  app: ringOf(frozen.rings.app, idOf(1)),
+  owner: ringOf(frozen.rings.owner, idOf(2)),
+  place: ringOf(frozen.rings.place, idOf(3)),
+});
+
+describe('frozen bytes of format 1', () => {
+  it('are written by today’s code exactly as they were', () => {
+    expect(makeVectors()).toEqual(frozen);
+  });
+
+  it('a record opens to its words', () => {
+    const event = decodeRecord(bytes(frozen.recordKey), bytes(frozen.recordValue));
+    expect(event.header).toEqual(frozen.header);
+    const content = unsealEvent(event, rings());
+    if (content === 'forgotten') throw new Error('nothing was taken');
+    const codec = contentCodecs.MessagePosted;
+    const { contentFingerprint } = event.header;
+    expect(codec.decode(content, contentFingerprint).text).toBe('frozen words ❄');
+  });
+
+  it('the key of the record is the one that the slow twin derives', () => {
+    const root = (plain: string) => Buffer.from(decodeRingMaterial(bytes(plain)).nodes.subarray(6));
+    const trees = {
+      app: new SlowTree(1, 5, root(frozen.rings.app)),
+      owner: new SlowTree(2, 5, root(frozen.rings.owner)),
+      place: new SlowTree(3, 10, root(frozen.rings.place)),
+    };
+    const day = Math.floor(frozen.header.occurredAt / 86_400_000);
+    const { owner, thing, eventId: id } = frozen.header;
+    const key = slowEventKey(trees, { owner, thing, id, retentionClass: 1, day });
+    const event = decodeRecord(bytes(frozen.recordKey), bytes(frozen.recordValue));
+    const raw = new WrappingKey(idOf(5), bytes(key!), createSystemRandomness());
+    // The same AEAD, given the nonce and tag in the order of a wrap.
+    const asWrap = Buffer.concat([Buffer.from([1]), event.nonce, event.ciphertext, event.tag]);
+    const opened = raw.unwrap(asWrap, event.headerBytes);
+    expect(opened?.toString('hex')).toBe(frozen.content);
+  });
+
+  it('a punctured ring has lost its leaf and nothing else', () => {
+    const ring = ringOf(frozen.rings.placePuncturedAt09, idOf(3));
+    const whole = rings().place;
+    const [a, b] = [Buffer.alloc(32), Buffer.alloc(32)];
+    expect(ring.writeThingLeaf(bytes(idOf(9)), a)).toBe(false);
+    expect(ring.writeThingLeaf(bytes(idOf(8)), a)).toBe(true);
+    whole.writeThingLeaf(bytes(idOf(8)), b);
+    expect(a.equals(b)).toBe(true);
+  });
+
+  it('a wrapped row and a wrapped segment open', async () => {
+    const randomness = createSystemRandomness();
+    const wrapping = new WrappingKey(idOf(5), Buffer.alloc(32, 5), randomness);
+    const row = {
+      app: idOf(1),
+      bucket: 7,
+      kind: rowKinds.ownerRing,
+      id: idOf(2),
+      version: 1,
+      state: rowStates.active,
+      wrappingKey: idOf(5),
+      ownKey: null,
+      holds: [],
+      edges: [],
+      wrapped: bytes(frozen.wrappedRow),
+      erasure: null,
+      fingerprint: null,
+    };
+    expect(unwrapRow(row, wrapping).toString('hex')).toBe(frozen.rings.owner);
+    const readSegments = async () => [bytes(frozen.wrappedSegment)];
+    const store = { readSegments } as unknown as VaultStore;
+    const entries = [{ firstPath: Buffer.alloc(5), id: idOf(6), key: Buffer.alloc(32, 6) }];
+    const ref = { app: idOf(1), kind: 3 as const, id: idOf(3) };
+    const loaded = await loadSegments(store, ref, { entries: entries as never, randomness });
+    const { nodes } = decodeRingMaterial(bytes(frozen.rings.placePuncturedAt09));
+    expect([...loaded.values()][0]!.equals(nodes)).toBe(true);
+  });
+});
