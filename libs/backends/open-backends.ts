@@ -17,6 +17,7 @@ import { openClockMarkSqlite } from '../event-log/clock-mark-sqlite.ts';
 import type { EventLog } from '../event-log/event-log.ts';
 import { openEventLogSqlite } from '../event-log/event-log-sqlite.ts';
 import { createWakeSignal, type WakeSignal } from '../event-log/wake-signal.ts';
+import { type SealEvent, sealEvent } from '../keyring/event-sealer.ts';
 import type { KeyringCreate, KeyringShred, KeyringUse } from '../keyring/keyring.ts';
 import type { RequestStore } from '../requests/request-store.ts';
 import { openRequestStoreSqlite } from '../requests/request-store-sqlite.ts';
@@ -53,6 +54,7 @@ export interface IngestPowers extends CommonPowers {
   readonly views: ViewReader;
   readonly horizonDays: number;
   readonly journal: IngestJournal;
+  readonly sealEvent: SealEvent;
 }
 
 /** The projector: the log and the views, nothing of the vault. */
@@ -227,6 +229,7 @@ function handOut(from: {
         views: engines.views(),
         horizonDays: configuration.horizonDays,
         journal: engines.journal(log),
+        sealEvent,
       };
     },
     projector: (): ProjectorPowers => ({

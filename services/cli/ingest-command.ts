@@ -41,7 +41,7 @@ export interface IngestSummary {
   report?: string;
 }
 
-const BATCH_EVENTS = 2_000;
+const BATCH_EVENTS = 500;
 const VIEWS_TIMEOUT_MS = 600_000;
 const PROBLEMS_SHOWN_MAX = 10;
 

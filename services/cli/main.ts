@@ -1,5 +1,8 @@
-#!/usr/bin/env node
-/** The program `lethe`. */
+#!/usr/bin/env -S node --max-semi-space-size=8 --max-old-space-size=256
+/**
+ * The program `lethe`. The heap is kept small on purpose: caches are bounded, and without limits the
+ * garbage of a bulk load is left lying about until it has doubled the memory.
+ */
 import { enableCompileCache } from 'node:module';
 
 enableCompileCache();

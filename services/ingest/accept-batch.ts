@@ -118,7 +118,8 @@ function sealAll(
   const done: PendingItem[] = [];
   const lost: PendingItem[] = [];
   const { app } = who;
-  const use = { app, rings, who, randomness: powers.randomness, nextRecordedAt: clock.next };
+  const { randomness, sealEvent } = powers;
+  const use = { app, rings, who, randomness, sealEvent, nextRecordedAt: clock.next };
   for (const one of ready) {
     const sealed = sealPlan(one.plan!, one.memory, use);
     if (sealed === 'forgotten') outcomes[one.index] = { status: 'erased' };

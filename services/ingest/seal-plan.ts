@@ -14,7 +14,7 @@ import type { Randomness } from '../../libs/base/random.ts';
 import type { HmacKey } from '../../libs/codec/hash.ts';
 import { labels } from '../../libs/codec/labels.ts';
 import { contentCodecs } from '../../libs/conversation/event-types.ts';
-import { type SealedRecord, sealEvent } from '../../libs/keyring/event-sealer.ts';
+import type { SealEvent, SealedRecord } from '../../libs/keyring/event-sealer.ts';
 import type { RingOutcome } from '../../libs/keyring/keyring.ts';
 import { Ring, type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
@@ -32,6 +32,7 @@ export interface SealContext {
   readonly rings: OpenedRings;
   readonly who: WhoAndWhere;
   readonly randomness: Randomness;
+  readonly sealEvent: SealEvent;
   nextRecordedAt(): RecordedAt;
 }
 
@@ -168,7 +169,7 @@ function sealDraft(
     receiptStatus: draft.receiptStatus,
   };
   const rings = { app, owner, place };
-  return sealEvent(header, draft.content, { rings, randomness: context.randomness });
+  return context.sealEvent(header, draft.content, { rings, randomness: context.randomness });
 }
 
 /** Events for identities that were never announced and for display names that changed. */
