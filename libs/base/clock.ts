@@ -52,8 +52,3 @@ export function createRecordingClock(clock: Clock, markMs: number): RecordingClo
 export function toRecordedAt(ms: number, counter: number): RecordedAt {
   return (ms.toString(16).padStart(12, '0') + counter.toString(16).padStart(4, '0')) as RecordedAt;
 }
-
-/** The milliseconds of a `recordedAt`. */
-export function recordedAtToMs(recordedAt: RecordedAt): number {
-  return Number.parseInt(recordedAt.slice(0, 12), 16);
-}

@@ -23,9 +23,6 @@ const SQLITE_NOTADB = 26;
 /** Values that a statement takes. */
 export type SqlValue = SQLInputValue;
 
-/** A prepared statement. */
-export type SqlStatement = StatementSync;
-
 /** A connection. All methods are synchronous; a transaction inside a transaction joins it. */
 export class SqliteDatabase {
   readonly #database: DatabaseSync;
@@ -110,10 +107,12 @@ export class SqliteDatabase {
    */
   allIn<Row>(sql: string, keys: readonly SqlValue[]): Row[] {
     const rows: Row[] = [];
+    let many: string | undefined;
     for (let at = 0; at < keys.length; ) {
       const size = keys.length - at >= KEYS_PER_QUERY ? KEYS_PER_QUERY : 1;
-      const slots = size === 1 ? '?' : KEY_SLOTS;
-      rows.push(...this.all<Row>(sql.replace('KEYS', slots), ...keys.slice(at, at + size)));
+      if (size > 1) many ??= sql.replace('KEYS', KEY_SLOTS);
+      const text = size > 1 ? many! : sql.replace('KEYS', '?');
+      for (const row of this.all<Row>(text, ...keys.slice(at, at + size))) rows.push(row);
       at += size;
     }
     return rows;

@@ -22,8 +22,6 @@ import type { OwnerKind } from '../codec/sealed-event.ts';
 import type { KeyringUse } from '../keyring/keyring.ts';
 import type { DeliveryRow, DeliveryStore } from './delivery-store.ts';
 
-export const HORIZON_DAYS_DEFAULT = 30;
-
 /** What a delivery became. `gone`: refused, or kept past its day because its words were erased. */
 export interface DeliveryEntry {
   readonly eventId: EventId;

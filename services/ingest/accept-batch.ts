@@ -144,11 +144,11 @@ async function commit(
   const day = Math.floor(nowMs / DAY_MS);
   const entries = done.map(toEntry);
   const withRow = done.filter((one) => one.row !== undefined);
-  const writes = withRow.map((one) => ({
-    id: one.row!,
-    entry: entries[done.indexOf(one)]!,
-    ...(one.known && { known: one.known }),
-  }));
+  const writes = done.flatMap((one, i) =>
+    one.row === undefined
+      ? []
+      : [{ id: one.row, entry: entries[i]!, ...(one.known && { known: one.known }) }],
+  );
   const rows = await powers.ledger.prepare(who.app.id, writes, day);
   const rowOf = new Map(withRow.map((one, i) => [one, rows[i]!]));
   const items = done.map((one) => toJournalItem(one, { row: rowOf.get(one), who, nowMs }));

@@ -33,7 +33,7 @@ export function newBenchFolder(): { folder: string; remove(): void } {
 export async function startBenchServer(folder: string) {
   const app = (await runLethe(folder, ['apps', 'list'])).apps!['0'] as { id: string };
   const made = await runLethe(folder, ['keys', 'create', '--app', app.id]);
-  const { id, secret } = made.key as { id: string; secret: string };
+  const { id, secret } = made.key as unknown as { id: string; secret: string };
   const started = performance.now();
   const child = spawn(process.execPath, [PROGRAM, 'serve', '--json'], {
     env: environmentOf(folder),

@@ -50,7 +50,7 @@ async function openDoor(): Promise<Door> {
 }
 
 /** The header that makes a read see what was just written. */
-const after = (answer: Answer) => ({
+const seeing = (answer: Answer) => ({
   'lethe-wait-for': answer.headers.get('lethe-position') ?? '',
 });
 
@@ -74,10 +74,10 @@ describe('the REST interface', () => {
     const made = await door.call('POST', '/users', { externalId: 'ann', profile });
     expect(made.status).toBe(201);
     expect((await door.call('POST', '/users', { externalId: 'ann' })).status).toBe(409);
-    const read = await door.call('GET', '/users/ann', undefined, after(made));
+    const read = await door.call('GET', '/users/ann', undefined, seeing(made));
     expect(read.body.user).toMatchObject({ externalId: 'ann', profile });
     const changed = await door.call('PATCH', '/users/ann', { profile: { surname: 'Lee' } });
-    const again = await door.call('GET', `/users/${made.body.user.id}`, undefined, after(changed));
+    const again = await door.call('GET', `/users/${made.body.user.id}`, undefined, seeing(changed));
     expect(again.body.user.profile).toEqual({ ...profile, surname: 'Lee' });
     const cleared = await door.call('DELETE', '/users/ann/personalinformation');
     expect(cleared.status).toBe(200);
@@ -97,7 +97,7 @@ describe('the REST interface', () => {
       expect(last.status).toBe(201);
     }
     const path = `/conversations/${id}/messages`;
-    const newest = await door.call('GET', path, undefined, after(last!));
+    const newest = await door.call('GET', path, undefined, seeing(last!));
     expect(newest.body.messages.length).toBe(100);
     expect(newest.body.messages.at(-1).content.text).toBe('text 204');
     expect(newest.body.meta.hasMore).toBe(true);
@@ -123,7 +123,7 @@ describe('the REST interface', () => {
     const all = await door.call('GET', path);
     expect(all.body.messages.every((m: { deleted?: boolean }) => m.deleted === true)).toBe(true);
     const fresh = await door.call('POST', path, said('again'));
-    const now = await door.call('GET', path, undefined, after(fresh));
+    const now = await door.call('GET', path, undefined, seeing(fresh));
     expect(now.body.messages.at(-1).content.text).toBe('again');
   });
 
