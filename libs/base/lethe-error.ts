@@ -1,6 +1,6 @@
 /**
- * The one error class. Outcomes (erased, forgotten, not found, version conflict) are values; what is
- * thrown is a failure of the world or of the caller. Messages hold no personal data.
+ * The one error class. Outcomes (erased, forgotten, not found, version conflict) are values; what
+ * is thrown is a failure of the world or of the caller. Messages hold no personal data.
  */
 
 /** The closed set of failures; each is named for its condition. */

@@ -54,7 +54,7 @@ export async function createHttpServer(options: HttpServerOptions) {
     return503OnClosing: true,
     ajv: { customOptions: { removeAdditional: false, coerceTypes: 'array', allErrors: false } },
     routerOptions: { maxParamLength: 600 },
-    // Errors from before routing, such as an address that is no URL, do not reach the handler below.
+    // Errors from before routing (an address that is no URL) do not reach the handler below.
     frameworkErrors: (error: FastifyError, _request: FastifyRequest, reply: FastifyReply) => {
       const { status, code, message } = toHttpError(error);
       return reply.status(status).send(errorBody(code, message));

@@ -1,6 +1,6 @@
 /**
  * `lethe doctor`: checks a store against itself. Every event's rings exist or are fenced, every
- * row of the views comes from an event of the log, every request is done, the projector is not behind.
+ * row of the views comes from an event of the log, every request is done, nothing is behind.
  */
 
 import { projectorGroup } from '../../libs/backends/views-behind.ts';

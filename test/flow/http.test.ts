@@ -238,7 +238,8 @@ describe('the REST interface', () => {
     const open = async (headers: object, query = '') => {
       const stop = new AbortController();
       onTestFinished(() => stop.abort());
-      const authorization = `Basic ${Buffer.from(`${door.key.id}:${door.key.secret}`).toString('base64')}`;
+      const pair = Buffer.from(`${door.key.id}:${door.key.secret}`).toString('base64');
+      const authorization = `Basic ${pair}`;
       const answer = await fetch(`${door.base}/stream${query}`, {
         headers: { authorization, ...headers },
         signal: stop.signal,

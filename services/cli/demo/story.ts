@@ -1,4 +1,4 @@
-/** The story that the demo tells. Every step verifies what it says; the first that fails ends it. */
+/** The story that the demo tells. Every step verifies what it says; a failed one ends it. */
 import { createPrivacy } from '../../privacy/privacy.ts';
 import { rebuildViews } from '../../projector/project.ts';
 import type { MessageJson } from '../../reader/read-messages.ts';
