@@ -1,7 +1,7 @@
 /**
  * Writes `test/vectors/format-1.json`, once. The bytes in it are frozen: today's code must open
- * them for ever. A change of a format is a new file beside it. Inputs are fixed, so that everything that
- * has no random part is compared byte by byte.
+ * them for ever. A change of a format is a new file beside it. Inputs are fixed, so that what has
+ * no random part is compared byte by byte.
  */
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
