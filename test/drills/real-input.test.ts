@@ -1,0 +1,80 @@
+import { createReadStream, existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { createGunzip } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import type { AppId } from '../../libs/base/ids.ts';
+import { chatLines } from '../bench/bench-store.ts';
+import { lethe } from '../support/processes.ts';
+import { groupOf, textsOf } from '../support/reading.ts';
+import { openAt, temporaryFolder } from '../support/temporary-store.ts';
+
+// Set by CI to a folder of real conversations; without it a generated file of 20,000 lines is used.
+const DATA = process.env.TEST_DATA;
+
+interface Line {
+  source: string;
+  data: { conversation: { externalId: string }; content: { text: string } };
+}
+
+/** The texts of each conversation, in the order of the file. */
+async function textsOfFile(file: string): Promise<Map<string, string[]>> {
+  const raw = createReadStream(file);
+  const lines = createInterface({ input: file.endsWith('.gz') ? raw.pipe(createGunzip()) : raw });
+  const texts = new Map<string, string[]>();
+  for await (const text of lines) {
+    const line = JSON.parse(text) as Line;
+    const name = `${line.source} ${line.data.conversation.externalId}`;
+    texts.set(name, [...(texts.get(name)?.splice(0) ?? []), line.data.content.text]);
+  }
+  return texts;
+}
+
+function inputFiles(folder: string): [file: string, messages: number][] {
+  if (DATA !== undefined && existsSync(DATA)) {
+    return [
+      [join(DATA, 'ubuntu-irc.jsonl.gz'), 225_069],
+      [join(DATA, 'xpersona.jsonl.gz'), 81_316],
+    ];
+  }
+  const file = join(folder, 'generated.jsonl');
+  writeFileSync(file, [...chatLines(20_000, { rooms: 30, people: 700 })].join('\n'));
+  return [[file, 20_000]];
+}
+
+describe('real conversations', () => {
+  it('go in, are all in the views, in the order of the file, counted right, and are known again', async () => {
+    const folder = temporaryFolder();
+    const made = await lethe(folder, ['apps', 'create', 'demo']);
+    const appId = made.json.app.id as AppId;
+    for (const [file, messages] of inputFiles(folder)) {
+      const first = await lethe(folder, ['ingest', file, '--app', 'demo']);
+      expect(first.json).toMatchObject({
+        accepted: messages,
+        duplicate: 0,
+        erased: 0,
+        rejected: 0,
+      });
+      const again = await lethe(folder, ['ingest', file, '--app', 'demo']);
+      expect(again.json).toMatchObject({ accepted: 0, duplicate: messages, rejected: 0 });
+      const store = await openAt(folder, {}, appId);
+      const expected = await textsOfFile(file);
+      let seen = 0;
+      for (const [name, texts] of expected) {
+        const [source, externalId] = name.split(' ') as [string, string];
+        const conversation = await groupOf(store, externalId, source);
+        expect(await textsOf(store, conversation)).toEqual(texts);
+        seen += texts.length;
+      }
+      expect(seen).toBe(messages);
+      store.backends.close();
+      console.log(
+        `${messages} messages in ${expected.size} conversations:`,
+        first.json,
+        again.json,
+      );
+    }
+    const doctor = await lethe(folder, ['doctor']);
+    expect(doctor.json).toMatchObject({ passed: true });
+  });
+});
