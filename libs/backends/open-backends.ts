@@ -12,7 +12,7 @@ import { createSystemRandomness, type Randomness } from '../base/random.ts';
 import { SqliteDatabase } from '../base/sqlite-database.ts';
 import { createDeliveryLedger, type DeliveryLedger } from '../deliveries/delivery-ledger.ts';
 import { openDeliveryStoreSqlite } from '../deliveries/delivery-store-sqlite.ts';
-import type { ClockMark } from '../event-log/clock-mark.ts';
+import { type DurableClock, openDurableClock } from '../event-log/clock-mark.ts';
 import { openClockMarkSqlite } from '../event-log/clock-mark-sqlite.ts';
 import type { EventLog } from '../event-log/event-log.ts';
 import { openEventLogSqlite } from '../event-log/event-log-sqlite.ts';
@@ -50,7 +50,8 @@ export interface IngestPowers extends CommonPowers {
   readonly directory: Directory & DirectoryWriter;
   readonly ledger: DeliveryLedger;
   readonly requests: RequestStore;
-  readonly clockMark: ClockMark;
+  /** One clock a process: it never goes back and never repeats. */
+  recordingClock(): Promise<DurableClock>;
   readonly views: ViewReader;
   readonly horizonDays: number;
   readonly journal: IngestJournal;
@@ -75,7 +76,8 @@ export interface PrivacyPowers extends CommonPowers {
   readonly keyring: KeyringUse & KeyringShred;
   readonly directory: Directory & DirectoryShred;
   readonly requests: RequestStore;
-  readonly clockMark: ClockMark;
+  /** One clock a process: it never goes back and never repeats. */
+  recordingClock(): Promise<DurableClock>;
   readonly accessKeyStore: AccessKeyStore;
   readonly views: ViewReader;
 }
@@ -208,12 +210,19 @@ function openEngines(
 function handOut(from: {
   configuration: Configuration;
   common: Omit<CommonPowers, 'log'>;
-  vault: Parameters<typeof createVaultShred>[0] & { keyring: KeyringUse & KeyringCreate };
+  vault: Omit<Parameters<typeof createVaultShred>[0], 'evict'> & {
+    keyring: ReturnType<typeof createVaultKeyring>;
+  };
   engines: Engines;
 }) {
   const { configuration, common, vault, engines } = from;
   const { keyring, directory } = vault;
   const accessKeyStore = () => engines.accessKeys();
+  let clock: Promise<DurableClock> | undefined;
+  const recordingClock = () => {
+    clock ??= openDurableClock(engines.clockMark(), common.clock);
+    return clock;
+  };
   return {
     ingest: (): IngestPowers => {
       const store = engines.deliveries();
@@ -225,7 +234,7 @@ function handOut(from: {
         directory: { ...directory, ...createDirectoryWriter(vault) },
         ledger: createDeliveryLedger({ store, keyring }),
         requests: engines.requests(),
-        clockMark: engines.clockMark(),
+        recordingClock,
         views: engines.views(),
         horizonDays: configuration.horizonDays,
         journal: engines.journal(log),
@@ -244,14 +253,14 @@ function handOut(from: {
       views: engines.views(),
     }),
     privacy: (): PrivacyPowers => {
-      const shred = createVaultShred(vault);
+      const shred = createVaultShred({ ...vault, evict: keyring.evict });
       return {
         ...common,
         log: engines.log(),
         keyring: { ...keyring, ...shred },
         directory: { ...directory, ...shred },
         requests: engines.requests(),
-        clockMark: engines.clockMark(),
+        recordingClock,
         accessKeyStore: accessKeyStore(),
         views: engines.views(),
       };

@@ -17,6 +17,17 @@ export const TEXT_LENGTH_MAX = 100_000;
 export const CONTENT_JSON_MAX = 100_000;
 /** Flat metadata of at most 4 KB, as the adopted interface has it. */
 export const METADATA_JSON_MAX = 4_096;
+const CONTENT_TYPES = new Set([
+  'text',
+  'image',
+  'file',
+  'location',
+  'carousel',
+  'list',
+  'form',
+  'formResponse',
+  'template',
+]);
 const RECIPIENTS_MAX = 1_000;
 const SUBTYPES_MAX = 16;
 /** Clocks of channels may be ahead of ours; more than a day is a defect. */
@@ -214,12 +225,15 @@ function readAuthor(field: FieldReader): Author {
 /** A content object; text content needs a text. */
 export function readContent(field: FieldReader): Content {
   if (!field.isObject) field.fail('an object {type, …}');
-  const type = field.member('type').text(32);
+  const given = field.member('type').text(32);
+  // The kind of content is clear in the header, so only known words may stand there; another type
+  // is sealed with the content and shown from there.
+  const type = CONTENT_TYPES.has(given) ? given : 'other';
   const text = field.member('text');
   if (type === 'text' && !text.isPresent) text.fail('a string (missing)');
   return {
     type,
     text: text.isPresent ? text.text(TEXT_LENGTH_MAX, 0) : null,
-    rest: field.json(CONTENT_JSON_MAX, ['type', 'text']),
+    rest: field.json(CONTENT_JSON_MAX, type === 'other' ? ['text'] : ['type', 'text']),
   };
 }

@@ -103,7 +103,10 @@ export function eventToViewChanges(event: SealedEvent, record: Buffer): ViewChan
       ];
     }
     case 'ProfileUpdated':
-      return [factChange(header, record, { position, key: header.contentKind ?? '' })];
+      // A cleared profile has another place: what cannot be opened any more must not keep the slot.
+      return [
+        factChange(header, record, { position, key: `${header.contentKind} ${header.place}` }),
+      ];
     case 'IdentityLinked':
       return [factChange(header, record, { position, key: header.eventId })];
     case 'ConversationDescribed':

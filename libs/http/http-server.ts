@@ -131,7 +131,8 @@ function parseJson(
 
 /** Where a failure came from, without its message: messages of dependencies may quote input. */
 function stackOf(error: Error): string {
-  return (error.stack ?? '').split('\n').slice(1, 6).join('\n');
+  const lines = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
+  return lines.slice(0, 6).join('\n');
 }
 
 /**

@@ -41,9 +41,12 @@ function openEvent(
   event: SealedEvent,
   rings: ReadonlyMap<string, Ring | 'erased' | 'absent'>,
 ): Buffer | undefined {
-  const [app, owner, place] = eventRingRefs(event.header).map((ref) =>
-    rings.get(ringRefToKey(ref)),
-  );
+  const outcomes = eventRingRefs(event.header).map((ref) => rings.get(ringRefToKey(ref)));
+  const [app, owner, place] = outcomes;
+  if (app instanceof Ring && outcomes.includes('absent')) {
+    // A ring is durable before the first event that uses it, and a fence is never taken back.
+    throw new LetheError('EVENT_TAMPERED', 'a ring that sealed an event is missing from the vault');
+  }
   if (!(app instanceof Ring && owner instanceof Ring && place instanceof Ring)) return undefined;
   const content = unsealEvent(event, { app, owner, place });
   return content === 'forgotten' ? undefined : content;

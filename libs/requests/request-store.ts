@@ -42,6 +42,9 @@ export interface RequestStore {
   get(id: ErasureId): Promise<PrivacyRequest | undefined>;
   /** Requests that are not done, oldest first. */
   open(limit: number): Promise<PrivacyRequest[]>;
-  /** Records the step that is about to be done; `done` also drops the target. */
+  /**
+   * Records the step that is about to be done; `done` also drops the target. A request that is done
+   * stays done: a slower worker on the same request changes nothing.
+   */
   record(id: ErasureId, step: string, nowMs: number): Promise<void>;
 }

@@ -17,6 +17,8 @@ const CACHED_BYTES_MAX = 64 * 1024 * 1024;
 export interface RingCache {
   /** Opens rings and retains them; the caller releases them. */
   openRetained(refs: readonly RingRef[]): Promise<{ outcomes: RingOutcome[]; rings: Ring[] }>;
+  /** Drops rings that were taken away, so that their key material is zeroed at once. */
+  evict(refs: readonly RingRef[]): Promise<void>;
   /** The rings whose row has changed since; they are dropped. */
   stale(rings: readonly Ring[]): Promise<Ring[]>;
 }
@@ -44,21 +46,26 @@ export function createRingCache(deps: {
     const versions = await store.versions(known.map((one) => one.key));
     const current = new Map(known.map((one, i) => [one.text, versions[i]]));
     const missing = new Map<string, WantedRing>();
+    // Rings that are current are held here: while others are loaded they may leave the cache.
+    const outcomes = new Map<string, RingOutcome>();
     for (const one of known) {
       const ring = cache.get(one.text);
-      if (ring !== undefined && ring.version === current.get(one.text)?.version) continue;
+      if (ring !== undefined && ring.version === current.get(one.text)?.version) {
+        outcomes.set(one.text, ring);
+        continue;
+      }
       if (ring !== undefined) cache.delete(one.text);
       if (isActive(current.get(one.text))) missing.set(one.text, one);
     }
     const list = [...missing.values()];
     const loaded = await load(list);
-    const outcomes = new Map(list.map((one, i) => [one.text, loaded[i]!]));
+    for (const [i, one] of list.entries()) outcomes.set(one.text, loaded[i]!);
     return wanted.map((one) => {
       if (one === undefined) return 'absent';
       const version = current.get(one.text);
       if (version === undefined) return 'absent';
       if (!isActive(version)) return 'erased';
-      return outcomes.get(one.text) ?? cache.get(one.text) ?? 'absent';
+      return outcomes.get(one.text) ?? 'absent';
     });
   }
 
@@ -76,6 +83,9 @@ export function createRingCache(deps: {
 
   return {
     openRetained,
+    async evict(refs) {
+      for (const one of await wantedRings(apps, refs)) if (one) cache.delete(one.text);
+    },
     async stale(rings) {
       const wanted = await wantedRings(
         apps,
@@ -86,7 +96,10 @@ export function createRingCache(deps: {
       const changed = rings.filter(
         (ring, i) => !isActive(versions[i]) || versions[i]!.version !== ring.version,
       );
-      for (const ring of changed) cache.delete(wanted[rings.indexOf(ring)]!.text);
+      for (const ring of changed) {
+        const text = wanted[rings.indexOf(ring)]?.text;
+        if (text !== undefined && cache.peek(text) === ring) cache.delete(text);
+      }
       return changed;
     },
   };

@@ -8,7 +8,7 @@ import { HmacKey } from '../codec/hash.ts';
 import type { KeyringCreate, KeyringUse } from '../keyring/keyring.ts';
 import type { AppRegistry } from './app-registry.ts';
 import { bucketKeyRow, contended, type KeyHierarchy } from './key-hierarchy.ts';
-import { createRingCache } from './ring-cache.ts';
+import { createRingCache, type RingCache } from './ring-cache.ts';
 import { type WantedRing, wantedRings } from './ring-loader.ts';
 import { newRingRow } from './vault-rings.ts';
 import { rowKinds, type VaultStore } from './vault-store.ts';
@@ -19,7 +19,7 @@ export function createVaultKeyring(deps: {
   hierarchy: KeyHierarchy;
   apps: AppRegistry;
   randomness: Randomness;
-}): KeyringUse & KeyringCreate {
+}): KeyringUse & KeyringCreate & Pick<RingCache, 'evict'> {
   const { store, hierarchy, apps } = deps;
   const indexKeys = new Map<AppId, HmacKey>();
   const cache = createRingCache(deps);
@@ -34,6 +34,7 @@ export function createVaultKeyring(deps: {
       }
     },
     stale: cache.stale,
+    evict: cache.evict,
     async indexKey(app) {
       const known = indexKeys.get(app);
       if (known !== undefined) return known;

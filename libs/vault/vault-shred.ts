@@ -30,6 +30,7 @@ import {
   type Directory,
   directoryRow,
   type ReferenceKind,
+  type SubjectEntry,
   subjectCodec,
 } from './directory.ts';
 import { appRootRow, bucketKeyRow, contended, type KeyHierarchy } from './key-hierarchy.ts';
@@ -54,6 +55,8 @@ export interface DirectoryShred {
     rows: readonly { kind: ReferenceKind; id: IndexId }[],
     target: string,
   ): Promise<void>;
+  /** Removes a subject's row if it is still the one that was read; false when it has changed. */
+  removeSubject(entry: SubjectEntry): Promise<boolean>;
   /** Turns a row into a marker that names nobody. */
   mark(app: App, row: { kind: RowKind; id: string }, by: ErasureId): Promise<void>;
   /**
@@ -78,6 +81,8 @@ interface Deps {
   apps: AppRegistry;
   directory: Directory;
   randomness: Randomness;
+  /** What is cached of rings goes with them. */
+  evict(refs: readonly RingRef[]): Promise<void>;
 }
 
 const ATTEMPTS_MAX = 16;
@@ -104,8 +109,13 @@ export function createVaultShred(deps: Deps): KeyringShred & DirectoryShred {
         if (app !== undefined) keys.push(ringRow(ref, app.buckets));
       }
       await fenceRows(keys, erasure);
+      await deps.evict(refs);
     },
-    puncture: (ref, taken) => punctureRing(deps, ref, taken),
+    async puncture(ref, taken) {
+      const outcome = await punctureRing(deps, ref, taken);
+      await deps.evict([ref]);
+      return outcome;
+    },
     async remove(app, rows) {
       const at = { app: app.id, buckets: app.buckets };
       const keys = rows.map((row) => directoryRow(at, row.kind, row.id));
@@ -115,6 +125,11 @@ export function createVaultShred(deps: Deps): KeyringShred & DirectoryShred {
         await store.commit(present.map((row) => ({ removals: [row] })));
       }
       throw contended();
+    },
+    async removeSubject(entry) {
+      const [outcome] = await store.commit([{ removals: [entry.row] }]);
+      await store.scrub();
+      return outcome === 'done';
     },
     async removeReferences(app, rows, target) {
       const at = { app: app.id, buckets: app.buckets };
@@ -267,6 +282,7 @@ async function replacePlace(
     const [outcome] = await store.commit([{ guard, puts }]);
     if (outcome === 'done') {
       await store.scrub();
+      await deps.evict([{ app: app.id, kind, id: holder.place }]);
       return 'done';
     }
   }

@@ -11,7 +11,7 @@ import { type Ring, ringRefToKey } from '../../libs/keyring/ring.ts';
 import { DAY_MS } from '../../libs/sealing/tree-path.ts';
 import { areGone, deliveryName } from './delivery-check.ts';
 import { type IngestItem, type Outcome, rejected } from './ingest-item.ts';
-import type { AcceptContext, PendingItem } from './pending-item.ts';
+import { type AcceptContext, newEventId, type PendingItem } from './pending-item.ts';
 import { planBatch } from './plan-batch.ts';
 import { planRingRefs, sealPlan } from './seal-plan.ts';
 import type { WhoAndWhere } from './who-and-where.ts';
@@ -124,7 +124,10 @@ function sealAll(
     const sealed = sealPlan(one.plan!, one.memory, use);
     if (sealed === 'forgotten') outcomes[one.index] = { status: 'erased' };
     else if (sealed === 'gone') lost.push(one);
-    else {
+    else if (sealed.records.length === 0 && one.plan!.removal === undefined) {
+      // Everything it would say is on the log already.
+      outcomes[one.index] = { status: 'accepted', eventId: sealed.eventId, positions: [] };
+    } else {
       one.sealed = sealed;
       done.push(one);
     }
@@ -151,7 +154,7 @@ async function commit(
   );
   const rows = await powers.ledger.prepare(who.app.id, writes, day);
   const rowOf = new Map(withRow.map((one, i) => [one, rows[i]!]));
-  const items = done.map((one) => toJournalItem(one, { row: rowOf.get(one), who, nowMs }));
+  const items = done.map((one) => toJournalItem(one, { row: rowOf.get(one), nowMs }, context));
   let positions: JournalOutcome[];
   try {
     positions = await powers.journal.commit(who.app.id, items);
@@ -172,10 +175,15 @@ async function commit(
     const { eventId } = one.sealed!;
     outcomes[one.index] = { status: 'accepted', eventId, positions: [...placed] };
   }
-  await rememberAnnouncements(
-    done.filter((one) => !taken.includes(one)),
-    context,
-  );
+  try {
+    await rememberAnnouncements(
+      done.filter((one) => !taken.includes(one)),
+      context,
+    );
+  } catch {
+    // The events are durable and must be acknowledged; an announcement is only written once more.
+    who.forget();
+  }
   return taken;
 }
 
@@ -198,16 +206,18 @@ function toEntry(one: PendingItem): DeliveryEntry {
 
 function toJournalItem(
   one: PendingItem,
-  at: { row: JournalItem['delivery']; who: WhoAndWhere; nowMs: number },
+  at: { row: JournalItem['delivery']; nowMs: number },
+  context: AcceptContext,
 ): JournalItem {
   const { sealed, plan } = one;
-  const { row, who, nowMs } = at;
+  const { row, nowMs } = at;
+  const { who } = context;
   const item = { records: sealed!.records, ...(row && { delivery: row }) };
   if (plan!.removal === undefined) return item;
   const target = { conversation: plan!.conversation, message: sealed!.removedMessage! };
   const request = {
-    // The same delivery makes the same request.
-    id: (one.row ?? sealed!.removedMessage!) as string as ErasureId,
+    // Random: a hash of the delivery would tie whoever removed it to what is kept of the erasure.
+    id: newEventId(context) as string as ErasureId,
     app: who.app.id,
     kind: 'forget-message' as const,
     target,

@@ -41,6 +41,8 @@ export interface PostedMessage {
 export interface ProfileCommand {
   readonly kind: 'profile';
   readonly subject: SubjectId;
+  /** The place that merged fields were read from: they are not written into a newer one. */
+  readonly readFrom: PlaceId | null;
   readonly profile: ProfileFields | null;
   readonly metadata: string | null;
 }

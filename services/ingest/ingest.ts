@@ -3,7 +3,6 @@
 import type { IngestPowers } from '../../libs/backends/open-backends.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
-import { openDurableClock } from '../../libs/event-log/clock-mark.ts';
 import { DAY_MS } from '../../libs/sealing/tree-path.ts';
 import { acceptBatch } from './accept-batch.ts';
 import { areGone } from './delivery-check.ts';
@@ -27,7 +26,7 @@ export interface Ingest {
 
 /** Opens the service over its powers. */
 export async function openIngest(powers: IngestPowers): Promise<Ingest> {
-  const clock = await openDurableClock(powers.clockMark, powers.clock);
+  const clock = await powers.recordingClock();
   const resolvers = new Map<AppId, WhoAndWhere>();
   let closed = false;
 

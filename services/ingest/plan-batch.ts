@@ -31,6 +31,7 @@ export async function planBatch(
   const now = pending.filter((one) => targets.get(one) !== 'later');
   const later = pending.filter((one) => targets.get(one) === 'later');
   await who.people(now.flatMap(({ item }) => identitiesOf(item)));
+  await who.findPeople(now.flatMap(({ item }) => removersOf(item)));
   await who.loadSubjects(now.flatMap(({ item }) => ('subject' in item ? [item.subject] : [])));
   const conversations = await findConversations(now, targets, context);
   const announced = new Set<IndexId>();
@@ -38,14 +39,25 @@ export async function planBatch(
   for (const [i, one] of now.entries()) {
     const conversation = conversations[i];
     const planned = await planOne(one, { conversation, target: targets.get(one) }, context);
-    if (planned === 'later') later.push(one);
+    if (planned === 'later' || isGone(planned)) later.push(one);
     else if ('status' in planned) outcomes[one.index] = planned;
     else {
       one.plan = { ...planned, announcements: await announce(one.item, who, announced) };
       ready.push(one);
     }
   }
+  // Somebody it knew is gone: what the directory says now decides, in the next round.
+  if (later.some((one) => targets.get(one) !== 'later')) who.forget();
   return { ready, later };
+}
+
+function isGone(planned: Planned): boolean {
+  return (
+    typeof planned === 'object' &&
+    'status' in planned &&
+    planned.status === 'rejected' &&
+    planned.error.code === 'person_changing'
+  );
 }
 
 type Target = KnownMessage | 'later' | undefined;
@@ -79,6 +91,13 @@ async function findTargets(
     if (entry !== undefined && !targets.has(one)) targets.set(one, entry);
   }
   return targets;
+}
+
+/** Who asks for a removal: looked up, but never made, since nothing is written about them. */
+function removersOf(item: IngestItem): Identity[] {
+  if (item.kind !== 'delivery' || item.delivery.body.kind !== 'removed') return [];
+  const { author } = item.delivery.body;
+  return author?.type === 'user' ? [author.identity] : [];
 }
 
 /** Identities that an item's plan will ask for. */

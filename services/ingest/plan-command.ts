@@ -98,6 +98,9 @@ function planPost(command: PostedMessage, context: CommandContext): Planned {
 function planProfile(command: ProfileCommand, context: CommandContext): Planned {
   const subject = context.who.subject(command.subject);
   if (subject === undefined) return NO_USER;
+  if (command.readFrom !== null && command.readFrom !== subject.value.profilePlace) {
+    return rejected('profile_changed', 'the profile was cleared meanwhile: send it again', true);
+  }
   const fact = () => ({
     subject: subject.id,
     value: subject.value,

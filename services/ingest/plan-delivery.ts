@@ -160,7 +160,8 @@ function eventName(delivery: Delivery, actor: string | undefined): EventName {
 function planEdit(delivery: Delivery, body: EditDelivery, context: PlanContext): Planned {
   const { who, conversation, target } = context;
   if (conversation === undefined) return rejected('message_unknown', UNKNOWN_MESSAGE, true);
-  if (conversation.value.kind !== body.conversation.type) {
+  const writer = body.author.type === 'user' ? who.person(body.author.identity)?.id : undefined;
+  if (!fits(conversation, body.conversation.type, writer)) {
     return rejected('conversation_mismatch', OTHERS_CONVERSATION);
   }
   // What a message says belongs to its owner, whoever edits it: an edit of an unknown message in a
@@ -206,6 +207,9 @@ function planReaction(delivery: Delivery, body: ReactionDelivery, context: PlanC
   const actor = actorOf(delivery, body.author, who);
   const isPerson = body.author.type === 'user';
   if (isPerson && actor === undefined) return GONE;
+  if (!fits(conversation, body.conversation.type, isPerson ? actor?.id : undefined)) {
+    return rejected('conversation_mismatch', OTHERS_CONVERSATION);
+  }
   const draft: EventDraft = {
     ...NO_FACTS,
     ...ownerOf(conversation, isPerson ? actor?.id : undefined),
@@ -231,6 +235,10 @@ function planReceipt(delivery: Delivery, body: ReceiptDelivery, context: PlanCon
   if (conversation === undefined) return rejected('message_unknown', UNKNOWN_MESSAGE, true);
   const reader = who.person(body.identity);
   if (reader === undefined) return GONE;
+  const type = body.conversation?.type ?? conversation.value.kind;
+  if (!fits(conversation, type, reader.id)) {
+    return rejected('conversation_mismatch', OTHERS_CONVERSATION);
+  }
   const draft: EventDraft = {
     ...NO_FACTS,
     ...ownerOf(conversation, reader.id),

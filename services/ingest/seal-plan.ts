@@ -188,11 +188,12 @@ function namedDrafts(plan: Plan, context: SealContext) {
     const { who } = context;
     const known = who.subject(name.subject);
     if (known === undefined) return 'gone';
-    if (who.lastNames.get(name.subject) === name.name) continue;
+    const lastName = who.lastNames.get(name.subject);
+    if (lastName === name.name) continue;
     const place = placeRing(context, known.value.profilePlace);
     if (place === undefined) return 'gone';
     const mark = nameMark(place, name);
-    if (mark === known.value.nameMark) {
+    if (lastName === undefined && mark === known.value.nameMark) {
       who.lastNames.set(name.subject, name.name);
       continue;
     }

@@ -15,6 +15,7 @@ import { acceptOne } from './accept-one.ts';
 import type { Ingest } from './ingest.ts';
 import { EMPTY_PROFILE } from './plan-parts.ts';
 
+const VIEWS_TIMEOUT_MS = 2_000;
 const Parameters = Type.Object({ appId: Type.String(), userId: Type.String() });
 const Body = Type.Object({
   externalId: Type.Optional(Type.String({ minLength: 1, maxLength: 512 })),
@@ -55,7 +56,8 @@ export function addUserRoutes(server: HttpServer, ingest: Ingest, powers: Ingest
       const fields = { ...EMPTY_PROFILE, ...given.profile };
       const profile = given.profile === undefined ? null : fields;
       const metadata = given.metadata ?? null;
-      const command = { kind: 'profile', subject: made.subject, profile, metadata } as const;
+      const subject = made.subject;
+      const command = { kind: 'profile', subject, readFrom: null, profile, metadata } as const;
       const positions =
         profile === null && metadata === null ? [] : await acceptOne(ingest, app, command);
       sendPositions(reply, [...made.positions, ...positions]);
@@ -83,7 +85,8 @@ export function addUserRoutes(server: HttpServer, ingest: Ingest, powers: Ingest
       const given = readParts(request.body);
       const merged = await mergeParts(powers, app, { subject, given });
       if (merged.profile !== null || merged.metadata !== null) {
-        const command = { kind: 'profile', subject, ...merged } as const;
+        const { readFrom, profile, metadata } = merged;
+        const command = { kind: 'profile', subject, readFrom, profile, metadata } as const;
         sendPositions(reply, await acceptOne(ingest, app, command));
       }
       return { user: { id: merged.alias, ...shownParts(merged) } };
@@ -136,7 +139,10 @@ async function mergeParts(
   change: { subject: SubjectId; given: GivenParts },
 ) {
   // What was written a moment ago must be seen, or it would be overwritten by older fields.
-  await waitForViews(powers, await lastPositions(powers.log), 2_000);
+  if (!(await waitForViews(powers, await lastPositions(powers.log), VIEWS_TIMEOUT_MS))) {
+    const title = 'The views are not there yet';
+    throw new HttpError(503, 'views_behind', title, { retryAfterSeconds: 1 });
+  }
   const person = (await readPeople(powers, app, [change.subject])).get(change.subject);
   if (person === undefined) throw notFound.userErased();
   const { profile, metadata } = change.given;
@@ -150,6 +156,7 @@ async function mergeParts(
   }
   return {
     alias: person.value.alias,
+    readFrom: person.value.profilePlace,
     profile: profile === undefined ? null : { ...EMPTY_PROFILE, ...fields, ...profile },
     metadata: json,
   };

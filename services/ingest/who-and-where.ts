@@ -77,6 +77,20 @@ export class WhoAndWhere {
     await this.loadSubjects(ids);
   }
 
+  /** Looks identities up; whom nobody knows stays unknown. */
+  async findPeople(identities: readonly Identity[]): Promise<void> {
+    const missing = identities.filter((identity) => !this.#people.has(identityKey(identity)));
+    if (missing.length === 0) return;
+    const rows = await this.#rows(missing);
+    const kind = rowKinds.identity;
+    const found = await this.#powers.directory.references(this.app.id, kind, rows);
+    for (const [i, subject] of found.entries()) {
+      if (subject === undefined || subject === 'erased') continue;
+      this.#people.set(identityKey(missing[i]!), subject as SubjectId);
+    }
+    await this.loadSubjects(found.filter((one) => one !== undefined) as SubjectId[]);
+  }
+
   async #rows(identities: readonly Identity[]): Promise<IndexId[]> {
     const names = await this.#powers.directory.names(this.app.id);
     return identities.map(({ channel, externalId }) => names.identity(channel, externalId));

@@ -88,7 +88,8 @@ async function eraseSubject(run: Run): Promise<void> {
   for (const conversation of conversations) await removeConversation(run, conversation);
   const alias = (await directory.names(app.id)).alias(value.alias);
   await directory.mark(app, { kind: rowKinds.alias, id: alias }, request.id);
-  await directory.remove(app, [{ kind: rowKinds.subject, id }]);
+  // A conversation that was made meanwhile is in a newer row: then all is done once more.
+  if (!(await directory.removeSubject(subject))) await eraseSubject(run);
 }
 
 /** Takes the names of a conversation away and leaves a marker that names nobody. */

@@ -7,7 +7,6 @@ import {
   type EventType,
   type LossRecorded,
 } from '../../libs/conversation/event-types.ts';
-import { openDurableClock } from '../../libs/event-log/clock-mark.ts';
 import type { LogPosition } from '../../libs/event-log/event-log.ts';
 import { eventRingRefs, sealEvent } from '../../libs/keyring/event-sealer.ts';
 import { Ring } from '../../libs/keyring/ring.ts';
@@ -32,7 +31,7 @@ export async function recordLoss(
   app: App,
   loss: { id: ErasureId; type: LossType; content: Partial<LossRecorded> },
 ): Promise<LogPosition | undefined> {
-  const clock = await openDurableClock(powers.clockMark, powers.clock);
+  const clock = await powers.recordingClock();
   await clock.keepAhead();
   const draft = {
     eventId: loss.id as string as EventId,

@@ -9,15 +9,28 @@ import { carryOut } from './carry-out.ts';
 const BATCH_REQUESTS = 100;
 const LOOK_INTERVAL_MS = 200;
 
-/** Carries out all open requests; how many there were. */
+/**
+ * Carries out all open requests; how many were done. One that fails does not hold up the others: it
+ * stays open, and the first failure is thrown when all were tried.
+ */
 export async function runOpenRequests(powers: PrivacyPowers): Promise<number> {
+  const failed = new Map<string, unknown>();
   let count = 0;
   for (;;) {
-    const open = await powers.requests.open(BATCH_REQUESTS);
-    if (open.length === 0) return count;
-    for (const request of open) await carryOut(powers, request);
-    count += open.length;
+    const open = await powers.requests.open(BATCH_REQUESTS + failed.size);
+    const next = open.filter((request) => !failed.has(request.id));
+    if (next.length === 0) break;
+    for (const request of next) {
+      try {
+        await carryOut(powers, request);
+        count += 1;
+      } catch (error) {
+        failed.set(request.id, error);
+      }
+    }
   }
+  for (const error of failed.values()) throw error;
+  return count;
 }
 
 /** Looks for open requests until the signal ends it; failures are reported and tried again. */

@@ -69,7 +69,7 @@ export async function* nextStreamEvents(
     for (const record of records) {
       const event = decodeOwn(record, app);
       // What is told is looked up in the views; they may be a moment behind the log.
-      const shown = event && (await toStreamEvent(powers, event, record));
+      const shown = event && (await tryStreamEvent(powers, event, record));
       offsets[partition] = record.offset + 1;
       if (shown !== undefined) yield { ...shown, cursor: offsets.join('.') };
     }
@@ -84,6 +84,16 @@ function decodeOwn(record: { key: Buffer; value: Buffer }, app: AppId): SealedEv
     // The projector keeps a reference to what cannot be read; the stream goes on.
     if (isLetheError(error)) return undefined;
     throw error;
+  }
+}
+
+/** One event that was tampered with must not keep consumers from the removals behind it. */
+async function tryStreamEvent(...given: Parameters<typeof toStreamEvent>) {
+  try {
+    return await toStreamEvent(...given);
+  } catch (error) {
+    if (!isLetheError(error, 'EVENT_TAMPERED')) throw error;
+    return { type: 'event:tampered', payload: {} };
   }
 }
 
