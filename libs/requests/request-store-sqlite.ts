@@ -39,7 +39,8 @@ export function openRequestStoreSqlite(database: SqliteDatabase): RequestStore {
     },
     async record(id, step, nowMs) {
       const target = step === 'done' ? `, target = '{}'` : '';
-      const sql = `UPDATE requests SET step = ?, changed_at = ?${target} WHERE id = ? AND step <> 'done'`;
+      const sql = `UPDATE requests SET step = ?, changed_at = ?${target}
+        WHERE id = ? AND step <> 'done'`;
       database.run(sql, step, nowMs, id);
     },
   };

@@ -36,53 +36,114 @@ export interface NewConversation {
   readonly isDefault: boolean;
 }
 
-/** Makes conversations in their order; see DirectoryWriter. */
+interface Wanted extends NewConversation {
+  readonly nowMs: number;
+}
+
+/** What was looked up for a wanted conversation. */
+interface Found {
+  readonly wanted: Wanted;
+  readonly person: SubjectEntry | undefined;
+  /** The conversation that is there already; `gone`: its person was erased. */
+  readonly known: ConversationId | 'gone' | undefined;
+}
+
+/**
+ * Makes conversations; see DirectoryWriter. They are made together, but at most one of a person and
+ * one of a name at a time, because those meet in one row.
+ */
 export async function addConversations(
   deps: WriterDeps,
   app: App,
-  wanted: { wanted: readonly NewConversation[]; nowMs: number },
+  given: { wanted: readonly NewConversation[]; nowMs: number },
 ): Promise<(ConversationId | undefined)[]> {
-  const results: (ConversationId | undefined)[] = [];
-  for (const one of wanted.wanted) {
-    results.push(await addConversation(deps, app, { ...one, nowMs: wanted.nowMs }));
-  }
-  return results;
-}
-
-async function addConversation(
-  deps: WriterDeps,
-  app: App,
-  wanted: NewConversation & { nowMs: number },
-): Promise<ConversationId | undefined> {
-  const { store, directory, hierarchy } = deps;
-  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
-    if (wanted.externalRow !== null) {
-      const kind = rowKinds.externalConversation;
-      const [known] = await directory.references(app.id, kind, [wanted.externalRow]);
-      if (known !== undefined) return known as ConversationId;
+  const { nowMs } = given;
+  const results = new Map<NewConversation, ConversationId | undefined>();
+  for (let idle = 0; idle < ATTEMPTS_MAX; idle += 1) {
+    const left = given.wanted.filter((one) => !results.has(one));
+    if (left.length === 0) return given.wanted.map((one) => results.get(one));
+    const before = results.size;
+    const round = oneOfEach(left);
+    const found = await findConversations(
+      deps,
+      app,
+      round.map((one) => ({ ...one, nowMs })),
+    );
+    const ids = await makeMissing(deps, app, found);
+    for (const [i, id] of ids.entries()) {
+      if (id !== undefined) results.set(round[i]!, id === 'gone' ? undefined : id);
     }
-    let person: SubjectEntry | undefined;
-    if (wanted.person !== null) {
-      [person] = await directory.subjects(app.id, [wanted.person]);
-      if (person === undefined) return undefined;
-      const known = wanted.isDefault ? person.value.defaultConversation : null;
-      if (known !== null) return known;
-    }
-    const made = await newConversation(deps, app, { wanted, person });
-    const outcomes = await store.commit(made.batches);
-    if (outcomes.every((outcome) => outcome === 'done')) return made.id;
-    for (const batch of made.batches) {
-      hierarchy.forgetBucketKey(app.id, batch.puts![0]!.bucket);
-    }
-    if (outcomes[0] === 'done') await undoConversation(deps, app, { ...made, person });
+    if (results.size > before) idle = 0;
   }
   throw contended();
+}
+
+function oneOfEach(wanted: readonly NewConversation[]): NewConversation[] {
+  const taken = new Set<string>();
+  return wanted.filter(({ person, externalRow }) => {
+    const names = [person, externalRow].filter((name) => name !== null);
+    if (names.some((name) => taken.has(name))) return false;
+    for (const name of names) taken.add(name);
+    return true;
+  });
+}
+
+async function findConversations(
+  { directory }: WriterDeps,
+  app: App,
+  wanted: readonly Wanted[],
+): Promise<Found[]> {
+  const named = wanted.filter((one) => one.externalRow !== null);
+  const rows = named.map((one) => one.externalRow!);
+  const kind = rowKinds.externalConversation;
+  const references = await directory.references(app.id, kind, rows);
+  const personal = wanted.filter((one) => one.person !== null);
+  const people = personal.map((one) => one.person!);
+  const subjects = await directory.subjects(app.id, people);
+  return wanted.map((one) => {
+    const known = references[named.indexOf(one)] as ConversationId | undefined;
+    if (known !== undefined || one.person === null) {
+      return { wanted: one, person: undefined, known };
+    }
+    const person = subjects[personal.indexOf(one)];
+    if (person === undefined) return { wanted: one, person, known: 'gone' };
+    const standard = one.isDefault ? person.value.defaultConversation : null;
+    return { wanted: one, person, known: standard ?? undefined };
+  });
+}
+
+/** Makes what was not found; undefined where another writer was first: look again. */
+async function makeMissing(
+  deps: WriterDeps,
+  app: App,
+  found: readonly Found[],
+): Promise<(ConversationId | 'gone' | undefined)[]> {
+  const { store, hierarchy } = deps;
+  const ids = found.map((one) => one.known);
+  const made = [];
+  for (const [i, one] of found.entries()) {
+    if (one.known === undefined) made.push({ i, ...(await newConversation(deps, app, one)) });
+  }
+  const outcomes = await store.commit(made.flatMap((one) => one.batches));
+  let at = 0;
+  for (const { i, id, batches, rows } of made) {
+    const own = outcomes.slice(at, at + batches.length);
+    at += batches.length;
+    if (own.every((outcome) => outcome === 'done')) {
+      ids[i] = id;
+      continue;
+    }
+    for (const batch of batches) hierarchy.forgetBucketKey(app.id, batch.puts![0]!.bucket);
+    const { person } = found[i]!;
+    if (own[0] === 'done') await undoConversation(deps, app, { id, rows, person });
+  }
+  return ids;
 }
 
 async function newConversation(
   deps: WriterDeps,
   app: App,
-  from: { wanted: NewConversation & { nowMs: number }; person: SubjectEntry | undefined },
+  from: Pick<Found, 'wanted' | 'person'>,
 ): Promise<{ id: ConversationId; batches: VaultBatch[]; rows: VaultRow[] }> {
   const { wanted, person } = from;
   const { randomness } = deps;

@@ -13,8 +13,7 @@ import {
   type ProfileCommand,
   rejected,
 } from './ingest-item.ts';
-import { ownerOf } from './plan-delivery.ts';
-import { NO_FACTS, profileDraft } from './plan-parts.ts';
+import { NO_FACTS, ownerOf, profileDraft } from './plan-parts.ts';
 import { agentIdentity, type KnownConversation, type WhoAndWhere } from './who-and-where.ts';
 
 /** The source under which the REST interface names its business authors. */

@@ -2,8 +2,7 @@
  * Plans what a channel's delivery comes to: whose it is, where it belongs, which events it makes.
  * People and conversations were resolved before; nothing here waits.
  */
-import type { ConversationId, OwnerId } from '../../libs/base/ids.ts';
-import type { OwnerKind } from '../../libs/codec/sealed-event.ts';
+import type { ConversationId } from '../../libs/base/ids.ts';
 import type {
   Author,
   Delivery,
@@ -26,7 +25,7 @@ import {
   type Planned,
   rejected,
 } from './ingest-item.ts';
-import { NO_FACTS, profileDraft } from './plan-parts.ts';
+import { fits, NO_FACTS, ownerOf, profileDraft } from './plan-parts.ts';
 import { agentIdentity, type KnownConversation, type WhoAndWhere } from './who-and-where.ts';
 
 /** What the plan of one delivery may look at. */
@@ -110,28 +109,6 @@ function planMessage(delivery: Delivery, body: MessageDelivery, context: PlanCon
   };
   const names = namesOf(delivery, body.author, who);
   return { drafts: [draft], names, announcements: [], conversation: conversation.id };
-}
-
-/** A personal conversation belongs to its person, a group to nobody in particular. */
-function fits(
-  conversation: KnownConversation,
-  type: 'personal' | 'sdkGroup',
-  person: string | undefined,
-): boolean {
-  const { value } = conversation;
-  if (value.kind !== type) return false;
-  return type === 'sdkGroup' || person === undefined || value.person === person;
-}
-
-/** Personal: its person. Group: who wrote, or the group for what the business says. */
-export function ownerOf(
-  conversation: KnownConversation,
-  writer: string | undefined,
-): { ownerKind: OwnerKind; owner: OwnerId } {
-  const { value, id } = conversation;
-  if (value.person !== null) return { ownerKind: 'person', owner: value.person };
-  if (writer !== undefined) return { ownerKind: 'person', owner: writer as OwnerId };
-  return { ownerKind: 'group', owner: id };
 }
 
 function agentOf(delivery: Delivery, author: Author, who: WhoAndWhere) {

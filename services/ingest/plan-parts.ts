@@ -1,10 +1,12 @@
 /** Drafts that several plans share. Pure. */
-import type { EventId, IndexId, SubjectId } from '../../libs/base/ids.ts';
+import type { EventId, IndexId, OwnerId, SubjectId } from '../../libs/base/ids.ts';
+import type { OwnerKind } from '../../libs/codec/sealed-event.ts';
 import type { Identity, ProfileFields } from '../../libs/conversation/delivery.ts';
 import { contentCodecs, type ProfileUpdated } from '../../libs/conversation/event-types.ts';
 import { retentionClasses } from '../../libs/sealing/tree-path.ts';
 import type { SubjectValue } from '../../libs/vault/directory.ts';
 import type { EventDraft, EventName } from './ingest-item.ts';
+import type { KnownConversation } from './who-and-where.ts';
 
 export const EMPTY_PROFILE: ProfileFields = {
   displayName: null,
@@ -73,4 +75,26 @@ export function identityDraft(
     occurredAtMs: fact.occurredAtMs,
     content: contentCodecs.IdentityLinked.encode(identity),
   };
+}
+
+/** A personal conversation belongs to its person, a group to nobody in particular. */
+export function fits(
+  conversation: KnownConversation,
+  type: 'personal' | 'sdkGroup',
+  person: string | undefined,
+): boolean {
+  const { value } = conversation;
+  if (value.kind !== type) return false;
+  return type === 'sdkGroup' || person === undefined || value.person === person;
+}
+
+/** Personal: its person. Group: who wrote, or the group for what the business says. */
+export function ownerOf(
+  conversation: KnownConversation,
+  writer: string | undefined,
+): { ownerKind: OwnerKind; owner: OwnerId } {
+  const { value, id } = conversation;
+  if (value.person !== null) return { ownerKind: 'person', owner: value.person };
+  if (writer !== undefined) return { ownerKind: 'person', owner: writer as OwnerId };
+  return { ownerKind: 'group', owner: id };
 }
