@@ -44,7 +44,9 @@ const UPLOAD_TIMEOUT_MS = 60_000;
 
 /** Makes the server; routes are added to it, then it listens. */
 export async function createHttpServer(options: HttpServerOptions) {
-  const logger = pino({ level: options.logLevel, base: { service: 'lethe' } });
+  // Logs go to standard error: standard output is for results.
+  const settings = { level: options.logLevel, base: { service: 'lethe' } };
+  const logger = pino(settings, pino.destination({ fd: 2, sync: true }));
   const server = fastify({
     logController: new LogController({ disableRequestLogging: true }),
     loggerInstance: logger as FastifyBaseLogger,

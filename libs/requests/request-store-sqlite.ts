@@ -33,9 +33,10 @@ export function openRequestStoreSqlite(database: SqliteDatabase): RequestStore {
       const row = database.get<Stored>('SELECT * FROM requests WHERE id = ?', id);
       return row && toRequest(row);
     },
-    async open(limit) {
-      const sql = `SELECT * FROM requests WHERE step <> 'done' ORDER BY row LIMIT ?`;
-      return database.all<Stored>(sql, limit).map(toRequest);
+    async open(limit, idleSinceMs) {
+      const sql = `SELECT * FROM requests WHERE step <> 'done'
+        AND (step = 'received' OR changed_at <= ?) ORDER BY row LIMIT ?`;
+      return database.all<Stored>(sql, idleSinceMs, limit).map(toRequest);
     },
     async record(id, step, nowMs) {
       const target = step === 'done' ? `, target = '{}'` : '';

@@ -30,7 +30,7 @@ export interface PrivacyRequest {
   readonly app: AppId;
   readonly kind: RequestKind;
   readonly target: RequestTarget;
-  /** `received`, the name of the step that runs or ran last, or `done`. */
+  /** `received` (nobody began it), `begun`, the step that runs or ran last, or `done`. */
   readonly step: string;
   readonly receivedAtMs: number;
   readonly changedAtMs: number;
@@ -40,8 +40,11 @@ export interface RequestStore {
   /** Records a request, durably. */
   add(request: PrivacyRequest): Promise<void>;
   get(id: ErasureId): Promise<PrivacyRequest | undefined>;
-  /** Requests that are not done, oldest first. */
-  open(limit: number): Promise<PrivacyRequest[]>;
+  /**
+   * Requests that are not done, oldest first: those that nobody has begun, and those that have not
+   * moved since `idleSinceMs`.
+   */
+  open(limit: number, idleSinceMs: number): Promise<PrivacyRequest[]>;
   /**
    * Records the step that is about to be done; `done` also drops the target. A request that is done
    * stays done: a slower worker on the same request changes nothing.

@@ -119,6 +119,9 @@ function readKey(
     throw denied(`the key file ${file} is open to other users: run chmod 600 on it`);
   }
   const parsed = parseKeyFile(readFileSync(file), file);
+  if (parsed.kdf === 'none' && options.passphrase !== undefined) {
+    throw denied(`the key file ${file} has no passphrase: unset LETHE_KMS_PASSPHRASE`);
+  }
   if (parsed.kdf === 'none') return new WrappingKey(id as KeyId, parsed.body, options.randomness);
   if (options.passphrase === undefined) {
     throw denied(`the key file ${file} has a passphrase: set LETHE_KMS_PASSPHRASE`);

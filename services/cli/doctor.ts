@@ -114,7 +114,7 @@ async function checkBacklog({ backends }: OpenStore): Promise<Check> {
   const next = await log.checkpoints(projectorGroup(await views.generation()));
   const behind = ends.reduce((sum, end, i) => sum + Math.max(0, end - next[i]!), 0);
   const letters = (await backends.reader().views.deadLetters()).length;
-  const open = (await backends.privacy().requests.open(1_000)).length;
+  const open = (await backends.privacy().requests.open(1_000, Date.now())).length;
   const detail =
     `${behind} events not in the views yet, ${letters} dead letters, ` + `${open} open requests`;
   return { name: 'backlog', passed: letters === 0 && open === 0, detail };

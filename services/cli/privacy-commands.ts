@@ -16,7 +16,17 @@ export function addPrivacyCommands(program: Command): void {
     .option('--json', 'print JSON')
     .action((ids: string[], options) =>
       withStore(async (store) => {
-        for (const id of ids) await eraseSubject(store, { id, ...options });
+        // One that is gone already does not keep the others; the first refusal is the exit code.
+        for (const id of ids) {
+          try {
+            await eraseSubject(store, { id, ...options });
+          } catch (error) {
+            if (!(error instanceof CommandEnd) || ids.length === 1) throw error;
+            const status = error.exitCode === exitCodes.erased ? 'erased before' : 'not found';
+            printResult(options.json, { status, subjectId: id }, [`${id}: ${error.message}`]);
+            process.exitCode ??= error.exitCode;
+          }
+        }
       }),
     );
   erase

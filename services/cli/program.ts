@@ -139,6 +139,7 @@ function addIngest(program: Command): void {
         printResult(settings.json, summary, [
           `${accepted} accepted, ${duplicate} duplicate, ${erased} erased, ${rejected} rejected`,
           `in ${seconds} s`,
+          ...(summary.report === undefined ? [] : [`rejected lines: ${summary.report}`]),
         ]);
         if (rejected > 0) process.exitCode = exitCodes.failed;
       });

@@ -10,7 +10,6 @@ import {
   textToId,
 } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
-import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
 import { findAlias, findIdentity } from '../../libs/people/find-subject.ts';
 import {
   readConversation,
@@ -18,8 +17,9 @@ import {
   readParticipants,
   readUser,
 } from '../reader/read-conversations.ts';
-import { type MessageJson, readMessage, readMessages } from '../reader/read-messages.ts';
+import { type MessageJson, readMessages } from '../reader/read-messages.ts';
 import { findApp, withStore } from './open-store.ts';
+import { showEvent } from './show-event.ts';
 import { CommandEnd, exitCodes, printResult } from './terminal.ts';
 
 const PAGE_MESSAGES = 500;
@@ -80,14 +80,14 @@ export function addReadCommands(program: Command): void {
     );
   show
     .command('event')
-    .argument('<id>', 'id of the message event')
+    .argument('<id>', 'id of an event (eventId), or of a message')
     .requiredOption('--app <app>', 'name or id of the app')
     .option('--json', 'print JSON')
     .action((id: string, options) =>
       withStore(async ({ backends }) => {
         const app = (await findApp(backends, options.app)).id;
-        const message = readIdArgument<MessageId>(id);
-        await showEvent(backends.reader(), app, { message, json: options.json });
+        const event = readIdArgument<MessageId>(id);
+        await showEvent(backends.reader(), app, { event, json: options.json });
       }),
     );
   program
@@ -177,21 +177,4 @@ async function showSubject(
     `${conversations.length} conversations`,
     ...conversations.map((one) => `${one.id}  ${one.type}  ${one.lastUpdatedAt ?? ''}`),
   ]);
-}
-
-async function showEvent(
-  powers: ReaderPowers,
-  app: AppId,
-  query: { message: MessageId; json: boolean },
-): Promise<void> {
-  const view = await powers.views.message(query.message);
-  if (view === undefined) throw new CommandEnd(exitCodes.notFound, 'there is no such event');
-  const { header } = decodeSealedEvent(view.record);
-  if (header.app !== app) throw new CommandEnd(exitCodes.notFound, 'there is no such event');
-  const conversation = view.conversation as ConversationId;
-  const message = await readMessage(powers, app, { conversation, message: query.message });
-  // The owner is a subject id, which never leaves the store.
-  const { owner: _, ...shown } = header;
-  printResult(query.json, { header: shown, message }, [JSON.stringify(shown, null, 2)]);
-  if (message?.deleted) process.exitCode = exitCodes.erased;
 }

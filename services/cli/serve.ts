@@ -1,8 +1,10 @@
 /** `lethe serve`: ingest, projector, reader and privacy in one process on one port. */
 import type { AddressInfo } from 'node:net';
+import type { Configuration } from '../../libs/backends/configuration.ts';
 import { lastPositions, projectorGroup, waitForViews } from '../../libs/backends/views-behind.ts';
+import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
 import { HttpError } from '../../libs/http/http-error.ts';
-import { createHttpServer } from '../../libs/http/http-server.ts';
+import { createHttpServer, type HttpServer } from '../../libs/http/http-server.ts';
 import { addConversationRoutes } from '../ingest/conversation-routes.ts';
 import { addEventRoutes } from '../ingest/event-routes.ts';
 import { openIngest } from '../ingest/ingest.ts';
@@ -50,7 +52,6 @@ export async function startServer(store: OpenStore): Promise<RunningServer> {
   const readerPowers = backends.reader();
   const privacyPowers = backends.privacy();
   const ingest = await openIngest(ingestPowers);
-  const projector = startProjectorThread(configuration, backends.wake);
   const { bodyBytesMax, logLevel } = configuration;
   const { onAnswer } = metrics;
   const options = { accessKeys, apps, bodyBytesMax, logLevel, onAnswer, version: VERSION };
@@ -69,14 +70,16 @@ export async function startServer(store: OpenStore): Promise<RunningServer> {
   metrics.measure('lethe_kms_calls', 'Calls of the root KMS', () => backends.kmsCallCount());
   metrics.measure('lethe_views_behind_events', 'Events not in the views', () => behind(store));
 
+  // First of all the address: nothing runs for a server that cannot be reached.
+  await listen(server, configuration);
+  const projector = startProjectorThread(configuration, backends.wake);
   const onFailure = (error: unknown) => {
-    const code = error instanceof Error ? error.name : 'Error';
+    const code = isLetheError(error) ? error.code : 'UNEXPECTED';
     server.log.error({ part: 'privacy worker', code });
   };
   const worker = runRequestWorker(privacyPowers, stop.signal, onFailure);
   const sweep = setInterval(() => void ingest.sweep().catch(onFailure), SWEEP_INTERVAL_MS);
   sweep.unref();
-  await server.listen({ host: configuration.http.host, port: configuration.http.port });
   const { address, port } = server.server.address() as AddressInfo;
   const failed = new Promise<Error>((resolve) => {
     projector.ended.then(
@@ -99,6 +102,17 @@ export async function startServer(store: OpenStore): Promise<RunningServer> {
   };
 }
 
+async function listen(server: HttpServer, { http }: Configuration): Promise<void> {
+  try {
+    await server.listen({ host: http.host, port: http.port });
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
+    const why = code === 'EADDRINUSE' ? 'this port is in use' : `cannot listen (${code})`;
+    const text = `LETHE_HTTP: ${why}; port 0 takes a free one`;
+    throw new LetheError('CONFIGURATION_INVALID', text, { cause: error });
+  }
+}
+
 async function behind({ backends }: OpenStore): Promise<number> {
   const { log, views } = backends.reader();
   const next = await log.checkpoints(projectorGroup(await views.generation()));
@@ -107,7 +121,7 @@ async function behind({ backends }: OpenStore): Promise<number> {
 }
 
 function addHealthRoutes(
-  server: Awaited<ReturnType<typeof createHttpServer>>,
+  server: HttpServer,
   { backends }: OpenStore,
   use: { metrics: ReturnType<typeof createMetrics>; isStopping(): boolean },
 ): void {

@@ -30,10 +30,18 @@ export async function planBatch(
   const targets = await findTargets(pending, context);
   const now = pending.filter((one) => targets.get(one) !== 'later');
   const later = pending.filter((one) => targets.get(one) === 'later');
-  await who.people(now.flatMap(({ item }) => identitiesOf(item)));
-  await who.findPeople(now.flatMap(({ item }) => removersOf(item)));
+  // What is about a message makes nobody before that message's conversation was found: a refused
+  // event leaves nothing behind.
+  const dependent = now.filter(({ item }) => isAboutMessage(item));
+  const others = now.filter(({ item }) => !isAboutMessage(item));
+  await who.people(others.flatMap(({ item }) => identitiesOf(item)));
+  await who.findPeople(
+    dependent.flatMap(({ item }) => [...identitiesOf(item), ...removersOf(item)]),
+  );
   await who.loadSubjects(now.flatMap(({ item }) => ('subject' in item ? [item.subject] : [])));
   const conversations = await findConversations(now, targets, context);
+  const placed = now.filter((one, i) => isAboutMessage(one.item) && conversations[i] !== undefined);
+  await who.people(placed.flatMap(({ item }) => identitiesOf(item)));
   const announced = new Set<IndexId>();
   const ready: PendingItem[] = [];
   for (const [i, one] of now.entries()) {
@@ -49,6 +57,10 @@ export async function planBatch(
   // Somebody it knew is gone: what the directory says now decides, in the next round.
   if (later.some((one) => targets.get(one) !== 'later')) who.forget();
   return { ready, later };
+}
+
+function isAboutMessage(item: IngestItem): boolean {
+  return item.kind === 'delivery' && 'message' in item.delivery.body;
 }
 
 function isGone(planned: Planned): boolean {

@@ -49,7 +49,7 @@ export function createPrivacy(powers: PrivacyPowers): Privacy {
     const nowMs = clock.nowMs();
     const id = randomUuidV7(powers.randomness, nowMs) as string as ErasureId;
     const times = { receivedAtMs: nowMs, changedAtMs: nowMs };
-    const made = { id, app, kind, target, step: 'received', ...times };
+    const made = { id, app, kind, target, step: 'begun', ...times };
     await requests.add(made);
     await carryOut(powers, made);
     return { status: 'done', erasure: id };

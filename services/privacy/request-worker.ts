@@ -8,16 +8,22 @@ import { carryOut } from './carry-out.ts';
 
 const BATCH_REQUESTS = 100;
 const LOOK_INTERVAL_MS = 200;
+// Whoever began a request is given this long between two steps before it counts as interrupted.
+const IDLE_MS = 5_000;
 
 /**
  * Carries out all open requests; how many were done. One that fails does not hold up the others: it
  * stays open, and the first failure is thrown when all were tried.
  */
-export async function runOpenRequests(powers: PrivacyPowers): Promise<number> {
+export async function runOpenRequests(
+  powers: PrivacyPowers,
+  options: { idleMs: number } = { idleMs: 0 },
+): Promise<number> {
   const failed = new Map<string, unknown>();
   let count = 0;
   for (;;) {
-    const open = await powers.requests.open(BATCH_REQUESTS + failed.size);
+    const idleSinceMs = powers.clock.nowMs() - options.idleMs;
+    const open = await powers.requests.open(BATCH_REQUESTS + failed.size, idleSinceMs);
     const next = open.filter((request) => !failed.has(request.id));
     if (next.length === 0) break;
     for (const request of next) {
@@ -41,7 +47,7 @@ export async function runRequestWorker(
 ): Promise<void> {
   while (!signal.aborted) {
     try {
-      await runOpenRequests(powers);
+      await runOpenRequests(powers, { idleMs: IDLE_MS });
     } catch (error) {
       onFailure(error);
     }

@@ -33,16 +33,23 @@ const MessageParameters = Type.Object({
   conversationId: Type.String(),
   messageId: Type.String(),
 });
-const PageQuery = Type.Object({
-  'page[after]': Type.Optional(Type.String({ maxLength: 64 })),
-  'page[before]': Type.Optional(Type.String({ maxLength: 64 })),
-  'page[size]': Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
-});
-const ListQuery = Type.Object({
-  ...PageQuery.properties,
-  'filter[userId]': Type.Optional(Type.String({ maxLength: 512 })),
-  'filter[userExternalId]': Type.Optional(Type.String({ maxLength: 512 })),
-});
+const PAGE_SIZE = Type.Optional(Type.Integer({ minimum: 1, maximum: 100 }));
+const CURSOR = Type.Optional(Type.String({ maxLength: 64 }));
+// A mistyped filter must not answer with everything: unknown parameters are refused.
+const CLOSED = { additionalProperties: false };
+const PageQuery = Type.Object(
+  { 'page[after]': CURSOR, 'page[before]': CURSOR, 'page[size]': PAGE_SIZE },
+  CLOSED,
+);
+const ListQuery = Type.Object(
+  {
+    'page[after]': CURSOR,
+    'page[size]': PAGE_SIZE,
+    'filter[userId]': Type.Optional(Type.String({ maxLength: 512 })),
+    'filter[userExternalId]': Type.Optional(Type.String({ maxLength: 512 })),
+  },
+  CLOSED,
+);
 
 /** Adds the routes. */
 export function addReaderRoutes(server: HttpServer, powers: ReaderPowers): void {
@@ -99,8 +106,12 @@ function addConversationRoutes(server: HttpServer, powers: ReaderPowers): void {
       const limit = query['page[size]'] ?? PAGE_SIZE_DEFAULT;
       const user = query['filter[userId]'] ?? query['filter[userExternalId]'];
       if (user === undefined) {
-        const conversations = await readInbox(powers, app, limit);
-        return { conversations, meta: { hasMore: false }, links: {} };
+        if (query['page[after]'] !== undefined) {
+          throw badRequest('Only with a filter; this lists the newest', '/page[after]');
+        }
+        const newest = await readInbox(powers, app, limit + 1);
+        const hasMore = newest.length > limit;
+        return { conversations: newest.slice(0, limit), meta: { hasMore }, links: {} };
       }
       const subject = await subjectOf(powers, app, user);
       const after = query['page[after]'];
@@ -152,12 +163,13 @@ function addMessageRoutes(server: HttpServer, powers: ReaderPowers): void {
       const app = request.params.appId as AppId;
       const { id } = await conversationOf(powers, app, request.params.conversationId);
       const page = await pageOf(powers, id, request.query);
-      const query = { conversation: id, page: { ...page, limit: PAGE_MESSAGES + 1 } };
+      const size = request.query['page[size]'] ?? PAGE_MESSAGES;
+      const query = { conversation: id, page: { ...page, limit: size + 1 } };
       const { messages, views } = await readMessages(powers, app, query);
-      const hasMore = views.length > PAGE_MESSAGES;
+      const hasMore = views.length > size;
       // The one beyond the page only tells that there is more; it lies at the far end.
       const from = hasMore && page.after === undefined ? 1 : 0;
-      const shown = messages.slice(from, from + PAGE_MESSAGES);
+      const shown = messages.slice(from, from + size);
       const beforeCursor = shown[0]?.id;
       const afterCursor = shown.at(-1)?.id;
       return { messages: shown, meta: { hasMore, beforeCursor, afterCursor }, links: {} };

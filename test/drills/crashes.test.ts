@@ -160,7 +160,7 @@ describe('kill -9', () => {
       if (ended.signal === 'SIGKILL') kills += 1;
       else expect(finished, ended.err).toBe(true);
       const after = await openAt(folder, {}, appId);
-      const requests = await after.backends.privacy().requests.open(10);
+      const requests = await after.backends.privacy().requests.open(10, Date.now());
       await runOpenRequests(after.backends.privacy());
       const texts = await textsOf(after, group);
       // Before the request is recorded nothing has begun; from then on it is finished.
