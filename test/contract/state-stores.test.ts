@@ -1,0 +1,116 @@
+import { describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../support/temporary-store.ts';
+import { adapters } from './adapters.ts';
+
+const id = (byte: number) => byte.toString(16).padStart(2, '0').repeat(16) as never;
+
+describe.each(adapters.deliveries)('delivery store %s', (_, open) => {
+  const row = (n: number, revision = 1, day = 10) => {
+    return { id: id(n), day, revision, wrapped: Buffer.from(`entry ${n}.${revision}`) };
+  };
+
+  it('lets the first writer of a revision win, across processes', async () => {
+    const folder = temporaryFolder();
+    const [one, other] = [open(folder), open(folder)];
+    expect(await one.put(id(1), [row(1), row(2)])).toEqual([true, true]);
+    expect(await other.put(id(1), [row(1), row(3)])).toEqual([false, true]);
+    expect(await other.put(id(1), [row(1, 2)])).toEqual([true]);
+    expect(await one.put(id(1), [row(1, 2)])).toEqual([false]);
+    expect(await one.find(id(1), [id(1), id(9)])).toEqual([row(1, 2), undefined]);
+    expect(await one.find(id(2), [id(1)])).toEqual([undefined]);
+  });
+
+  it('finds what is older than a day, of one app, and removes it', async () => {
+    const store = open(temporaryFolder());
+    await store.put(id(1), [row(1, 1, 5), row(2, 1, 6), row(3, 1, 7)]);
+    await store.put(id(2), [row(4, 1, 1)]);
+    expect((await store.olderThan(id(1), 7, 10)).map((one) => one.id)).toEqual([id(1), id(2)]);
+    await store.remove(id(1), [id(1), id(2)]);
+    expect(await store.olderThan(id(1), 7, 10)).toEqual([]);
+  });
+});
+
+describe.each(adapters.requests)('request store %s', (_, open) => {
+  const request = (n: number, step: string, changedAtMs = 0) => ({
+    id: id(n),
+    app: id(1),
+    kind: 'erase-subject' as const,
+    target: { subject: id(7) as string },
+    step,
+    receivedAtMs: 0,
+    changedAtMs,
+  });
+
+  it('lists what nobody began and what has stopped, oldest first', async () => {
+    const store = open(temporaryFolder());
+    await store.add(request(1, 'begun', 100));
+    await store.add(request(2, 'received', 100));
+    await store.add(request(3, 'begun', 50));
+    expect((await store.open(10, 60)).map((one) => one.id)).toEqual([id(2), id(3)]);
+    expect((await store.open(10, 100)).length).toBe(3);
+    expect((await store.open(1, 100)).length).toBe(1);
+  });
+
+  it('keeps a request once, and forgets its target when it is done', async () => {
+    const store = open(temporaryFolder());
+    await store.add(request(1, 'received'));
+    await store.add(request(1, 'received'));
+    await store.record(id(1), 'shred', 5);
+    expect(await store.get(id(1))).toMatchObject({ step: 'shred', target: { subject: id(7) } });
+    await store.record(id(1), 'done', 6);
+    expect(await store.get(id(1))).toMatchObject({ step: 'done', target: {} });
+    expect(await store.open(10, 100)).toEqual([]);
+  });
+});
+
+describe.each(adapters.accessKeys)('access key store %s', (_, open) => {
+  const key = (name: string, app: never | null) => ({
+    id: name,
+    app,
+    scope: 'app' as const,
+    wrappedSecret: Buffer.from('wrapped'),
+    createdAtMs: 1,
+    revokedAtMs: null,
+  });
+
+  it('gives keys back, revokes them once, and removes those of an app', async () => {
+    const store = open(temporaryFolder());
+    await store.add(key('a', id(1)));
+    await store.add(key('b', null));
+    expect(await store.find('a')).toEqual(key('a', id(1)));
+    expect((await store.list(null)).map((one) => one.id)).toEqual(['b']);
+    expect([await store.revoke('a', 9), await store.revoke('a', 9)]).toEqual([true, false]);
+    expect((await store.find('a'))!.revokedAtMs).toBe(9);
+    await store.removeAll(id(1));
+    expect(await store.find('a')).toBeUndefined();
+  });
+});
+
+describe.each(adapters.clockMark)('clock mark %s', (_, open) => {
+  it('only rises, and another process sees it', async () => {
+    const folder = temporaryFolder();
+    const mark = open(folder);
+    expect(await mark.read()).toBe(0);
+    await mark.raise(100);
+    await mark.raise(50);
+    expect(await open(folder).read()).toBe(100);
+  });
+});
+
+describe.each(adapters.rootKms)('root KMS %s', (_, open) => {
+  it('unwraps what it wrapped, with the same key and context only, in another process too', async () => {
+    const folder = temporaryFolder();
+    const kms = open(folder);
+    const key = await kms.createKey();
+    const wrapped = await kms.wrap(key, Buffer.from('secret'), 'context');
+    expect(wrapped.includes('secret')).toBe(false);
+    const other = open(folder);
+    expect(await other.unwrap(key, wrapped, 'context')).toEqual(Buffer.from('secret'));
+    const denied = { code: 'ROOT_KMS_DENIED' };
+    await expect(other.unwrap(key, wrapped, 'another')).rejects.toMatchObject(denied);
+    const second = await kms.createKey();
+    await expect(other.unwrap(second, wrapped, 'context')).rejects.toMatchObject(denied);
+    wrapped[20] = wrapped[20]! ^ 1;
+    await expect(other.unwrap(key, wrapped, 'context')).rejects.toMatchObject(denied);
+  });
+});

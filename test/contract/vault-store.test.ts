@@ -1,0 +1,98 @@
+import { describe, expect, it } from 'vitest';
+import { rowKinds, rowStates, type VaultRow } from '../../libs/vault/vault-store.ts';
+import { temporaryFolder } from '../support/temporary-store.ts';
+import { adapters } from './adapters.ts';
+
+const id = (byte: number) => byte.toString(16).padStart(2, '0').repeat(16) as never;
+
+function row(change: Partial<VaultRow> = {}): VaultRow {
+  return {
+    app: id(1),
+    bucket: 3,
+    kind: rowKinds.ownerRing,
+    id: id(2),
+    version: 1,
+    state: rowStates.active,
+    wrappingKey: id(9),
+    ownKey: null,
+    holds: [],
+    edges: [],
+    wrapped: Buffer.from('wrapped bytes'),
+    erasure: null,
+    fingerprint: null,
+    ...change,
+  };
+}
+
+describe.each(adapters.vault)('vault store %s', (_, open) => {
+  it('gives rows back as they were written, in the order of the keys', async () => {
+    const store = open(temporaryFolder());
+    const written = row({ holds: [id(7), id(8)], edges: [id(6)], ownKey: id(5) });
+    expect(await store.commit([{ puts: [written] }])).toEqual(['done']);
+    expect(await store.read([row({ id: id(4) }), written])).toEqual([undefined, written]);
+  });
+
+  it('inserts only where nothing is, replaces only the version that was read', async () => {
+    const store = open(temporaryFolder());
+    await store.commit([{ puts: [row()] }]);
+    expect(await store.commit([{ puts: [row()] }])).toEqual(['conflict']);
+    expect(await store.commit([{ puts: [row({ version: 3 })] }])).toEqual(['conflict']);
+    expect(await store.commit([{ puts: [row({ version: 2 })] }])).toEqual(['done']);
+    expect(await store.versions([row()])).toEqual([{ version: 2, state: rowStates.active }]);
+    const stale = [{ ...row(), version: 1 }];
+    expect(await store.commit([{ removals: stale }])).toEqual(['conflict']);
+    expect(await store.commit([{ removals: [row({ version: 2 })] }])).toEqual(['done']);
+    expect(await store.versions([row()])).toEqual([undefined]);
+  });
+
+  it('writes only while the guard holds its key, and a batch wholly or not at all', async () => {
+    const store = open(temporaryFolder());
+    const bucket = row({ kind: rowKinds.bucketKey, id: id(3), ownKey: id(5) });
+    await store.commit([{ puts: [bucket] }]);
+    const guard = { key: bucket, ownKey: id(4) };
+    expect(await store.commit([{ guard, puts: [row()] }])).toEqual(['conflict']);
+    const right = { key: bucket, ownKey: id(5) };
+    const two = [row(), row({ id: id(8), version: 5 })];
+    expect(await store.commit([{ guard: right, puts: two }])).toEqual(['conflict']);
+    expect(await store.read([row()])).toEqual([undefined]);
+    const outcomes = await store.commit([
+      { guard: right, puts: two },
+      { guard: right, puts: [row()] },
+    ]);
+    expect(outcomes).toEqual(['conflict', 'done']);
+  });
+
+  it('sees at once what another process has written', async () => {
+    const folder = temporaryFolder();
+    const [one, other] = [open(folder), open(folder)];
+    await one.commit([{ puts: [row()] }]);
+    expect(await other.versions([row()])).toEqual([{ version: 1, state: rowStates.active }]);
+    await one.commit([{ puts: [row({ version: 2, state: rowStates.erased, wrapped: null })] }]);
+    expect(await other.versions([row()])).toEqual([{ version: 2, state: rowStates.erased }]);
+    await other.commit([{ puts: [row({ version: 3 })] }]);
+    expect(await one.versions([row()])).toEqual([{ version: 3, state: rowStates.active }]);
+  });
+
+  it('scans the rows of a kind, of one app or of all', async () => {
+    const store = open(temporaryFolder());
+    const puts = [row(), row({ id: id(3) }), row({ app: id(2) }), row({ kind: 13 })];
+    await store.commit(puts.map((one) => ({ puts: [one] })));
+    const count = async (app?: never) => {
+      let found = 0;
+      for await (const _ of store.scan(rowKinds.ownerRing, app)) found += 1;
+      return found;
+    };
+    expect([await count(), await count(id(1)), await count(id(9))]).toEqual([3, 2, 0]);
+  });
+
+  it('keeps segments until they are removed', async () => {
+    const store = open(temporaryFolder());
+    await store.writeSegments(id(1), [{ id: id(2), wrapped: Buffer.from('part') }]);
+    expect(await store.readSegments(id(1), [id(2), id(3)])).toEqual([
+      Buffer.from('part'),
+      undefined,
+    ]);
+    await store.removeSegments(id(1), [id(2)]);
+    expect(await store.readSegments(id(1), [id(2)])).toEqual([undefined]);
+  });
+});

@@ -1,0 +1,113 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { Position, ViewChange } from '../../libs/conversation/view-changes.ts';
+import type { ViewStore } from '../../libs/views/view-store.ts';
+import { temporaryFolder } from '../support/temporary-store.ts';
+import { adapters } from './adapters.ts';
+
+const id = (byte: number) => byte.toString(16).padStart(2, '0').repeat(16);
+const position = (ms: number, event: number) =>
+  (ms.toString(16).padStart(16, '0') + '0'.repeat(16) + id(event)) as Position;
+
+const CONVERSATION = id(1);
+
+/** The changes that one message makes, as the fold gives them. */
+function message(n: number, ms: number, attempt = 1): ViewChange[] {
+  const at = position(ms, n);
+  const record = Buffer.from(`record ${n} attempt ${attempt}`);
+  const conversation = CONVERSATION;
+  return [
+    { row: 'message', conversation, message: id(n), position: at, attempt, record },
+    { row: 'conversation', app: id(9), conversation, position: at, message: id(n) },
+    { row: 'participant', conversation, subject: id(n % 3), position: at, left: false },
+    { row: 'inbox', app: id(9), day: Math.floor(ms / 86_400_000), conversation },
+  ];
+}
+
+function reaction(n: number, of: number, ms: number): ViewChange {
+  const at = { position: position(ms, n), attempt: 1, record: Buffer.from(`reaction ${n}`) };
+  return { row: 'change', kind: 'reaction', message: id(of), event: id(n), ...at };
+}
+
+function fact(n: number, key: string, ms: number): ViewChange {
+  const at = { position: position(ms, n), attempt: 1, record: Buffer.from(`fact ${n}`) };
+  return { row: 'fact', stream: id(2), kind: 'ProfileUpdated', key, ...at };
+}
+
+/** Everything that readers can see. */
+async function readAll(store: ViewStore) {
+  const messages = await store.messages(CONVERSATION, { limit: 100 });
+  return JSON.stringify({
+    conversation: await store.conversation(CONVERSATION),
+    messages,
+    changes: await store.changes(messages.map((one) => one.message)),
+    participants: await store.participants(CONVERSATION),
+    facts: await store.facts(id(2)),
+    inbox: await store.inbox(id(9), { limit: 10 }),
+  });
+}
+
+const CHANGES: ViewChange[] = [
+  ...message(10, 1_000),
+  ...message(11, 2_000),
+  ...message(11, 2_000, 2),
+  ...message(12, 3_000),
+  reaction(20, 10, 4_000),
+  reaction(21, 10, 5_000),
+  fact(30, 'profile', 1_000),
+  fact(31, 'profile', 2_000),
+  fact(32, 'metadata', 500),
+];
+
+describe.each(adapters.views)('view store %s', (_, open) => {
+  // A conversation's row is made before the rows that lie in it, within every batch.
+  it('shows the same whatever order, batches and repeats the changes came in', async () => {
+    const reference = open(temporaryFolder());
+    await reference.apply(await reference.generation(), CHANGES);
+    const expected = await readAll(reference);
+    const groups = [0, 4, 8, 12].map((at) => CHANGES.slice(at, at + 4));
+    const units = [...groups, ...CHANGES.slice(16).map((one) => [one])];
+    const order = fc.shuffledSubarray([...units.keys(), ...units.keys()], {
+      minLength: units.length * 2,
+      maxLength: units.length * 2,
+    });
+    await fc.assert(
+      fc.asyncProperty(order, async (sequence) => {
+        const store = open(temporaryFolder());
+        const generation = await store.generation();
+        for (const i of sequence) await store.apply(generation, units[i]!);
+        expect(await readAll(store)).toBe(expected);
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  it('pages forwards and backwards from any position', async () => {
+    const store = open(temporaryFolder());
+    const many = Array.from({ length: 30 }, (_, i) => message(100 + i, 1_000 + i)).flat();
+    await store.apply(await store.generation(), many);
+    const ids = async (page: Parameters<ViewStore['messages']>[1]) =>
+      (await store.messages(CONVERSATION, page)).map((one) => one.message);
+    const n = (from: number, to: number) =>
+      Array.from({ length: to - from }, (_, i) => id(100 + from + i));
+    expect(await ids({ limit: 5 })).toEqual(n(25, 30));
+    expect(await ids({ limit: 5, before: position(1_010, 110) })).toEqual(n(5, 10));
+    expect(await ids({ limit: 5, after: position(1_010, 110) })).toEqual(n(11, 16));
+    expect((await store.message(id(103)))?.conversation).toBe(CONVERSATION);
+    expect(await store.message(id(250))).toBeUndefined();
+  });
+
+  it('fills a new generation beside the one that serves, and switches at once', async () => {
+    const folder = temporaryFolder();
+    const store = open(folder);
+    const live = await store.generation();
+    await store.apply(live, CHANGES);
+    const next = await store.beginGeneration();
+    await store.apply(next, message(77, 1));
+    expect((await store.counts()).messages).toBe(3);
+    await store.switchTo(next);
+    expect((await store.counts()).messages).toBe(1);
+    expect(await store.apply(live, CHANGES)).toBe(false);
+    expect(await open(folder).generation()).toBe(next);
+  });
+});
