@@ -3,6 +3,7 @@ import { Type } from 'typebox';
 import type { AdministrationPowers } from '../../libs/backends/open-backends.ts';
 import { HttpError, notFound } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
+import { AppParameters } from '../../libs/http/route-parameters.ts';
 import type { App } from '../../libs/vault/app-registry.ts';
 import { createApp } from './app-commands.ts';
 import { CommandEnd } from './terminal.ts';
@@ -39,7 +40,7 @@ export function addAppRoutes(server: HttpServer, powers: AdministrationPowers): 
     '/v2/apps/:appId',
     {
       config: { scopes: ['app', 'account'] },
-      schema: { summary: 'One app', tags, params: Type.Object({ appId: Type.String() }) },
+      schema: { summary: 'One app', tags, params: AppParameters },
     },
     async (request) => {
       const app = await powers.apps.find(request.params.appId);

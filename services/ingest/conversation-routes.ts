@@ -9,12 +9,16 @@ import type { LogPosition } from '../../libs/event-log/event-log.ts';
 import { badRequest, notFound } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
 import { sendPositions } from '../../libs/http/positions.ts';
-import { findUser } from '../../libs/people/find-subject.ts';
+import {
+  AppParameters,
+  ConversationParameters,
+  conversationIdOfPath,
+  subjectOfPath,
+} from '../../libs/http/route-parameters.ts';
 import { acceptCommand, acceptOne } from './accept-one.ts';
 import type { Ingest } from './ingest.ts';
 import type { PostedMessage } from './ingest-item.ts';
 
-const Parameters = Type.Object({ appId: Type.String(), conversationId: Type.String() });
 const Participant = Type.Object({
   userId: Type.Optional(Type.String()),
   userExternalId: Type.Optional(Type.String()),
@@ -56,7 +60,7 @@ export function addConversationRoutes(
       schema: {
         summary: 'Create a conversation; a personal one belongs to its one participant',
         tags: ['conversations'],
-        params: Type.Object({ appId: Type.String() }),
+        params: AppParameters,
         body: ConversationBody,
       },
     },
@@ -72,14 +76,14 @@ export function addConversationRoutes(
 }
 
 function addParticipantRoutes(server: HttpServer, deps: Deps): void {
-  const schema = { tags: ['participants'], params: Parameters, body: Participant };
+  const schema = { tags: ['participants'], params: ConversationParameters, body: Participant };
   const add = (action: 'join' | 'leave', kind: 'joined' | 'left', summary: string) =>
     server.post(
       `/v2/apps/:appId/conversations/:conversationId/${action}`,
       { schema: { ...schema, summary } },
       async (request, reply) => {
         const app = request.params.appId as AppId;
-        const conversation = conversationIdOf(request.params.conversationId);
+        const conversation = conversationIdOfPath(request.params.conversationId);
         const subject = await participantOf(deps, app, request.body);
         const command = { kind, conversation, subject } as const;
         sendPositions(reply, await acceptOne(deps.ingest, app, command));
@@ -97,13 +101,13 @@ function addMessageRoutes(server: HttpServer, deps: Deps): void {
       schema: {
         summary: 'Post a message; answers once it is durable',
         tags: ['messages'],
-        params: Parameters,
+        params: ConversationParameters,
         body: MessageBody,
       },
     },
     async (request, reply) => {
       const app = request.params.appId as AppId;
-      const conversation = conversationIdOf(request.params.conversationId);
+      const conversation = conversationIdOfPath(request.params.conversationId);
       const command = await readMessageBody(deps, app, { conversation, body: request.body });
       const accepted = await acceptCommand(deps.ingest, app, command);
       sendPositions(reply, accepted.positions);
@@ -118,12 +122,6 @@ function addMessageRoutes(server: HttpServer, deps: Deps): void {
   );
 }
 
-function conversationIdOf(text: string): ConversationId {
-  const id = textToId<ConversationId>(text);
-  if (id === undefined) throw notFound.conversation();
-  return id;
-}
-
 async function participantOf(
   { powers }: Deps,
   app: AppId,
@@ -131,10 +129,7 @@ async function participantOf(
 ): Promise<SubjectId> {
   const id = participant.userId ?? participant.userExternalId;
   if (id === undefined) throw badRequest('Give userId or userExternalId', '/userId');
-  const subject = await findUser(powers.directory, app, id);
-  if (subject === 'erased') throw notFound.userErased();
-  if (subject === undefined) throw notFound.user();
-  return subject;
+  return subjectOfPath(powers.directory, app, id);
 }
 
 async function createConversation(

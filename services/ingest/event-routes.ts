@@ -6,6 +6,7 @@ import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
 import { badRequest } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
 import { sendPositions } from '../../libs/http/positions.ts';
+import { AppParameters } from '../../libs/http/route-parameters.ts';
 import type { Ingest } from './ingest.ts';
 import type { IngestItem, Outcome } from './ingest-item.ts';
 
@@ -51,7 +52,7 @@ export function addEventRoutes(server: HttpServer, ingest: Ingest, clock: Clock)
       schema: {
         summary: 'Take in events of channels; answers once all accepted ones are durable',
         tags: ['events'],
-        params: Type.Object({ appId: Type.String() }),
+        params: AppParameters,
         response: { 200: Answer },
       },
     },

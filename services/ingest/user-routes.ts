@@ -9,14 +9,14 @@ import { readFields } from '../../libs/conversation/field-reader.ts';
 import { badRequest, HttpError, notFound } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
 import { sendPositions } from '../../libs/http/positions.ts';
-import { findIdentity, findUser, USER_CHANNEL } from '../../libs/people/find-subject.ts';
+import { AppParameters, subjectOfPath, UserParameters } from '../../libs/http/route-parameters.ts';
+import { findIdentity, USER_CHANNEL } from '../../libs/people/find-subject.ts';
 import { readPeople } from '../../libs/people/people.ts';
 import { acceptOne } from './accept-one.ts';
 import type { Ingest } from './ingest.ts';
 import { EMPTY_PROFILE } from './plan-parts.ts';
 
 const VIEWS_TIMEOUT_MS = 2_000;
-const Parameters = Type.Object({ appId: Type.String(), userId: Type.String() });
 const Body = Type.Object({
   externalId: Type.Optional(Type.String({ minLength: 1, maxLength: 512 })),
   signedUpAt: Type.Optional(Type.String()),
@@ -33,7 +33,7 @@ export function addUserRoutes(server: HttpServer, ingest: Ingest, powers: Ingest
       schema: {
         summary: 'Create a user',
         tags: ['users'],
-        params: Type.Object({ appId: Type.String() }),
+        params: AppParameters,
         body: Body,
         response: { 201: Answer },
       },
@@ -72,16 +72,14 @@ export function addUserRoutes(server: HttpServer, ingest: Ingest, powers: Ingest
       schema: {
         summary: 'Replace the given fields of a user’s profile and metadata',
         tags: ['users'],
-        params: Parameters,
+        params: UserParameters,
         body: Body,
         response: { 200: Answer },
       },
     },
     async (request, reply) => {
       const app = request.params.appId as AppId;
-      const subject = await findUser(powers.directory, app, request.params.userId);
-      if (subject === 'erased') throw notFound.userErased();
-      if (subject === undefined) throw notFound.user();
+      const subject = await subjectOfPath(powers.directory, app, request.params.userId);
       const given = readParts(request.body);
       const merged = await mergeParts(powers, app, { subject, given });
       if (merged.profile !== null || merged.metadata !== null) {

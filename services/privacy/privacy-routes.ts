@@ -1,23 +1,18 @@
 /** The DELETE half of the REST interface: what is answered 200 here is gone from this vault. */
-import { Type } from 'typebox';
 import type { PrivacyPowers } from '../../libs/backends/open-backends.ts';
-import type { AppId, ConversationId, MessageId, SubjectId } from '../../libs/base/ids.ts';
+import type { AppId, MessageId } from '../../libs/base/ids.ts';
 import { textToId } from '../../libs/base/ids.ts';
 import { HttpError, notFound } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
-import { findUser } from '../../libs/people/find-subject.ts';
+import {
+  AppParameters,
+  ConversationParameters,
+  conversationIdOfPath,
+  MessageParameters,
+  subjectOfPath,
+  UserParameters,
+} from '../../libs/http/route-parameters.ts';
 import type { Privacy, PrivacyOutcome } from './privacy.ts';
-
-const UserParameters = Type.Object({ appId: Type.String(), userId: Type.String() });
-const ConversationParameters = Type.Object({
-  appId: Type.String(),
-  conversationId: Type.String(),
-});
-const MessageParameters = Type.Object({
-  appId: Type.String(),
-  conversationId: Type.String(),
-  messageId: Type.String(),
-});
 
 /** Adds the routes. */
 export function addPrivacyRoutes(
@@ -34,7 +29,7 @@ export function addPrivacyRoutes(
       schema: {
         summary: 'Erase an app with everything in it',
         tags: ['apps'],
-        params: Type.Object({ appId: Type.String() }),
+        params: AppParameters,
       },
     },
     async (request) => answer(await privacy.eraseApp(request.params.appId as AppId)),
@@ -54,12 +49,6 @@ function answer(outcome: PrivacyOutcome, missing: () => HttpError = notFound.app
 
 function addUserRoutes(server: HttpServer, privacy: Privacy, powers: PrivacyPowers): void {
   const tags = ['users'];
-  async function subjectOf(app: AppId, user: string): Promise<SubjectId> {
-    const subject = await findUser(powers.directory, app, user);
-    if (subject === 'erased') throw notFound.userErased();
-    if (subject === undefined) throw notFound.user();
-    return subject;
-  }
   server.delete(
     '/v2/apps/:appId/users/:userId',
     {
@@ -71,7 +60,7 @@ function addUserRoutes(server: HttpServer, privacy: Privacy, powers: PrivacyPowe
     },
     async (request) => {
       const app = request.params.appId as AppId;
-      const subject = await subjectOf(app, request.params.userId);
+      const subject = await subjectOfPath(powers.directory, app, request.params.userId);
       return answer(await privacy.eraseSubject(app, subject), notFound.userErased);
     },
   );
@@ -86,7 +75,7 @@ function addUserRoutes(server: HttpServer, privacy: Privacy, powers: PrivacyPowe
     },
     async (request) => {
       const app = request.params.appId as AppId;
-      const subject = await subjectOf(app, request.params.userId);
+      const subject = await subjectOfPath(powers.directory, app, request.params.userId);
       return answer(await privacy.clearProfile(app, subject), notFound.userErased);
     },
   );
@@ -94,11 +83,6 @@ function addUserRoutes(server: HttpServer, privacy: Privacy, powers: PrivacyPowe
 
 function addConversationRoutes(server: HttpServer, privacy: Privacy): void {
   const tags = ['conversations'];
-  const conversationOf = (text: string) => {
-    const id = textToId<ConversationId>(text);
-    if (id === undefined) throw notFound.conversation();
-    return id;
-  };
   server.delete(
     '/v2/apps/:appId/conversations/:conversationId',
     {
@@ -109,7 +93,7 @@ function addConversationRoutes(server: HttpServer, privacy: Privacy): void {
       },
     },
     async ({ params }) => {
-      const id = conversationOf(params.conversationId);
+      const id = conversationIdOfPath(params.conversationId);
       const outcome = await privacy.deleteConversation(params.appId as AppId, id);
       return answer(outcome, notFound.conversation);
     },
@@ -124,7 +108,7 @@ function addConversationRoutes(server: HttpServer, privacy: Privacy): void {
       },
     },
     async ({ params }) => {
-      const id = conversationOf(params.conversationId);
+      const id = conversationIdOfPath(params.conversationId);
       const outcome = await privacy.clearConversation(params.appId as AppId, id);
       return answer(outcome, notFound.conversation);
     },
@@ -139,7 +123,7 @@ function addConversationRoutes(server: HttpServer, privacy: Privacy): void {
       },
     },
     async ({ params }) => {
-      const id = conversationOf(params.conversationId);
+      const id = conversationIdOfPath(params.conversationId);
       const message = textToId<MessageId>(params.messageId);
       if (message === undefined) throw notFound.message();
       const outcome = await privacy.forgetMessage(params.appId as AppId, id, message);

@@ -2,12 +2,18 @@
 import { Type } from 'typebox';
 import type { ReaderPowers } from '../../libs/backends/open-backends.ts';
 import { waitForViews } from '../../libs/backends/views-behind.ts';
-import type { AppId, ConversationId, MessageId, SubjectId } from '../../libs/base/ids.ts';
+import type { AppId, ConversationId, MessageId } from '../../libs/base/ids.ts';
 import { textToId } from '../../libs/base/ids.ts';
 import { badRequest, notFound } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
 import { awaitPositions } from '../../libs/http/positions.ts';
-import { findUser } from '../../libs/people/find-subject.ts';
+import {
+  AppParameters,
+  ConversationParameters,
+  MessageParameters,
+  subjectOfPath,
+  UserParameters,
+} from '../../libs/http/route-parameters.ts';
 import type { PageRequest } from '../../libs/views/view-store.ts';
 import {
   readConversation,
@@ -22,17 +28,6 @@ import { readMessage, readMessages } from './read-messages.ts';
 const PAGE_MESSAGES = 100;
 const PAGE_SIZE_DEFAULT = 25;
 
-const AppParameters = Type.Object({ appId: Type.String() });
-const UserParameters = Type.Object({ appId: Type.String(), userId: Type.String() });
-const ConversationParameters = Type.Object({
-  appId: Type.String(),
-  conversationId: Type.String(),
-});
-const MessageParameters = Type.Object({
-  appId: Type.String(),
-  conversationId: Type.String(),
-  messageId: Type.String(),
-});
 const PAGE_SIZE = Type.Optional(Type.Integer({ minimum: 1, maximum: 100 }));
 const CURSOR = Type.Optional(Type.String({ maxLength: 64 }));
 // A mistyped filter must not answer with everything: unknown parameters are refused.
@@ -63,18 +58,11 @@ export function addReaderRoutes(server: HttpServer, powers: ReaderPowers): void 
   addMessageRoutes(server, powers);
 }
 
-async function subjectOf(powers: ReaderPowers, app: AppId, user: string): Promise<SubjectId> {
-  const subject = await findUser(powers.directory, app, user);
-  if (subject === 'erased') throw notFound.userErased();
-  if (subject === undefined) throw notFound.user();
-  return subject;
-}
-
 function addUserRoute(server: HttpServer, powers: ReaderPowers): void {
   const schema = { summary: 'One user', tags: ['users'], params: UserParameters };
   server.get('/v2/apps/:appId/users/:userId', { schema }, async (request) => {
     const app = request.params.appId as AppId;
-    const subject = await subjectOf(powers, app, request.params.userId);
+    const subject = await subjectOfPath(powers.directory, app, request.params.userId);
     const user = await readUser(powers, app, subject);
     if (user === undefined) throw notFound.userErased();
     return { user };
@@ -113,7 +101,7 @@ function addConversationRoutes(server: HttpServer, powers: ReaderPowers): void {
         const hasMore = newest.length > limit;
         return { conversations: newest.slice(0, limit), meta: { hasMore }, links: {} };
       }
-      const subject = await subjectOf(powers, app, user);
+      const subject = await subjectOfPath(powers.directory, app, user);
       const after = query['page[after]'];
       if (after !== undefined && textToId(after) === undefined) {
         throw badRequest('Expected a conversation id', '/page[after]');

@@ -6,6 +6,7 @@ import type { AppId } from '../../libs/base/ids.ts';
 import type { WakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { badRequest } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
+import { AppParameters } from '../../libs/http/route-parameters.ts';
 import { endCursor, nextStreamEvents, readCursor } from './live-stream.ts';
 
 const LOOK_INTERVAL_MS = 250;
@@ -24,7 +25,7 @@ export function addStreamRoute(
       schema: {
         summary: 'Events as they happen, removals included; resume with Last-Event-ID',
         tags: ['stream'],
-        params: Type.Object({ appId: Type.String() }),
+        params: AppParameters,
         querystring: Type.Object({
           from: Type.Optional(Type.Enum(['start', 'now'], { description: 'default now' })),
         }),

@@ -1,0 +1,37 @@
+/** Parameters of paths that several doors have, and who is meant by them. */
+import { Type } from 'typebox';
+import { type AppId, type ConversationId, type SubjectId, textToId } from '../base/ids.ts';
+import { findUser } from '../people/find-subject.ts';
+import type { Directory } from '../vault/directory.ts';
+import { notFound } from './http-error.ts';
+
+export const AppParameters = Type.Object({ appId: Type.String() });
+export const UserParameters = Type.Object({ appId: Type.String(), userId: Type.String() });
+export const ConversationParameters = Type.Object({
+  appId: Type.String(),
+  conversationId: Type.String(),
+});
+export const MessageParameters = Type.Object({
+  appId: Type.String(),
+  conversationId: Type.String(),
+  messageId: Type.String(),
+});
+
+/** The subject that a path calls by id or external id. Throws 404, `user_erased` for a marker. */
+export async function subjectOfPath(
+  directory: Directory,
+  app: AppId,
+  user: string,
+): Promise<SubjectId> {
+  const subject = await findUser(directory, app, user);
+  if (subject === 'erased') throw notFound.userErased();
+  if (subject === undefined) throw notFound.user();
+  return subject;
+}
+
+/** A conversation's id in a path. Throws 404 when it is not shaped like one. */
+export function conversationIdOfPath(text: string): ConversationId {
+  const id = textToId<ConversationId>(text);
+  if (id === undefined) throw notFound.conversation();
+  return id;
+}
