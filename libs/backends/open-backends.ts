@@ -156,6 +156,10 @@ export function openProjectorBackends(
   wake: WakeSignal,
 ): ProjectorPowers & { close(): void } {
   const connections = openConnections();
+  // On the log the projector writes its checkpoints alone. One that is lost with the machine means
+  // that records come again, and an fsync for each would keep ingest from its own.
+  const database = new SqliteDatabase(configuration.logFile, 'LOG_UNREACHABLE', { fsync: false });
+  connections.adopt('main', configuration.logFile, database);
   const { log, views } = openEngines(configuration, { wake, connections });
   return { log: log(), views: views(), close: () => connections.close() };
 }
@@ -163,6 +167,8 @@ export function openProjectorBackends(
 interface Connections {
   /** One connection for each (user, file): transactions of one user never hold up another's. */
   open(user: string, file: string, code: ErrorCode): SqliteDatabase;
+  /** Uses this connection for (user, file) from now on. */
+  adopt(user: string, file: string, database: SqliteDatabase): void;
   close(): void;
 }
 
@@ -174,6 +180,9 @@ function openConnections(): Connections {
       const database = opened.get(name) ?? new SqliteDatabase(file, code);
       opened.set(name, database);
       return database;
+    },
+    adopt(user, file, database) {
+      opened.set(`${user} ${file}`, database);
     },
     close() {
       for (const database of opened.values()) database.close();

@@ -33,10 +33,11 @@ export class SqliteDatabase {
   #open = true;
 
   /**
-   * Opens (and makes) the file. Throws FORMAT_UNKNOWN when it was written by a newer Lethe, the
+   * Opens (and makes) the file. Without `fsync` a commit survives the end of the process, but the
+   * last ones may be lost with the machine: only for what can be done again. Throws FORMAT_UNKNOWN when it was written by a newer Lethe, the
    * given code when it cannot be opened.
    */
-  constructor(file: string, unreachable: ErrorCode) {
+  constructor(file: string, unreachable: ErrorCode, options: { fsync: boolean } = { fsync: true }) {
     this.#unreachable = unreachable;
     this.#file = file;
     if (file !== ':memory:' && !existsSync(dirname(file))) {
@@ -47,10 +48,10 @@ export class SqliteDatabase {
     } catch (cause) {
       throw new LetheError(unreachable, `cannot open the SQLite file ${file}`, { cause });
     }
-    this.guard(() => this.#configure());
+    this.guard(() => this.#configure(options.fsync ? 'FULL' : 'NORMAL'));
   }
 
-  #configure(): void {
+  #configure(synchronous: 'FULL' | 'NORMAL'): void {
     this.#database.exec(`PRAGMA busy_timeout=${BUSY_TIMEOUT_MS}`);
     const { user_version: format } = this.#database.prepare('PRAGMA user_version').get() as {
       user_version: number;
@@ -62,7 +63,7 @@ export class SqliteDatabase {
           'use a newer Lethe',
       );
     }
-    this.#database.exec(`PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
+    this.#database.exec(`PRAGMA journal_mode=WAL; PRAGMA synchronous=${synchronous};
       PRAGMA secure_delete=ON; PRAGMA wal_autocheckpoint=${CHECKPOINT_PAGES};
       PRAGMA cache_size=-16000`);
     if (format === 0) this.#database.exec(`PRAGMA user_version=${DATA_FORMAT}`);
