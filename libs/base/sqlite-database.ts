@@ -34,8 +34,8 @@ export class SqliteDatabase {
 
   /**
    * Opens (and makes) the file. Without `fsync` a commit survives the end of the process, but the
-   * last ones may be lost with the machine: only for what can be done again. Throws FORMAT_UNKNOWN when it was written by a newer Lethe, the
-   * given code when it cannot be opened.
+   * last ones may be lost with the machine: only for what can be done again. Throws FORMAT_UNKNOWN
+   * when it was written by a newer Lethe, the given code when it cannot be opened.
    */
   constructor(file: string, unreachable: ErrorCode, options: { fsync: boolean } = { fsync: true }) {
     this.#unreachable = unreachable;
