@@ -16,28 +16,33 @@ export interface Person {
   readonly displayName: string | null;
 }
 
-/** The people behind subject ids; those that were erased are missing. */
+/** The people behind subject ids; those that were erased are missing. `names`: no identities. */
 export async function readPeople(
   powers: ReaderPowers,
   app: AppId,
   ids: readonly SubjectId[],
+  wanted: 'names' | 'all' = 'all',
 ): Promise<Map<SubjectId, Person>> {
   const unique = [...new Set(ids)];
   const entries = await powers.directory.subjects(app, unique);
   const present = entries.filter((entry) => entry !== undefined);
-  const views = await Promise.all(present.map((entry) => powers.views.facts(entry.id)));
-  const events = views.flatMap((facts, i) =>
-    facts.map((fact) => decodeView(fact.record, { app, stream: present[i]!.id })),
+  const facts = await Promise.all(present.map((entry) => powers.views.facts(entry.id)));
+  // A page of messages needs names alone; identities lie in another place, under another ring.
+  const views = facts.map((own) =>
+    wanted === 'all' ? own : own.filter((fact) => fact.kind === 'ProfileUpdated'),
+  );
+  const events = views.flatMap((own, i) =>
+    own.map((fact) => decodeView(fact.record, { app, stream: present[i]!.id })),
   );
   const opened = await openContents(powers, events);
   let at = 0;
   return new Map(
     present.map((entry, i) => {
-      const facts = opened.slice(at, at + views[i]!.length);
-      at += facts.length;
+      const own = opened.slice(at, at + views[i]!.length);
+      at += own.length;
       const parts = new Map<string, ProfileUpdated>();
       const identities: IdentityLinked[] = [];
-      for (const { header, content } of facts) {
+      for (const { header, content } of own) {
         if (content === undefined) continue;
         if (header.type === 'IdentityLinked') identities.push(content as IdentityLinked);
         else parts.set((content as ProfileUpdated).part, content as ProfileUpdated);

@@ -73,7 +73,7 @@ export async function messagesToJson(
   const folded = messages.map((message) =>
     foldMessage(message, changes.get(message.header.thing) ?? NO_CHANGES),
   );
-  const people = await readPeople(powers, app, folded.flatMap(subjectsOf));
+  const people = await readPeople(powers, app, folded.flatMap(subjectsOf), 'names');
   return folded.map((message, i) =>
     message === undefined ? placeholder(messages[i]!) : messageToJson(message, people),
   );

@@ -27,7 +27,9 @@ const WORDS = 'the of and to in is you that it he was for on are as with his the
 export function* chatLines(count: number, shape: { rooms: number; people: number }) {
   for (let i = 0; i < count; i += 1) {
     const words = Array.from({ length: 12 }, (_, w) => WORDS[(i * 7 + w * 13) % WORDS.length]);
-    const name = `person-${(i * 31) % shape.people}`;
+    const room = Math.floor((i * shape.rooms) / count);
+    // A room has about 130 people of its own, as the public chat channel's days have.
+    const name = `person-${(room * 97 + ((i * 31) % 130)) % shape.people}`;
     yield JSON.stringify({
       specversion: '1.0',
       type: 'lethe.message.received',
@@ -37,7 +39,7 @@ export function* chatLines(count: number, shape: { rooms: number; people: number
       data: {
         conversation: {
           type: 'sdkGroup',
-          externalId: `room-${Math.floor((i * shape.rooms) / count)}`,
+          externalId: `room-${room}`,
         },
         author: {
           type: 'user',

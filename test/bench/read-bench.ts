@@ -21,7 +21,9 @@ interface Place {
 async function makeServer(folder: string, count: number) {
   await runLethe(folder, ['apps', 'create', 'demo']);
   const file = join(folder, 'lines.jsonl');
-  const shape = { rooms: 179, people: Math.max(50, Math.round(count / 12)) };
+  // As many lines a room in both, so that pages are as full in the one as in the other.
+  const rooms = Math.max(2, Math.round(count / 1_257));
+  const shape = { rooms, people: Math.max(130, Math.round(count / 12)) };
   writeFileSync(file, [...chatLines(count, shape)].join('\n'));
   const ingested = await runLethe(folder, ['ingest', file, '--app', 'demo']);
   const server = await startBenchServer(folder);
