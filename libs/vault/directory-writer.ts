@@ -32,8 +32,6 @@ import { rowKinds, type VaultBatch } from './vault-store.ts';
 export interface DirectoryWriter {
   /** Makes the person behind each identity row that names nobody yet; who it is either way. */
   addSubjects(app: App, identityRows: readonly IndexId[], nowMs: number): Promise<SubjectId[]>;
-  /** Gives a known person one more identity. `taken`: it names somebody already. */
-  addIdentity(app: App, subject: SubjectId, row: IndexId): Promise<'done' | 'taken' | 'gone'>;
   /**
    * Makes conversations, or finds those that another process made meanwhile. Undefined: its person
    * was erased.
@@ -54,7 +52,6 @@ export interface DirectoryWriter {
 export function createDirectoryWriter(deps: WriterDeps): DirectoryWriter {
   return {
     addSubjects: (app, rows, nowMs) => addSubjects(deps, app, { rows, nowMs }),
-    addIdentity: (app, subject, row) => addIdentity(deps, app, { subject, row }),
     addConversations: (app, wanted, nowMs) => addConversations(deps, app, { wanted, nowMs }),
     changeSubjects: (app, changes) => changeSubjects(deps, app, changes),
   };
@@ -139,30 +136,4 @@ async function addSubjects(
 async function openBuckets(deps: WriterDeps, app: App, rows: readonly IndexId[]): Promise<void> {
   const buckets = rows.map((row) => idToBucket(row) % app.buckets);
   await deps.hierarchy.bucketKeys(app.id, buckets);
-}
-
-async function addIdentity(
-  deps: WriterDeps,
-  app: App,
-  link: { subject: SubjectId; row: IndexId },
-): Promise<'done' | 'taken' | 'gone'> {
-  const naming = { kind: rowKinds.identity, row: link.row, target: link.subject } as const;
-  const batch = await namingBatch(deps, app, naming);
-  const [outcome] = await deps.store.commit([batch]);
-  if (outcome === 'conflict') {
-    const [known] = await deps.directory.references(app.id, rowKinds.identity, [link.row]);
-    return known === link.subject ? 'done' : 'taken';
-  }
-  const add = (value: SubjectValue): SubjectValue => ({
-    ...value,
-    identities: [
-      ...value.identities.filter((identity) => identity.row !== link.row),
-      { row: link.row, announced: true },
-    ],
-  });
-  await changeSubjects(deps, app, new Map([[link.subject, add]]));
-  const [subject] = await deps.directory.subjects(app.id, [link.subject]);
-  if (subject !== undefined) return 'done';
-  await deps.store.commit([removalOf(batch)]);
-  return 'gone';
 }

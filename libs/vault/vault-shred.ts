@@ -47,8 +47,6 @@ import { wrapRow } from './wrapped-row.ts';
 
 /** Removal of directory rows and of an app's root. */
 export interface DirectoryShred {
-  /** Removes rows; those that are gone already are skipped. */
-  remove(app: App, rows: readonly { kind: RowKind; id: string }[]): Promise<void>;
   /** Removes references, but only those that still lead to `target`: a name may be in use anew. */
   removeReferences(
     app: App,
@@ -115,16 +113,6 @@ export function createVaultShred(deps: Deps): KeyringShred & DirectoryShred {
       const outcome = await punctureRing(deps, ref, taken);
       await deps.evict([ref]);
       return outcome;
-    },
-    async remove(app, rows) {
-      const at = { app: app.id, buckets: app.buckets };
-      const keys = rows.map((row) => directoryRow(at, row.kind, row.id));
-      for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
-        const present = (await store.read(keys)).filter((row) => row !== undefined);
-        if (present.length === 0) return store.scrub();
-        await store.commit(present.map((row) => ({ removals: [row] })));
-      }
-      throw contended();
     },
     async removeSubject(entry) {
       const [outcome] = await store.commit([{ removals: [entry.row] }]);

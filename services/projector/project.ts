@@ -32,11 +32,7 @@ export async function projectRecords(
 }
 
 /** Follows the log into whichever generation serves, until the signal ends it. */
-export async function runProjector(
-  powers: ProjectorPowers,
-  signal: AbortSignal,
-  onCaughtUp?: () => void,
-): Promise<void> {
+export async function runProjector(powers: ProjectorPowers, signal: AbortSignal): Promise<void> {
   const { log, views } = powers;
   while (!signal.aborted) {
     const generation = await views.generation();
@@ -48,7 +44,6 @@ export async function runProjector(
         if (!(await projectRecords(views, generation, records))) moved.abort();
       },
       caughtUp: () => {
-        onCaughtUp?.();
         void views.generation().then((live) => {
           if (live !== generation) moved.abort();
         });

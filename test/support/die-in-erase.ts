@@ -36,7 +36,7 @@ const backends = await openBackends(readConfiguration(Object.fromEntries(variabl
 const powers = backends.privacy();
 const app = (await powers.apps.find(appName!))!;
 const { shred, puncture } = powers.keyring;
-const { remove, removeReferences, mark, replacePlace, removeAppRoot } = powers.directory;
+const { removeSubject, removeReferences, mark, replacePlace, removeAppRoot } = powers.directory;
 const mortal: PrivacyPowers = {
   ...powers,
   requests: dying(powers.requests),
@@ -44,7 +44,7 @@ const mortal: PrivacyPowers = {
   keyring: { ...powers.keyring, ...dying({ shred, puncture }) },
   directory: {
     ...powers.directory,
-    ...dying({ remove, removeReferences, mark, replacePlace, removeAppRoot }),
+    ...dying({ removeSubject, removeReferences, mark, replacePlace, removeAppRoot }),
   },
 };
 await createPrivacy(mortal).eraseSubject(app.id, subject as SubjectId);
