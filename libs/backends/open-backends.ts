@@ -240,7 +240,10 @@ function handOut(from: {
         ...common,
         log,
         keyring,
-        directory: { ...directory, ...createDirectoryWriter(vault) },
+        directory: {
+          ...directory,
+          ...createDirectoryWriter({ ...vault, keepRings: keyring.keep }),
+        },
         ledger: createDeliveryLedger({ store, keyring }),
         requests: engines.requests(),
         recordingClock,

@@ -51,7 +51,11 @@ export class Ring {
   #topSeeds: Buffer[] | undefined;
   #uses = 0;
 
-  constructor(ref: RingRef, version: number, material: { nodes: Buffer; idKey?: Buffer }) {
+  constructor(
+    ref: RingRef,
+    version: number,
+    material: { nodes: Buffer; idKey?: Buffer | undefined },
+  ) {
     this.ref = ref;
     this.version = version;
     this.#nodes = material.nodes;

@@ -8,6 +8,7 @@ import {
   type SubjectId,
 } from '../base/ids.ts';
 import { randomIdInBucket } from '../base/random.ts';
+import type { Ring } from '../keyring/ring.ts';
 import { ringKinds } from '../sealing/tree-path.ts';
 import type { App } from './app-registry.ts';
 import {
@@ -23,6 +24,7 @@ import {
   changeSubjects,
   namingBatch,
   openBucket,
+  settleRings,
   type WriterDeps,
 } from './directory-rows.ts';
 import { contended } from './key-hierarchy.ts';
@@ -126,10 +128,12 @@ async function makeMissing(
   }
   const outcomes = await store.commit(made.flatMap((one) => one.batches));
   let at = 0;
-  for (const { i, id, batches, rows } of made) {
+  for (const { i, id, batches, rows, rings } of made) {
     const own = outcomes.slice(at, at + batches.length);
     at += batches.length;
-    if (own.every((outcome) => outcome === 'done')) {
+    const isWhole = own.every((outcome) => outcome === 'done');
+    settleRings(deps, rings, isWhole);
+    if (isWhole) {
       ids[i] = id;
       continue;
     }
@@ -144,7 +148,7 @@ async function newConversation(
   deps: WriterDeps,
   app: App,
   from: Pick<Found, 'wanted' | 'person'>,
-): Promise<{ id: ConversationId; batches: VaultBatch[]; rows: VaultRow[] }> {
+): Promise<{ id: ConversationId; batches: VaultBatch[]; rows: VaultRow[]; rings: Ring[] }> {
   const { wanted, person } = from;
   const { randomness } = deps;
   const number =
@@ -162,12 +166,15 @@ async function newConversation(
     createdAt: wanted.nowMs,
   };
   const bucket = await openBucket(deps, app, number);
-  const rows = [
+  const rings = [
     bucket.ring(ringKinds.place, value.messagePlace),
     bucket.ring(ringKinds.place, value.profilePlace),
+  ];
+  if (wanted.kind === 'sdkGroup') rings.push(bucket.ring(ringKinds.owner, id));
+  const rows = [
+    ...rings.map((one) => one.row),
     bucket.row(rowKinds.conversation, id, conversationCodec.encodeTagged(value)),
   ];
-  if (wanted.kind === 'sdkGroup') rows.push(bucket.ring(ringKinds.owner, id));
   const puts = [...rows];
   if (person !== undefined) {
     const subject = withConversation(person.value, id, wanted.isDefault);
@@ -179,7 +186,7 @@ async function newConversation(
     const kind = rowKinds.externalConversation;
     batches.push(await namingBatch(deps, app, { kind, row: wanted.externalRow, target: id }));
   }
-  return { id, batches, rows };
+  return { id, batches, rows, rings: rings.map((one) => one.ring) };
 }
 
 function withConversation(

@@ -1,6 +1,7 @@
 /** Building blocks of directory writes: rows of a bucket, names, changes of subjects. */
 import { type IndexId, idToBucket, type SubjectId } from '../base/ids.ts';
 import type { Randomness } from '../base/random.ts';
+import type { Ring } from '../keyring/ring.ts';
 import type { RingKind } from '../sealing/tree-path.ts';
 import type { App } from './app-registry.ts';
 import {
@@ -12,7 +13,7 @@ import {
   subjectCodec,
 } from './directory.ts';
 import { bucketKeyRow, type KeyHierarchy } from './key-hierarchy.ts';
-import { newRingRow, ringRow } from './vault-rings.ts';
+import { newRing, ringRow } from './vault-rings.ts';
 import { rowKinds, type VaultBatch, type VaultRow, type VaultStore } from './vault-store.ts';
 import { wrapRow } from './wrapped-row.ts';
 
@@ -21,6 +22,8 @@ export interface WriterDeps {
   hierarchy: KeyHierarchy;
   directory: Directory;
   randomness: Randomness;
+  /** Takes new rings over once their rows are durable: they are wanted at once. */
+  keepRings(rings: readonly Ring[]): void;
 }
 
 export const ATTEMPTS_MAX = 8;
@@ -31,9 +34,9 @@ export async function openBucket(deps: WriterDeps, app: App, bucket: number) {
   const guard = { key: bucketKeyRow(app.id, bucket), ownKey: wrapping.id };
   return {
     guard,
-    ring(kind: RingKind, id: string): VaultRow {
+    ring(kind: RingKind, id: string): { row: VaultRow; ring: Ring } {
       const key = ringRow({ app: app.id, kind, id }, app.buckets);
-      return newRingRow(key, { kind, wrapping, randomness: deps.randomness });
+      return newRing(key, { kind, wrapping, randomness: deps.randomness });
     },
     row(kind: VaultRow['kind'], id: string, plain: Buffer, previous?: VaultRow): VaultRow {
       const key = directoryRow({ app: app.id, buckets: app.buckets }, kind, id);
@@ -50,6 +53,12 @@ export async function namingBatch(
   const bucket = await openBucket(deps, app, idToBucket(name.row) % app.buckets);
   const plain = referenceCodec.encodeTagged({ target: name.target });
   return { guard: bucket.guard, puts: [bucket.row(name.kind, name.row, plain)] };
+}
+
+/** Keeps the rings of what was written, destroys those of what was not. */
+export function settleRings(deps: WriterDeps, rings: readonly Ring[], isWritten: boolean): void {
+  if (isWritten) deps.keepRings(rings);
+  else for (const ring of rings) ring.destroy();
 }
 
 export function removalOf(batch: VaultBatch): VaultBatch {

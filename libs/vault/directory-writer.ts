@@ -13,6 +13,7 @@ import {
   type SubjectId,
 } from '../base/ids.ts';
 import { randomId, randomIdInBucket } from '../base/random.ts';
+import type { Ring } from '../keyring/ring.ts';
 import { ringKinds } from '../sealing/tree-path.ts';
 import type { App } from './app-registry.ts';
 import { addConversations, type NewConversation } from './conversation-writer.ts';
@@ -23,15 +24,25 @@ import {
   namingBatch,
   openBucket,
   removalOf,
+  settleRings,
   type WriterDeps,
 } from './directory-rows.ts';
 import { contended } from './key-hierarchy.ts';
 import { rowKinds, type VaultBatch } from './vault-store.ts';
 
+/** The people of identity rows, in their order; `made` holds the entries of the new ones. */
+export interface AddedSubjects {
+  readonly ids: readonly SubjectId[];
+  readonly made: ReadonlyMap<SubjectId, SubjectValue>;
+}
+
 /** Adds to the directory. Failures: VAULT_UNREACHABLE, STORE_FULL, CONTENDED (retryable). */
 export interface DirectoryWriter {
-  /** Makes the person behind each identity row that names nobody yet; who it is either way. */
-  addSubjects(app: App, identityRows: readonly IndexId[], nowMs: number): Promise<SubjectId[]>;
+  /**
+   * Makes the person behind each identity row that names nobody yet; who it is either way, and the
+   * entries of those who were made.
+   */
+  addSubjects(app: App, identityRows: readonly IndexId[], nowMs: number): Promise<AddedSubjects>;
   /**
    * Makes conversations, or finds those that another process made meanwhile. Undefined: its person
    * was erased.
@@ -59,6 +70,8 @@ export function createDirectoryWriter(deps: WriterDeps): DirectoryWriter {
 
 interface Naming {
   readonly subject: SubjectId;
+  readonly value: SubjectValue;
+  readonly made: readonly Ring[];
   readonly rings: VaultBatch;
   readonly alias: VaultBatch;
   readonly identity: VaultBatch;
@@ -86,14 +99,19 @@ async function newSubject(
   const aliasRow = (await deps.directory.names(app.id)).alias(value.alias);
   const name = (kind: ReferenceKind, row: IndexId) =>
     namingBatch(deps, app, { kind, row, target: subject });
+  const rings = [
+    bucket.ring(ringKinds.owner, subject),
+    bucket.ring(ringKinds.place, value.profilePlace),
+    bucket.ring(ringKinds.place, value.recordPlace),
+  ];
   return {
     subject,
+    value,
+    made: rings.map((one) => one.ring),
     rings: {
       guard: bucket.guard,
       puts: [
-        bucket.ring(ringKinds.owner, subject),
-        bucket.ring(ringKinds.place, value.profilePlace),
-        bucket.ring(ringKinds.place, value.recordPlace),
+        ...rings.map((one) => one.row),
         bucket.row(rowKinds.subject, subject, subjectCodec.encodeTagged(value)),
       ],
     },
@@ -106,13 +124,17 @@ async function addSubjects(
   deps: WriterDeps,
   app: App,
   wanted: { rows: readonly IndexId[]; nowMs: number },
-): Promise<SubjectId[]> {
+): Promise<AddedSubjects> {
   const { store, directory, hierarchy } = deps;
+  const ids = new Map<IndexId, SubjectId>();
+  const made = new Map<SubjectId, SubjectValue>();
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
-    const known = await directory.references(app.id, rowKinds.identity, wanted.rows);
-    const missing = new Set(wanted.rows.filter((_, i) => known[i] === undefined));
-    if (missing.size === 0) return known as SubjectId[];
-    await openBuckets(deps, app, [...missing]);
+    const asked = [...new Set(wanted.rows)].filter((row) => !ids.has(row));
+    const known = await directory.references(app.id, rowKinds.identity, asked);
+    for (const [i, row] of asked.entries()) if (known[i]) ids.set(row, known[i] as SubjectId);
+    const missing = asked.filter((row) => !ids.has(row));
+    if (missing.length === 0) return { ids: wanted.rows.map((row) => ids.get(row)!), made };
+    await openBuckets(deps, app, missing);
     const namings: Naming[] = [];
     for (const identityRow of missing) {
       namings.push(await newSubject(deps, app, { identityRow, nowMs: wanted.nowMs }));
@@ -120,14 +142,21 @@ async function addSubjects(
     const outcomes = await store.commit(namings.flatMap((n) => [n.rings, n.alias, n.identity]));
     const undone = namings.flatMap((naming, i) => {
       const [rings, alias, identity] = outcomes.slice(i * 3, i * 3 + 3);
-      if (identity === 'done' && rings === 'done' && alias === 'done') return [];
+      const isWhole = identity === 'done' && rings === 'done' && alias === 'done';
+      settleRings(deps, naming.made, isWhole);
+      if (isWhole) {
+        ids.set(naming.value.identities[0]!.row, naming.subject);
+        made.set(naming.subject, naming.value);
+        return [];
+      }
       for (const batch of [naming.rings, naming.alias, naming.identity]) {
         hierarchy.forgetBucketKey(app.id, batch.puts![0]!.bucket);
       }
       const steps = [naming.rings, naming.alias, naming.identity];
       return steps.filter((_, s) => outcomes[i * 3 + s] === 'done').map(removalOf);
     });
-    if (undone.length > 0) await store.commit(undone);
+    if (undone.length === 0) return { ids: wanted.rows.map((row) => ids.get(row)!), made };
+    await store.commit(undone);
   }
   throw contended();
 }

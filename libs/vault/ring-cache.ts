@@ -9,6 +9,7 @@ import type { Ring, RingRef } from '../keyring/ring.ts';
 import type { AppRegistry } from './app-registry.ts';
 import { contended, type KeyHierarchy } from './key-hierarchy.ts';
 import { readRings, type WantedRing, wantedRings } from './ring-loader.ts';
+import { ringText } from './vault-rings.ts';
 import { type RowVersion, rowStates, type VaultStore } from './vault-store.ts';
 
 const CACHED_RINGS_MAX = 20_000;
@@ -19,6 +20,8 @@ export interface RingCache {
   openRetained(refs: readonly RingRef[]): Promise<{ outcomes: RingOutcome[]; rings: Ring[] }>;
   /** Drops rings that were taken away, so that their key material is zeroed at once. */
   evict(refs: readonly RingRef[]): Promise<void>;
+  /** Takes over rings whose rows have just become durable. */
+  keep(rings: readonly Ring[]): void;
   /** The rings whose row has changed since; they are dropped. */
   stale(rings: readonly Ring[]): Promise<Ring[]>;
 }
@@ -85,6 +88,9 @@ export function createRingCache(deps: {
     openRetained,
     async evict(refs) {
       for (const one of await wantedRings(apps, refs)) if (one) cache.delete(one.text);
+    },
+    keep(rings) {
+      for (const ring of rings) cache.set(ringText(ring.ref), ring);
     },
     async stale(rings) {
       const wanted = await wantedRings(

@@ -10,7 +10,7 @@ import type { AppRegistry } from './app-registry.ts';
 import { bucketKeyRow, contended, type KeyHierarchy } from './key-hierarchy.ts';
 import { createRingCache, type RingCache } from './ring-cache.ts';
 import { type WantedRing, wantedRings } from './ring-loader.ts';
-import { newRingRow } from './vault-rings.ts';
+import { newRing } from './vault-rings.ts';
 import { rowKinds, type VaultStore } from './vault-store.ts';
 
 /** Opens the keyring of a vault. */
@@ -19,7 +19,7 @@ export function createVaultKeyring(deps: {
   hierarchy: KeyHierarchy;
   apps: AppRegistry;
   randomness: Randomness;
-}): KeyringUse & KeyringCreate & Pick<RingCache, 'evict'> {
+}): KeyringUse & KeyringCreate & Pick<RingCache, 'evict' | 'keep'> {
   const { store, hierarchy, apps } = deps;
   const indexKeys = new Map<AppId, HmacKey>();
   const cache = createRingCache(deps);
@@ -35,6 +35,7 @@ export function createVaultKeyring(deps: {
     },
     stale: cache.stale,
     evict: cache.evict,
+    keep: cache.keep,
     async indexKey(app) {
       const known = indexKeys.get(app);
       if (known !== undefined) return known;
@@ -77,7 +78,9 @@ async function insertRings(
     const batches = own.map(({ key, ref }) => {
       const wrapping = keys.get(key.bucket)!;
       const guard = { key: bucketKeyRow(app, key.bucket), ownKey: wrapping.id };
-      return { guard, puts: [newRingRow(key, { kind: ref.kind, wrapping, randomness })] };
+      const { row, ring } = newRing(key, { kind: ref.kind, wrapping, randomness });
+      ring.destroy();
+      return { guard, puts: [row] };
     });
     const outcomes = await store.commit(batches);
     for (const [i, outcome] of outcomes.entries()) {

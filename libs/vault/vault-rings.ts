@@ -13,7 +13,13 @@ import {
 } from '../keyring/ring-material.ts';
 import { WrappingKey } from '../keyring/wrapping-key.ts';
 import { ringKinds } from '../sealing/tree-path.ts';
-import { type RowKey, rowKinds, type VaultRow, type VaultStore } from './vault-store.ts';
+import {
+  type RowKey,
+  rowKeyToText,
+  rowKinds,
+  type VaultRow,
+  type VaultStore,
+} from './vault-store.ts';
 import { unwrapRow, wrapRow } from './wrapped-row.ts';
 
 const RING_ROW_KINDS = {
@@ -28,15 +34,22 @@ export function ringRow(ref: RingRef, buckets: number): RowKey {
   return { app: ref.app, bucket, kind: RING_ROW_KINDS[ref.kind], id: ref.id };
 }
 
-/** The first row of a new whole ring. */
-export function newRingRow(
+/** The text form of a ring's row key, for maps. */
+export function ringText({ app, kind, id }: RingRef): string {
+  return rowKeyToText({ app, kind: RING_ROW_KINDS[kind], id });
+}
+
+/** A new whole ring with its first row; the ring must not be used before the row is durable. */
+export function newRing(
   key: RowKey,
   use: { kind: RingRef['kind']; wrapping: WrappingKey; randomness: Randomness },
-): VaultRow {
-  const plain = encodeRingMaterial(newRingMaterial(use.kind, use.randomness));
+): { row: VaultRow; ring: Ring } {
+  const { kind } = use;
+  const material = newRingMaterial(kind, use.randomness);
+  const plain = encodeRingMaterial(material);
   const row = wrapRow({ key }, plain, use.wrapping);
   plain.fill(0);
-  return row;
+  return { row, ring: new Ring({ app: key.app, kind, id: key.id }, row.version, material) };
 }
 
 /** The ring in plain. Throws VAULT_TAMPERED, FORMAT_UNKNOWN. */
@@ -110,6 +123,5 @@ export async function loadRing(
     nodes = Buffer.concat(segments.map((entry) => loaded.get(entry.id)!));
     for (const part of loaded.values()) part.fill(0);
   }
-  const ring = idKey === undefined ? { nodes } : { nodes, idKey };
-  return new Ring(row.ref, row.row.version, ring);
+  return new Ring(row.ref, row.row.version, { nodes, idKey });
 }

@@ -34,7 +34,7 @@ import {
   subjectCodec,
 } from './directory.ts';
 import { appRootRow, bucketKeyRow, contended, type KeyHierarchy } from './key-hierarchy.ts';
-import { loadSegments, newRingRow, openRingRow, ringRow, wrapSegment } from './vault-rings.ts';
+import { loadSegments, newRing, openRingRow, ringRow, wrapSegment } from './vault-rings.ts';
 import {
   type RowKey,
   type RowKind,
@@ -262,8 +262,10 @@ async function replacePlace(
     const [old] = await store.read([ringRow({ app: app.id, kind, id: holder.place }, app.buckets)]);
     if (old === undefined) return 'absent';
     const newKey = ringRow({ app: app.id, kind, id: place }, app.buckets);
+    const made = newRing(newKey, { kind, wrapping, randomness });
+    made.ring.destroy();
     const puts = [
-      newRingRow(newKey, { kind, wrapping, randomness }),
+      made.row,
       wrapRow({ key: holder.row, previous: holder.row }, holder.withPlace(place), wrapping),
     ];
     if (old.state !== rowStates.erased) puts.push(toFence(old, cleared.by));

@@ -90,6 +90,6 @@ export interface VaultStore {
 }
 
 /** The text form of a row key, for maps. */
-export function rowKeyToText(key: RowKey): string {
+export function rowKeyToText(key: Pick<RowKey, 'app' | 'kind' | 'id'>): string {
   return `${key.app}${key.kind}.${key.id}`;
 }

@@ -70,8 +70,9 @@ export class WhoAndWhere {
     if (missing.size > 0) {
       const rows = await this.#rows([...missing.values()]);
       const nowMs = this.#powers.clock.nowMs();
-      const subjects = await this.#powers.directory.addSubjects(this.app, rows, nowMs);
-      for (const [i, key] of [...missing.keys()].entries()) this.#people.set(key, subjects[i]!);
+      const added = await this.#powers.directory.addSubjects(this.app, rows, nowMs);
+      for (const [i, key] of [...missing.keys()].entries()) this.#people.set(key, added.ids[i]!);
+      for (const [id, value] of added.made) this.#subjects.set(id, value);
     }
     const ids = identities.map((identity) => this.#people.get(identityKey(identity))!);
     await this.loadSubjects(ids);

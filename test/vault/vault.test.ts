@@ -24,7 +24,7 @@ describe('the vault', () => {
     const made = await Promise.all(
       Array.from({ length: 3_000 }, () => directory.addSubjects(store.app, [row], 1)),
     );
-    const people = new Set(made.flat());
+    const people = new Set(made.flatMap((one) => one.ids));
     expect(people.size).toBe(1);
     const [ann] = people;
     let owners = 0;
