@@ -36,6 +36,8 @@ export interface AppRegistry {
   /** The app of this id or name; undefined: none, or erased. */
   find(idOrName: string): Promise<App | undefined>;
   list(): Promise<App[]>;
+  /** Was there an app of this id that was erased? Its name went with it. */
+  wasErased(app: AppId): Promise<boolean>;
   /** Drops what is cached of an app after it was erased. */
   drop(app: AppId): void;
 }
@@ -77,6 +79,10 @@ export function createAppRegistry(deps: {
 
   return {
     list,
+    async wasErased(app) {
+      const [row] = await store.read([appRootRow(app)]);
+      return row !== undefined && (await hierarchy.appRoot(app)) === undefined;
+    },
     drop: (app) => void cache.delete(app),
     async find(idOrName) {
       if (isId(idOrName)) return read(idOrName as AppId);

@@ -24,11 +24,10 @@ import {
   type RowKey,
   type RowKind,
   rowKinds,
-  rowStates,
   type VaultRow,
   type VaultStore,
 } from './vault-store.ts';
-import { unwrapRow } from './wrapped-row.ts';
+import { openRow } from './wrapped-row.ts';
 
 /** Where the parts of a person lie. */
 export interface SubjectValue {
@@ -131,14 +130,14 @@ export function createDirectory(deps: {
     const buckets = present.map((row) => row.bucket);
     let bucketKeys = await hierarchy.bucketKeys(app, buckets);
     const retired = present.filter((row) => bucketKeys.get(row.bucket)!.id !== row.wrappingKey);
-    if (retired.some((row) => row.wrapped !== null)) {
+    if (retired.length > 0) {
       for (const row of retired) hierarchy.forgetBucketKey(app, row.bucket);
       bucketKeys = await hierarchy.bucketKeys(app, buckets);
     }
     return rows.map((row) => {
       if (row === undefined) return undefined;
-      if (row.state === rowStates.erased) return { row, plain: undefined };
-      return { row, plain: unwrapRow(row, bucketKeys.get(row.bucket)!) };
+      const opened = openRow(row, bucketKeys.get(row.bucket)!);
+      return { row, plain: opened === 'erased' ? undefined : opened };
     });
   }
 

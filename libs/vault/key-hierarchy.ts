@@ -21,7 +21,7 @@ import {
   type VaultRow,
   type VaultStore,
 } from './vault-store.ts';
-import { rowAssociatedData, unwrapRow, wrapRow } from './wrapped-row.ts';
+import { openRow, rowAssociatedData, wrapRow } from './wrapped-row.ts';
 
 const STORE = NO_ID as AppId;
 const STORE_ROOT: RowKey = { app: STORE, bucket: 0, kind: rowKinds.storeRoot, id: NO_ID };
@@ -36,6 +36,8 @@ export interface KeyHierarchy {
   bucketKeys(app: AppId, buckets: readonly number[]): Promise<Map<number, WrappingKey>>;
   /** Drops a cached bucket key after a conflict, so that the next call reads it again. */
   forgetBucketKey(app: AppId, bucket: number): void;
+  /** Zeroes and drops all keys of an app that was erased. */
+  forgetApp(app: AppId): void;
   /** A key under the app root (or, for the app id NO_ID, the store root); made at first use. */
   subKey(app: AppId, kind: RowKind, id: string): Promise<SubKey>;
 }
@@ -94,8 +96,9 @@ export function createKeyHierarchy(deps: {
     const known = cache.get(rowKeyToText(key));
     if (known !== undefined) return known.wrapping;
     const [row] = await store.read([key]);
-    if (row === undefined || row.state === rowStates.erased) return undefined;
+    if (row === undefined) return undefined;
     const opened = openKey(deps, row, await storeRoot());
+    if (opened === 'erased') return undefined;
     cache.set(rowKeyToText(key), opened);
     return opened.wrapping;
   }
@@ -125,6 +128,13 @@ export function createKeyHierarchy(deps: {
     forgetBucketKey(app, bucket) {
       cache.delete(rowKeyToText(bucketKeyRow(app, bucket)));
     },
+    forgetApp(app) {
+      for (const [text, { bytes }] of cache) {
+        if (!text.startsWith(app)) continue;
+        bytes.fill(0);
+        cache.delete(text);
+      }
+    },
     async subKey(app, kind, id) {
       const key = { app, bucket: 0, kind, id };
       return cache.get(rowKeyToText(key)) ?? flySubKey(`${app} ${kind} ${id}`);
@@ -137,8 +147,9 @@ interface Deps {
   readonly randomness: Randomness;
 }
 
-function openKey({ randomness }: Deps, row: VaultRow, parent: WrappingKey): SubKey {
-  const plain = unwrapRow(row, parent);
+function openKey({ randomness }: Deps, row: VaultRow, parent: WrappingKey): SubKey | 'erased' {
+  const plain = openRow(row, parent);
+  if (plain === 'erased') return 'erased';
   if (plain.toString('hex', 0, 16) !== row.ownKey) {
     throw new LetheError('VAULT_TAMPERED', 'a key row of the vault names another key');
   }
@@ -157,7 +168,10 @@ async function openKeys(
   for (let attempt = 0; attempt < 8; attempt += 1) {
     const rows = await store.read(keys);
     const missing = keys.filter((_, i) => rows[i] === undefined);
-    if (missing.length === 0) return rows.map((row) => openKey(deps, row!, parent.key));
+    if (missing.length === 0) {
+      const opened = rows.map((row) => openKey(deps, row!, parent.key));
+      return opened.filter((key) => key !== 'erased');
+    }
     const guard = { key: parent.row, ownKey: parent.key.id };
     const puts = missing.map((key) => newKeyRow(key, parent.key, randomness));
     await store.commit(puts.map((row) => ({ guard, puts: [row] })));

@@ -13,6 +13,7 @@ import { ringText } from './vault-rings.ts';
 import { type RowVersion, rowStates, type VaultStore } from './vault-store.ts';
 
 const CACHED_RINGS_MAX = 20_000;
+const FENCES_MAX = 20_000;
 const CACHED_BYTES_MAX = 64 * 1024 * 1024;
 
 export interface RingCache {
@@ -41,6 +42,8 @@ export function createRingCache(deps: {
     sizeCalculation: (ring) => Math.min(ring.sizeBytes, CACHED_BYTES_MAX),
     dispose: (ring) => ring.destroyWhenUnused(),
   });
+  // Fences that authenticated, by the version they had.
+  const fences = new LRUCache<string, number>({ max: FENCES_MAX });
   const load = createSharedLoad(deps, (text, ring) => cache.set(text, ring));
 
   async function open(refs: readonly RingRef[]): Promise<RingOutcome[]> {
@@ -58,18 +61,18 @@ export function createRingCache(deps: {
         continue;
       }
       if (ring !== undefined) cache.delete(one.text);
-      if (isActive(current.get(one.text))) missing.set(one.text, one);
+      const version = current.get(one.text)?.version;
+      if (version === undefined) continue;
+      if (fences.get(one.text) === version) outcomes.set(one.text, 'erased');
+      else missing.set(one.text, one);
     }
     const list = [...missing.values()];
     const loaded = await load(list);
-    for (const [i, one] of list.entries()) outcomes.set(one.text, loaded[i]!);
-    return wanted.map((one) => {
-      if (one === undefined) return 'absent';
-      const version = current.get(one.text);
-      if (version === undefined) return 'absent';
-      if (!isActive(version)) return 'erased';
-      return outcomes.get(one.text) ?? 'absent';
-    });
+    for (const [i, one] of list.entries()) {
+      outcomes.set(one.text, loaded[i]!);
+      if (loaded[i] === 'erased') fences.set(one.text, current.get(one.text)!.version);
+    }
+    return wanted.map((one) => (one && outcomes.get(one.text)) ?? 'absent');
   }
 
   /** A ring can be evicted between its load and its first use when very many are loaded at once. */

@@ -7,13 +7,7 @@ import type { WrappingKey } from '../keyring/wrapping-key.ts';
 import type { AppRegistry } from './app-registry.ts';
 import type { KeyHierarchy } from './key-hierarchy.ts';
 import { loadRing, ringRow } from './vault-rings.ts';
-import {
-  type RowKey,
-  rowKeyToText,
-  rowStates,
-  type VaultRow,
-  type VaultStore,
-} from './vault-store.ts';
+import { type RowKey, rowKeyToText, type VaultRow, type VaultStore } from './vault-store.ts';
 
 /** A ring with the row it lies in. */
 export interface WantedRing {
@@ -53,7 +47,6 @@ export async function readRings(deps: Deps, wanted: readonly WantedRing[]): Prom
   for (const [i, one] of wanted.entries()) {
     const row = rows[i];
     if (row === undefined) outcomes.push('absent');
-    else if (row.state === rowStates.erased) outcomes.push('erased');
     else outcomes.push(await readRing(deps, { ...one, row }, keys.get(one.ref.app)));
   }
   return outcomes;

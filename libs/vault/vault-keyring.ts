@@ -6,6 +6,7 @@ import { type AppId, NO_ID } from '../base/ids.ts';
 import type { Randomness } from '../base/random.ts';
 import { HmacKey } from '../codec/hash.ts';
 import type { KeyringCreate, KeyringUse } from '../keyring/keyring.ts';
+import { ringKinds } from '../sealing/tree-path.ts';
 import type { AppRegistry } from './app-registry.ts';
 import { bucketKeyRow, contended, type KeyHierarchy } from './key-hierarchy.ts';
 import { createRingCache, type RingCache } from './ring-cache.ts';
@@ -34,7 +35,14 @@ export function createVaultKeyring(deps: {
       }
     },
     stale: cache.stale,
-    evict: cache.evict,
+    async evict(refs) {
+      for (const { app, kind } of refs) {
+        if (kind !== ringKinds.app) continue;
+        indexKeys.get(app)?.destroy();
+        indexKeys.delete(app);
+      }
+      await cache.evict(refs);
+    },
     keep: cache.keep,
     async indexKey(app) {
       const known = indexKeys.get(app);

@@ -20,7 +20,7 @@ import {
   type VaultRow,
   type VaultStore,
 } from './vault-store.ts';
-import { unwrapRow, wrapRow } from './wrapped-row.ts';
+import { openRow, wrapRow } from './wrapped-row.ts';
 
 const RING_ROW_KINDS = {
   [ringKinds.app]: rowKinds.appRing,
@@ -53,8 +53,9 @@ export function newRing(
 }
 
 /** The ring in plain. Throws VAULT_TAMPERED, FORMAT_UNKNOWN. */
-export function openRingRow(row: VaultRow, wrapping: WrappingKey): RingMaterial {
-  const plain = unwrapRow(row, wrapping);
+export function openRingRow(row: VaultRow, wrapping: WrappingKey): RingMaterial | 'erased' {
+  const plain = openRow(row, wrapping);
+  if (plain === 'erased') return 'erased';
   const material = decodeRingMaterial(plain);
   plain.fill(0);
   return material;
@@ -108,13 +109,14 @@ export async function loadSegments(
   return loaded;
 }
 
-/** A usable ring of its row, with all its segments. */
+/** A usable ring of its row, with all its segments; or that the row is a fence. */
 export async function loadRing(
   store: VaultStore,
   row: { ref: RingRef; row: VaultRow },
   use: { wrapping: WrappingKey; randomness: Randomness },
-): Promise<Ring> {
+): Promise<Ring | 'erased'> {
   const material = openRingRow(row.row, use.wrapping);
+  if (material === 'erased') return 'erased';
   const { segments, idKey } = material;
   let { nodes } = material;
   if (segments.length > 0) {

@@ -12,7 +12,6 @@ import type {
   SubjectId,
 } from '../base/ids.ts';
 import { type Randomness, randomIdInBucket } from '../base/random.ts';
-import { sha256 } from '../codec/hash.ts';
 import type { KeyringShred } from '../keyring/keyring.ts';
 import type { RingRef } from '../keyring/ring.ts';
 import {
@@ -38,12 +37,12 @@ import { loadSegments, newRing, openRingRow, ringRow, wrapSegment } from './vaul
 import {
   type RowKey,
   type RowKind,
-  rowKinds,
   rowStates,
+  type VaultBatch,
   type VaultRow,
   type VaultStore,
 } from './vault-store.ts';
-import { wrapRow } from './wrapped-row.ts';
+import { fenceRow, openRow, wrapRow } from './wrapped-row.ts';
 
 /** Removal of directory rows and of an app's root. */
 export interface DirectoryShred {
@@ -91,10 +90,16 @@ export function createVaultShred(deps: Deps): KeyringShred & DirectoryShred {
 
   async function fenceRows(keys: readonly RowKey[], by: ErasureId): Promise<void> {
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
-      const rows = await store.read(keys);
-      const live = rows.filter((row) => row !== undefined && row.state !== rowStates.erased);
-      if (live.length === 0) return store.scrub();
-      await store.commit(live.map((row) => ({ puts: [toFence(row!, by)] })));
+      const rows = (await store.read(keys)).filter((row) => row !== undefined);
+      const batches: VaultBatch[] = [];
+      for (const row of rows) {
+        const { wrapping, guard } = await currentBucketKey(deps, row);
+        // A row that only says that it is a fence would keep its keys: openRow throws.
+        if (row.state === rowStates.erased) openRow(row, wrapping);
+        else batches.push({ guard, puts: [fenceRow(row, by, wrapping)] });
+      }
+      if (batches.length === 0) return store.scrub();
+      await store.commit(batches);
     }
     throw contended();
   }
@@ -135,23 +140,15 @@ export function createVaultShred(deps: Deps): KeyringShred & DirectoryShred {
     },
     replacePlace: (app, cleared, by) => replacePlace(deps, app, { ...cleared, by }),
     async removeAppRoot(app, by) {
-      const record = { app, bucket: 0, kind: rowKinds.appRecord, id: app };
-      await fenceRows([appRootRow(app), record], by);
+      const storeRoot = await deps.hierarchy.storeRoot();
+      const [root] = await store.read([appRootRow(app)]);
+      if (root !== undefined && openRow(root, storeRoot) !== 'erased') {
+        await store.commit([{ puts: [fenceRow(root, by, storeRoot)] }]);
+      }
+      await store.scrub();
+      deps.hierarchy.forgetApp(app);
       deps.apps.drop(app);
     },
-  };
-}
-
-/** The durable mark that a row's content is gone. */
-function toFence(row: VaultRow, by: ErasureId): VaultRow {
-  return {
-    ...row,
-    version: row.version + 1,
-    state: rowStates.erased,
-    ownKey: null,
-    wrapped: null,
-    erasure: by,
-    fingerprint: row.wrapped && sha256(row.wrapped),
   };
 }
 
@@ -178,9 +175,10 @@ async function punctureRing(
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
     const [row] = await store.read([key]);
     if (row === undefined) return 'absent';
-    if (row.state === rowStates.erased) return 'erased';
     const { wrapping, guard } = await currentBucketKey(deps, row);
-    const change = await takeAll(deps, ref, { material: openRingRow(row, wrapping), taken });
+    const opened = openRingRow(row, wrapping);
+    if (opened === 'erased') return 'erased';
+    const change = await takeAll(deps, ref, { material: opened, taken });
     const segments = change.written.map((part) => wrapSegment(ref, part, randomness));
     // Segments first, the row last: the row is the only commit point.
     await store.writeSegments(ref.app, segments);
@@ -268,7 +266,7 @@ async function replacePlace(
       made.row,
       wrapRow({ key: holder.row, previous: holder.row }, holder.withPlace(place), wrapping),
     ];
-    if (old.state !== rowStates.erased) puts.push(toFence(old, cleared.by));
+    if (old.state !== rowStates.erased) puts.push(fenceRow(old, cleared.by, wrapping));
     const [outcome] = await store.commit([{ guard, puts }]);
     if (outcome === 'done') {
       await store.scrub();

@@ -16,7 +16,7 @@ const TABLES = `
   CREATE TABLE IF NOT EXISTS vault_rows (
     row INTEGER PRIMARY KEY, key BLOB NOT NULL, bucket INTEGER NOT NULL,
     version INTEGER NOT NULL, state INTEGER NOT NULL, wrapping_key BLOB NOT NULL, own_key BLOB,
-    holds BLOB NOT NULL, edges BLOB NOT NULL, wrapped BLOB, erasure BLOB, fingerprint BLOB
+    holds BLOB NOT NULL, edges BLOB NOT NULL, wrapped BLOB NOT NULL, erasure BLOB, fingerprint BLOB
   );
   CREATE UNIQUE INDEX IF NOT EXISTS vault_rows_key ON vault_rows (key);
   CREATE TABLE IF NOT EXISTS vault_segments (
@@ -44,7 +44,7 @@ interface StoredRow {
   own_key: Uint8Array | null;
   holds: Uint8Array;
   edges: Uint8Array;
-  wrapped: Uint8Array | null;
+  wrapped: Uint8Array;
   erasure: Uint8Array | null;
   fingerprint: Uint8Array | null;
 }
@@ -207,7 +207,7 @@ function toVaultRow(row: StoredRow): VaultRow {
     ownKey: row.own_key === null ? null : (toHex(row.own_key) as KeyId),
     holds: toIds(row.holds),
     edges: toIds(row.edges),
-    wrapped: row.wrapped === null ? null : toBuffer(row.wrapped),
+    wrapped: toBuffer(row.wrapped),
     erasure: row.erasure === null ? null : (toHex(row.erasure) as ErasureId),
     fingerprint: row.fingerprint === null ? null : toBuffer(row.fingerprint),
   };

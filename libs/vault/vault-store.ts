@@ -49,8 +49,7 @@ export interface VaultRow extends RowKey {
   readonly ownKey: KeyId | null;
   readonly holds: readonly string[];
   readonly edges: readonly string[];
-  /** Null in a fence. */
-  readonly wrapped: Buffer | null;
+  readonly wrapped: Buffer;
   /** In a fence: which erasure made it, and the SHA-256 of the last wrapped bytes. */
   readonly erasure: ErasureId | null;
   readonly fingerprint: Buffer | null;

@@ -1,15 +1,19 @@
 /**
  * Wraps and unwraps the vault's rows. What a row says in clear (kind, app, id, version, wrapping
- * key, state, holds, edges) is its associated data, so that no part can be changed or moved.
+ * key, state, holds, edges) is its associated data, so that no part can be changed or moved. A
+ * fence is wrapped too: whoever can write to the disk alone can make no fence, and no row pass for
+ * one.
  */
 import { FieldWriter } from '../base/bytes.ts';
-import type { KeyId } from '../base/ids.ts';
+import type { ErasureId, KeyId } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
+import { sha256 } from '../codec/hash.ts';
 import { labels } from '../codec/labels.ts';
 import type { WrappingKey } from '../keyring/wrapping-key.ts';
 import { type RowKey, rowStates, type VaultRow } from './vault-store.ts';
 
 const FORMAT = 1;
+const EMPTY = Buffer.alloc(0);
 type ClearPart = Pick<
   VaultRow,
   'kind' | 'app' | 'id' | 'version' | 'wrappingKey' | 'state' | 'holds' | 'edges'
@@ -51,17 +55,43 @@ export function wrapRow(fields: RowFields, plain: Uint8Array, key: WrappingKey):
   return { ...row, wrapped: key.wrap(plain, rowAssociatedData(row)) };
 }
 
+/** The durable mark that a row's content is gone: erasure id ‖ fingerprint, wrapped. */
+export function fenceRow(row: VaultRow, by: ErasureId, key: WrappingKey): VaultRow {
+  const fingerprint = sha256(row.wrapped);
+  const fence = {
+    ...row,
+    version: row.version + 1,
+    state: rowStates.erased,
+    wrappingKey: key.id,
+    ownKey: null,
+    erasure: by,
+    fingerprint,
+  };
+  const plain = fencePlain(fence);
+  return { ...fence, wrapped: key.wrap(plain, rowAssociatedData(fence)) };
+}
+
+function fencePlain(row: Pick<VaultRow, 'erasure' | 'fingerprint'>): Buffer {
+  return Buffer.concat([Buffer.from(row.erasure ?? '', 'hex'), row.fingerprint ?? EMPTY]);
+}
+
+/** The plain bytes of a row, or that it is a fence. Throws VAULT_TAMPERED. */
+export function openRow(row: VaultRow, key: WrappingKey): Buffer | 'erased' {
+  const plain = unwrapRow(row, key);
+  if (row.state !== rowStates.erased) return plain;
+  if (!plain.equals(fencePlain(row))) throw tampered(row);
+  return 'erased';
+}
+
 /** The plain bytes of a row. Throws VAULT_TAMPERED when it does not authenticate. */
 export function unwrapRow(row: VaultRow, key: WrappingKey): Buffer {
   const plain =
-    row.wrapped === null || row.wrappingKey !== key.id
-      ? undefined
-      : key.unwrap(row.wrapped, rowAssociatedData(row));
-  if (plain === undefined) {
-    throw new LetheError(
-      'VAULT_TAMPERED',
-      `a row of the vault (kind ${row.kind}, id ${row.id}) does not authenticate`,
-    );
-  }
+    row.wrappingKey === key.id ? key.unwrap(row.wrapped, rowAssociatedData(row)) : undefined;
+  if (plain === undefined) throw tampered(row);
   return plain;
+}
+
+function tampered(row: VaultRow): LetheError {
+  const name = `a row of the vault (kind ${row.kind}, id ${row.id})`;
+  return new LetheError('VAULT_TAMPERED', `${name} does not authenticate`);
 }

@@ -2,6 +2,7 @@
 
 import { type Configuration, readConfiguration } from '../../libs/backends/configuration.ts';
 import { type Backends, openBackends } from '../../libs/backends/open-backends.ts';
+import { type AppId, isId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import type { App } from '../../libs/vault/app-registry.ts';
 import { CommandEnd, exitCodes } from './terminal.ts';
@@ -25,10 +26,14 @@ export async function withStore<Result>(
   }
 }
 
-/** The app that `--app` names. Ends the command with "not found" when there is none. */
+/** The app that `--app` names. Ends the command: not found, or erased (by its id). */
 export async function findApp(backends: Backends, name: string | undefined): Promise<App> {
   if (name === undefined) throw new LetheError('INPUT_INVALID', 'name the app: --app NAME or ID');
-  const app = await backends.administration().apps.find(name);
+  const { apps } = backends.administration();
+  const app = await apps.find(name);
   if (app !== undefined) return app;
+  if (isId(name) && (await apps.wasErased(name as AppId))) {
+    throw new CommandEnd(exitCodes.erased, 'this app was erased');
+  }
   throw new CommandEnd(exitCodes.notFound, 'there is no such app: see lethe apps list');
 }

@@ -67,7 +67,7 @@ describe.each(adapters.vault)('vault store %s', (_, open) => {
     const [one, other] = [open(folder), open(folder)];
     await one.commit([{ puts: [row()] }]);
     expect(await other.versions([row()])).toEqual([{ version: 1, state: rowStates.active }]);
-    await one.commit([{ puts: [row({ version: 2, state: rowStates.erased, wrapped: null })] }]);
+    await one.commit([{ puts: [row({ version: 2, state: rowStates.erased })] }]);
     expect(await other.versions([row()])).toEqual([{ version: 2, state: rowStates.erased }]);
     await other.commit([{ puts: [row({ version: 3 })] }]);
     expect(await one.versions([row()])).toEqual([{ version: 3, state: rowStates.active }]);

@@ -165,6 +165,40 @@ describe('the vault', () => {
     database.close();
   });
 
+  it('who can only write to the disk can make no fence: it reads as tampered, never erased', async () => {
+    const store = await openTestStore();
+    await store.deliver(
+      received('ann', 'hers', { conversation: PERSONAL }),
+      received('ben', 'his', { conversation: PERSONAL }),
+    );
+    const conversation = await defaultConversationOf(store, 'ann');
+    const [ann, ben] = [await subjectOf(store, 'ann'), await subjectOf(store, 'ben')];
+    await createPrivacy(store.backends.privacy()).eraseSubject(store.app.id, ben);
+    const ringKey = (id: string) => Buffer.from(`${store.app.id}0c${id}`, 'hex');
+    const database = new DatabaseSync(join(store.folder, 'data/vault.db'));
+    database.exec('CREATE TEMP TABLE before AS SELECT * FROM vault_rows');
+    const all = 'state, version, wrapped, erasure, fingerprint, wrapping_key';
+    const forgeries = [
+      'UPDATE vault_rows SET state = 3 WHERE key = :ann AND :ben IS NOT NULL',
+      "UPDATE vault_rows SET state = 3, wrapped = x'' WHERE key = :ann AND :ben IS NOT NULL",
+      `UPDATE vault_rows SET (${all}) = (SELECT ${all} FROM before WHERE key = :ben)
+        WHERE key = :ann`,
+    ];
+    for (const forgery of forgeries) {
+      database.prepare(forgery).run({ ann: ringKey(ann), ben: ringKey(ben) });
+      const cold = await store.reopen();
+      const tampered = { code: 'VAULT_TAMPERED' };
+      await expect(messagesOf(cold, conversation)).rejects.toMatchObject(tampered);
+      // An erase that passed over it would leave her key where it is.
+      const erase = createPrivacy(cold.backends.privacy()).eraseSubject(store.app.id, ann);
+      await expect(erase).rejects.toMatchObject(tampered);
+      const restore = `UPDATE vault_rows SET (${all}) =
+        (SELECT ${all} FROM before WHERE before.key = vault_rows.key) WHERE key = ?`;
+      database.prepare(restore).run(ringKey(ann));
+    }
+    database.close();
+  });
+
   it('S36 a row of one ring put in place of another’s is tampered', async () => {
     const store = await openTestStore();
     await store.deliver(
