@@ -26,6 +26,8 @@ export type SegmentId = Brand<'SegmentId'>;
 export type ErasureId = Brand<'ErasureId'>;
 /** First 16 bytes of an HMAC that names a directory row or a delivery. */
 export type IndexId = Brand<'IndexId'>;
+/** Names the row that ties a person to a group. */
+export type MemberId = Brand<'MemberId'>;
 export type AnyId =
   | ThingId
   | StreamId
@@ -35,7 +37,8 @@ export type AnyId =
   | KeyId
   | SegmentId
   | ErasureId
-  | IndexId;
+  | IndexId
+  | MemberId;
 
 const ID_PATTERN = /^[0-9a-f]{32}$/;
 

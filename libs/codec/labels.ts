@@ -21,6 +21,8 @@ export const labels = {
   aliasIndex: label('lethe.alias.v1'),
   deliveryIndex: label('lethe.deliv.v1'),
   nameMark: label('lethe.name.v1'),
+  member: label('lethe.member.v1'),
+  loss: label('lethe.loss.v1'),
   wrap: label('lethe.wrap.v1'),
   segment: label('lethe.segm.v1'),
   localKms: label('lethe.lkms.v1'),

@@ -1,5 +1,7 @@
 /** Answers that are not successes: `{errors:[{code,title}]}`, never with anything of the input. */
 
+import { Type } from 'typebox';
+
 /** Thrown by routes; the server turns it into the answer. */
 export class HttpError extends Error {
   readonly status: number;
@@ -22,6 +24,19 @@ export class HttpError extends Error {
     this.retryAfterSeconds = more.retryAfterSeconds;
   }
 }
+
+/** The schema of every answer that is not a success. */
+export const ErrorAnswer = Type.Object({
+  errors: Type.Array(
+    Type.Object({
+      code: Type.String({ description: 'for programs' }),
+      title: Type.String({ description: 'for people' }),
+      source: Type.Optional(
+        Type.Object({ pointer: Type.String({ description: 'JSON pointer into the body' }) }),
+      ),
+    }),
+  ),
+});
 
 /** The body of an answer that is not a success. */
 export function errorBody(code: string, title: string, pointer?: string) {

@@ -17,7 +17,7 @@ import type { AccessKeys, Principal } from '../access/access-keys.ts';
 import { type AppId, textToId } from '../base/ids.ts';
 import { isLetheError, type LetheError } from '../base/lethe-error.ts';
 import type { AppRegistry } from '../vault/app-registry.ts';
-import { badRequest, errorBody, HttpError, notFound } from './http-error.ts';
+import { badRequest, ErrorAnswer, errorBody, HttpError, notFound } from './http-error.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -79,6 +79,11 @@ export async function createHttpServer(options: HttpServerOptions) {
       },
       security: [{ basic: [] }, { bearer: [] }],
     },
+  });
+  // Every route can answer with an error; the document says so once for all of them.
+  server.addHook('onRoute', ({ schema }) => {
+    if (schema === undefined || schema.hide) return;
+    schema.response = { '4xx': ErrorAnswer, '5xx': ErrorAnswer, ...(schema.response ?? {}) };
   });
   server.removeContentTypeParser('text/plain');
   server.addContentTypeParser('application/json', { parseAs: 'string' }, parseJson);

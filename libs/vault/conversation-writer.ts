@@ -163,6 +163,7 @@ async function newConversation(
     profilePlace: randomIdInBucket<PlaceId>(randomness, number),
     externalRow: wanted.externalRow,
     isDefault: wanted.isDefault,
+    lastMember: null,
     createdAt: wanted.nowMs,
   };
   const bucket = await openBucket(deps, app, number);

@@ -12,7 +12,7 @@ import {
   type SubjectValue,
   subjectCodec,
 } from './directory.ts';
-import { bucketKeyRow, type KeyHierarchy } from './key-hierarchy.ts';
+import { bucketKeyRow, contended, type KeyHierarchy } from './key-hierarchy.ts';
 import { newRing, ringRow } from './vault-rings.ts';
 import { rowKinds, type VaultBatch, type VaultRow, type VaultStore } from './vault-store.ts';
 import { wrapRow } from './wrapped-row.ts';
@@ -65,31 +65,42 @@ export function removalOf(batch: VaultBatch): VaultBatch {
   return { removals: batch.puts ?? [] };
 }
 
-/** Changes subjects' entries, each by compare-and-set; people who are gone are skipped. */
+export type SubjectChange = (value: SubjectValue) => SubjectValue;
+
+/**
+ * Changes subjects' entries, each by compare-and-set; people who are gone are skipped, and a change
+ * that gives back the value it was given writes nothing. Throws CONTENDED.
+ */
 export async function changeSubjects(
   deps: WriterDeps,
   app: App,
-  changes: ReadonlyMap<SubjectId, (value: SubjectValue) => SubjectValue>,
+  changes: ReadonlyMap<SubjectId, SubjectChange>,
 ): Promise<void> {
-  const left = new Map(changes);
-  for (let attempt = 0; attempt < ATTEMPTS_MAX && left.size > 0; attempt += 1) {
-    const entries = await deps.directory.subjects(app.id, [...left.keys()]);
-    const present = entries.filter((entry) => entry !== undefined);
-    for (const id of left.keys()) {
-      if (!present.some((entry) => entry.id === id)) left.delete(id);
-    }
+  let left = [...changes.keys()];
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+    const entries = await deps.directory.subjects(app.id, left);
+    const changed = entries.flatMap((entry) => {
+      if (entry === undefined) return [];
+      const value = changes.get(entry.id)!(entry.value);
+      return value === entry.value ? [] : [{ entry, value }];
+    });
+    if (changed.length === 0) return;
     const batches: VaultBatch[] = [];
-    for (const entry of present) {
+    for (const { entry, value } of changed) {
       const bucket = await openBucket(deps, app, entry.row.bucket);
-      const plain = subjectCodec.encodeTagged(left.get(entry.id)!(entry.value));
-      const row = bucket.row(rowKinds.subject, entry.id, plain, entry.row);
+      const row = bucket.row(
+        rowKinds.subject,
+        entry.id,
+        subjectCodec.encodeTagged(value),
+        entry.row,
+      );
       batches.push({ guard: bucket.guard, puts: [row] });
     }
     const outcomes = await deps.store.commit(batches);
-    for (const [i, outcome] of outcomes.entries()) {
-      const entry = present[i]!;
-      if (outcome === 'done') left.delete(entry.id);
-      else deps.hierarchy.forgetBucketKey(app.id, entry.row.bucket);
-    }
+    const refused = changed.filter((_, i) => outcomes[i] === 'conflict');
+    for (const { entry } of refused) deps.hierarchy.forgetBucketKey(app.id, entry.row.bucket);
+    left = refused.map(({ entry }) => entry.id);
+    if (left.length === 0) return;
   }
+  throw contended();
 }

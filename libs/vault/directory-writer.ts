@@ -27,6 +27,7 @@ import {
   settleRings,
   type WriterDeps,
 } from './directory-rows.ts';
+import { addMembers, type Membership } from './group-members.ts';
 import { contended } from './key-hierarchy.ts';
 import { rowKinds, type VaultBatch } from './vault-store.ts';
 
@@ -52,6 +53,8 @@ export interface DirectoryWriter {
     wanted: readonly NewConversation[],
     nowMs: number,
   ): Promise<(ConversationId | undefined)[]>;
+  /** Writes who joins or writes in groups, durably; groups and people that are gone are skipped. */
+  addMembers(app: App, memberships: readonly Membership[]): Promise<void>;
   /** Changes a subject's entry; gives up silently when the person is gone. */
   changeSubjects(
     app: App,
@@ -64,6 +67,7 @@ export function createDirectoryWriter(deps: WriterDeps): DirectoryWriter {
   return {
     addSubjects: (app, rows, nowMs) => addSubjects(deps, app, { rows, nowMs }),
     addConversations: (app, wanted, nowMs) => addConversations(deps, app, { wanted, nowMs }),
+    addMembers: (app, memberships) => addMembers(deps, app, memberships),
     changeSubjects: (app, changes) => changeSubjects(deps, app, changes),
   };
 }
@@ -93,6 +97,7 @@ async function newSubject(
     nameMark: null,
     conversations: [],
     defaultConversation: null,
+    groups: [],
     createdAt: made.nowMs,
   };
   const bucket = await openBucket(deps, app, number);

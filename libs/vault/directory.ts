@@ -10,6 +10,7 @@ import {
   type IndexId,
   idToBucket,
   idToBytes,
+  type MemberId,
   type PlaceId,
   type SubjectId,
 } from '../base/ids.ts';
@@ -40,6 +41,8 @@ export interface SubjectValue {
   readonly nameMark: string | null;
   readonly conversations: readonly ConversationId[];
   readonly defaultConversation: ConversationId | null;
+  /** Groups that they ever joined or wrote in. */
+  readonly groups: readonly ConversationId[];
   readonly createdAt: number;
 }
 
@@ -53,7 +56,15 @@ export interface ConversationValue {
   readonly profilePlace: PlaceId;
   readonly externalRow: IndexId | null;
   readonly isDefault: boolean;
+  /** Of a group: its newest member row. */
+  readonly lastMember: MemberId | null;
   readonly createdAt: number;
+}
+
+/** That somebody ever joined a group or wrote in it; the rows of a group are a chain. */
+export interface MemberValue {
+  readonly person: SubjectId;
+  readonly previous: MemberId | null;
 }
 
 /** A directory row in plain, with the row it was read from. */
@@ -63,10 +74,12 @@ export interface Entry<Id, Value> {
   readonly value: Value;
 }
 export type SubjectEntry = Entry<SubjectId, SubjectValue>;
+export type MemberEntry = Entry<MemberId, MemberValue>;
 export type ConversationEntry = Entry<ConversationId, ConversationValue>;
 
 export const subjectCodec = recordCodec<SubjectValue>('DirectorySubject');
 export const conversationCodec = recordCodec<ConversationValue>('DirectoryConversation');
+export const memberCodec = recordCodec<MemberValue>('DirectoryMember');
 export const referenceCodec = recordCodec<{ target: string }>('DirectoryReference');
 
 /** Kinds of directory row that name something by an HMAC. */
@@ -99,6 +112,7 @@ export interface Directory {
     app: AppId,
     ids: readonly ConversationId[],
   ): Promise<(ConversationEntry | 'erased' | undefined)[]>;
+  members(app: AppId, ids: readonly MemberId[]): Promise<(MemberEntry | undefined)[]>;
 }
 
 /** The directory row of an id or HMAC: its bucket comes from its first u16. */
@@ -169,6 +183,13 @@ export function createDirectory(deps: {
       return rows.map((found, i) => {
         if (found?.plain === undefined) return undefined;
         return { id: ids[i]!, row: found.row, value: subjectCodec.decodeTagged(found.plain) };
+      });
+    },
+    async members(app, ids) {
+      const rows = await readPlain(app, rowKinds.member, ids);
+      return rows.map((found, i) => {
+        if (found?.plain === undefined) return undefined;
+        return { id: ids[i]!, row: found.row, value: memberCodec.decodeTagged(found.plain) };
       });
     },
     async conversations(app, ids) {

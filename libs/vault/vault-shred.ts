@@ -11,7 +11,7 @@ import type {
   SegmentId,
   SubjectId,
 } from '../base/ids.ts';
-import { type Randomness, randomIdInBucket } from '../base/random.ts';
+import { randomIdInBucket } from '../base/random.ts';
 import type { KeyringShred } from '../keyring/keyring.ts';
 import type { RingRef } from '../keyring/ring.ts';
 import {
@@ -23,25 +23,20 @@ import {
   type Taken,
 } from '../keyring/ring-material.ts';
 import { ringKinds } from '../sealing/tree-path.ts';
-import type { App, AppRegistry } from './app-registry.ts';
+import type { App } from './app-registry.ts';
 import {
+  type ConversationEntry,
   conversationCodec,
-  type Directory,
   directoryRow,
   type ReferenceKind,
   type SubjectEntry,
   subjectCodec,
 } from './directory.ts';
-import { appRootRow, bucketKeyRow, contended, type KeyHierarchy } from './key-hierarchy.ts';
+import { shredForsakenGroup } from './group-shred.ts';
+import { appRootRow, contended } from './key-hierarchy.ts';
+import { currentBucketKey, fenceRows, SHRED_ATTEMPTS_MAX, type ShredDeps } from './shred-rows.ts';
 import { loadSegments, newRing, openRingRow, ringRow, wrapSegment } from './vault-rings.ts';
-import {
-  type RowKey,
-  type RowKind,
-  rowStates,
-  type VaultBatch,
-  type VaultRow,
-  type VaultStore,
-} from './vault-store.ts';
+import { type RowKey, type RowKind, rowStates, type VaultRow } from './vault-store.ts';
 import { fenceRow, openRow, wrapRow } from './wrapped-row.ts';
 
 /** Removal of directory rows and of an app's root. */
@@ -65,6 +60,16 @@ export interface DirectoryShred {
     cleared: { of: ConversationId | SubjectId; kind: ClearedKind; place: PlaceId },
     by: ErasureId,
   ): Promise<'done' | 'absent'>;
+  /**
+   * Shreds a group's rings when all who ever joined it or wrote in it are fenced, and nobody joined
+   * since `group` was read. Its entry stays for the steps that follow. `kept`: somebody is left, or
+   * nobody ever was a member.
+   */
+  shredForsakenGroup(
+    app: App,
+    group: ConversationEntry,
+    by: ErasureId,
+  ): Promise<'shredded' | 'kept'>;
   /** Erases the root of an app: nothing under it can be unwrapped any more. */
   removeAppRoot(app: AppId, by: ErasureId): Promise<void>;
 }
@@ -72,37 +77,9 @@ export interface DirectoryShred {
 /** What a clear takes: a conversation's messages, or a person's profile. */
 export type ClearedKind = 'messages' | 'profile';
 
-interface Deps {
-  store: VaultStore;
-  hierarchy: KeyHierarchy;
-  apps: AppRegistry;
-  directory: Directory;
-  randomness: Randomness;
-  /** What is cached of rings goes with them. */
-  evict(refs: readonly RingRef[]): Promise<void>;
-}
-
-const ATTEMPTS_MAX = 16;
-
 /** Opens the power to take key material away. */
-export function createVaultShred(deps: Deps): KeyringShred & DirectoryShred {
+export function createVaultShred(deps: ShredDeps): KeyringShred & DirectoryShred {
   const { store } = deps;
-
-  async function fenceRows(keys: readonly RowKey[], by: ErasureId): Promise<void> {
-    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
-      const rows = (await store.read(keys)).filter((row) => row !== undefined);
-      const batches: VaultBatch[] = [];
-      for (const row of rows) {
-        const { wrapping, guard } = await currentBucketKey(deps, row);
-        // A row that only says that it is a fence would keep its keys: openRow throws.
-        if (row.state === rowStates.erased) openRow(row, wrapping);
-        else batches.push({ guard, puts: [fenceRow(row, by, wrapping)] });
-      }
-      if (batches.length === 0) return store.scrub();
-      await store.commit(batches);
-    }
-    throw contended();
-  }
 
   return {
     async shred(refs, erasure) {
@@ -111,7 +88,7 @@ export function createVaultShred(deps: Deps): KeyringShred & DirectoryShred {
         const app = await deps.apps.find(ref.app);
         if (app !== undefined) keys.push(ringRow(ref, app.buckets));
       }
-      await fenceRows(keys, erasure);
+      await fenceRows(deps, keys, erasure);
       await deps.evict(refs);
     },
     async puncture(ref, taken) {
@@ -136,9 +113,10 @@ export function createVaultShred(deps: Deps): KeyringShred & DirectoryShred {
     },
     async mark(app, row, by) {
       const at = { app: app.id, buckets: app.buckets };
-      await fenceRows([directoryRow(at, row.kind, row.id)], by);
+      await fenceRows(deps, [directoryRow(at, row.kind, row.id)], by);
     },
     replacePlace: (app, cleared, by) => replacePlace(deps, app, { ...cleared, by }),
+    shredForsakenGroup: (app, group, by) => shredForsakenGroup(deps, app, { group, by }),
     async removeAppRoot(app, by) {
       const storeRoot = await deps.hierarchy.storeRoot();
       const [root] = await store.read([appRootRow(app)]);
@@ -152,19 +130,8 @@ export function createVaultShred(deps: Deps): KeyringShred & DirectoryShred {
   };
 }
 
-async function currentBucketKey(deps: Deps, row: VaultRow) {
-  const { hierarchy } = deps;
-  let wrapping = (await hierarchy.bucketKeys(row.app, [row.bucket])).get(row.bucket)!;
-  if (wrapping.id !== row.wrappingKey) {
-    hierarchy.forgetBucketKey(row.app, row.bucket);
-    wrapping = (await hierarchy.bucketKeys(row.app, [row.bucket])).get(row.bucket)!;
-  }
-  const guard = { key: bucketKeyRow(row.app, row.bucket), ownKey: wrapping.id };
-  return { wrapping, guard };
-}
-
 async function punctureRing(
-  deps: Deps,
+  deps: ShredDeps,
   ref: RingRef,
   taken: readonly Taken[],
 ): Promise<'done' | 'erased' | 'absent'> {
@@ -172,7 +139,7 @@ async function punctureRing(
   const app = await deps.apps.find(ref.app);
   if (app === undefined) return 'absent';
   const key = ringRow(ref, app.buckets);
-  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+  for (let attempt = 0; attempt < SHRED_ATTEMPTS_MAX; attempt += 1) {
     const [row] = await store.read([key]);
     if (row === undefined) return 'absent';
     const { wrapping, guard } = await currentBucketKey(deps, row);
@@ -197,7 +164,7 @@ async function punctureRing(
 }
 
 async function takeAll(
-  deps: Deps,
+  deps: ShredDeps,
   ref: RingRef,
   from: { material: RingMaterial; taken: readonly Taken[] },
 ): Promise<MaterialChange> {
@@ -223,7 +190,7 @@ async function takeAll(
 
 /** The directory entry that names a place, and the same entry naming another one. */
 async function placeHolder(
-  deps: Deps,
+  deps: ShredDeps,
   app: App,
   cleared: { of: string; kind: ClearedKind },
 ): Promise<{ row: VaultRow; place: PlaceId; withPlace(place: PlaceId): Buffer } | undefined> {
@@ -245,13 +212,13 @@ async function placeHolder(
 }
 
 async function replacePlace(
-  deps: Deps,
+  deps: ShredDeps,
   app: App,
   cleared: { of: string; kind: ClearedKind; place: PlaceId; by: ErasureId },
 ): Promise<'done' | 'absent'> {
   const { store, randomness } = deps;
   const kind = ringKinds.place;
-  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+  for (let attempt = 0; attempt < SHRED_ATTEMPTS_MAX; attempt += 1) {
     const holder = await placeHolder(deps, app, cleared);
     if (holder === undefined) return 'absent';
     if (holder.place !== cleared.place) return 'done';

@@ -23,6 +23,7 @@ export const rowKinds = {
   externalConversation: 23,
   subject: 24,
   conversation: 25,
+  member: 26,
 } as const;
 export type RowKind = (typeof rowKinds)[keyof typeof rowKinds];
 

@@ -13,7 +13,8 @@ import { WhoAndWhere } from './who-and-where.ts';
 export interface Ingest {
   /**
    * Accepts items; resolves once all accepted ones are durable. Throws INPUT_INVALID for an unknown
-   * app, SHUTTING_DOWN after `close`, and failures of the engines: then nothing was accepted.
+   * app, OVERLOADED (retryable) when too much is waiting, SHUTTING_DOWN after `close`, and failures
+   * of the engines: then nothing was accepted.
    */
   accept(app: AppId, items: readonly IngestItem[]): Promise<Outcome[]>;
   /** Items that were taken in and are not answered yet. */
@@ -23,6 +24,9 @@ export interface Ingest {
   /** Takes no more items and resolves when those under way are answered. */
   close(): Promise<void>;
 }
+
+// About ten seconds of work; what comes on top is told to come again: it would fill the memory.
+const BACKLOG_ITEMS_MAX = 50_000;
 
 /** Opens the service over its powers. */
 export async function openIngest(powers: IngestPowers): Promise<Ingest> {
@@ -53,6 +57,10 @@ export async function openIngest(powers: IngestPowers): Promise<Ingest> {
     accept(app, items) {
       if (closed) {
         const error = new LetheError('SHUTTING_DOWN', 'shutting down', { retryable: true });
+        return Promise.reject(error);
+      }
+      if (queue.backlog > 0 && queue.backlog + items.length > BACKLOG_ITEMS_MAX) {
+        const error = new LetheError('OVERLOADED', 'too much is waiting', { retryable: true });
         return Promise.reject(error);
       }
       return items.length === 0 ? Promise.resolve([]) : queue.add(app, items);

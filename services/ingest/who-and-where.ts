@@ -11,6 +11,7 @@ import { AGENT_CHANNEL } from '../../libs/people/find-subject.ts';
 import type { App } from '../../libs/vault/app-registry.ts';
 import type { NewConversation } from '../../libs/vault/conversation-writer.ts';
 import type { ConversationValue, SubjectValue } from '../../libs/vault/directory.ts';
+import type { Membership } from '../../libs/vault/group-members.ts';
 import { rowKinds } from '../../libs/vault/vault-store.ts';
 
 const CACHED_MAX = 20_000;
@@ -52,6 +53,8 @@ export class WhoAndWhere {
   readonly #subjects = new LRUCache<SubjectId, SubjectValue>({ max: CACHED_MAX });
   readonly #named = new LRUCache<string, ConversationId>({ max: CACHED_MAX });
   readonly #conversations = new LRUCache<ConversationId, ConversationValue>({ max: CACHED_MAX });
+  // Pairs whose member row is known to be there.
+  readonly #members = new LRUCache<string, true>({ max: CACHED_MAX });
   /** The last display name seen of each person, to see without a key that it did not change. */
   readonly lastNames = new LRUCache<SubjectId, string>({ max: CACHED_MAX });
 
@@ -158,6 +161,18 @@ export class WhoAndWhere {
     }
   }
 
+  /** Writes down who joins or writes in groups, where it is not known yet. */
+  async members(memberships: readonly Membership[]): Promise<void> {
+    const missing = new Map<string, Membership>();
+    for (const one of memberships) {
+      const key = one.group + one.person;
+      if (!this.#members.has(key)) missing.set(key, one);
+    }
+    if (missing.size === 0) return;
+    await this.#powers.directory.addMembers(this.app, [...missing.values()]);
+    for (const key of missing.keys()) this.#members.set(key, true);
+  }
+
   #known(query: ConversationQuery, key: string): ConversationId | undefined {
     const known = this.#named.get(key);
     if (known !== undefined || query.reference.externalId !== null) return known;
@@ -209,6 +224,7 @@ export class WhoAndWhere {
     this.#subjects.clear();
     this.#named.clear();
     this.#conversations.clear();
+    this.#members.clear();
     this.lastNames.clear();
   }
 }

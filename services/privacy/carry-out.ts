@@ -4,8 +4,18 @@
  */
 
 import type { PrivacyPowers } from '../../libs/backends/open-backends.ts';
-import type { AppId, ConversationId, MessageId, PlaceId, SubjectId } from '../../libs/base/ids.ts';
+import {
+  type AppId,
+  type ConversationId,
+  type ErasureId,
+  idToBytes,
+  type MessageId,
+  type PlaceId,
+  type SubjectId,
+} from '../../libs/base/ids.ts';
 import { assertInvariant } from '../../libs/base/lethe-error.ts';
+import { sha256 } from '../../libs/codec/hash.ts';
+import { labels } from '../../libs/codec/labels.ts';
 import type { RingRef } from '../../libs/keyring/ring.ts';
 import type { PrivacyRequest } from '../../libs/requests/request-store.ts';
 import { ringKinds, THING_DEPTH, thingPath } from '../../libs/sealing/tree-path.ts';
@@ -82,6 +92,9 @@ async function eraseSubject(run: Run): Promise<void> {
   const content = { user: value.alias };
   await recordLoss(powers, app, { id: request.id, type: 'SubjectErased', content });
 
+  await step('groups');
+  for (const group of value.groups) await endForsakenGroup(run, group);
+
   await step('directory');
   const names = value.identities.map(({ row }) => ({ kind: rowKinds.identity, id: row }));
   await directory.removeReferences(app, names, id);
@@ -90,6 +103,23 @@ async function eraseSubject(run: Run): Promise<void> {
   await directory.mark(app, { kind: rowKinds.alias, id: alias }, request.id);
   // A conversation that was made meanwhile is in a newer row: then all is done once more.
   if (!(await directory.removeSubject(subject))) await eraseSubject(run);
+}
+
+/** A group goes with the last person who ever joined it or wrote in it. */
+async function endForsakenGroup(run: Run, id: ConversationId): Promise<void> {
+  const { powers, app, request } = run;
+  const [group] = await powers.directory.conversations(app.id, [id]);
+  if (typeof group !== 'object') return;
+  if ((await powers.directory.shredForsakenGroup(app, group, request.id)) === 'kept') return;
+  const fact = { id: lossOf(request.id, id), type: 'ConversationDeleted' as const };
+  await recordLoss(powers, app, { ...fact, content: { conversation: id } });
+  await removeConversation(run, group);
+}
+
+/** The id of a further fact of one erasure: the same whenever the step is repeated. */
+function lossOf(erasure: ErasureId, conversation: ConversationId): ErasureId {
+  const bytes = Buffer.concat([labels.loss, idToBytes(erasure), idToBytes(conversation)]);
+  return sha256(bytes).toString('hex', 0, 16) as ErasureId;
 }
 
 /** Takes the names of a conversation away and leaves a marker that names nobody. */

@@ -293,5 +293,10 @@ describe('the REST interface', () => {
     const openapi = await door.call('GET', `${origin}/openapi.json`);
     expect(openapi.body.openapi).toBe('3.1.0');
     expect(Object.keys(openapi.body.paths).length).toBeGreaterThan(12);
+    for (const path of Object.values<object>(openapi.body.paths)) {
+      for (const operation of Object.values<{ responses: object }>(path as never)) {
+        expect(Object.keys(operation.responses)).toEqual(expect.arrayContaining(['4XX', '5XX']));
+      }
+    }
   });
 });

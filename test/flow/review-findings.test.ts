@@ -180,4 +180,14 @@ describe('once broken, never again', () => {
     const read = messagesOf(cold, await groupOf(cold));
     await expect(read).rejects.toMatchObject({ code: 'EVENT_TAMPERED' });
   });
+
+  it('more than can wait is told to come again, and what waits is answered', async () => {
+    const store = await openTestStore();
+    const of = { subject: store.app.id as never, readFrom: null, profile: null, metadata: null };
+    const many = new Array(40_000).fill({ kind: 'profile' as const, ...of });
+    const first = store.ingest.accept(store.app.id, many);
+    const second = store.ingest.accept(store.app.id, many);
+    await expect(second).rejects.toMatchObject({ code: 'OVERLOADED', retryable: true });
+    expect((await first).length).toBe(40_000);
+  });
 });

@@ -90,7 +90,7 @@ describe('scenarios that broke earlier drafts', () => {
 
   it('S19 an erased person who writes again is somebody new, with nothing of the old', async () => {
     const store = await openTestStore();
-    await store.deliver(received('ann', 'before', { id: 'a', displayName: 'Ann' }));
+    await store.deliver(joined('ben'), received('ann', 'before', { id: 'a', displayName: 'Ann' }));
     const before = await subjectOf(store, 'ann');
     await erase(store, 'ann');
     await store.deliver(received('ann', 'after', { id: 'b', displayName: 'Ann B' }));
@@ -305,7 +305,7 @@ describe('scenarios that broke earlier drafts', () => {
 
   it('S27 a message acknowledged while its person is erased is sealed anew and readable', async () => {
     const store = await openTestStore();
-    await store.deliver(received('ann', 'before', { id: 'a' }));
+    await store.deliver(joined('ben'), received('ann', 'before', { id: 'a' }));
     // The person's ring goes right after the commit and before the acknowledgement.
     const powers = store.backends.ingest();
     const { openIngest } = await import('../../services/ingest/ingest.ts');

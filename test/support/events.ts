@@ -122,3 +122,8 @@ export function joined(who: string, more: Common & { conversation?: object } = {
   const conversation = more.conversation ?? GROUP;
   return event('lethe.participant.joined', { conversation, identity: identity(who) }, more);
 }
+
+export function left(who: string, more: Common & { conversation?: object } = {}): object {
+  const conversation = more.conversation ?? GROUP;
+  return event('lethe.participant.left', { conversation, identity: identity(who) }, more);
+}
