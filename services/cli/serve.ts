@@ -5,6 +5,7 @@ import { lastPositions, projectorGroup, waitForViews } from '../../libs/backends
 import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
 import { HttpError } from '../../libs/http/http-error.ts';
 import { createHttpServer, type HttpServer } from '../../libs/http/http-server.ts';
+import { addActivityRoutes } from '../ingest/activity-routes.ts';
 import { addConversationRoutes } from '../ingest/conversation-routes.ts';
 import { addEventRoutes } from '../ingest/event-routes.ts';
 import { openIngest } from '../ingest/ingest.ts';
@@ -63,6 +64,7 @@ export async function startServer(store: OpenStore): Promise<RunningServer> {
   addEventRoutes(server, ingest, ingestPowers.clock);
   addUserRoutes(server, ingest, ingestPowers);
   addConversationRoutes(server, ingest, ingestPowers);
+  addActivityRoutes(server, ingest, ingestPowers);
   addPrivacyRoutes(server, createPrivacy(privacyPowers), privacyPowers);
   addAppRoutes(server, backends.administration());
   addHealthRoutes(server, store, { metrics, isStopping: () => stop.signal.aborted });

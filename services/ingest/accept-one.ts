@@ -19,11 +19,16 @@ export async function acceptCommand(
   command: Command,
 ): Promise<Extract<Outcome, { status: 'accepted' }>> {
   const [outcome] = await ingest.accept(app, [command]);
-  switch (outcome!.status) {
+  return throwRefusal(outcome!);
+}
+
+/** An accepted outcome; any other is thrown as an HTTP error. */
+export function throwRefusal(outcome: Outcome): Extract<Outcome, { status: 'accepted' }> {
+  switch (outcome.status) {
     case 'accepted':
-      return outcome as Extract<Outcome, { status: 'accepted' }>;
+      return outcome;
     case 'rejected': {
-      const { code, title } = (outcome as Extract<Outcome, { status: 'rejected' }>).error;
+      const { code, title } = outcome.error;
       throw new HttpError(STATUSES[code] ?? 400, code, title);
     }
     default:

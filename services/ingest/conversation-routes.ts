@@ -15,9 +15,11 @@ import {
   conversationIdOfPath,
   subjectOfPath,
 } from '../../libs/http/route-parameters.ts';
+import { readDescription } from '../../libs/people/descriptions.ts';
 import { acceptCommand, acceptOne } from './accept-one.ts';
 import type { Ingest } from './ingest.ts';
 import type { PostedMessage } from './ingest-item.ts';
+import { seeOwnWrites } from './see-own-writes.ts';
 
 const Participant = Type.Object({
   userId: Type.Optional(Type.String()),
@@ -71,8 +73,49 @@ export function addConversationRoutes(
       return reply.status(201).send({ conversation });
     },
   );
+  addDescriptionRoute(server, deps);
   addParticipantRoutes(server, deps);
   addMessageRoutes(server, deps);
+}
+
+function addDescriptionRoute(server: HttpServer, { powers, ingest }: Deps): void {
+  server.patch(
+    '/v2/apps/:appId/conversations/:conversationId',
+    {
+      schema: {
+        summary: 'Replace the given fields of a conversation’s title and metadata',
+        tags: ['conversations'],
+        params: ConversationParameters,
+        body: Type.Pick(ConversationBody, ['displayName', 'metadata']),
+      },
+    },
+    async (request, reply) => {
+      const app = request.params.appId as AppId;
+      const id = conversationIdOfPath(request.params.conversationId);
+      const displayName = readText(request.body.displayName, '/displayName');
+      const metadata = readMetadata(request.body.metadata);
+      const [entry] = await powers.directory.conversations(app, [id]);
+      if (typeof entry !== 'object') throw notFound.conversation();
+      await seeOwnWrites(powers);
+      const stored = await readDescription(powers, app, id);
+      const description = {
+        displayName: displayName ?? stored?.displayName ?? null,
+        metadata: metadata ?? stored?.metadata ?? null,
+      };
+      const command = { kind: 'describe', conversation: id, ...description } as const;
+      sendPositions(reply, await acceptOne(ingest, app, command));
+      const { kind, isDefault, createdAt } = entry.value;
+      const shown = { id, type: kind, isDefault, createdAt: new Date(createdAt).toISOString() };
+      return { conversation: { ...shown, ...shownDescription(description) } };
+    },
+  );
+}
+
+function shownDescription(of: { displayName: string | null; metadata: string | null }) {
+  return {
+    ...(of.displayName !== null && { displayName: of.displayName }),
+    ...(of.metadata !== null && { metadata: JSON.parse(of.metadata) }),
+  };
 }
 
 function addParticipantRoutes(server: HttpServer, deps: Deps): void {
@@ -87,7 +130,11 @@ function addParticipantRoutes(server: HttpServer, deps: Deps): void {
         const subject = await participantOf(deps, app, request.body);
         const command = { kind, conversation, subject } as const;
         sendPositions(reply, await acceptOne(deps.ingest, app, command));
-        return {};
+        if (kind === 'left') return {};
+        const [entry] = await deps.powers.directory.subjects(app, [subject]);
+        if (entry === undefined) throw notFound.userErased();
+        const { alias } = entry.value;
+        return { participant: { id: alias, userId: alias } };
       },
     );
   add('join', 'joined', 'A user joins a group');
@@ -168,8 +215,7 @@ async function createConversation(
     id,
     type: kind,
     isDefault: false,
-    ...(text !== null && { displayName: text }),
-    ...(metadata !== null && { metadata: JSON.parse(metadata) }),
+    ...shownDescription({ displayName: text, metadata }),
     createdAt: new Date(nowMs).toISOString(),
   };
   return { conversation, positions };

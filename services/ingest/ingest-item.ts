@@ -62,6 +62,14 @@ export interface ParticipationCommand {
   readonly subject: SubjectId;
 }
 
+/** Somebody has read a conversation up to a message. */
+export interface ReadCommand {
+  readonly kind: 'read';
+  readonly conversation: ConversationId;
+  readonly subject: SubjectId;
+  readonly message: MessageId;
+}
+
 /** An identity's event for a person that was just made. */
 export interface IdentityCommand {
   readonly kind: 'identity';
@@ -74,6 +82,7 @@ export type Command =
   | ProfileCommand
   | DescriptionCommand
   | ParticipationCommand
+  | ReadCommand
   | IdentityCommand;
 
 export type IngestItem = { readonly kind: 'delivery'; readonly delivery: Delivery } | Command;

@@ -11,9 +11,10 @@ import {
   type Planned,
   type PostedMessage,
   type ProfileCommand,
+  type ReadCommand,
   rejected,
 } from './ingest-item.ts';
-import { NO_FACTS, ownerOf, profileDraft } from './plan-parts.ts';
+import { fits, NO_FACTS, ownerOf, profileDraft } from './plan-parts.ts';
 import { agentIdentity, type KnownConversation, type WhoAndWhere } from './who-and-where.ts';
 
 /** The source under which the REST interface names its business authors. */
@@ -28,6 +29,10 @@ export interface CommandContext {
 }
 
 const NO_CONVERSATION = rejected('conversation_not_found', 'there is no such conversation');
+const NO_PARTICIPANT = rejected(
+  'not_a_participant',
+  'the author takes no part in this conversation',
+);
 const NO_USER = rejected('user_not_found', 'there is no such user');
 
 /** Plans one command. Identities of new people are written with their profile. */
@@ -42,6 +47,8 @@ export function planCommand(command: Command, context: CommandContext): Planned 
     case 'joined':
     case 'left':
       return planParticipation(command, context);
+    case 'read':
+      return planRead(command, context);
     case 'identity':
       // The announcement of the person's identities is all there is to write.
       return { drafts: [], names: [], announcements: [], conversation: command.subject as never };
@@ -55,7 +62,7 @@ function planPost(command: PostedMessage, context: CommandContext): Planned {
   const writer = author.type === 'user' ? author.subject : undefined;
   const { person } = conversation.value;
   if (writer !== undefined && person !== null && person !== writer) {
-    return rejected('not_a_participant', 'the author takes no part in this conversation');
+    return NO_PARTICIPANT;
   }
   const identity =
     author.type === 'user' ? null : agentIdentity(REST_SOURCE, { ...author, type: 'business' });
@@ -158,6 +165,29 @@ function planParticipation(command: ParticipationCommand, context: CommandContex
     retentionClass: retentionClasses.ageless,
     occurredAtMs: context.nowMs,
     content: contentCodecs.ParticipantJoined.encode({ left }),
+  };
+  return planOf([draft], conversation.id);
+}
+
+/** One receipt of each reader and message, however often it is told. */
+function planRead(command: ReadCommand, context: CommandContext): Planned {
+  const { conversation, who } = context;
+  if (conversation === undefined) return NO_CONVERSATION;
+  const { subject, message } = command;
+  if (who.subject(subject) === undefined) return NO_USER;
+  if (!fits(conversation, conversation.value.kind, subject)) return NO_PARTICIPANT;
+  const draft: EventDraft = {
+    ...NO_FACTS,
+    ...ownerOf(conversation, subject),
+    type: 'ReceiptRecorded',
+    stream: conversation.id,
+    place: conversation.value.messagePlace,
+    id: { source: REST_SOURCE, id: `read ${message}`, actor: subject },
+    thing: message,
+    retentionClass: retentionClasses.receipts,
+    occurredAtMs: context.nowMs,
+    content: contentCodecs.ReceiptRecorded.encode({ reason: null }),
+    receiptStatus: 'read',
   };
   return planOf([draft], conversation.id);
 }

@@ -1,7 +1,6 @@
 /** Users of the REST interface: create and update. */
 import { Type } from 'typebox';
 import type { IngestPowers } from '../../libs/backends/open-backends.ts';
-import { lastPositions, waitForViews } from '../../libs/backends/views-behind.ts';
 import type { AppId, SubjectId } from '../../libs/base/ids.ts';
 import { METADATA_JSON_MAX, readProfileFields } from '../../libs/conversation/cloud-event.ts';
 import type { ProfileFields } from '../../libs/conversation/delivery.ts';
@@ -15,8 +14,8 @@ import { readPeople } from '../../libs/people/people.ts';
 import { acceptOne } from './accept-one.ts';
 import type { Ingest } from './ingest.ts';
 import { EMPTY_PROFILE } from './plan-parts.ts';
+import { seeOwnWrites } from './see-own-writes.ts';
 
-const VIEWS_TIMEOUT_MS = 2_000;
 const Body = Type.Object({
   externalId: Type.Optional(Type.String({ minLength: 1, maxLength: 512 })),
   signedUpAt: Type.Optional(Type.String()),
@@ -87,7 +86,7 @@ export function addUserRoutes(server: HttpServer, ingest: Ingest, powers: Ingest
         const command = { kind: 'profile', subject, readFrom, profile, metadata } as const;
         sendPositions(reply, await acceptOne(ingest, app, command));
       }
-      return { user: { id: merged.alias, ...shownParts(merged) } };
+      return { user: { ...merged.shown, ...shownParts(merged) } };
     },
   );
 }
@@ -137,11 +136,7 @@ async function mergeParts(
   app: AppId,
   change: { subject: SubjectId; given: GivenParts },
 ) {
-  // What was written a moment ago must be seen, or it would be overwritten by older fields.
-  if (!(await waitForViews(powers, await lastPositions(powers.log), VIEWS_TIMEOUT_MS))) {
-    const title = 'The views are not there yet';
-    throw new HttpError(503, 'views_behind', title, { retryAfterSeconds: 1 });
-  }
+  await seeOwnWrites(powers);
   const person = (await readPeople(powers, app, [change.subject])).get(change.subject);
   if (person === undefined) throw notFound.userErased();
   const { profile, metadata } = change.given;
@@ -153,8 +148,13 @@ async function mergeParts(
   if (json !== null && json.length > METADATA_JSON_MAX) {
     throw badRequest(`Expected at most ${METADATA_JSON_MAX} characters of JSON`, '/metadata');
   }
+  const external = person.identities.find((one) => one.channel === USER_CHANNEL);
   return {
-    alias: person.value.alias,
+    shown: {
+      id: person.value.alias,
+      ...(external && { externalId: external.externalId }),
+      signedUpAt: new Date(person.value.createdAt).toISOString(),
+    },
     readFrom: person.value.profilePlace,
     profile: profile === undefined ? null : { ...EMPTY_PROFILE, ...fields, ...profile },
     metadata: json,

@@ -2,9 +2,8 @@
 
 import type { ReaderPowers } from '../../libs/backends/open-backends.ts';
 import type { AppId, ConversationId, SubjectId } from '../../libs/base/ids.ts';
-import type { ConversationDescribed } from '../../libs/conversation/event-types.ts';
+import { readDescription } from '../../libs/people/descriptions.ts';
 import { USER_CHANNEL } from '../../libs/people/find-subject.ts';
-import { decodeView, openContents } from '../../libs/people/open-content.ts';
 import { readPeople } from '../../libs/people/people.ts';
 
 /** A conversation in the shape of the REST interface. */
@@ -32,10 +31,7 @@ export async function readConversation(
   const [entry] = await powers.directory.conversations(app, [id]);
   if (typeof entry !== 'object') return entry;
   const view = await powers.views.conversation(id);
-  const facts = await powers.views.facts(id);
-  const events = facts.map((fact) => decodeView(fact.record, { app, stream: id }));
-  const opened = await openContents(powers, events);
-  const description = opened.at(-1)?.content as ConversationDescribed | undefined;
+  const description = await readDescription(powers, app, id);
   const { kind, isDefault, createdAt } = entry.value;
   return {
     id,

@@ -127,6 +127,32 @@ describe('the REST interface', () => {
     expect(now.body.messages.at(-1).content.text).toBe('again');
   });
 
+  it('a conversation’s title is changed field by field, and who has read it is known', async () => {
+    const door = await openDoor();
+    const id = await newConversation(door);
+    const path = `/conversations/${id}`;
+    await door.call('PATCH', path, { displayName: 'Order', metadata: { tier: 'gold' } });
+    const changed = await door.call('PATCH', path, { displayName: 'Order 7' });
+    expect(changed.body.conversation).toMatchObject({ displayName: 'Order 7' });
+    const read = await door.call('GET', path, undefined, seeing(changed));
+    const fields = { displayName: 'Order 7', metadata: { tier: 'gold' } };
+    expect(read.body.conversation).toMatchObject(fields);
+    const posted = await door.call('POST', `${path}/messages`, said('hello'));
+    await door.call('GET', path, undefined, seeing(posted));
+    const author = { type: 'user', userExternalId: 'ann' };
+    const activity = { author, type: 'conversation:read' };
+    const seen = await door.call('POST', `${path}/activity`, activity);
+    await door.call('POST', `${path}/activity`, activity);
+    expect(seen.status).toBe(200);
+    const typing = { author: { type: 'business' }, type: 'typing:start' };
+    expect((await door.call('POST', `${path}/activity`, typing)).status).toBe(200);
+    const messages = await door.call('GET', `${path}/messages`, undefined, seeing(seen));
+    expect(messages.body.messages[0].receipts).toMatchObject([{ status: 'read' }]);
+    const stranger = { author: { ...author, userExternalId: 'ben' }, type: 'conversation:read' };
+    await door.call('POST', '/users', { externalId: 'ben' });
+    expect((await door.call('POST', `${path}/activity`, stranger)).status).toBe(400);
+  });
+
   it('events are taken in one by one and in batches, each answered by itself', async () => {
     const door = await openDoor();
     const one = received('ann', 'hello', { id: 'e1' });
