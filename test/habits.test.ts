@@ -31,7 +31,8 @@ const DRIVERS: Readonly<Record<string, RegExp>> = {
 };
 
 function filesUnder(folder: string): string[] {
-  return readdirSync(join(ROOT, folder)).flatMap((name) => {
+  const names = readdirSync(join(ROOT, folder)).filter((name) => name !== 'node_modules');
+  return names.flatMap((name) => {
     const path = `${folder}/${name}`;
     if (statSync(join(ROOT, path)).isDirectory()) return filesUnder(path);
     return path.endsWith('.ts') ? [path] : [];
