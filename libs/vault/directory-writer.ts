@@ -41,9 +41,13 @@ export interface AddedSubjects {
 export interface DirectoryWriter {
   /**
    * Makes the person behind each identity row that names nobody yet; who it is either way, and the
-   * entries of those who were made.
+   * entries of those who were made. `groups`: where new people are about to write or join.
    */
-  addSubjects(app: App, identityRows: readonly IndexId[], nowMs: number): Promise<AddedSubjects>;
+  addSubjects(
+    app: App,
+    identityRows: readonly IndexId[],
+    at: { nowMs: number; groups?: ReadonlyMap<IndexId, ConversationId> },
+  ): Promise<AddedSubjects>;
   /**
    * Makes conversations, or finds those that another process made meanwhile. Undefined: its person
    * was erased.
@@ -65,7 +69,7 @@ export interface DirectoryWriter {
 /** Opens the directory of a vault for additions. */
 export function createDirectoryWriter(deps: WriterDeps): DirectoryWriter {
   return {
-    addSubjects: (app, rows, nowMs) => addSubjects(deps, app, { rows, nowMs }),
+    addSubjects: (app, rows, at) => addSubjects(deps, app, { rows, ...at }),
     addConversations: (app, wanted, nowMs) => addConversations(deps, app, { wanted, nowMs }),
     addMembers: (app, memberships) => addMembers(deps, app, memberships),
     changeSubjects: (app, changes) => changeSubjects(deps, app, changes),
@@ -84,7 +88,7 @@ interface Naming {
 async function newSubject(
   deps: WriterDeps,
   app: App,
-  made: { identityRow: IndexId; nowMs: number },
+  made: { identityRow: IndexId; nowMs: number; group: ConversationId | undefined },
 ): Promise<Naming> {
   const { randomness } = deps;
   const number = randomness.fill(Buffer.alloc(2)).readUInt16BE(0) % app.buckets;
@@ -97,7 +101,7 @@ async function newSubject(
     nameMark: null,
     conversations: [],
     defaultConversation: null,
-    groups: [],
+    groups: made.group === undefined ? [] : [made.group],
     createdAt: made.nowMs,
   };
   const bucket = await openBucket(deps, app, number);
@@ -128,7 +132,11 @@ async function newSubject(
 async function addSubjects(
   deps: WriterDeps,
   app: App,
-  wanted: { rows: readonly IndexId[]; nowMs: number },
+  wanted: {
+    rows: readonly IndexId[];
+    nowMs: number;
+    groups?: ReadonlyMap<IndexId, ConversationId>;
+  },
 ): Promise<AddedSubjects> {
   const { store, directory, hierarchy } = deps;
   const ids = new Map<IndexId, SubjectId>();
@@ -142,7 +150,8 @@ async function addSubjects(
     await openBuckets(deps, app, missing);
     const namings: Naming[] = [];
     for (const identityRow of missing) {
-      namings.push(await newSubject(deps, app, { identityRow, nowMs: wanted.nowMs }));
+      const group = wanted.groups?.get(identityRow);
+      namings.push(await newSubject(deps, app, { identityRow, nowMs: wanted.nowMs, group }));
     }
     const outcomes = await store.commit(namings.flatMap((n) => [n.rings, n.alias, n.identity]));
     const undone = namings.flatMap((naming, i) => {

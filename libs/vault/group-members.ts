@@ -37,10 +37,12 @@ import { rowKinds, type VaultBatch } from './vault-store.ts';
 export interface Membership {
   readonly group: ConversationId;
   readonly person: SubjectId;
+  /** Does the person's entry name the group already? It never ceases to. */
+  readonly isNamed: boolean;
 }
 
 /** The group's bucket ‖ SHA-256(label ‖ group ‖ person), 16 bytes in all. */
-export function memberId({ group, person }: Membership): MemberId {
+export function memberId({ group, person }: Pick<Membership, 'group' | 'person'>): MemberId {
   const bytes = Buffer.concat([labels.member, idToBytes(group), idToBytes(person)]);
   return (group.slice(0, 4) + sha256(bytes).toString('hex', 0, 14)) as MemberId;
 }
@@ -56,7 +58,11 @@ export async function addMembers(
     const rows = await deps.directory.members(app.id, left.map(memberId));
     left = left.filter((_, i) => rows[i] === undefined);
     if (left.length === 0) return;
-    await nameGroups(deps, app, left);
+    await nameGroups(
+      deps,
+      app,
+      left.filter((one) => !one.isNamed),
+    );
     const groups = [...new Set(left.map((one) => one.group))];
     const entries = await deps.directory.conversations(app.id, groups);
     const living = entries.filter((entry) => typeof entry === 'object');
@@ -82,6 +88,7 @@ async function nameGroups(
   app: App,
   memberships: readonly Membership[],
 ): Promise<void> {
+  if (memberships.length === 0) return;
   const groups = new Map<SubjectId, ConversationId[]>();
   for (const { person, group } of memberships) {
     groups.set(person, [...(groups.get(person) ?? []), group]);

@@ -9,7 +9,6 @@ import type { ConversationId, ErasureId, IndexId, SubjectId } from '../../libs/b
 import type { DeliveryEntry } from '../../libs/deliveries/delivery-ledger.ts';
 import { type Ring, ringRefToKey } from '../../libs/keyring/ring.ts';
 import { DAY_MS } from '../../libs/sealing/tree-path.ts';
-import type { Membership } from '../../libs/vault/group-members.ts';
 import { areGone, deliveryName } from './delivery-check.ts';
 import { type IngestItem, type Outcome, type Plan, rejected } from './ingest-item.ts';
 import { type AcceptContext, newEventId, type PendingItem } from './pending-item.ts';
@@ -82,7 +81,7 @@ async function acceptRound(
 }
 
 /** The people whose events a plan puts into a group. */
-function membershipsOf({ drafts }: Plan, who: WhoAndWhere): Membership[] {
+function membershipsOf({ drafts }: Plan, who: WhoAndWhere) {
   return drafts.flatMap(({ ownerKind, owner, stream }) => {
     const group = who.conversation(stream as ConversationId);
     if (ownerKind !== 'person' || group?.value.kind !== 'sdkGroup') return [];

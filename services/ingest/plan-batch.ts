@@ -34,7 +34,11 @@ export async function planBatch(
   // event leaves nothing behind.
   const dependent = now.filter(({ item }) => isAboutMessage(item));
   const others = now.filter(({ item }) => !isAboutMessage(item));
-  await who.people(others.flatMap(({ item }) => identitiesOf(item)));
+  const wanted = others.map(({ item }) => ({ item, identities: identitiesOf(item) }));
+  await who.people(
+    wanted.flatMap((one) => one.identities),
+    firstGroups(wanted, who),
+  );
   await who.findPeople(
     dependent.flatMap(({ item }) => [...identitiesOf(item), ...removersOf(item)]),
   );
@@ -103,6 +107,23 @@ async function findTargets(
     if (entry !== undefined && !targets.has(one)) targets.set(one, entry);
   }
   return targets;
+}
+
+/** The group that somebody writes in or joins, where it is known: new people are named with it. */
+function firstGroups(
+  wanted: readonly { item: IngestItem; identities: readonly Identity[] }[],
+  who: WhoAndWhere,
+): Map<Identity, ConversationId> {
+  const groups = new Map<Identity, ConversationId>();
+  for (const { item, identities } of wanted) {
+    if (item.kind !== 'delivery' || identities.length === 0) continue;
+    const { body, source } = item.delivery;
+    const isWriter = body.kind === 'message' && body.author.type === 'user';
+    if (!isWriter && body.kind !== 'joined') continue;
+    const group = who.knownGroup(source, body.conversation);
+    if (group !== undefined) groups.set(identities[0]!, group);
+  }
+  return groups;
 }
 
 /** Who asks for a removal: looked up, but never made, since nothing is written about them. */

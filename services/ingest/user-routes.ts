@@ -120,7 +120,7 @@ async function makeUser(
   const app = (await powers.apps.find(from.app))!;
   const { channel, externalId } = from.identity;
   const row = (await powers.directory.names(app.id)).identity(channel, externalId);
-  const added = await powers.directory.addSubjects(app, [row], powers.clock.nowMs());
+  const added = await powers.directory.addSubjects(app, [row], { nowMs: powers.clock.nowMs() });
   const [subject] = added.ids;
   const command = { kind: 'identity', subject: subject!, identity: from.identity } as const;
   const positions = await acceptOne(ingest, app.id, command);

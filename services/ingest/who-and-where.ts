@@ -63,8 +63,11 @@ export class WhoAndWhere {
     this.app = app;
   }
 
-  /** The people of identities, made where they are new. */
-  async people(identities: readonly Identity[]): Promise<void> {
+  /** The people of identities, made where they are new; `groups`: where each writes first. */
+  async people(
+    identities: readonly Identity[],
+    groups: ReadonlyMap<Identity, ConversationId> = new Map(),
+  ): Promise<void> {
     const missing = new Map<string, Identity>();
     for (const identity of identities) {
       const key = identityKey(identity);
@@ -72,8 +75,11 @@ export class WhoAndWhere {
     }
     if (missing.size > 0) {
       const rows = await this.#rows([...missing.values()]);
-      const nowMs = this.#powers.clock.nowMs();
-      const added = await this.#powers.directory.addSubjects(this.app, rows, nowMs);
+      const given = [...missing.values()].map((identity) => groups.get(identity));
+      const added = await this.#powers.directory.addSubjects(this.app, rows, {
+        nowMs: this.#powers.clock.nowMs(),
+        groups: new Map(rows.flatMap((row, i) => (given[i] ? [[row, given[i]]] : []))),
+      });
       for (const [i, key] of [...missing.keys()].entries()) this.#people.set(key, added.ids[i]!);
       for (const [id, value] of added.made) this.#subjects.set(id, value);
     }
@@ -146,6 +152,12 @@ export class WhoAndWhere {
     });
   }
 
+  /** The group of a reference, if it was found before. */
+  knownGroup(source: string, reference: ConversationReference): ConversationId | undefined {
+    if (reference.type !== 'sdkGroup') return undefined;
+    return this.#named.get(queryKey({ source, reference, person: null, create: false }));
+  }
+
   /** What is known of a conversation whose id was loaded. */
   conversation(id: ConversationId): KnownConversation | undefined {
     const value = this.#conversations.get(id);
@@ -162,11 +174,15 @@ export class WhoAndWhere {
   }
 
   /** Writes down who joins or writes in groups, where it is not known yet. */
-  async members(memberships: readonly Membership[]): Promise<void> {
+  async members(
+    memberships: readonly { group: ConversationId; person: SubjectId }[],
+  ): Promise<void> {
     const missing = new Map<string, Membership>();
-    for (const one of memberships) {
-      const key = one.group + one.person;
-      if (!this.#members.has(key)) missing.set(key, one);
+    for (const { group, person } of memberships) {
+      const key = group + person;
+      if (this.#members.has(key) || missing.has(key)) continue;
+      const isNamed = this.#subjects.get(person)?.groups.includes(group) ?? false;
+      missing.set(key, { group, person, isNamed });
     }
     if (missing.size === 0) return;
     await this.#powers.directory.addMembers(this.app, [...missing.values()]);

@@ -98,7 +98,9 @@ export function createPrivacy(powers: PrivacyPowers): Privacy {
       return request(app, 'delete-conversation', { conversation });
     },
     async eraseApp(app) {
-      if ((await powers.apps.find(app)) === undefined) return { status: 'notFound' };
+      if ((await powers.apps.find(app)) === undefined) {
+        return { status: (await powers.apps.wasErased(app)) ? 'erased' : 'notFound' };
+      }
       return request(app, 'erase-app', {});
     },
   };

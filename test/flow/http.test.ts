@@ -68,7 +68,7 @@ async function newConversation(door: Door): Promise<string> {
 }
 
 describe('the REST interface', () => {
-  it('a user is created once, read, changed field by field, and erased', async () => {
+  it('a user is created once, read, changed field by field, and erased (promise: access-profile)', async () => {
     const door = await openDoor();
     const profile = { givenName: 'Ann', email: 'ann@example.org' };
     const made = await door.call('POST', '/users', { externalId: 'ann', profile });
@@ -88,7 +88,7 @@ describe('the REST interface', () => {
     expect((await door.call('GET', '/users/ann')).body.errors[0].code).toBe('user_not_found');
   });
 
-  it('messages are posted, read in pages of 100, and deleted to placeholders', async () => {
+  it('messages are posted, read in pages of 100, and deleted to placeholders (promise: access-messages, promise: erase-message)', async () => {
     const door = await openDoor();
     const id = await newConversation(door);
     let last: Answer | undefined;

@@ -70,7 +70,7 @@ describe('scenarios that broke earlier drafts', () => {
     expect(await textsOf(store, group)).toEqual([null, 'other']);
   });
 
-  it('S18 whatever is redelivered of an erased person, again and again, brings nothing back', async () => {
+  it('S18 whatever is redelivered of an erased person, again and again, brings nothing back (promise: erase-user)', async () => {
     const store = await openTestStore();
     const old = received('ann', 'my words', { id: 'a', displayName: 'Ann' });
     await store.deliver(old, received('ben', 'his words'));

@@ -13,7 +13,7 @@ const names = await directory.names(app.id);
 const found: string[] = [];
 for (let i = 0; i < Number(count); i += 10) {
   const rows = Array.from({ length: 10 }, (_, n) => names.identity('chat', `person-${i + n}`));
-  found.push(...(await directory.addSubjects(app, rows, 1)).ids);
+  found.push(...(await directory.addSubjects(app, rows, { nowMs: 1 })).ids);
 }
 backends.close();
 process.stdout.write(JSON.stringify(found));

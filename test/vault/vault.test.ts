@@ -22,7 +22,7 @@ describe('the vault', () => {
     const { directory } = store.backends.ingest();
     const row = (await directory.names(store.app.id)).identity('chat', 'ann');
     const made = await Promise.all(
-      Array.from({ length: 3_000 }, () => directory.addSubjects(store.app, [row], 1)),
+      Array.from({ length: 3_000 }, () => directory.addSubjects(store.app, [row], { nowMs: 1 })),
     );
     const people = new Set(made.flatMap((one) => one.ids));
     expect(people.size).toBe(1);
