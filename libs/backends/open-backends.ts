@@ -7,7 +7,7 @@ import type { AccessKeyStore } from '../access/access-key-store.ts';
 import { openAccessKeyStoreSqlite } from '../access/access-key-store-sqlite.ts';
 import { type AccessKeys, createAccessKeys } from '../access/access-keys.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
-import type { ErrorCode } from '../base/lethe-error.ts';
+import { type ErrorCode, LetheError } from '../base/lethe-error.ts';
 import { createSystemRandomness, type Randomness } from '../base/random.ts';
 import { SqliteDatabase } from '../base/sqlite-database.ts';
 import { createDeliveryLedger, type DeliveryLedger } from '../deliveries/delivery-ledger.ts';
@@ -24,8 +24,9 @@ import { openRequestStoreSqlite } from '../requests/request-store-sqlite.ts';
 import { type AppRegistry, createAppRegistry } from '../vault/app-registry.ts';
 import { createDirectory, type Directory } from '../vault/directory.ts';
 import { createDirectoryWriter, type DirectoryWriter } from '../vault/directory-writer.ts';
-import { createKeyHierarchy } from '../vault/key-hierarchy.ts';
+import { createKeyHierarchy, STORE_ROOT } from '../vault/key-hierarchy.ts';
 import { openRootKmsLocal } from '../vault/root-kms-local.ts';
+import { checkVault, type VaultFindings } from '../vault/vault-check.ts';
 import { createVaultKeyring } from '../vault/vault-keyring.ts';
 import { createVaultShred, type DirectoryShred } from '../vault/vault-shred.ts';
 import type { VaultStore } from '../vault/vault-store.ts';
@@ -33,6 +34,7 @@ import { openVaultStoreSqlite } from '../vault/vault-store-sqlite.ts';
 import type { ViewReader, ViewRebuilder } from '../views/view-store.ts';
 import { openViewStoreSqlite } from '../views/view-store-sqlite.ts';
 import type { Configuration } from './configuration.ts';
+import { type Connections, openConnections } from './connections.ts';
 import type { IngestJournal } from './ingest-journal.ts';
 import { createIngestJournalSqlite } from './ingest-journal-sqlite.ts';
 
@@ -101,6 +103,8 @@ export interface Backends {
   administration(): AdministrationPowers;
   /** The vault's rows themselves, for self-checks and attacks. */
   vaultStore(): VaultStore;
+  /** Looks at every row of the vault for what an attacker with the disk would leave. */
+  vaultCheck(): Promise<VaultFindings>;
   /** How many times the root KMS was called. */
   kmsCallCount(): number;
   close(): void;
@@ -127,6 +131,8 @@ export async function openBackends(
   try {
     const database = (file: string, code: ErrorCode) => connections.open('main', file, code);
     const store = openVaultStoreSqlite(database(configuration.vaultFile, 'VAULT_UNREACHABLE'));
+    const engines = openEngines(configuration, { wake, connections });
+    await assertVaultOfLog(store, engines.log());
     const { kmsFolder: folder, kmsPassphrase: passphrase } = configuration;
     const kms = openRootKmsLocal({ folder, randomness, ...(passphrase && { passphrase }) });
     const hierarchy = createKeyHierarchy({ store, kms, randomness });
@@ -135,12 +141,12 @@ export async function openBackends(
     const keyring = createVaultKeyring({ store, hierarchy, apps, randomness });
     const directory = createDirectory({ store, hierarchy, apps, keyring });
     const vault = { store, hierarchy, apps, keyring, directory, randomness };
-    const engines = openEngines(configuration, { wake, connections });
     const common = { clock, randomness, apps };
     return {
       wake,
       ...handOut({ configuration, common, vault, engines }),
       vaultStore: () => store,
+      vaultCheck: () => checkVault(vault),
       kmsCallCount: () => kms.callCount,
       close: () => connections.close(),
     };
@@ -148,6 +154,17 @@ export async function openBackends(
     connections.close();
     throw error;
   }
+}
+
+/** A new vault beside an old log is a mistake: no event of it could ever be opened again. */
+async function assertVaultOfLog(store: VaultStore, log: EventLog): Promise<void> {
+  const [root] = await store.versions([STORE_ROOT]);
+  if (root !== undefined || (await log.endOffsets()).every((end) => end === 0)) return;
+  throw new LetheError(
+    'CONFIGURATION_INVALID',
+    'LETHE_VAULT: this vault is empty, but LETHE_LOG holds events that another one seals: ' +
+      'name the vault that belongs to the log',
+  );
 }
 
 /** The projector's part alone: it opens no vault and no key folder. */
@@ -162,33 +179,6 @@ export function openProjectorBackends(
   connections.adopt('main', configuration.logFile, database);
   const { log, views } = openEngines(configuration, { wake, connections });
   return { log: log(), views: views(), close: () => connections.close() };
-}
-
-interface Connections {
-  /** One connection for each (user, file): transactions of one user never hold up another's. */
-  open(user: string, file: string, code: ErrorCode): SqliteDatabase;
-  /** Uses this connection for (user, file) from now on. */
-  adopt(user: string, file: string, database: SqliteDatabase): void;
-  close(): void;
-}
-
-function openConnections(): Connections {
-  const opened = new Map<string, SqliteDatabase>();
-  return {
-    open(user, file, code) {
-      const name = `${user} ${file}`;
-      const database = opened.get(name) ?? new SqliteDatabase(file, code);
-      opened.set(name, database);
-      return database;
-    },
-    adopt(user, file, database) {
-      opened.set(`${user} ${file}`, database);
-    },
-    close() {
-      for (const database of opened.values()) database.close();
-      opened.clear();
-    },
-  };
 }
 
 type Engines = ReturnType<typeof openEngines>;

@@ -53,7 +53,8 @@ export async function createHttpServer(options: HttpServerOptions) {
     bodyLimit: options.bodyBytesMax,
     requestTimeout: UPLOAD_TIMEOUT_MS,
     forceCloseConnections: 'idle',
-    return503OnClosing: true,
+    // Fastify's own answer while closing has another shape than ours.
+    return503OnClosing: false,
     ajv: { customOptions: { removeAdditional: false, coerceTypes: 'array', allErrors: false } },
     routerOptions: { maxParamLength: 600 },
     // Errors from before routing (an address that is no URL) do not reach the handler below.
@@ -62,24 +63,7 @@ export async function createHttpServer(options: HttpServerOptions) {
       return reply.status(status).send(errorBody(code, message));
     },
   }).withTypeProvider<TypeBoxTypeProvider>();
-  await server.register(swagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: {
-        title: 'Lethe',
-        description: 'A self-hosted conversation store that can forget.',
-        version: options.version,
-        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
-      },
-      components: {
-        securitySchemes: {
-          basic: { type: 'http', scheme: 'basic' },
-          bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
-        },
-      },
-      security: [{ basic: [] }, { bearer: [] }],
-    },
-  });
+  await server.register(swagger, { openapi: describe(options.version) });
   // Every route can answer with an error; the document says so once for all of them.
   server.addHook('onRoute', ({ schema }) => {
     if (schema === undefined || schema.hide) return;
@@ -88,7 +72,16 @@ export async function createHttpServer(options: HttpServerOptions) {
   server.removeContentTypeParser('text/plain');
   server.addContentTypeParser('application/json', { parseAs: 'string' }, parseJson);
   server.decorateRequest('principal', undefined);
-  server.addHook('onRequest', async (request) => authorise(request, options));
+  let isClosing = false;
+  server.addHook('preClose', async () => {
+    isClosing = true;
+  });
+  server.addHook('onRequest', async (request) => {
+    if (isClosing) {
+      throw new HttpError(503, 'stopping', 'Shutting down', { retryAfterSeconds: 1 });
+    }
+    await authorise(request, options);
+  });
   server.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? 'unknown';
     const { method } = request;
@@ -115,6 +108,26 @@ export async function createHttpServer(options: HttpServerOptions) {
   });
   server.get('/openapi.json', { schema: { hide: true } }, () => server.swagger());
   return server;
+}
+
+/** What the OpenAPI document says of the whole. */
+function describe(version: string) {
+  return {
+    openapi: '3.1.0' as const,
+    info: {
+      title: 'Lethe',
+      description: 'A self-hosted conversation store that can forget.',
+      version,
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+    },
+    components: {
+      securitySchemes: {
+        basic: { type: 'http' as const, scheme: 'basic' },
+        bearer: { type: 'http' as const, scheme: 'bearer', bearerFormat: 'JWT' },
+      },
+    },
+    security: [{ basic: [] }, { bearer: [] }],
+  };
 }
 
 export type HttpServer = Awaited<ReturnType<typeof createHttpServer>>;

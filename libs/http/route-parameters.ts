@@ -3,7 +3,7 @@ import { Type } from 'typebox';
 import { type AppId, type ConversationId, type SubjectId, textToId } from '../base/ids.ts';
 import { findUser } from '../people/find-subject.ts';
 import type { Directory } from '../vault/directory.ts';
-import { notFound } from './http-error.ts';
+import { badRequest, notFound } from './http-error.ts';
 
 export const AppParameters = Type.Object({ appId: Type.String() });
 export const UserParameters = Type.Object({ appId: Type.String(), userId: Type.String() });
@@ -27,6 +27,21 @@ export async function subjectOfPath(
   if (subject === 'erased') throw notFound.userErased();
   if (subject === undefined) throw notFound.user();
   return subject;
+}
+
+/** Who a body names: by id, by external id, or by both if they agree. */
+export async function subjectOfBody(
+  directory: Directory,
+  app: AppId,
+  named: { userId?: string; userExternalId?: string },
+  pointer = '',
+): Promise<SubjectId> {
+  const names = [named.userId, named.userExternalId].filter((name) => name !== undefined);
+  if (names.length === 0) throw badRequest('Give userId or userExternalId', `${pointer}/userId`);
+  const subjects = new Set<SubjectId>();
+  for (const name of names) subjects.add(await subjectOfPath(directory, app, name));
+  if (subjects.size === 1) return [...subjects][0]!;
+  throw badRequest('userId and userExternalId name two people', `${pointer}/userId`);
 }
 
 /** A conversation's id in a path. Throws 404 when it is not shaped like one. */

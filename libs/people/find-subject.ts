@@ -1,5 +1,8 @@
 /** From what callers know of a person to the subject: an alias, an external id, an identity. */
 import { type Alias, type AppId, type SubjectId, textToId } from '../base/ids.ts';
+import { LetheError } from '../base/lethe-error.ts';
+import type { KeyringUse } from '../keyring/keyring.ts';
+import { ringKinds } from '../sealing/tree-path.ts';
 import type { Directory } from '../vault/directory.ts';
 import { rowKinds } from '../vault/vault-store.ts';
 
@@ -44,4 +47,20 @@ export async function findUser(
   const found = alias === undefined ? undefined : await findAlias(directory, app, alias);
   if (found !== undefined) return found;
   return findIdentity(directory, app, { channel: USER_CHANNEL, externalId: idOrExternalId });
+}
+
+/**
+ * A person without an entry was erased; if their ring is there all the same, somebody took the
+ * entry away. Throws VAULT_TAMPERED.
+ */
+export async function assertFenced(
+  { keyring }: { keyring: KeyringUse },
+  app: AppId,
+  subject: SubjectId,
+): Promise<void> {
+  const ref = { app, kind: ringKinds.owner, id: subject };
+  const [isThere] = await keyring.use([ref], async (rings) =>
+    rings.map((ring) => ring !== 'erased'),
+  );
+  if (isThere) throw new LetheError('VAULT_TAMPERED', 'the entry of a person who lives is missing');
 }

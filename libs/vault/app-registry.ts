@@ -4,7 +4,7 @@ import { LetheError } from '../base/lethe-error.ts';
 import { type Randomness, randomId, randomIdInBucket } from '../base/random.ts';
 import { recordCodec } from '../codec/avro.ts';
 import { appRootRow, type KeyHierarchy, newKeyRow } from './key-hierarchy.ts';
-import { type RowKey, rowKinds, rowStates, type VaultStore } from './vault-store.ts';
+import { type RowKey, rowKinds, type VaultStore } from './vault-store.ts';
 import { unwrapRow, wrapRow } from './wrapped-row.ts';
 
 /** What is known of an app. */
@@ -61,7 +61,9 @@ export function createAppRegistry(deps: {
     const root = await hierarchy.appRoot(app);
     if (root === undefined) return undefined;
     const [row] = await store.read([recordRow(app)]);
-    if (row === undefined || row.state === rowStates.erased) return undefined;
+    if (row === undefined) {
+      throw new LetheError('VAULT_TAMPERED', `the record of app ${app} is missing`);
+    }
     const record = appCodec.decodeTagged(unwrapRow(row, root));
     const found = { ...record, id: app, factsPlace: record.factsPlace as PlaceId };
     cache.set(app, found);

@@ -3,6 +3,7 @@
  * there, its title and its names go too.
  */
 import type { ErasureId } from '../base/ids.ts';
+import { LetheError } from '../base/lethe-error.ts';
 import type { RingRef } from '../keyring/ring.ts';
 import { ringKinds } from '../sealing/tree-path.ts';
 import type { App } from './app-registry.ts';
@@ -11,7 +12,7 @@ import { membersOf } from './group-members.ts';
 import { contended } from './key-hierarchy.ts';
 import { currentBucketKey, SHRED_ATTEMPTS_MAX, type ShredDeps } from './shred-rows.ts';
 import { ringRow } from './vault-rings.ts';
-import { rowStates } from './vault-store.ts';
+import { rowStates, type VaultRow } from './vault-store.ts';
 import { fenceRow, openRow, wrapRow } from './wrapped-row.ts';
 
 /** See DirectoryShred. */
@@ -24,7 +25,7 @@ export async function shredForsakenGroup(
   const { id } = forsaken.group;
   for (let attempt = 0; attempt < SHRED_ATTEMPTS_MAX; attempt += 1) {
     const [group] = await deps.directory.conversations(app.id, [id]);
-    if (typeof group !== 'object' || !(await isForsaken(deps, app, group))) return 'kept';
+    if (typeof group !== 'object') return 'kept';
     const { wrapping, guard } = await currentBucketKey(deps, group.row);
     const refs: RingRef[] = [
       { app: app.id, kind: ringKinds.owner, id },
@@ -32,7 +33,11 @@ export async function shredForsakenGroup(
       { app: app.id, kind: ringKinds.place, id: group.value.profilePlace },
     ];
     const rows = await store.read(refs.map((ref) => ringRow(ref, app.buckets)));
-    const live = rows.filter((row) => row !== undefined && openRow(row, wrapping) !== 'erased');
+    const isFence = (row: VaultRow | undefined) => !row || openRow(row, wrapping) === 'erased';
+    // Shredded before: what is left to do comes after this.
+    if (isFence(rows[0])) return 'shredded';
+    if (!(await isForsaken(deps, app, group))) return 'kept';
+    const live = rows.filter((row) => !isFence(row));
     // The group's own row is written again: whoever adds a member meanwhile fails.
     const plain = conversationCodec.encodeTagged(group.value);
     const puts = [
@@ -48,12 +53,33 @@ export async function shredForsakenGroup(
   throw contended();
 }
 
+/** Removes a group's member rows, oldest first: where it stopped before, it goes on. */
+export async function removeMembers(
+  deps: ShredDeps,
+  app: App,
+  group: ConversationEntry,
+): Promise<void> {
+  const rows: VaultRow[] = [];
+  for (let id = group.value.lastMember; id !== null; ) {
+    const [member] = await deps.directory.members(app.id, [id]);
+    if (member === undefined) break;
+    rows.push(member.row);
+    id = member.value.previous;
+  }
+  await deps.store.commit(rows.reverse().map((row) => ({ removals: [row] })));
+  await deps.store.scrub();
+}
+
 async function isForsaken(deps: ShredDeps, app: App, group: ConversationEntry): Promise<boolean> {
   if (group.value.lastMember === null) return false;
   for await (const { value } of membersOf(deps.directory, app.id, group)) {
     const key = ringRow({ app: app.id, kind: ringKinds.owner, id: value.person }, app.buckets);
     const [ring] = await deps.store.read([key]);
-    if (ring === undefined || ring.state !== rowStates.erased) return false;
+    // Rings of people are never removed: they end as fences.
+    if (ring === undefined) {
+      throw new LetheError('VAULT_TAMPERED', `the ring of a member of ${group.id} is missing`);
+    }
+    if (ring.state !== rowStates.erased) return false;
     const { wrapping } = await currentBucketKey(deps, ring);
     openRow(ring, wrapping);
   }

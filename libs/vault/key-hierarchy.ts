@@ -24,7 +24,8 @@ import {
 import { openRow, rowAssociatedData, wrapRow } from './wrapped-row.ts';
 
 const STORE = NO_ID as AppId;
-const STORE_ROOT: RowKey = { app: STORE, bucket: 0, kind: rowKinds.storeRoot, id: NO_ID };
+/** The row of the store's root. */
+export const STORE_ROOT: RowKey = { app: STORE, bucket: 0, kind: rowKinds.storeRoot, id: NO_ID };
 
 /** The keys above rings and directory rows. */
 export interface KeyHierarchy {
@@ -203,6 +204,9 @@ async function openStoreRoot(deps: {
   const { store, kms, randomness } = deps;
   let [row] = await store.read([STORE_ROOT]);
   if (row === undefined) {
+    for await (const _ of store.scan(rowKinds.appRoot)) {
+      throw new LetheError('VAULT_TAMPERED', 'the root of the vault is missing, its apps are not');
+    }
     const kmsKey = await kms.createKey();
     const ownKey = randomId<KeyId>(randomness);
     const secret = randomness.fill(Buffer.alloc(32));

@@ -35,13 +35,7 @@ export function createRingCache(deps: {
   randomness: Randomness;
 }): RingCache {
   const { store, apps } = deps;
-  const cache = new LRUCache<string, Ring>({
-    max: CACHED_RINGS_MAX,
-    maxSize: CACHED_BYTES_MAX,
-    maxEntrySize: CACHED_BYTES_MAX * 8,
-    sizeCalculation: (ring) => Math.min(ring.sizeBytes, CACHED_BYTES_MAX),
-    dispose: (ring) => ring.destroyWhenUnused(),
-  });
+  const cache = newRingLru();
   // Fences that authenticated, by the version they had.
   const fences = new LRUCache<string, number>({ max: FENCES_MAX });
   const load = createSharedLoad(deps, (text, ring) => cache.set(text, ring));
@@ -72,7 +66,11 @@ export function createRingCache(deps: {
       outcomes.set(one.text, loaded[i]!);
       if (loaded[i] === 'erased') fences.set(one.text, current.get(one.text)!.version);
     }
-    return wanted.map((one) => (one && outcomes.get(one.text)) ?? 'absent');
+    return Promise.all(
+      wanted.map((one, i) =>
+        one === undefined ? outcomeOfApp(apps, refs[i]!) : (outcomes.get(one.text) ?? 'absent'),
+      ),
+    );
   }
 
   /** A ring can be evicted between its load and its first use when very many are loaded at once. */
@@ -112,6 +110,20 @@ export function createRingCache(deps: {
       return changed;
     },
   };
+}
+
+function newRingLru(): LRUCache<string, Ring> {
+  return new LRUCache<string, Ring>({
+    max: CACHED_RINGS_MAX,
+    maxSize: CACHED_BYTES_MAX,
+    maxEntrySize: CACHED_BYTES_MAX * 8,
+    sizeCalculation: (ring) => Math.min(ring.sizeBytes, CACHED_BYTES_MAX),
+    dispose: (ring) => ring.destroyWhenUnused(),
+  });
+}
+
+async function outcomeOfApp(apps: AppRegistry, { app }: RingRef): Promise<RingOutcome> {
+  return (await apps.wasErased(app)) ? 'erased' : 'absent';
 }
 
 /** Loads rings so that concurrent calls for the same one share its load. */

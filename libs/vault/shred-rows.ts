@@ -1,7 +1,9 @@
 /** Building blocks of a shred: the current bucket key of a row, fences. */
 import type { ErasureId } from '../base/ids.ts';
+import { isLetheError } from '../base/lethe-error.ts';
 import type { Randomness } from '../base/random.ts';
 import type { RingRef } from '../keyring/ring.ts';
+import type { WrappingKey } from '../keyring/wrapping-key.ts';
 import type { AppRegistry } from './app-registry.ts';
 import type { Directory } from './directory.ts';
 import { bucketKeyRow, contended, type KeyHierarchy } from './key-hierarchy.ts';
@@ -50,12 +52,21 @@ export async function fenceRows(
     const batches: VaultBatch[] = [];
     for (const row of rows) {
       const { wrapping, guard } = await currentBucketKey(deps, row);
-      // A row that only says that it is a fence would keep its keys: openRow throws.
-      if (row.state === rowStates.erased) openRow(row, wrapping);
-      else batches.push({ guard, puts: [fenceRow(row, by, wrapping)] });
+      // A row that only says that it is a fence would keep its keys.
+      if (isFence(row, wrapping)) continue;
+      batches.push({ guard, puts: [fenceRow(row, by, wrapping)] });
     }
     if (batches.length === 0) return store.scrub();
     await store.commit(batches);
   }
   throw contended();
+}
+
+function isFence(row: VaultRow, wrapping: WrappingKey): boolean {
+  try {
+    return row.state === rowStates.erased && openRow(row, wrapping) === 'erased';
+  } catch (error) {
+    if (isLetheError(error, 'VAULT_TAMPERED')) return false;
+    throw error;
+  }
 }

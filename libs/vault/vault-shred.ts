@@ -32,7 +32,7 @@ import {
   type SubjectEntry,
   subjectCodec,
 } from './directory.ts';
-import { shredForsakenGroup } from './group-shred.ts';
+import { removeMembers, shredForsakenGroup } from './group-shred.ts';
 import { appRootRow, contended } from './key-hierarchy.ts';
 import { currentBucketKey, fenceRows, SHRED_ATTEMPTS_MAX, type ShredDeps } from './shred-rows.ts';
 import { loadSegments, newRing, openRingRow, ringRow, wrapSegment } from './vault-rings.ts';
@@ -70,6 +70,8 @@ export interface DirectoryShred {
     group: ConversationEntry,
     by: ErasureId,
   ): Promise<'shredded' | 'kept'>;
+  /** Removes the rows that tie people to a group that is gone. */
+  removeMembers(app: App, group: ConversationEntry): Promise<void>;
   /** Erases the root of an app: nothing under it can be unwrapped any more. */
   removeAppRoot(app: AppId, by: ErasureId): Promise<void>;
 }
@@ -117,6 +119,7 @@ export function createVaultShred(deps: ShredDeps): KeyringShred & DirectoryShred
     },
     replacePlace: (app, cleared, by) => replacePlace(deps, app, { ...cleared, by }),
     shredForsakenGroup: (app, group, by) => shredForsakenGroup(deps, app, { group, by }),
+    removeMembers: (app, group) => removeMembers(deps, app, group),
     async removeAppRoot(app, by) {
       const storeRoot = await deps.hierarchy.storeRoot();
       const [root] = await store.read([appRootRow(app)]);

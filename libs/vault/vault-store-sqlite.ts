@@ -1,5 +1,6 @@
 /** The vault's rows in one SQLite file. Removed bytes are zeroed (secure_delete) and scrubbed. */
 import type { AppId, ErasureId, KeyId } from '../base/ids.ts';
+import { LetheError } from '../base/lethe-error.ts';
 import type { SqliteDatabase } from '../base/sqlite-database.ts';
 import {
   type RowKey,
@@ -194,7 +195,17 @@ function storedKey(key: RowKey): Buffer {
   return out;
 }
 
+/** Throws VAULT_TAMPERED for values of types that were never written. */
 function toVaultRow(row: StoredRow): VaultRow {
+  try {
+    return readVaultRow(row);
+  } catch (cause) {
+    const text = 'a row of the vault holds values of another type';
+    throw new LetheError('VAULT_TAMPERED', text, { cause });
+  }
+}
+
+function readVaultRow(row: StoredRow): VaultRow {
   const key = toHex(row.key);
   return {
     app: key.slice(0, 32) as AppId,

@@ -89,18 +89,24 @@ function addKeyCommands(program: Command): void {
     );
   keys
     .command('list')
-    .option('--app <app>', 'name or id of the app; without it, keys of the account scope')
+    .option('--app <app>', 'name or id of the app; without it, all keys')
     .option('--json', 'print JSON')
     .action((options) =>
       withStore(async ({ backends }) => {
-        const app = options.app === undefined ? null : (await findApp(backends, options.app)).id;
-        const rows = await backends.administration().accessKeyStore.list(app);
-        const shown = rows.map(({ id, scope, createdAtMs, revokedAtMs }) => {
+        const { apps, accessKeyStore } = backends.administration();
+        const list =
+          options.app === undefined
+            ? [null, ...(await apps.list())]
+            : [await findApp(backends, options.app)];
+        const rows = [];
+        for (const app of list) rows.push(...(await accessKeyStore.list(app?.id ?? null)));
+        const shown = rows.map(({ id, app, scope, createdAtMs, revokedAtMs }) => {
           const createdAt = new Date(createdAtMs).toISOString();
-          return { id, scope, createdAt, revoked: revokedAtMs !== null };
+          return { id, app, scope, createdAt, revoked: revokedAtMs !== null };
         });
         const lines = shown.map((key) => {
-          return `${key.id}  ${key.scope}${key.revoked ? '  revoked' : ''}`;
+          const parts = [key.id, key.scope, key.app ?? 'all apps', key.revoked ? 'revoked' : ''];
+          return parts.join('  ').trimEnd();
         });
         printResult(options.json, { keys: shown }, lines.length === 0 ? ['no keys'] : lines);
       }),

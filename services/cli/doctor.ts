@@ -33,6 +33,7 @@ export async function runDoctor(store: OpenStore, isJson: boolean): Promise<Chec
   return [
     { name: 'configuration', passed: true, detail: 'valid; keys lie apart from the data' },
     log.check,
+    await checkVault(store),
     await checkKeys(store, log.refs),
     await checkViews(store, log.values),
     await checkBacklog(store),
@@ -73,6 +74,16 @@ function tryDecode(decode: () => SealedEvent): SealedEvent | undefined {
     if (isLetheError(error)) return undefined;
     throw error;
   }
+}
+
+/** Every row of the vault authenticates, and everybody who has a ring has an entry. */
+async function checkVault({ backends }: OpenStore): Promise<Check> {
+  const problems = await backends.vaultCheck();
+  const count = problems.tampered + problems.missing;
+  const detail =
+    `${problems.rows} rows of living apps, ${problems.tampered} that do not authenticate, ` +
+    `${problems.missing} people or conversations without an entry`;
+  return { name: 'vault', passed: count === 0, detail };
 }
 
 async function checkKeys(

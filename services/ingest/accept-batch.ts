@@ -5,12 +5,12 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JournalItem, JournalOutcome } from '../../libs/backends/ingest-journal.ts';
-import type { ConversationId, ErasureId, IndexId, SubjectId } from '../../libs/base/ids.ts';
+import type { ErasureId, IndexId } from '../../libs/base/ids.ts';
 import type { DeliveryEntry } from '../../libs/deliveries/delivery-ledger.ts';
 import { type Ring, ringRefToKey } from '../../libs/keyring/ring.ts';
 import { DAY_MS } from '../../libs/sealing/tree-path.ts';
 import { areGone, deliveryName } from './delivery-check.ts';
-import { type IngestItem, type Outcome, type Plan, rejected } from './ingest-item.ts';
+import { type IngestItem, type Outcome, rejected } from './ingest-item.ts';
 import { type AcceptContext, newEventId, type PendingItem } from './pending-item.ts';
 import { planBatch } from './plan-batch.ts';
 import { planRingRefs, sealPlan } from './seal-plan.ts';
@@ -63,7 +63,12 @@ async function acceptRound(
   const { ready, later } = await planBatch(fresh, outcomes, context);
   if (ready.length === 0) return later;
   const { powers, who } = context;
-  await who.members(ready.flatMap(({ plan }) => membershipsOf(plan!, who)));
+  await who.members(
+    ready.flatMap(({ plan }) => {
+      const { members = [], conversation: group } = plan!;
+      return members.map((person) => ({ group, person }));
+    }),
+  );
   const refs = new Map(
     ready
       .flatMap(({ plan }) => planRingRefs(who.app, plan!, who))
@@ -78,15 +83,6 @@ async function acceptRound(
     return [...sealed.lost, ...taken, ...stale];
   });
   return [...later, ...again].sort((a, b) => a.index - b.index);
-}
-
-/** The people whose events a plan puts into a group. */
-function membershipsOf({ drafts }: Plan, who: WhoAndWhere) {
-  return drafts.flatMap(({ ownerKind, owner, stream }) => {
-    const group = who.conversation(stream as ConversationId);
-    if (ownerKind !== 'person' || group?.value.kind !== 'sdkGroup') return [];
-    return [{ group: group.id, person: owner as SubjectId }];
-  });
 }
 
 /** Answers deliveries that the ledger knows; the others are left. */

@@ -2,15 +2,16 @@
 import { Type } from 'typebox';
 import type { IngestPowers } from '../../libs/backends/open-backends.ts';
 import type { AppId, MessageId } from '../../libs/base/ids.ts';
-import { badRequest, notFound } from '../../libs/http/http-error.ts';
+import { notFound } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
 import { sendPositions } from '../../libs/http/positions.ts';
 import {
   ConversationParameters,
   conversationIdOfPath,
-  subjectOfPath,
+  subjectOfBody,
 } from '../../libs/http/route-parameters.ts';
 import { throwRefusal } from './accept-one.ts';
+import { assertMember } from './assert-member.ts';
 import type { Ingest } from './ingest.ts';
 
 const Activity = Type.Object({
@@ -43,9 +44,10 @@ export function addActivityRoutes(server: HttpServer, ingest: Ingest, powers: In
       if (typeof entry !== 'object') throw notFound.conversation();
       const { author, type } = request.body;
       if (author.type === 'business') return {};
-      const id = author.userId ?? author.userExternalId;
-      if (id === undefined) throw badRequest('Give userId or userExternalId', '/author/userId');
-      const subject = await subjectOfPath(powers.directory, app, id);
+      const subject = await subjectOfBody(powers.directory, app, author, '/author');
+      if (entry.value.kind === 'sdkGroup') {
+        await assertMember(powers, app, { conversation, subject });
+      }
       const message = (await powers.views.conversation(conversation))?.lastMessage;
       if (type !== 'conversation:read' || !message) return {};
       const read = { kind: 'read', conversation, subject, message: message as MessageId } as const;

@@ -13,10 +13,11 @@ import {
   AppParameters,
   ConversationParameters,
   conversationIdOfPath,
-  subjectOfPath,
+  subjectOfBody,
 } from '../../libs/http/route-parameters.ts';
 import { readDescription } from '../../libs/people/descriptions.ts';
 import { acceptCommand, acceptOne } from './accept-one.ts';
+import { assertMember } from './assert-member.ts';
 import type { Ingest } from './ingest.ts';
 import type { PostedMessage } from './ingest-item.ts';
 import { seeOwnWrites } from './see-own-writes.ts';
@@ -92,18 +93,21 @@ function addDescriptionRoute(server: HttpServer, { powers, ingest }: Deps): void
     async (request, reply) => {
       const app = request.params.appId as AppId;
       const id = conversationIdOfPath(request.params.conversationId);
-      const displayName = readText(request.body.displayName, '/displayName');
-      const metadata = readMetadata(request.body.metadata);
+      const given = request.body;
+      const displayName = readText(given.displayName, '/displayName');
+      const metadata = readMetadata(given.metadata);
       const [entry] = await powers.directory.conversations(app, [id]);
       if (typeof entry !== 'object') throw notFound.conversation();
       await seeOwnWrites(powers);
       const stored = await readDescription(powers, app, id);
       const description = {
-        displayName: displayName ?? stored?.displayName ?? null,
-        metadata: metadata ?? stored?.metadata ?? null,
+        displayName: 'displayName' in given ? displayName : (stored?.displayName ?? null),
+        metadata: 'metadata' in given ? metadata : (stored?.metadata ?? null),
       };
       const command = { kind: 'describe', conversation: id, ...description } as const;
-      sendPositions(reply, await acceptOne(ingest, app, command));
+      if ('displayName' in given || 'metadata' in given) {
+        sendPositions(reply, await acceptOne(ingest, app, command));
+      }
       const { kind, isDefault, createdAt } = entry.value;
       const shown = { id, type: kind, isDefault, createdAt: new Date(createdAt).toISOString() };
       return { conversation: { ...shown, ...shownDescription(description) } };
@@ -127,7 +131,8 @@ function addParticipantRoutes(server: HttpServer, deps: Deps): void {
       async (request, reply) => {
         const app = request.params.appId as AppId;
         const conversation = conversationIdOfPath(request.params.conversationId);
-        const subject = await participantOf(deps, app, request.body);
+        const subject = await subjectOfBody(deps.powers.directory, app, request.body);
+        if (kind === 'left') await assertMember(deps.powers, app, { conversation, subject });
         const command = { kind, conversation, subject } as const;
         sendPositions(reply, await acceptOne(deps.ingest, app, command));
         if (kind === 'left') return {};
@@ -169,16 +174,6 @@ function addMessageRoutes(server: HttpServer, deps: Deps): void {
   );
 }
 
-async function participantOf(
-  { powers }: Deps,
-  app: AppId,
-  participant: { userId?: string; userExternalId?: string },
-): Promise<SubjectId> {
-  const id = participant.userId ?? participant.userExternalId;
-  if (id === undefined) throw badRequest('Give userId or userExternalId', '/userId');
-  return subjectOfPath(powers.directory, app, id);
-}
-
 async function createConversation(
   deps: Deps,
   appId: AppId,
@@ -193,7 +188,9 @@ async function createConversation(
   const app = (await powers.apps.find(appId))!;
   const kind = body.type === 'personal' ? 'personal' : 'sdkGroup';
   const people: SubjectId[] = [];
-  for (const one of body.participants ?? []) people.push(await participantOf(deps, appId, one));
+  for (const one of body.participants ?? []) {
+    people.push(await subjectOfBody(powers.directory, appId, one));
+  }
   if (kind === 'personal' && people.length !== 1) {
     throw badRequest('A personal conversation has one participant', '/participants');
   }
@@ -268,7 +265,10 @@ async function readMessageBody(
     conversation: given.conversation,
     author:
       author.type === 'user'
-        ? { type: 'user', subject: await participantOf(deps, app, author) }
+        ? {
+            type: 'user',
+            subject: await subjectOfBody(deps.powers.directory, app, author, '/author'),
+          }
         : {
             type: 'business',
             userId: readText(author.userId, '/author/userId'),

@@ -152,6 +152,8 @@ export interface Plan {
   readonly names: readonly NameDraft[];
   readonly announcements: readonly Announcement[];
   readonly conversation: ConversationId;
+  /** Who joins a group with it, writes in it, or is written to there. */
+  readonly members?: readonly SubjectId[];
   /** A message to be forgotten: privacy carries it out. */
   readonly removal?: { readonly place: PlaceId; readonly message: MessageName };
 }

@@ -98,7 +98,8 @@ function planPost(command: PostedMessage, context: CommandContext): Planned {
     name === null || agent === undefined
       ? []
       : [{ subject: agent.id, name, channel: identity!.channel }];
-  return { drafts: [draft], names, announcements: [], conversation: conversation.id };
+  const members = writer === undefined || person !== null ? [] : [writer];
+  return { drafts: [draft], names, announcements: [], conversation: conversation.id, members };
 }
 
 function planProfile(command: ProfileCommand, context: CommandContext): Planned {
@@ -166,7 +167,8 @@ function planParticipation(command: ParticipationCommand, context: CommandContex
     occurredAtMs: context.nowMs,
     content: contentCodecs.ParticipantJoined.encode({ left }),
   };
-  return planOf([draft], conversation.id);
+  const plan = planOf([draft], conversation.id);
+  return left ? plan : { ...plan, members: [command.subject] };
 }
 
 /** One receipt of each reader and message, however often it is told. */

@@ -39,6 +39,7 @@ export interface PlanContext {
 
 const UNKNOWN_MESSAGE = 'the message that this is about is not known: send it first, then again';
 const OTHERS_CONVERSATION = 'this conversation is another person’s, or of another type';
+const OTHERS_MESSAGE = 'a person can edit their own messages only';
 const GONE = rejected('person_changing', 'the person is being erased: send it again', true);
 
 /** Plans one delivery. */
@@ -108,7 +109,12 @@ function planMessage(delivery: Delivery, body: MessageDelivery, context: PlanCon
     replyTo: body.quotedExternalId === null ? null : { source, externalId: body.quotedExternalId },
   };
   const names = namesOf(delivery, body.author, who);
-  return { drafts: [draft], names, announcements: [], conversation: conversation.id };
+  const people = [...(body.author.type === 'user' ? [person!] : []), ...body.recipients];
+  const members =
+    conversation.value.kind === 'personal'
+      ? []
+      : people.flatMap((identity) => who.person(identity)?.id ?? []);
+  return { drafts: [draft], names, announcements: [], conversation: conversation.id, members };
 }
 
 function agentOf(delivery: Delivery, author: Author, who: WhoAndWhere) {
@@ -145,6 +151,9 @@ function planEdit(delivery: Delivery, body: EditDelivery, context: PlanContext):
   // group could give one person's words to another.
   const owner = conversation.value.person === null ? target : ownerOf(conversation, undefined);
   if (owner === undefined) return rejected('message_unknown', UNKNOWN_MESSAGE, true);
+  if (body.author.type === 'user' && owner.owner !== writer) {
+    return rejected('not_the_author', OTHERS_MESSAGE);
+  }
   const actor = actorOf(delivery, body.author, who);
   const { source } = delivery;
   const draft: EventDraft = {
@@ -274,7 +283,9 @@ function planParticipation(
     occurredAtMs: delivery.occurredAtMs,
     content: contentCodecs.ParticipantJoined.encode({ left: body.kind === 'left' }),
   };
-  return emptyPlanOf([draft], conversation.id);
+  const plan = emptyPlanOf([draft], conversation.id);
+  const isJoin = body.kind === 'joined' && conversation.value.kind === 'sdkGroup';
+  return isJoin ? { ...plan, members: [subject.id] } : plan;
 }
 
 function emptyPlanOf(drafts: EventDraft[], conversation: ConversationId): Plan {

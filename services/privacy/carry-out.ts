@@ -130,6 +130,7 @@ async function removeConversation(run: Run, entry: ConversationEntry): Promise<v
     const row = { kind: rowKinds.externalConversation, id: externalRow };
     await powers.directory.removeReferences(app, [row], entry.id);
   }
+  await powers.directory.removeMembers(app, entry);
   await powers.directory.mark(app, { kind: rowKinds.conversation, id: entry.id }, request.id);
 }
 

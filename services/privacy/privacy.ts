@@ -9,6 +9,7 @@ import type {
   SubjectId,
 } from '../../libs/base/ids.ts';
 import { randomUuidV7 } from '../../libs/base/random.ts';
+import { assertFenced } from '../../libs/people/find-subject.ts';
 import type { RequestKind, RequestTarget } from '../../libs/requests/request-store.ts';
 import { carryOut } from './carry-out.ts';
 
@@ -63,7 +64,10 @@ export function createPrivacy(powers: PrivacyPowers): Privacy {
   return {
     async eraseSubject(app, subject) {
       const [entry] = await directory.subjects(app, [subject]);
-      if (entry === undefined) return { status: 'erased' };
+      if (entry === undefined) {
+        await assertFenced(powers, app, subject);
+        return { status: 'erased' };
+      }
       return request(app, 'erase-subject', { subject });
     },
     async clearProfile(app, subject) {

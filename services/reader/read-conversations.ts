@@ -3,7 +3,7 @@
 import type { ReaderPowers } from '../../libs/backends/open-backends.ts';
 import type { AppId, ConversationId, SubjectId } from '../../libs/base/ids.ts';
 import { readDescription } from '../../libs/people/descriptions.ts';
-import { USER_CHANNEL } from '../../libs/people/find-subject.ts';
+import { assertFenced, USER_CHANNEL } from '../../libs/people/find-subject.ts';
 import { readPeople } from '../../libs/people/people.ts';
 
 /** A conversation in the shape of the REST interface. */
@@ -105,7 +105,10 @@ export async function readUser(
   subject: SubjectId,
 ): Promise<Record<string, unknown> | undefined> {
   const person = (await readPeople(powers, app, [subject])).get(subject);
-  if (person === undefined) return undefined;
+  if (person === undefined) {
+    await assertFenced(powers, app, subject);
+    return undefined;
+  }
   const profile = person.parts.get('profile');
   const name = person.parts.get('name')?.displayName;
   const { part: _, metadata: __, ...fields } = profile ?? { part: '', metadata: null };

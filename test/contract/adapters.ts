@@ -11,6 +11,7 @@ import { openClockMarkSqlite } from '../../libs/event-log/clock-mark-sqlite.ts';
 import { openEventLogSqlite } from '../../libs/event-log/event-log-sqlite.ts';
 import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { openRequestStoreSqlite } from '../../libs/requests/request-store-sqlite.ts';
+import { openFeedStoreSqlite } from '../../libs/vault/feed-store-sqlite.ts';
 import { openRootKmsLocal } from '../../libs/vault/root-kms-local.ts';
 import { openVaultStoreSqlite } from '../../libs/vault/vault-store-sqlite.ts';
 import { openViewStoreSqlite } from '../../libs/views/view-store-sqlite.ts';
@@ -31,6 +32,7 @@ export const adapters = {
   clockMark: sqlite(openClockMarkSqlite),
   deliveries: sqlite(openDeliveryStoreSqlite),
   eventLog: sqlite((one) => openEventLogSqlite(one, { wake: createWakeSignal(), partitions: 4 })),
+  feed: sqlite(openFeedStoreSqlite),
   requests: sqlite(openRequestStoreSqlite),
   vault: sqlite(openVaultStoreSqlite),
   views: sqlite(openViewStoreSqlite),

@@ -1,9 +1,11 @@
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
 import type { ConversationId, SubjectId } from '../../libs/base/ids.ts';
 import { Ring } from '../../libs/keyring/ring.ts';
 import { membersOf } from '../../libs/vault/group-members.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
-import { joined, left, received, sent } from '../support/events.ts';
+import { joined, left, reacted, receipt, received, sent } from '../support/events.ts';
 import { groupOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';
 
@@ -72,6 +74,47 @@ describe('what a business says in a group', () => {
       await Promise.all([erase(store, ann), erase(other, ben)]);
       expect(await hasRing(store, 2, group)).toBe(false);
     }
+  });
+
+  it('does not stay for those who only read or reacted, and goes with no outsider', async () => {
+    const store = await openTestStore();
+    await store.deliver(
+      received('ann', 'hers', { id: '1' }),
+      sent(null, 'ours', { id: '2' }),
+      receipt('cem', '2', 'read', { id: '3' }),
+      reacted('cem', '2', '👍', { id: '4' }),
+      left('dan', { id: '5' }),
+    );
+    const group = await groupOf(store);
+    await erase(store, await subjectOf(store, 'dan'));
+    expect(await hasRing(store, 2, group)).toBe(true);
+    await erase(store, await subjectOf(store, 'ann'));
+    expect(await hasRing(store, 2, group)).toBe(false);
+    // Nothing ties people to a group that is gone.
+    for await (const _ of store.backends.vaultStore().scan(26)) throw new Error('a member row');
+  });
+
+  it('counts those to whom the business wrote there', async () => {
+    const store = await openTestStore();
+    const conversation = { type: 'sdkGroup', externalId: 'room-1' };
+    await store.deliver(joined('ann'), sent('ben', 'ours', { id: '2', conversation }));
+    const group = await groupOf(store);
+    await erase(store, await subjectOf(store, 'ann'));
+    expect(await hasRing(store, 2, group)).toBe(true);
+    await erase(store, await subjectOf(store, 'ben'));
+    expect(await hasRing(store, 2, group)).toBe(false);
+  });
+
+  it('stays when a fence of somebody was removed by an attacker: that is told, not believed', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ann', 'hers', { id: '1' }), received('ben', 'his', { id: '2' }));
+    const [ann, ben] = [await subjectOf(store, 'ann'), await subjectOf(store, 'ben')];
+    await erase(store, ann);
+    const database = new DatabaseSync(join(store.folder, 'data/vault.db'));
+    const key = Buffer.from(`${store.app.id}0c${ann}`, 'hex');
+    database.prepare('DELETE FROM vault_rows WHERE key = ?').run(key);
+    database.close();
+    await expect(erase(store, ben)).rejects.toMatchObject({ code: 'VAULT_TAMPERED' });
   });
 
   it('stays when somebody joins while its last person is erased', async () => {

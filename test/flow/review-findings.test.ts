@@ -6,6 +6,7 @@ import { runOpenRequests } from '../../services/privacy/request-worker.ts';
 import { readUser } from '../../services/reader/read-conversations.ts';
 import {
   edited,
+  joined,
   PERSONAL,
   profile,
   reacted,
@@ -103,6 +104,14 @@ describe('once broken, never again', () => {
     const [message] = await messagesOf(store, await groupOf(store, 'ann-chat'));
     expect(message!.content!.text).toBe('hers');
     expect(message!.reactions).toBeUndefined();
+  });
+
+  it('nobody’s words are put under another’s message in a group: who edits it is who wrote it', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ann', 'hers', { id: 'a' }), joined('ben'));
+    const [outcome] = await store.deliver(edited('ben', 'a', 'ben’s words', { id: 'edit' }));
+    expect(outcome).toMatchObject({ status: 'rejected', error: { code: 'not_the_author' } });
+    expect(await textsOf(store, await groupOf(store))).toEqual(['hers']);
   });
 
   it('an item that has nothing to write is accepted and harms nothing beside it', async () => {

@@ -265,7 +265,7 @@ describe('scenarios that broke earlier drafts', () => {
     const store = await openTestStore();
     await store.deliver(received('ann', 'her words', { id: 'a' }), joined('mod'));
     await store.deliver(
-      edited('mod', 'a', 'her words, moderated', { id: 'edit' }),
+      edited('Moderator', 'a', 'her words, moderated', { id: 'edit', by: 'business' }),
       reacted('mod', 'a', '👀', { id: 'react' }),
       receipt('mod', 'a', 'read', { id: 'read' }),
     );
@@ -274,7 +274,7 @@ describe('scenarios that broke earlier drafts', () => {
     expect(edit.header.owner).toBe(ann);
     await erase(store, 'ann');
     const after = await store.deliver(
-      edited('mod', 'a', 'her words again', { id: 'edit-2' }),
+      edited('Moderator', 'a', 'her words again', { id: 'edit-2', by: 'business' }),
       reacted('mod', 'a', '🔁', { id: 'react-2' }),
       receipt('mod', 'a', 'delivered', { id: 'read-2' }),
     );

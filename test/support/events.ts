@@ -68,12 +68,12 @@ export function edited(
   by: string,
   message: string,
   text: string,
-  more: Common & { conversation?: object } = {},
+  more: Common & { conversation?: object; by?: 'business' } = {},
 ): object {
   const data = {
     conversation: more.conversation ?? GROUP,
     message: { externalId: message },
-    author: person(by),
+    author: more.by === undefined ? person(by) : business(by),
     content: { type: 'text', text },
   };
   return event('lethe.message.edited', data, more);

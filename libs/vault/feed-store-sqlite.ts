@@ -1,0 +1,100 @@
+/** The feed in the vault's SQLite file. */
+import { randomBytes } from 'node:crypto';
+import type { AppId, ErasureId } from '../base/ids.ts';
+import type { SqliteDatabase } from '../base/sqlite-database.ts';
+import type { FeedEntry, FeedHead, FeedRow, FeedStore, Holder } from './feed-store.ts';
+import type { RowKind } from './vault-store.ts';
+
+const TABLES = `
+  CREATE TABLE IF NOT EXISTS feed_incarnation (
+    one INTEGER PRIMARY KEY CHECK (one = 1), incarnation TEXT NOT NULL
+  );
+  CREATE TABLE IF NOT EXISTS feed_entries (
+    number INTEGER PRIMARY KEY, erasure BLOB NOT NULL, rows BLOB NOT NULL
+  );
+  CREATE TABLE IF NOT EXISTS feed_holders (
+    id TEXT PRIMARY KEY, lease_ms INTEGER NOT NULL, acknowledged INTEGER NOT NULL,
+    struck_at_ms INTEGER
+  );`;
+const HEAD = `SELECT incarnation, (SELECT max(number) FROM feed_entries) AS number
+  FROM feed_incarnation`;
+const APPEND = `INSERT INTO feed_entries (number, erasure, rows)
+  SELECT ?, ?, ? WHERE ? = 1 + (SELECT coalesce(max(number), 0) FROM feed_entries)`;
+const ENTRIES = 'SELECT * FROM feed_entries WHERE number > ? ORDER BY number LIMIT ?';
+const HOLDERS = `SELECT id, lease_ms AS leaseMs, acknowledged, struck_at_ms AS struckAtMs
+  FROM feed_holders`;
+const ACKNOWLEDGE = `UPDATE feed_holders SET acknowledged = max(acknowledged, ?)
+  WHERE id = ? AND struck_at_ms IS NULL`;
+const ROW_BYTES = 33;
+
+interface Stored {
+  number: number;
+  erasure: Uint8Array;
+  rows: Uint8Array;
+}
+
+/** Opens the feed's tables. */
+export function openFeedStoreSqlite(database: SqliteDatabase): FeedStore {
+  database.define(TABLES);
+  const born = 'INSERT INTO feed_incarnation VALUES (1, ?) ON CONFLICT DO NOTHING';
+  if (database.get<FeedHead>(HEAD) === undefined) {
+    database.run(born, randomBytes(16).toString('hex'));
+  }
+  return {
+    async head() {
+      const { incarnation, number } = database.get<FeedHead>(HEAD)!;
+      return { incarnation, number: number ?? 0 };
+    },
+    async append({ number, erasure, rows }) {
+      const values = [number, Buffer.from(erasure, 'hex'), encodeRows(rows), number];
+      return database.run(APPEND, ...values) === 1;
+    },
+    async entries(after, limit) {
+      return database.all<Stored>(ENTRIES, after, limit).map(toEntry);
+    },
+    async register({ id, leaseMs, acknowledged }) {
+      database.run('INSERT INTO feed_holders VALUES (?, ?, ?, NULL)', id, leaseMs, acknowledged);
+    },
+    async holder(id) {
+      return database.get<Holder>(`${HOLDERS} WHERE id = ?`, id);
+    },
+    async holders() {
+      return database.all<Holder>(HOLDERS);
+    },
+    async acknowledge(id, number) {
+      database.run(ACKNOWLEDGE, number, id);
+    },
+    async strike(id, atMs) {
+      const sql = 'UPDATE feed_holders SET struck_at_ms = ? WHERE id = ? AND struck_at_ms IS NULL';
+      database.run(sql, atMs, id);
+    },
+    async remove(id) {
+      database.run('DELETE FROM feed_holders WHERE id = ?', id);
+    },
+  };
+}
+
+/** app 16 ‖ kind u8 ‖ id 16 of each row. */
+function encodeRows(rows: readonly FeedRow[]): Buffer {
+  return Buffer.concat(
+    rows.flatMap(({ app, kind, id }) => [
+      Buffer.from(app, 'hex'),
+      Buffer.from([kind]),
+      Buffer.from(id, 'hex'),
+    ]),
+  );
+}
+
+function toEntry(stored: Stored): FeedEntry {
+  const bytes = Buffer.from(stored.rows);
+  const rows = Array.from({ length: bytes.length / ROW_BYTES }, (_, i) => {
+    const at = i * ROW_BYTES;
+    return {
+      app: bytes.toString('hex', at, at + 16) as AppId,
+      kind: bytes[at + 16] as RowKind,
+      id: bytes.toString('hex', at + 17, at + ROW_BYTES),
+    };
+  });
+  const erasure = Buffer.from(stored.erasure).toString('hex') as ErasureId;
+  return { number: stored.number, erasure, rows };
+}

@@ -1,0 +1,56 @@
+/**
+ * Port: the feed, the numbered list of what was taken from rings, and the holders of keys who
+ * follow it. Entries are numbered without gaps under one incarnation; they name rows by random ids
+ * and hold nothing else.
+ *
+ * Every method is linearizable across processes. Failures: VAULT_UNREACHABLE (retryable),
+ * STORE_FULL.
+ */
+import type { AppId, ErasureId } from '../base/ids.ts';
+import type { RowKind } from './vault-store.ts';
+
+/** A row of the vault that lost something. */
+export interface FeedRow {
+  readonly app: AppId;
+  readonly kind: RowKind;
+  readonly id: string;
+}
+
+export interface FeedEntry {
+  readonly number: number;
+  readonly erasure: ErasureId;
+  readonly rows: readonly FeedRow[];
+}
+
+/** The newest number, 0 before the first entry; a restore begins another incarnation. */
+export interface FeedHead {
+  readonly incarnation: string;
+  readonly number: number;
+}
+
+/** A process that holds keys. */
+export interface Holder {
+  readonly id: string;
+  /** How long it may use keys after a sync began. */
+  readonly leaseMs: number;
+  /** It has closed everything that entries up to this one took away. */
+  readonly acknowledged: number;
+  /** Wall time at which it was struck off: it can sync no more. */
+  readonly struckAtMs: number | null;
+}
+
+export interface FeedStore {
+  head(): Promise<FeedHead>;
+  /** Adds an entry with this number, durably; false unless it is the next one. */
+  append(entry: FeedEntry): Promise<boolean>;
+  /** Entries after a number, in their order. */
+  entries(after: number, limit: number): Promise<FeedEntry[]>;
+  register(holder: Pick<Holder, 'id' | 'leaseMs' | 'acknowledged'>): Promise<void>;
+  holder(id: string): Promise<Holder | undefined>;
+  holders(): Promise<Holder[]>;
+  /** Raises what a holder has acknowledged; a struck or unknown one is left alone. */
+  acknowledge(id: string, number: number): Promise<void>;
+  /** Strikes a holder off unless it was before. */
+  strike(id: string, atMs: number): Promise<void>;
+  remove(id: string): Promise<void>;
+}

@@ -1,0 +1,78 @@
+/**
+ * Looks at every row of the vault as an attacker with the disk would leave it: rows that do not
+ * authenticate, and rings of people or groups whose entry is gone.
+ */
+import { isLetheError } from '../base/lethe-error.ts';
+import type { App, AppRegistry } from './app-registry.ts';
+import { directoryRow } from './directory.ts';
+import type { KeyHierarchy } from './key-hierarchy.ts';
+import {
+  type RowKind,
+  rowKinds,
+  rowStates,
+  type VaultRow,
+  type VaultStore,
+} from './vault-store.ts';
+import { openRow } from './wrapped-row.ts';
+
+/** What was found. */
+export interface VaultFindings {
+  rows: number;
+  /** Rows that do not authenticate. */
+  tampered: number;
+  /** Owner rings that live without the entry of their person or group. */
+  missing: number;
+}
+
+const BUCKETED: readonly RowKind[] = [
+  rowKinds.appRing,
+  rowKinds.ownerRing,
+  rowKinds.placeRing,
+  rowKinds.identity,
+  rowKinds.alias,
+  rowKinds.externalConversation,
+  rowKinds.subject,
+  rowKinds.conversation,
+  rowKinds.member,
+];
+
+/** Checks the rows of all living apps. */
+export async function checkVault(deps: {
+  store: VaultStore;
+  hierarchy: KeyHierarchy;
+  apps: AppRegistry;
+}): Promise<VaultFindings> {
+  const found: VaultFindings = { rows: 0, tampered: 0, missing: 0 };
+  for (const app of await deps.apps.list()) {
+    for (const kind of BUCKETED) {
+      for await (const row of deps.store.scan(kind, app.id)) {
+        found.rows += 1;
+        if (!(await isAuthentic(deps.hierarchy, row))) found.tampered += 1;
+        else if (await lacksEntry(deps.store, app, row)) found.missing += 1;
+      }
+    }
+  }
+  return found;
+}
+
+async function isAuthentic(hierarchy: KeyHierarchy, row: VaultRow): Promise<boolean> {
+  try {
+    openRow(row, (await hierarchy.bucketKeys(row.app, [row.bucket])).get(row.bucket)!);
+    return true;
+  } catch (error) {
+    if (isLetheError(error, 'VAULT_TAMPERED')) return false;
+    throw error;
+  }
+}
+
+async function lacksEntry(store: VaultStore, app: App, row: VaultRow): Promise<boolean> {
+  if (row.kind !== rowKinds.ownerRing || row.state === rowStates.erased || row.id === app.id) {
+    return false;
+  }
+  const at = { app: app.id, buckets: app.buckets };
+  const entries = await store.versions([
+    directoryRow(at, rowKinds.subject, row.id),
+    directoryRow(at, rowKinds.conversation, row.id),
+  ]);
+  return entries.every((entry) => entry === undefined);
+}
