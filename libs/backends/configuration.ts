@@ -70,6 +70,12 @@ export const settings: readonly Setting[] = [
     purpose: 'how long a delivery is remembered, so that its redelivery is known',
   },
   {
+    name: 'LETHE_LEASE_MS',
+    fallback: '5000',
+    expected: 'a whole number from 1000 to 60000',
+    purpose: 'how long a process may use keys without hearing what was erased',
+  },
+  {
     name: 'LETHE_LOG_LEVEL',
     fallback: 'info',
     expected: 'silent, error, warn, info or debug',
@@ -88,6 +94,7 @@ export interface Configuration {
   readonly http: { readonly host: string; readonly port: number };
   readonly bodyBytesMax: number;
   readonly horizonDays: number;
+  readonly leaseMs: number;
   readonly logLevel: string;
 }
 
@@ -116,6 +123,7 @@ export function readConfiguration(
     kmsPassphrase: env.LETHE_KMS_PASSPHRASE || undefined,
     http: readAddress('LETHE_HTTP', value('LETHE_HTTP')),
     bodyBytesMax: readNumber('LETHE_BODY_BYTES_MAX', value, [1_024, 104_857_600]),
+    leaseMs: readNumber('LETHE_LEASE_MS', value, [1_000, 60_000]),
     horizonDays: readNumber('LETHE_HORIZON_DAYS', value, [1, 400]),
     logLevel: value('LETHE_LOG_LEVEL'),
   };

@@ -6,7 +6,7 @@
 import type { AccessKeyStore } from '../access/access-key-store.ts';
 import { openAccessKeyStoreSqlite } from '../access/access-key-store-sqlite.ts';
 import { type AccessKeys, createAccessKeys } from '../access/access-keys.ts';
-import { type Clock, systemClock } from '../base/clock.ts';
+import { type Clock, type HolderClocks, systemClock, systemHolderClocks } from '../base/clock.ts';
 import { type ErrorCode, LetheError } from '../base/lethe-error.ts';
 import { createSystemRandomness, type Randomness } from '../base/random.ts';
 import { SqliteDatabase } from '../base/sqlite-database.ts';
@@ -24,10 +24,13 @@ import { openRequestStoreSqlite } from '../requests/request-store-sqlite.ts';
 import { type AppRegistry, createAppRegistry } from '../vault/app-registry.ts';
 import { createDirectory, type Directory } from '../vault/directory.ts';
 import { createDirectoryWriter, type DirectoryWriter } from '../vault/directory-writer.ts';
+import { openFeedStoreSqlite } from '../vault/feed-store-sqlite.ts';
+import { createLossFeed } from '../vault/feed-wait.ts';
 import { createKeyHierarchy, STORE_ROOT } from '../vault/key-hierarchy.ts';
+import { openKeyLease } from '../vault/key-lease.ts';
 import { openRootKmsLocal } from '../vault/root-kms-local.ts';
 import { checkVault, type VaultFindings } from '../vault/vault-check.ts';
-import { createVaultKeyring } from '../vault/vault-keyring.ts';
+import { createVaultKeyring, type VaultKeyring } from '../vault/vault-keyring.ts';
 import { createVaultShred, type DirectoryShred } from '../vault/vault-shred.ts';
 import type { VaultStore } from '../vault/vault-store.ts';
 import { openVaultStoreSqlite } from '../vault/vault-store-sqlite.ts';
@@ -107,12 +110,14 @@ export interface Backends {
   vaultCheck(): Promise<VaultFindings>;
   /** How many times the root KMS was called. */
   kmsCallCount(): number;
-  close(): void;
+  /** Ends this process's registration as a holder of keys, and the connections. */
+  close(): Promise<void>;
 }
 
 interface OpenOptions {
   readonly clock?: Clock;
   readonly randomness?: Randomness;
+  readonly holderClocks?: HolderClocks;
   readonly wake?: WakeSignal;
 }
 
@@ -130,17 +135,23 @@ export async function openBackends(
   const connections = openConnections();
   try {
     const database = (file: string, code: ErrorCode) => connections.open('main', file, code);
-    const store = openVaultStoreSqlite(database(configuration.vaultFile, 'VAULT_UNREACHABLE'));
+    const vaultFile = database(configuration.vaultFile, 'VAULT_UNREACHABLE');
+    const store = openVaultStoreSqlite(vaultFile);
     const engines = openEngines(configuration, { wake, connections });
     await assertVaultOfLog(store, engines.log());
     const { kmsFolder: folder, kmsPassphrase: passphrase } = configuration;
     const kms = openRootKmsLocal({ folder, randomness, ...(passphrase && { passphrase }) });
-    const hierarchy = createKeyHierarchy({ store, kms, randomness });
+    const clocks = options.holderClocks ?? systemHolderClocks;
+    const feed = openFeedStoreSqlite(vaultFile);
+    const { leaseMs } = configuration;
+    const lease = openKeyLease({ feed, clocks, randomness, leaseMs });
+    const hierarchy = createKeyHierarchy({ store, kms, randomness, lease });
     await hierarchy.storeRoot();
     const apps = createAppRegistry({ store, hierarchy, randomness });
-    const keyring = createVaultKeyring({ store, hierarchy, apps, randomness });
+    const keyring = createVaultKeyring({ store, hierarchy, apps, randomness, lease });
     const directory = createDirectory({ store, hierarchy, apps, keyring });
-    const vault = { store, hierarchy, apps, keyring, directory, randomness };
+    const lossFeed = createLossFeed({ feed, clocks });
+    const vault = { store, hierarchy, apps, keyring, directory, randomness, lease, lossFeed };
     const common = { clock, randomness, apps };
     return {
       wake,
@@ -148,7 +159,10 @@ export async function openBackends(
       vaultStore: () => store,
       vaultCheck: () => checkVault(vault),
       kmsCallCount: () => kms.callCount,
-      close: () => connections.close(),
+      async close() {
+        await lease.close();
+        connections.close();
+      },
     };
   } catch (error) {
     connections.close();
@@ -209,9 +223,7 @@ function openEngines(
 function handOut(from: {
   configuration: Configuration;
   common: Omit<CommonPowers, 'log'>;
-  vault: Omit<Parameters<typeof createVaultShred>[0], 'evict'> & {
-    keyring: ReturnType<typeof createVaultKeyring>;
-  };
+  vault: Parameters<typeof createVaultShred>[0] & { keyring: VaultKeyring };
   engines: Engines;
 }) {
   const { configuration, common, vault, engines } = from;
@@ -232,7 +244,7 @@ function handOut(from: {
         keyring,
         directory: {
           ...directory,
-          ...createDirectoryWriter({ ...vault, keepRings: keyring.keep }),
+          ...createDirectoryWriter(vault),
         },
         ledger: createDeliveryLedger({ store, keyring }),
         requests: engines.requests(),
@@ -255,7 +267,7 @@ function handOut(from: {
       views: engines.views(),
     }),
     privacy: (): PrivacyPowers => {
-      const shred = createVaultShred({ ...vault, evict: keyring.evict });
+      const shred = createVaultShred(vault);
       return {
         ...common,
         log: engines.log(),

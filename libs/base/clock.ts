@@ -11,6 +11,17 @@ export interface Clock {
 
 export const systemClock: Clock = { nowMs: () => Date.now() };
 
+/** The clocks by which a lease runs: one that only runs forward, and the wall's. */
+export interface HolderClocks {
+  monotonicMs(): number;
+  wallMs(): number;
+}
+
+export const systemHolderClocks: HolderClocks = {
+  monotonicMs: () => performance.now(),
+  wallMs: () => Date.now(),
+};
+
 /** 8 bytes as 16 hex digits: u48 milliseconds ‖ u16 counter; text order is time order. */
 export type RecordedAt = string & { readonly __recordedAt: never };
 

@@ -19,6 +19,7 @@ export type ErrorCode =
   | 'SEGMENT_MISSING'
   | 'INPUT_INVALID'
   | 'CONTENDED'
+  | 'LEASE_LOST'
   | 'OVERLOADED'
   | 'SHUTTING_DOWN'
   | 'INVARIANT_BROKEN';

@@ -2,9 +2,9 @@
  * The ports to key material, split by power: ingest may use and create rings, the reader may use
  * them, privacy alone may shred. The projector receives none of them.
  *
- * Failures of every method: VAULT_UNREACHABLE (retryable), VAULT_TAMPERED when a stored row does
- * not authenticate, SEGMENT_MISSING when a part of a ring is gone without a fence. Erased, absent
- * and forgotten are results, never errors.
+ * Failures of every method: LEASE_LOST, VAULT_UNREACHABLE (both retryable), VAULT_TAMPERED when a
+ * stored row does not authenticate, SEGMENT_MISSING when a part of a ring is gone without a fence.
+ * Erased, absent and forgotten are results, never errors.
  */
 import type { AppId, ErasureId } from '../base/ids.ts';
 import type { HmacKey } from '../codec/hash.ts';
@@ -18,8 +18,8 @@ export type RingOutcome = Ring | 'erased' | 'absent';
 /** Use rings and the app's index and ledger keys. */
 export interface KeyringUse {
   /**
-   * Loads rings, from the cache where the vault's version is unchanged, and runs `work` with one
-   * outcome per reference, in their order. Concurrent misses for one ring share one load. Rings
+   * Loads rings, from the cache while the lease is held, and runs `work` with one outcome per
+   * reference, in their order. Concurrent misses for one ring share one load. Rings
    * must not be kept after `work` ends: their key material is zeroed once nobody uses them.
    */
   use<Result>(
@@ -27,10 +27,13 @@ export interface KeyringUse {
     work: (outcomes: RingOutcome[]) => Promise<Result>,
   ): Promise<Result>;
   /**
-   * The given rings whose row has changed since they were loaded: what was sealed or unsealed with
-   * them must not be handed on. Stale rings are dropped from the cache.
+   * The given rings from which something was taken since they were loaded: what was sealed or
+   * unsealed with them must not be handed on. `known`: as far as the lease vouches for it, which is
+   * enough before plaintext is handed on. `now`: as of this call, which an acknowledgement needs.
    */
-  stale(rings: readonly Ring[]): Promise<Ring[]>;
+  revoked(rings: readonly Ring[], as: 'known' | 'now'): Promise<Ring[]>;
+  /** Changes with every loss that is applied: what was opened before is to be looked at again. */
+  losses(): number;
   /** The key under which the app's external names are indexed. Undefined: no such app. */
   indexKey(app: AppId): Promise<HmacKey | undefined>;
   /** The key that wraps the delivery ledger's entries of a UTC day; made at first use. */
@@ -45,10 +48,36 @@ export interface KeyringCreate {
   create(refs: readonly RingRef[]): Promise<void>;
 }
 
-/** Take key material away. */
+/** How one holder of keys was passed. */
+export interface PassedHolder {
+  readonly holder: string;
+  /** `acknowledged`: it said so; `waited`: its lease ran out; `left`: it ended meanwhile. */
+  readonly how: 'acknowledged' | 'waited' | 'left';
+  readonly afterMs: number;
+}
+
+/** What is known when the wait for holders is over. */
+export interface PassedHolders {
+  readonly feedNumber: number;
+  /** Wall time of T0, in milliseconds since 1970. */
+  readonly t0Ms: number;
+  readonly waitedMs: number;
+  readonly holders: readonly PassedHolder[];
+}
+
+/** Take key material away. Every method is durable, and on the feed, when it resolves. */
 export interface KeyringShred {
   /** Turns rows into fences, durably. A ring that never was, or is a fence, is left alone. */
   shred(refs: readonly RingRef[], erasure: ErasureId): Promise<void>;
   /** Takes subtrees out of a ring, durably. */
-  puncture(ref: RingRef, taken: readonly Taken[]): Promise<'done' | 'erased' | 'absent'>;
+  puncture(
+    ref: RingRef,
+    taken: readonly Taken[],
+    erasure: ErasureId,
+  ): Promise<'done' | 'erased' | 'absent'>;
+  /**
+   * Waits until no running process can use what was taken before this call: each holder has said
+   * so, or its lease has run out. The moment it resolves is T0.
+   */
+  passHolders(): Promise<PassedHolders>;
 }

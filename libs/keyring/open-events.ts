@@ -1,6 +1,6 @@
 /**
  * Opens sealed events for handing on: all rings at once, and after the unsealing one more look at
- * the vault, so that nothing leaves here under a ring that was taken away meanwhile.
+ * lease and losses, so that nothing leaves here under a ring that was taken away meanwhile.
  */
 import { LetheError } from '../base/lethe-error.ts';
 import type { SealedEvent } from '../codec/sealed-event.ts';
@@ -27,8 +27,8 @@ export async function openEvents(
       const rings = new Map([...refs.keys()].map((key, i) => [key, outcomes[i]!]));
       const opened = events.map((event) => openEvent(event, rings));
       const used = outcomes.filter((outcome) => outcome instanceof Ring);
-      const stale = await keyring.stale(used);
-      if (stale.length === 0) return opened;
+      const revoked = await keyring.revoked(used, 'known');
+      if (revoked.length === 0) return opened;
       for (const content of opened) content?.fill(0);
       return undefined;
     });

@@ -45,6 +45,8 @@ export class Ring {
   #destroyed = false;
   #users = 0;
   #unwanted = false;
+  #revoked = false;
+  #onUnused: (() => void)[] = [];
   // Oldest first; a cache object for each of thousands of rings would cost more than it saves.
   readonly #daySeeds = new Map<number, Buffer>();
   readonly #appParts = new Map<string, Buffer>();
@@ -69,6 +71,11 @@ export class Ring {
 
   get isDestroyed(): boolean {
     return this.#destroyed;
+  }
+
+  /** Was something taken from it since it was loaded? Nothing made with it may be handed on. */
+  get isRevoked(): boolean {
+    return this.#revoked;
   }
 
   /**
@@ -159,6 +166,14 @@ export class Ring {
     if (this.#unwanted && this.#users === 0) this.destroy();
   }
 
+  /** Marks it and destroys it as soon as nobody uses it; resolves then. */
+  revoke(): Promise<void> {
+    this.#revoked = true;
+    this.destroyWhenUnused();
+    if (this.#destroyed) return Promise.resolve();
+    return new Promise((resolve) => this.#onUnused.push(resolve));
+  }
+
   /** Destroys the ring now, or as soon as its last user releases it. */
   destroyWhenUnused(): void {
     this.#unwanted = true;
@@ -181,6 +196,7 @@ export class Ring {
     for (const seed of this.#topSeeds ?? []) seed?.fill(0);
     this.#daySeeds.clear();
     this.#appParts.clear();
+    for (const resolve of this.#onUnused.splice(0)) resolve();
   }
 
   toString(): string {

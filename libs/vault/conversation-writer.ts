@@ -126,13 +126,14 @@ async function makeMissing(
   for (const [i, one] of found.entries()) {
     if (one.known === undefined) made.push({ i, ...(await newConversation(deps, app, one)) });
   }
+  const losses = deps.keyring.losses();
   const outcomes = await store.commit(made.flatMap((one) => one.batches));
   let at = 0;
   for (const { i, id, batches, rows, rings } of made) {
     const own = outcomes.slice(at, at + batches.length);
     at += batches.length;
     const isWhole = own.every((outcome) => outcome === 'done');
-    settleRings(deps, rings, isWhole);
+    settleRings(deps, rings, { isWritten: isWhole, losses });
     if (isWhole) {
       ids[i] = id;
       continue;

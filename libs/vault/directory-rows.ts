@@ -13,6 +13,7 @@ import {
   subjectCodec,
 } from './directory.ts';
 import { bucketKeyRow, contended, type KeyHierarchy } from './key-hierarchy.ts';
+import type { VaultKeyring } from './vault-keyring.ts';
 import { newRing, ringRow } from './vault-rings.ts';
 import { rowKinds, type VaultBatch, type VaultRow, type VaultStore } from './vault-store.ts';
 import { wrapRow } from './wrapped-row.ts';
@@ -23,7 +24,7 @@ export interface WriterDeps {
   directory: Directory;
   randomness: Randomness;
   /** Takes new rings over once their rows are durable: they are wanted at once. */
-  keepRings(rings: readonly Ring[]): void;
+  keyring: Pick<VaultKeyring, 'keep' | 'losses'>;
 }
 
 export const ATTEMPTS_MAX = 8;
@@ -56,8 +57,12 @@ export async function namingBatch(
 }
 
 /** Keeps the rings of what was written, destroys those of what was not. */
-export function settleRings(deps: WriterDeps, rings: readonly Ring[], isWritten: boolean): void {
-  if (isWritten) deps.keepRings(rings);
+export function settleRings(
+  { keyring }: WriterDeps,
+  rings: readonly Ring[],
+  as: { isWritten: boolean; losses: number },
+): void {
+  if (as.isWritten) keyring.keep(rings, as.losses);
   else for (const ring of rings) ring.destroy();
 }
 

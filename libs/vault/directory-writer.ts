@@ -153,11 +153,12 @@ async function addSubjects(
       const group = wanted.groups?.get(identityRow);
       namings.push(await newSubject(deps, app, { identityRow, nowMs: wanted.nowMs, group }));
     }
+    const losses = deps.keyring.losses();
     const outcomes = await store.commit(namings.flatMap((n) => [n.rings, n.alias, n.identity]));
     const undone = namings.flatMap((naming, i) => {
       const [rings, alias, identity] = outcomes.slice(i * 3, i * 3 + 3);
       const isWhole = identity === 'done' && rings === 'done' && alias === 'done';
-      settleRings(deps, naming.made, isWhole);
+      settleRings(deps, naming.made, { isWritten: isWhole, losses });
       if (isWhole) {
         ids.set(naming.value.identities[0]!.row, naming.subject);
         made.set(naming.subject, naming.value);

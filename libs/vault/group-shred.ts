@@ -10,7 +10,7 @@ import type { App } from './app-registry.ts';
 import { type ConversationEntry, conversationCodec } from './directory.ts';
 import { membersOf } from './group-members.ts';
 import { contended } from './key-hierarchy.ts';
-import { currentBucketKey, SHRED_ATTEMPTS_MAX, type ShredDeps } from './shred-rows.ts';
+import { currentBucketKey, enterLoss, SHRED_ATTEMPTS_MAX, type ShredDeps } from './shred-rows.ts';
 import { ringRow } from './vault-rings.ts';
 import { rowStates, type VaultRow } from './vault-store.ts';
 import { fenceRow, openRow, wrapRow } from './wrapped-row.ts';
@@ -32,10 +32,14 @@ export async function shredForsakenGroup(
       { app: app.id, kind: ringKinds.place, id: group.value.messagePlace },
       { app: app.id, kind: ringKinds.place, id: group.value.profilePlace },
     ];
-    const rows = await store.read(refs.map((ref) => ringRow(ref, app.buckets)));
+    const keys = refs.map((ref) => ringRow(ref, app.buckets));
+    const rows = await store.read(keys);
     const isFence = (row: VaultRow | undefined) => !row || openRow(row, wrapping) === 'erased';
     // Shredded before: what is left to do comes after this.
-    if (isFence(rows[0])) return 'shredded';
+    if (isFence(rows[0])) {
+      await enterLoss(deps, keys, forsaken.by);
+      return 'shredded';
+    }
     if (!(await isForsaken(deps, app, group))) return 'kept';
     const live = rows.filter((row) => !isFence(row));
     // The group's own row is written again: whoever adds a member meanwhile fails.
@@ -47,7 +51,7 @@ export async function shredForsakenGroup(
     const [outcome] = await store.commit([{ guard, puts }]);
     if (outcome !== 'done') continue;
     await store.scrub();
-    await deps.evict(refs);
+    await enterLoss(deps, keys, forsaken.by);
     return 'shredded';
   }
   throw contended();

@@ -11,6 +11,7 @@ import { LetheError } from '../base/lethe-error.ts';
 import { type Randomness, randomId } from '../base/random.ts';
 import { createSingleFlight } from '../base/single-flight.ts';
 import { WrappingKey } from '../keyring/wrapping-key.ts';
+import type { KeyLease } from './key-lease.ts';
 import type { RootKms } from './root-kms.ts';
 import {
   type RowKey,
@@ -65,8 +66,9 @@ export function createKeyHierarchy(deps: {
   store: VaultStore;
   kms: RootKms;
   randomness: Randomness;
+  lease: Pick<KeyLease, 'ensure'>;
 }): KeyHierarchy {
-  const { store } = deps;
+  const { store, lease } = deps;
   const cache = new Map<string, SubKey>();
   const flyStoreRoot = createSingleFlight(() => openStoreRoot(deps));
   let storeRootKey: WrappingKey | undefined;
@@ -93,6 +95,7 @@ export function createKeyHierarchy(deps: {
   }
 
   async function appRoot(app: AppId): Promise<WrappingKey | undefined> {
+    await lease.ensure();
     const key = appRootRow(app);
     const known = cache.get(rowKeyToText(key));
     if (known !== undefined) return known.wrapping;
@@ -108,6 +111,7 @@ export function createKeyHierarchy(deps: {
     storeRoot,
     appRoot,
     async bucketKeys(app, buckets) {
+      await lease.ensure();
       const found = new Map<number, WrappingKey>();
       const missing: number[] = [];
       for (const bucket of new Set(buckets)) {
@@ -129,18 +133,21 @@ export function createKeyHierarchy(deps: {
     forgetBucketKey(app, bucket) {
       cache.delete(rowKeyToText(bucketKeyRow(app, bucket)));
     },
-    forgetApp(app) {
-      for (const [text, { bytes }] of cache) {
-        if (!text.startsWith(app)) continue;
-        bytes.fill(0);
-        cache.delete(text);
-      }
-    },
+    forgetApp: (app) => forgetKeysOf(cache, app),
     async subKey(app, kind, id) {
+      await lease.ensure();
       const key = { app, bucket: 0, kind, id };
       return cache.get(rowKeyToText(key)) ?? flySubKey(`${app} ${kind} ${id}`);
     },
   };
+}
+
+function forgetKeysOf(cache: Map<string, SubKey>, app: AppId): void {
+  for (const [text, { bytes }] of cache) {
+    if (!text.startsWith(app)) continue;
+    bytes.fill(0);
+    cache.delete(text);
+  }
 }
 
 interface Deps {

@@ -1,155 +1,181 @@
 /**
- * Loaded rings by version. Concurrent misses for one ring share one load; a ring that is evicted is
- * destroyed once nobody uses it.
+ * Loaded rings, usable while the lease is held. Concurrent misses for one ring share one load; a
+ * load about which a loss arrives meanwhile is not installed (S02).
  */
 import { LRUCache } from 'lru-cache';
 import type { Randomness } from '../base/random.ts';
 import type { RingOutcome } from '../keyring/keyring.ts';
 import type { Ring, RingRef } from '../keyring/ring.ts';
 import type { AppRegistry } from './app-registry.ts';
+import type { FeedRow } from './feed-store.ts';
 import { contended, type KeyHierarchy } from './key-hierarchy.ts';
 import { readRings, type WantedRing, wantedRings } from './ring-loader.ts';
 import { ringText } from './vault-rings.ts';
-import { type RowVersion, rowStates, type VaultStore } from './vault-store.ts';
+import { rowKeyToText, rowKinds, type VaultStore } from './vault-store.ts';
 
 const CACHED_RINGS_MAX = 20_000;
 const FENCES_MAX = 20_000;
 const CACHED_BYTES_MAX = 64 * 1024 * 1024;
+const ATTEMPTS_MAX = 8;
 
-export interface RingCache {
-  /** Opens rings and retains them; the caller releases them. */
-  openRetained(refs: readonly RingRef[]): Promise<{ outcomes: RingOutcome[]; rings: Ring[] }>;
-  /** Drops rings that were taken away, so that their key material is zeroed at once. */
-  evict(refs: readonly RingRef[]): Promise<void>;
-  /** Takes over rings whose rows have just become durable. */
-  keep(rings: readonly Ring[]): void;
-  /** The rings whose row has changed since; they are dropped. */
-  stale(rings: readonly Ring[]): Promise<Ring[]>;
+interface Deps {
+  readonly store: VaultStore;
+  readonly hierarchy: KeyHierarchy;
+  readonly apps: AppRegistry;
+  readonly randomness: Randomness;
 }
 
-/** Opens an empty cache over the vault. */
-export function createRingCache(deps: {
-  store: VaultStore;
-  hierarchy: KeyHierarchy;
-  apps: AppRegistry;
-  randomness: Randomness;
-}): RingCache {
-  const { store, apps } = deps;
-  const cache = newRingLru();
-  // Fences that authenticated, by the version they had.
-  const fences = new LRUCache<string, number>({ max: FENCES_MAX });
-  const load = createSharedLoad(deps, (text, ring) => cache.set(text, ring));
-
-  async function open(refs: readonly RingRef[]): Promise<RingOutcome[]> {
-    const wanted = await wantedRings(apps, refs);
-    const known = wanted.filter((one) => one !== undefined);
-    const versions = await store.versions(known.map((one) => one.key));
-    const current = new Map(known.map((one, i) => [one.text, versions[i]]));
-    const missing = new Map<string, WantedRing>();
-    // Rings that are current are held here: while others are loaded they may leave the cache.
-    const outcomes = new Map<string, RingOutcome>();
-    for (const one of known) {
-      const ring = cache.get(one.text);
-      if (ring !== undefined && ring.version === current.get(one.text)?.version) {
-        outcomes.set(one.text, ring);
-        continue;
-      }
-      if (ring !== undefined) cache.delete(one.text);
-      const version = current.get(one.text)?.version;
-      if (version === undefined) continue;
-      if (fences.get(one.text) === version) outcomes.set(one.text, 'erased');
-      else missing.set(one.text, one);
-    }
-    const list = [...missing.values()];
-    const loaded = await load(list);
-    for (const [i, one] of list.entries()) {
-      outcomes.set(one.text, loaded[i]!);
-      if (loaded[i] === 'erased') fences.set(one.text, current.get(one.text)!.version);
-    }
-    return Promise.all(
-      wanted.map((one, i) =>
-        one === undefined ? outcomeOfApp(apps, refs[i]!) : (outcomes.get(one.text) ?? 'absent'),
-      ),
-    );
-  }
-
-  /** A ring can be evicted between its load and its first use when very many are loaded at once. */
-  async function openRetained(refs: readonly RingRef[]) {
-    for (let attempt = 0; attempt < 8; attempt += 1) {
-      const outcomes = await open(refs);
-      const rings = outcomes.filter((outcome) => typeof outcome !== 'string');
-      if (rings.some((ring) => ring.isDestroyed)) continue;
-      for (const ring of rings) ring.retain();
-      return { outcomes, rings };
-    }
-    throw contended();
-  }
-
-  return {
-    openRetained,
-    async evict(refs) {
-      for (const one of await wantedRings(apps, refs)) if (one) cache.delete(one.text);
-    },
-    keep(rings) {
-      for (const ring of rings) cache.set(ringText(ring.ref), ring);
-    },
-    async stale(rings) {
-      const wanted = await wantedRings(
-        apps,
-        rings.map((ring) => ring.ref),
-      );
-      const keys = wanted.map((one) => one!.key);
-      const versions = await store.versions(keys);
-      const changed = rings.filter(
-        (ring, i) => !isActive(versions[i]) || versions[i]!.version !== ring.version,
-      );
-      for (const ring of changed) {
-        const text = wanted[rings.indexOf(ring)]?.text;
-        if (text !== undefined && cache.peek(text) === ring) cache.delete(text);
-      }
-      return changed;
-    },
-  };
+/** A load under way. */
+interface Flight {
+  readonly outcome: Promise<RingOutcome>;
+  isRevoked: boolean;
 }
 
-function newRingLru(): LRUCache<string, Ring> {
-  return new LRUCache<string, Ring>({
+/** The rings of one process. */
+export class RingCache {
+  readonly #deps: Deps;
+  readonly #rings = new LRUCache<string, Ring>({
     max: CACHED_RINGS_MAX,
     maxSize: CACHED_BYTES_MAX,
     maxEntrySize: CACHED_BYTES_MAX * 8,
     sizeCalculation: (ring) => Math.min(ring.sizeBytes, CACHED_BYTES_MAX),
     dispose: (ring) => ring.destroyWhenUnused(),
   });
-}
+  // A fence that authenticated is never taken back.
+  readonly #fences = new LRUCache<string, true>({ max: FENCES_MAX });
+  readonly #flights = new Map<string, Flight>();
+  // Rings in use that have left the cache: a loss must reach them too.
+  readonly #inUse = new Map<Ring, number>();
 
-async function outcomeOfApp(apps: AppRegistry, { app }: RingRef): Promise<RingOutcome> {
-  return (await apps.wasErased(app)) ? 'erased' : 'absent';
-}
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
 
-/** Loads rings so that concurrent calls for the same one share its load. */
-function createSharedLoad(
-  deps: { store: VaultStore; hierarchy: KeyHierarchy; randomness: Randomness },
-  onLoaded: (text: string, ring: Ring) => void,
-): (wanted: readonly WantedRing[]) => Promise<RingOutcome[]> {
-  const flying = new Map<string, Promise<RingOutcome>>();
-  return async (wanted) => {
-    const fresh = wanted.filter((one) => !flying.has(one.text));
-    if (fresh.length > 0) {
-      const all = readRings(deps, fresh);
-      for (const [i, one] of fresh.entries()) {
-        const single = all.then((outcomes) => {
-          const outcome = outcomes[i]!;
-          if (typeof outcome !== 'string') onLoaded(one.text, outcome);
-          return outcome;
-        });
-        flying.set(one.text, single);
-        single.catch(() => undefined).finally(() => flying.delete(one.text));
+  /** Opens rings and retains them; the caller releases them with `release`. */
+  async openRetained(
+    refs: readonly RingRef[],
+  ): Promise<{ outcomes: RingOutcome[]; rings: readonly Ring[] }> {
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+      const outcomes = await this.#open(refs);
+      const rings = outcomes.filter((outcome) => typeof outcome !== 'string');
+      // One that was loaded among very many may have been pushed out, or revoked, meanwhile.
+      if (rings.some((ring) => ring.isDestroyed || ring.isRevoked)) continue;
+      for (const ring of rings) {
+        ring.retain();
+        this.#inUse.set(ring, (this.#inUse.get(ring) ?? 0) + 1);
       }
+      return { outcomes, rings };
     }
-    return Promise.all(wanted.map((one) => flying.get(one.text)!));
-  };
-}
+    throw contended();
+  }
 
-function isActive(version: RowVersion | undefined): boolean {
-  return version !== undefined && version.state !== rowStates.erased;
+  release(rings: readonly Ring[]): void {
+    for (const ring of rings) {
+      ring.release();
+      const users = this.#inUse.get(ring)! - 1;
+      if (users === 0) this.#inUse.delete(ring);
+      else this.#inUse.set(ring, users);
+    }
+  }
+
+  /** Takes over rings whose rows have just become durable. */
+  keep(rings: readonly Ring[]): void {
+    for (const ring of rings) this.#rings.set(ringText(ring.ref), ring);
+  }
+
+  /** Revokes what is cached, loading or in use of these rows; resolves when none is in use. */
+  async revoke(rows: readonly FeedRow[]): Promise<void> {
+    const apps = new Set(rows.filter(({ kind }) => kind === rowKinds.appRoot).map((r) => r.app));
+    const texts = new Set(rows.map(rowKeyToText));
+    const isLost = (text: string, { app }: { app: string }) =>
+      texts.has(text) || apps.has(app as never);
+    await this.#revokeWhere(isLost, texts, apps.size > 0);
+  }
+
+  async revokeAll(): Promise<void> {
+    await this.#revokeWhere(() => true, new Set(), true);
+  }
+
+  async #revokeWhere(
+    isLost: (text: string, ref: { app: string }) => boolean,
+    texts: ReadonlySet<string>,
+    isWide: boolean,
+  ): Promise<void> {
+    const lost = new Set<Ring>();
+    const cached = isWide ? [...this.#rings.keys()] : [...texts];
+    for (const text of cached) {
+      const ring = this.#rings.peek(text);
+      if (ring !== undefined && isLost(text, ring.ref)) lost.add(ring);
+    }
+    for (const ring of this.#inUse.keys()) {
+      if (isLost(ringText(ring.ref), ring.ref)) lost.add(ring);
+    }
+    for (const [text, flight] of this.#flights) {
+      if (isWide || texts.has(text)) flight.isRevoked = true;
+    }
+    const unused = [...lost].map((ring) => ring.revoke());
+    for (const ring of lost) this.#rings.delete(ringText(ring.ref));
+    await Promise.all(unused);
+  }
+
+  async #open(refs: readonly RingRef[]): Promise<RingOutcome[]> {
+    const { apps } = this.#deps;
+    const wanted = await wantedRings(apps, refs);
+    // Rings that are cached are held here: while others are loaded they may leave the cache.
+    const outcomes = new Map<string, RingOutcome>();
+    const missing = new Map<string, WantedRing>();
+    for (const one of wanted) {
+      if (one === undefined) continue;
+      const cached = this.#rings.get(one.text) ?? (this.#fences.get(one.text) && 'erased');
+      if (cached === undefined) missing.set(one.text, one);
+      else outcomes.set(one.text, cached);
+    }
+    for (const [text, outcome] of await this.#load([...missing.values()])) {
+      outcomes.set(text, outcome);
+    }
+    return Promise.all(
+      wanted.map(async (one, i) => {
+        if (one !== undefined) return outcomes.get(one.text) ?? 'absent';
+        return (await apps.wasErased(refs[i]!.app)) ? 'erased' : 'absent';
+      }),
+    );
+  }
+
+  /** Loads rings, each once however many ask for it. */
+  async #load(wanted: readonly WantedRing[]): Promise<Map<string, RingOutcome>> {
+    const outcomes = new Map<string, RingOutcome>();
+    let left = wanted;
+    for (let attempt = 0; left.length > 0; attempt += 1) {
+      if (attempt === ATTEMPTS_MAX) throw contended();
+      this.#takeOff(left.filter((one) => !this.#flights.has(one.text)));
+      const flights = left.map((one) => this.#flights.get(one.text)!);
+      const landed = await Promise.all(flights.map((flight) => flight.outcome));
+      // What a loss arrived about while it was loaded is loaded anew.
+      for (const [i, one] of left.entries()) {
+        if (!flights[i]!.isRevoked) outcomes.set(one.text, landed[i]!);
+      }
+      left = left.filter((_, i) => flights[i]!.isRevoked);
+    }
+    return outcomes;
+  }
+
+  #takeOff(wanted: readonly WantedRing[]): void {
+    if (wanted.length === 0) return;
+    const all = readRings(this.#deps, wanted);
+    for (const [i, { text }] of wanted.entries()) {
+      const outcome = all.then((outcomes) => this.#land(text, outcomes[i]!));
+      this.#flights.set(text, { outcome, isRevoked: false });
+      outcome.catch(() => this.#flights.delete(text));
+    }
+  }
+
+  #land(text: string, outcome: RingOutcome): RingOutcome {
+    const { isRevoked } = this.#flights.get(text)!;
+    this.#flights.delete(text);
+    if (outcome === 'erased') this.#fences.set(text, true);
+    if (typeof outcome === 'string') return outcome;
+    if (isRevoked) outcome.destroy();
+    else this.#rings.set(text, outcome);
+    return outcome;
+  }
 }

@@ -2,11 +2,13 @@
 import type { ErasureId } from '../base/ids.ts';
 import { isLetheError } from '../base/lethe-error.ts';
 import type { Randomness } from '../base/random.ts';
-import type { RingRef } from '../keyring/ring.ts';
 import type { WrappingKey } from '../keyring/wrapping-key.ts';
 import type { AppRegistry } from './app-registry.ts';
 import type { Directory } from './directory.ts';
+import type { FeedRow } from './feed-store.ts';
+import type { LossFeed } from './feed-wait.ts';
 import { bucketKeyRow, contended, type KeyHierarchy } from './key-hierarchy.ts';
+import type { KeyLease } from './key-lease.ts';
 import {
   type RowKey,
   rowStates,
@@ -22,11 +24,21 @@ export interface ShredDeps {
   apps: AppRegistry;
   directory: Directory;
   randomness: Randomness;
-  /** What is cached of rings goes with them. */
-  evict(refs: readonly RingRef[]): Promise<void>;
+  lossFeed: LossFeed;
+  lease: Pick<KeyLease, 'sync'>;
 }
 
 export const SHRED_ATTEMPTS_MAX = 16;
+
+/** Enters a loss into the feed, durably, and lets this process apply it at once. */
+export async function enterLoss(
+  deps: Pick<ShredDeps, 'lossFeed' | 'lease'>,
+  rows: readonly FeedRow[],
+  by: ErasureId,
+): Promise<void> {
+  await deps.lossFeed.enter(rows, by);
+  await deps.lease.sync();
+}
 
 /** The current key of a row's bucket, and the guard that it still is. */
 export async function currentBucketKey(deps: ShredDeps, row: VaultRow) {

@@ -1,50 +1,79 @@
 /**
- * KeyringUse and KeyringCreate over the vault. Rings are cached by version: each use asks the vault
- * for the version of every ring it needs, so that what another process took away is seen at once.
+ * KeyringUse and KeyringCreate over the vault. Rings are used from memory while this process holds
+ * its lease; what another process takes away arrives through the feed.
  */
 import { type AppId, NO_ID } from '../base/ids.ts';
 import type { Randomness } from '../base/random.ts';
 import { HmacKey } from '../codec/hash.ts';
 import type { KeyringCreate, KeyringUse } from '../keyring/keyring.ts';
-import { ringKinds } from '../sealing/tree-path.ts';
+import type { Ring } from '../keyring/ring.ts';
 import type { AppRegistry } from './app-registry.ts';
 import { bucketKeyRow, contended, type KeyHierarchy } from './key-hierarchy.ts';
-import { createRingCache, type RingCache } from './ring-cache.ts';
+import type { KeyLease } from './key-lease.ts';
+import { RingCache } from './ring-cache.ts';
 import { type WantedRing, wantedRings } from './ring-loader.ts';
 import { newRing } from './vault-rings.ts';
 import { rowKinds, type VaultStore } from './vault-store.ts';
 
+interface Deps {
+  readonly store: VaultStore;
+  readonly hierarchy: KeyHierarchy;
+  readonly apps: AppRegistry;
+  readonly randomness: Randomness;
+  readonly lease: KeyLease;
+}
+
+/** The keyring, and where new rings are handed over to it. */
+export type VaultKeyring = KeyringUse &
+  KeyringCreate & {
+    /** Takes over rings made since `losses` was read, unless something was lost meanwhile. */
+    keep(rings: readonly Ring[], losses: number): void;
+  };
+
 /** Opens the keyring of a vault. */
-export function createVaultKeyring(deps: {
-  store: VaultStore;
-  hierarchy: KeyHierarchy;
-  apps: AppRegistry;
-  randomness: Randomness;
-}): KeyringUse & KeyringCreate & Pick<RingCache, 'evict' | 'keep'> {
-  const { store, hierarchy, apps } = deps;
+export function createVaultKeyring(deps: Deps): VaultKeyring {
+  const { hierarchy, lease } = deps;
   const indexKeys = new Map<AppId, HmacKey>();
-  const cache = createRingCache(deps);
+  const cache = new RingCache(deps);
+  lease.listen({
+    onLoss(rows) {
+      for (const { app, kind } of rows) if (kind === rowKinds.appRoot) forgetApp(app);
+      return cache.revoke(rows);
+    },
+    onUnknownLoss() {
+      for (const app of indexKeys.keys()) forgetApp(app);
+      return cache.revokeAll();
+    },
+  });
+
+  function forgetApp(app: AppId): void {
+    indexKeys.get(app)?.destroy();
+    indexKeys.delete(app);
+    hierarchy.forgetApp(app);
+    deps.apps.drop(app);
+  }
 
   return {
+    losses: () => lease.losses,
+    keep(rings, losses) {
+      if (losses === lease.losses) cache.keep(rings);
+      else for (const ring of rings) ring.destroy();
+    },
     async use(refs, work) {
+      await lease.ensure();
       const { outcomes, rings } = await cache.openRetained(refs);
       try {
         return await work(outcomes);
       } finally {
-        for (const ring of rings) ring.release();
+        cache.release(rings);
       }
     },
-    stale: cache.stale,
-    async evict(refs) {
-      for (const { app, kind } of refs) {
-        if (kind !== ringKinds.app) continue;
-        indexKeys.get(app)?.destroy();
-        indexKeys.delete(app);
-      }
-      await cache.evict(refs);
+    async revoked(rings, as) {
+      await (as === 'now' ? lease.sync() : lease.ensure());
+      return rings.filter((ring) => ring.isRevoked);
     },
-    keep: cache.keep,
     async indexKey(app) {
+      await lease.ensure();
       const known = indexKeys.get(app);
       if (known !== undefined) return known;
       if ((await hierarchy.appRoot(app)) === undefined) return undefined;
@@ -61,23 +90,22 @@ export function createVaultKeyring(deps: {
       const id = app === 'store' ? NO_ID : app;
       return (await hierarchy.subKey(id as AppId, rowKinds.accessKey, id)).wrapping;
     },
-    async create(refs) {
-      const wanted = (await wantedRings(apps, refs)).filter((one) => one !== undefined);
-      for (let attempt = 0; attempt < 8; attempt += 1) {
-        const versions = await store.versions(wanted.map((one) => one.key));
-        const missing = wanted.filter((_, i) => versions[i] === undefined);
-        if (missing.length === 0) return;
-        await insertRings(deps, missing);
-      }
-      throw contended();
-    },
+    create: (refs) => createRings(deps, refs),
   };
 }
 
-async function insertRings(
-  deps: { store: VaultStore; hierarchy: KeyHierarchy; randomness: Randomness },
-  missing: readonly WantedRing[],
-): Promise<void> {
+async function createRings(deps: Deps, refs: Parameters<KeyringCreate['create']>[0]) {
+  const wanted = (await wantedRings(deps.apps, refs)).filter((one) => one !== undefined);
+  for (let attempt = 0; attempt < 8; attempt += 1) {
+    const versions = await deps.store.versions(wanted.map((one) => one.key));
+    const missing = wanted.filter((_, i) => versions[i] === undefined);
+    if (missing.length === 0) return;
+    await insertRings(deps, missing);
+  }
+  throw contended();
+}
+
+async function insertRings(deps: Deps, missing: readonly WantedRing[]): Promise<void> {
   const { store, hierarchy, randomness } = deps;
   for (const app of new Set(missing.map((one) => one.ref.app))) {
     const own = missing.filter((one) => one.ref.app === app);

@@ -34,7 +34,13 @@ import {
 } from './directory.ts';
 import { removeMembers, shredForsakenGroup } from './group-shred.ts';
 import { appRootRow, contended } from './key-hierarchy.ts';
-import { currentBucketKey, fenceRows, SHRED_ATTEMPTS_MAX, type ShredDeps } from './shred-rows.ts';
+import {
+  currentBucketKey,
+  enterLoss,
+  fenceRows,
+  SHRED_ATTEMPTS_MAX,
+  type ShredDeps,
+} from './shred-rows.ts';
 import { loadSegments, newRing, openRingRow, ringRow, wrapSegment } from './vault-rings.ts';
 import { type RowKey, type RowKind, rowStates, type VaultRow } from './vault-store.ts';
 import { fenceRow, openRow, wrapRow } from './wrapped-row.ts';
@@ -91,12 +97,19 @@ export function createVaultShred(deps: ShredDeps): KeyringShred & DirectoryShred
         if (app !== undefined) keys.push(ringRow(ref, app.buckets));
       }
       await fenceRows(deps, keys, erasure);
-      await deps.evict(refs);
+      await enterLoss(deps, keys, erasure);
     },
-    async puncture(ref, taken) {
-      const outcome = await punctureRing(deps, ref, taken);
-      await deps.evict([ref]);
+    async puncture(ref, taken, erasure) {
+      const app = await deps.apps.find(ref.app);
+      if (app === undefined) return 'absent';
+      const key = ringRow(ref, app.buckets);
+      const outcome = await punctureRing(deps, { ref, key, taken });
+      await enterLoss(deps, [key], erasure);
       return outcome;
+    },
+    async passHolders() {
+      const { number } = await deps.lossFeed.head();
+      return deps.lossFeed.pass(number);
     },
     async removeSubject(entry) {
       const [outcome] = await store.commit([{ removals: [entry.row] }]);
@@ -127,21 +140,17 @@ export function createVaultShred(deps: ShredDeps): KeyringShred & DirectoryShred
         await store.commit([{ puts: [fenceRow(root, by, storeRoot)] }]);
       }
       await store.scrub();
-      deps.hierarchy.forgetApp(app);
-      deps.apps.drop(app);
+      await enterLoss(deps, [appRootRow(app)], by);
     },
   };
 }
 
 async function punctureRing(
   deps: ShredDeps,
-  ref: RingRef,
-  taken: readonly Taken[],
+  of: { ref: RingRef; key: RowKey; taken: readonly Taken[] },
 ): Promise<'done' | 'erased' | 'absent'> {
   const { store, randomness } = deps;
-  const app = await deps.apps.find(ref.app);
-  if (app === undefined) return 'absent';
-  const key = ringRow(ref, app.buckets);
+  const { ref, key, taken } = of;
   for (let attempt = 0; attempt < SHRED_ATTEMPTS_MAX; attempt += 1) {
     const [row] = await store.read([key]);
     if (row === undefined) return 'absent';
@@ -224,7 +233,15 @@ async function replacePlace(
   for (let attempt = 0; attempt < SHRED_ATTEMPTS_MAX; attempt += 1) {
     const holder = await placeHolder(deps, app, cleared);
     if (holder === undefined) return 'absent';
-    if (holder.place !== cleared.place) return 'done';
+    if (holder.place !== cleared.place) {
+      // Replaced before, perhaps by a run that ended before it was entered.
+      await enterLoss(
+        deps,
+        [ringRow({ app: app.id, kind, id: cleared.place }, app.buckets)],
+        cleared.by,
+      );
+      return 'done';
+    }
     const { wrapping, guard } = await currentBucketKey(deps, holder.row);
     const place = randomIdInBucket<PlaceId>(randomness, holder.row.bucket);
     const [old] = await store.read([ringRow({ app: app.id, kind, id: holder.place }, app.buckets)]);
@@ -240,7 +257,7 @@ async function replacePlace(
     const [outcome] = await store.commit([{ guard, puts }]);
     if (outcome === 'done') {
       await store.scrub();
-      await deps.evict([{ app: app.id, kind, id: holder.place }]);
+      await enterLoss(deps, [old], cleared.by);
       return 'done';
     }
   }

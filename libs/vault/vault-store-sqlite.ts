@@ -53,7 +53,6 @@ interface StoredRow {
 /** Opens the vault's tables in a database. */
 export function openVaultStoreSqlite(database: SqliteDatabase): VaultStore {
   database.define(TABLES);
-  const versions = createVersionCache(database);
   return {
     async read(keys) {
       const stored = keys.map(storedKey);
@@ -62,19 +61,18 @@ export function openVaultStoreSqlite(database: SqliteDatabase): VaultStore {
       return keys.map((key) => byKey.get(rowKeyToText(key)));
     },
     async versions(keys) {
-      return versions.read(keys.map(storedKey));
+      const rows = database.allIn<RowVersion & { key: Uint8Array }>(VERSIONS, keys.map(storedKey));
+      const known = new Map(
+        rows.map(({ key, version, state }) => [toHex(key), { version, state }]),
+      );
+      return keys.map((key) => known.get(toHex(storedKey(key))));
     },
     async commit(batches) {
-      const outcomes = database.transaction(() =>
+      return database.transaction(() =>
         batches.map((batch) =>
           database.attempt(() => apply(database, batch)) ? 'done' : 'conflict',
         ),
       );
-      for (const batch of batches) {
-        for (const row of batch.puts ?? []) versions.forget(storedKey(row));
-        for (const key of batch.removals ?? []) versions.forget(storedKey(key));
-      }
-      return outcomes;
     },
     scan: (kind, app) => scan(database, kind, app),
     async readSegments(app, ids) {
@@ -102,33 +100,6 @@ export function openVaultStoreSqlite(database: SqliteDatabase): VaultStore {
       // A long reader can hold the WAL: what is left in it is wrapped, and the next scrub or
       // checkpoint takes it.
       database.truncateWal();
-    },
-  };
-}
-
-const VERSIONS_MAX = 50_000;
-
-/**
- * Versions that were read, for as long as nobody else has written: SQLite's data_version changes
- * with every commit of another connection, and this connection's own commits name their rows.
- */
-function createVersionCache(database: SqliteDatabase) {
-  const known = new Map<string, RowVersion | undefined>();
-  let seen = -1;
-  return {
-    read(keys: readonly Buffer[]): (RowVersion | undefined)[] {
-      const now = database.get<{ data_version: number }>('PRAGMA data_version')!.data_version;
-      if (now !== seen || known.size > VERSIONS_MAX) known.clear();
-      seen = now;
-      const texts = keys.map(toLatin1);
-      const missing = keys.filter((_, i) => !known.has(texts[i]!));
-      for (const key of missing) known.set(toLatin1(key), undefined);
-      const rows = database.allIn<RowVersion & { key: Uint8Array }>(VERSIONS, missing);
-      for (const { key, version, state } of rows) known.set(toLatin1(key), { version, state });
-      return texts.map((text) => known.get(text));
-    },
-    forget(key: Buffer): void {
-      known.delete(toLatin1(key));
     },
   };
 }
@@ -230,10 +201,6 @@ function toIds(bytes: Uint8Array): string[] {
 
 function toBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-function toLatin1(bytes: Uint8Array): string {
-  return toBuffer(bytes).toString('latin1');
 }
 
 function toHex(bytes: Uint8Array): string {

@@ -22,7 +22,7 @@ export async function withStore<Result>(
   try {
     return await work({ configuration, backends });
   } finally {
-    backends.close();
+    await backends.close();
   }
 }
 

@@ -271,7 +271,7 @@ async function resealStale(
   { powers, who }: AcceptContext,
 ): Promise<PendingItem[]> {
   const all = new Set(done.flatMap(({ sealed }) => sealed!.rings));
-  const stale = new Set(await powers.keyring.stale([...all]));
+  const stale = new Set(await powers.keyring.revoked([...all], 'now'));
   if (stale.size === 0) return [];
   const touched = done.filter(
     ({ plan, sealed }) => !plan!.removal && sealed!.rings.some((ring) => stale.has(ring)),

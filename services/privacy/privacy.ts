@@ -9,18 +9,19 @@ import type {
   SubjectId,
 } from '../../libs/base/ids.ts';
 import { randomUuidV7 } from '../../libs/base/random.ts';
+import type { PassedHolders } from '../../libs/keyring/keyring.ts';
 import { assertFenced } from '../../libs/people/find-subject.ts';
 import type { RequestKind, RequestTarget } from '../../libs/requests/request-store.ts';
 import { carryOut } from './carry-out.ts';
 
 /** The id of the erasure, or why there was nothing to take. */
 export type PrivacyOutcome =
-  | { readonly status: 'done'; readonly erasure: ErasureId }
+  | { readonly status: 'done'; readonly erasure: ErasureId; readonly t0: PassedHolders }
   | { readonly status: 'erased' }
   | { readonly status: 'notFound' }
   | { readonly status: 'refused'; readonly reason: string };
 
-/** Each call resolves when key material is gone durably and no later request can use it. */
+/** Each call resolves when key material is gone durably and no running process can use it. */
 export interface Privacy {
   eraseSubject(app: AppId, subject: SubjectId): Promise<PrivacyOutcome>;
   /** Names, e-mail, picture, metadata; identities and conversations stay. */
@@ -52,8 +53,9 @@ export function createPrivacy(powers: PrivacyPowers): Privacy {
     const times = { receivedAtMs: nowMs, changedAtMs: nowMs };
     const made = { id, app, kind, target, step: 'begun', ...times };
     await requests.add(made);
-    await carryOut(powers, made);
-    return { status: 'done', erasure: id };
+    const [carried] = await carryOut(powers, [made]);
+    if ('failure' in carried!) throw carried.failure;
+    return { status: 'done', erasure: id, t0: carried! };
   }
 
   async function conversationOf(app: AppId, id: ConversationId) {

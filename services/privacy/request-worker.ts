@@ -26,13 +26,9 @@ export async function runOpenRequests(
     const open = await powers.requests.open(BATCH_REQUESTS + failed.size, idleSinceMs);
     const next = open.filter((request) => !failed.has(request.id));
     if (next.length === 0) break;
-    for (const request of next) {
-      try {
-        await carryOut(powers, request);
-        count += 1;
-      } catch (error) {
-        failed.set(request.id, error);
-      }
+    for (const [i, carried] of (await carryOut(powers, next)).entries()) {
+      if ('failure' in carried) failed.set(next[i]!.id, carried.failure);
+      else count += 1;
     }
   }
   for (const error of failed.values()) throw error;

@@ -14,8 +14,8 @@ export async function newBenchStore() {
   const configuration = readConfiguration(variables);
   const backends = await openBackends(configuration);
   const app = await createApp(backends.administration(), { name: 'demo' });
-  const remove = () => {
-    backends.close();
+  const remove = async () => {
+    await backends.close();
     rmSync(folder, { recursive: true, force: true });
   };
   return { folder, configuration, backends, app, remove };

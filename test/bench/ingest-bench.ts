@@ -43,7 +43,7 @@ async function runOnce(lines: readonly string[], isSealed: boolean): Promise<Tim
   }
   await timed(times, 'project', () => project(store));
   await ingest.close();
-  store.remove();
+  await store.remove();
   return times;
 }
 

@@ -92,7 +92,7 @@ export async function benchReading() {
       ingestOfWhole: whole.ingested,
     };
   } finally {
-    large.remove();
-    small.remove();
+    await large.remove();
+    await small.remove();
   }
 }

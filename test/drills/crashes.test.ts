@@ -153,7 +153,7 @@ describe('kill -9', () => {
       );
       const subject = await subjectOf(store, name);
       await store.ingest.close();
-      store.backends.close();
+      await store.backends.close();
       const run = startScript(script, ['demo', subject, String(n)], environmentOf(folder));
       const ended = await run.ended;
       finished = ended.out === 'finished';
@@ -177,7 +177,7 @@ describe('kill -9', () => {
       const now = new Map((await messagesOf(after, group)).map((one) => [one.id, one]));
       for (const one of others) expect(now.get(one.id)).toEqual(one);
       await after.ingest.close();
-      after.backends.close();
+      await after.backends.close();
     }
     expect(kills).toBeGreaterThanOrEqual(10);
     console.log(`erase: killed ${kills} times, once at each gap; each was finished after restart`);

@@ -67,7 +67,7 @@ describe('real conversations', () => {
         seen += texts.length;
       }
       expect(seen).toBe(messages);
-      store.backends.close();
+      await store.backends.close();
       console.log(
         `${messages} messages in ${expected.size} conversations:`,
         first.json,

@@ -15,5 +15,5 @@ for (let i = 0; i < Number(count); i += 10) {
   const rows = Array.from({ length: 10 }, (_, n) => names.identity('chat', `person-${i + n}`));
   found.push(...(await directory.addSubjects(app, rows, { nowMs: 1 })).ids);
 }
-backends.close();
+await backends.close();
 process.stdout.write(JSON.stringify(found));

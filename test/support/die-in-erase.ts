@@ -35,18 +35,18 @@ const variables = Object.entries(process.env).filter(([name]) => name.startsWith
 const backends = await openBackends(readConfiguration(Object.fromEntries(variables)));
 const powers = backends.privacy();
 const app = (await powers.apps.find(appName!))!;
-const { shred, puncture } = powers.keyring;
+const { shred, puncture, passHolders } = powers.keyring;
 const { removeSubject, removeReferences, mark, replacePlace, removeAppRoot } = powers.directory;
 const mortal: PrivacyPowers = {
   ...powers,
   requests: dying(powers.requests),
   log: { ...powers.log, ...dying({ append: powers.log.append }) },
-  keyring: { ...powers.keyring, ...dying({ shred, puncture }) },
+  keyring: { ...powers.keyring, ...dying({ shred, puncture, passHolders }) },
   directory: {
     ...powers.directory,
     ...dying({ removeSubject, removeReferences, mark, replacePlace, removeAppRoot }),
   },
 };
 await createPrivacy(mortal).eraseSubject(app.id, subject as SubjectId);
-backends.close();
+await backends.close();
 process.stdout.write('finished');

@@ -30,6 +30,7 @@ export function storeVariables(folder: string): Record<string, string> {
     LETHE_VAULT: `sqlite:${folder}/data/vault.db`,
     LETHE_KMS: `local:${folder}/keys`,
     LETHE_HTTP: '127.0.0.1:0',
+    LETHE_LEASE_MS: '1000',
     LETHE_LOG_LEVEL: 'silent',
   };
 }
@@ -100,7 +101,7 @@ export async function openAt(
     },
     async reopen() {
       await ingest.close();
-      backends.close();
+      await backends.close();
       return openAt(folder, options, app.id);
     },
   };

@@ -76,7 +76,7 @@ describe('who can write to the vault’s disk and has no key', () => {
   it('cannot have a new vault made in place of the one that the log needs', async () => {
     const { store } = await openVictim();
     await store.ingest.close();
-    store.backends.close();
+    await store.backends.close();
     for (const end of ['', '-wal', '-shm']) {
       rmSync(join(store.folder, `data/vault.db${end}`), { force: true });
     }

@@ -5,6 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
 import { readConfiguration } from '../../libs/backends/configuration.ts';
 import { openBackends } from '../../libs/backends/open-backends.ts';
+import type { ErasureId } from '../../libs/base/ids.ts';
 import { createSystemRandomness, randomIdInBucket } from '../../libs/base/random.ts';
 import { Ring } from '../../libs/keyring/ring.ts';
 import { THING_DEPTH, thingPath } from '../../libs/sealing/tree-path.ts';
@@ -15,6 +16,7 @@ import { defaultConversationOf, messagesOf, subjectOf, textsOf } from '../suppor
 import { openTestStore, storeVariables, temporaryFolder } from '../support/temporary-store.ts';
 
 const randomness = createSystemRandomness();
+const ERASURE = 'e'.repeat(32) as ErasureId;
 
 describe('the vault', () => {
   it('3,000 parallel first uses of one person make one person, one ring and one load', async () => {
@@ -62,7 +64,7 @@ describe('the vault', () => {
     const env = { ...process.env, ...storeVariables(folder) };
     const backends = await openBackends(readConfiguration(storeVariables(folder)));
     await createApp(backends.administration(), { name: 'demo', buckets: 8 });
-    backends.close();
+    await backends.close();
     const script = join(import.meta.dirname, '../support/add-people.ts');
     const run = () =>
       new Promise<string>((resolve, reject) => {
@@ -102,7 +104,7 @@ describe('the vault', () => {
     await store.backends.ingest().keyring.create([ref]);
     const things = Array.from({ length: 40 }, () => randomIdInBucket(randomness, 1) as string);
     const take = (thing: string) => [{ path: thingPath(thing), depth: THING_DEPTH }];
-    for (const thing of things) await privacy.keyring.puncture(ref, take(thing));
+    for (const thing of things) await privacy.keyring.puncture(ref, take(thing), ERASURE);
     const file = join(store.folder, 'data/vault.db');
     const segments = () => {
       const database = new DatabaseSync(file);
@@ -113,7 +115,7 @@ describe('the vault', () => {
     const old = segments();
     expect(old.length).toBeGreaterThan(0);
     const last = randomIdInBucket(randomness, 1) as string;
-    await privacy.keyring.puncture(ref, take(last));
+    await privacy.keyring.puncture(ref, take(last), ERASURE);
     const database = new DatabaseSync(file);
     // The attacker puts every old segment back over today's.
     for (const { wrapped } of old) {
@@ -133,7 +135,7 @@ describe('the vault', () => {
     const { keyring } = store.backends.privacy();
     for (let i = 0; i < 40; i += 1) {
       const thing = randomIdInBucket(randomness, 1) as string;
-      await keyring.puncture(ref, [{ path: thingPath(thing), depth: THING_DEPTH }]);
+      await keyring.puncture(ref, [{ path: thingPath(thing), depth: THING_DEPTH }], ERASURE);
     }
     const database = new DatabaseSync(join(store.folder, 'data/vault.db'));
     database.exec('DELETE FROM vault_segments');
@@ -234,7 +236,7 @@ describe('the key folder', () => {
   it('that is missing, damaged or open to others keeps the store closed, and nothing changes', async () => {
     const store = await openTestStore();
     await store.deliver(received('ann', 'words'));
-    store.backends.close();
+    await store.backends.close();
     const keys = join(store.folder, 'keys');
     const file = join(keys, readdirSync(keys)[0]!);
     const intact = readFileSync(file);
@@ -270,7 +272,7 @@ describe('the key folder', () => {
 
   it('a data folder of a newer format is refused', async () => {
     const store = await openTestStore();
-    store.backends.close();
+    await store.backends.close();
     const database = new DatabaseSync(join(store.folder, 'data/views.db'));
     database.exec('PRAGMA user_version = 99');
     database.close();

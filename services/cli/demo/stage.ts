@@ -93,11 +93,11 @@ export async function openStage(sample: Sample): Promise<Stage> {
       try {
         return await readWith(old);
       } finally {
-        old.close();
+        await old.close();
       }
     },
-    close() {
-      backends.close();
+    async close() {
+      await backends.close();
       remove();
       process.off('exit', remove);
     },

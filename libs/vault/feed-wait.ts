@@ -1,0 +1,94 @@
+/**
+ * Privacy's half of the feed: entering what was taken, and waiting until no holder can use it. The
+ * moment the wait ends is T0.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { HolderClocks } from '../base/clock.ts';
+import type { ErasureId } from '../base/ids.ts';
+import type { PassedHolder, PassedHolders } from '../keyring/keyring.ts';
+import type { FeedHead, FeedRow, FeedStore } from './feed-store.ts';
+
+interface Moment {
+  readonly monotonicMs: number;
+  readonly wallMs: number;
+}
+
+/** On top of the longest lease: what clocks of two processes may drift apart in that time. */
+export const LEASE_MARGIN_MS = 500;
+const LOOK_MS_MIN = 1;
+const LOOK_MS_MAX = 50;
+
+/** Enters losses and waits for the holders of keys. */
+export interface LossFeed {
+  head(): Promise<FeedHead>;
+  /** Enters rows into the feed, durably. */
+  enter(rows: readonly FeedRow[], erasure: ErasureId): Promise<void>;
+  /**
+   * Resolves when every holder has acknowledged a durable entry or can use its keys no more. The
+   * wait is measured from the call, which is later than the entry.
+   */
+  pass(number: number): Promise<PassedHolders>;
+}
+
+/** Opens privacy's half of the feed. */
+export function createLossFeed(deps: { feed: FeedStore; clocks: HolderClocks }): LossFeed {
+  const { feed, clocks } = deps;
+  const now = () => ({ monotonicMs: clocks.monotonicMs(), wallMs: clocks.wallMs() });
+  // By both clocks: one of them may have been set meanwhile.
+  const elapsedMs = (since: Moment) =>
+    Math.min(clocks.monotonicMs() - since.monotonicMs, clocks.wallMs() - since.wallMs);
+  // When this process first saw that a holder was struck off: from then on it can renew nothing.
+  const struck = new Map<string, Moment>();
+
+  /** How a holder was passed; undefined: not yet. */
+  async function look(id: string, wait: { number: number; at: Moment; leaseMs: number }) {
+    const holder = await feed.holder(id);
+    if (holder === undefined) return 'left';
+    if (holder.struckAtMs === null && holder.acknowledged >= wait.number) return 'acknowledged';
+    if (holder.struckAtMs !== null && !struck.has(id)) struck.set(id, now());
+    const since = struck.get(id);
+    if (since !== undefined && elapsedMs(since) >= holder.leaseMs + LEASE_MARGIN_MS) {
+      await feed.remove(id);
+      struck.delete(id);
+      return 'waited';
+    }
+    if (elapsedMs(wait.at) < wait.leaseMs) return undefined;
+    if (since === undefined) {
+      await feed.strike(id, clocks.wallMs());
+      struck.set(id, now());
+    }
+    return 'waited';
+  }
+
+  return {
+    head: () => feed.head(),
+    async enter(rows, erasure) {
+      for (;;) {
+        const number = (await feed.head()).number + 1;
+        if (await feed.append({ number, erasure, rows })) return;
+      }
+    },
+    async pass(number) {
+      const at = now();
+      const holders = await feed.holders();
+      const longestMs = Math.max(0, ...holders.map((holder) => holder.leaseMs));
+      const wait = { number, at, leaseMs: longestMs + LEASE_MARGIN_MS };
+      const passed: PassedHolder[] = [];
+      let waiting = holders.map((holder) => holder.id);
+      for (let lookMs = LOOK_MS_MIN; ; lookMs = Math.min(lookMs * 2, LOOK_MS_MAX)) {
+        const left: string[] = [];
+        for (const holder of waiting) {
+          const how = await look(holder, wait);
+          const afterMs = Math.round(clocks.monotonicMs() - at.monotonicMs);
+          if (how === undefined) left.push(holder);
+          else passed.push({ holder, how, afterMs });
+        }
+        waiting = left;
+        if (waiting.length === 0) break;
+        await sleep(lookMs);
+      }
+      const waitedMs = Math.round(clocks.monotonicMs() - at.monotonicMs);
+      return { feedNumber: number, t0Ms: clocks.wallMs(), waitedMs, holders: passed };
+    },
+  };
+}

@@ -1,0 +1,188 @@
+/**
+ * The lease: a process may use key material only while its last good sync with the feed began less
+ * than `leaseMs` ago, by both of its clocks. A sync reaches, without a gap, the head that it read
+ * after it began, and counts only if the holder's own registration, read after that, stands.
+ */
+import type { HolderClocks } from '../base/clock.ts';
+import { LetheError } from '../base/lethe-error.ts';
+import { type Randomness, randomId } from '../base/random.ts';
+import type { FeedHead, FeedRow, FeedStore } from './feed-store.ts';
+
+/** What a holder does when rows lose something. */
+export interface LossListener {
+  /** Takes these rows out of every cache at once; resolves when nothing of them is in use. */
+  onLoss(rows: readonly FeedRow[]): Promise<void>;
+  /** Takes everything out: the feed cannot tell what was lost. Resolves likewise. */
+  onUnknownLoss(): Promise<void>;
+}
+
+export interface KeyLease {
+  /** Returns at once while the lease is held, else renews it. Throws LEASE_LOST (retryable). */
+  ensure(): Promise<void>;
+  /** Applies everything that was on the feed when this was called. Throws LEASE_LOST. */
+  sync(): Promise<void>;
+  isHeld(): boolean;
+  /** Raised with every loss that was applied: what was unsealed before it is to be looked at. */
+  readonly losses: number;
+  listen(listener: LossListener): void;
+  /** Ends the registration; keys cannot be used any more. */
+  close(): Promise<void>;
+}
+
+const SYNC_INTERVAL_MS = 200;
+const ENTRIES_PER_READ = 500;
+
+/** Opens the lease of this process; it registers at the first use. */
+export function openKeyLease(deps: {
+  feed: FeedStore;
+  clocks: HolderClocks;
+  randomness: Randomness;
+  leaseMs: number;
+}): KeyLease {
+  const lease = new Lease(deps);
+  return {
+    ensure: () => lease.ensure(),
+    sync: () => lease.sync(),
+    isHeld: () => lease.isHeld(),
+    get losses() {
+      return lease.losses;
+    },
+    listen: (listener) => void lease.listeners.push(listener),
+    close: () => lease.close(),
+  };
+}
+
+class Lease {
+  readonly #deps: Parameters<typeof openKeyLease>[0];
+  readonly listeners: LossListener[] = [];
+  losses = 0;
+  #id: string | undefined;
+  #incarnation = '';
+  #cursor = 0;
+  #from: { monotonicMs: number; wallMs: number } | undefined;
+  #latestWallMs = 0;
+  #running: Promise<void> | undefined;
+  #queued: Promise<void> | undefined;
+  #closing: Promise<unknown> = Promise.resolve();
+  #timer: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  constructor(deps: Parameters<typeof openKeyLease>[0]) {
+    this.#deps = deps;
+  }
+
+  /** Both clocks must agree that it has not run out; a wall clock that went back ends it. */
+  isHeld(): boolean {
+    const { clocks, leaseMs } = this.#deps;
+    const wallMs = clocks.wallMs();
+    if (wallMs < this.#latestWallMs) this.#from = undefined;
+    this.#latestWallMs = wallMs;
+    if (this.#from === undefined || this.#isClosed) return false;
+    const monotonicAgeMs = clocks.monotonicMs() - this.#from.monotonicMs;
+    return monotonicAgeMs < leaseMs && wallMs - this.#from.wallMs < leaseMs;
+  }
+
+  async ensure(): Promise<void> {
+    if (!this.isHeld()) await this.sync();
+  }
+
+  async sync(): Promise<void> {
+    await this.#syncOnce();
+    if (!this.isHeld()) {
+      throw new LetheError('LEASE_LOST', 'the lease on keys has run out: try again', {
+        retryable: true,
+      });
+    }
+  }
+
+  /** One at a time; whoever asks while one runs shares the next. */
+  #syncOnce(): Promise<void> {
+    if (this.#running === undefined) {
+      this.#running = this.#follow().finally(() => {
+        this.#running = undefined;
+      });
+      return this.#running;
+    }
+    this.#queued ??= this.#running
+      .catch(() => undefined)
+      .then(() => {
+        this.#queued = undefined;
+        return this.#syncOnce();
+      });
+    return this.#queued;
+  }
+
+  async #follow(): Promise<void> {
+    if (this.#isClosed) return;
+    const { feed, clocks } = this.#deps;
+    if (this.#id === undefined) await this.#register(await feed.head());
+    const began = { monotonicMs: clocks.monotonicMs(), wallMs: clocks.wallMs() };
+    const head = await feed.head();
+    if (head.incarnation !== this.#incarnation || !(await this.#catchUp(head.number))) {
+      return this.#begin(head);
+    }
+    const own = await feed.holder(this.#id!);
+    if (own === undefined || own.struckAtMs !== null) return this.#begin(head);
+    this.#latestWallMs = Math.max(this.#latestWallMs, began.wallMs);
+    this.#from = began;
+  }
+
+  /** Applies entries up to a number; false at a gap. */
+  async #catchUp(number: number): Promise<boolean> {
+    while (this.#cursor < number) {
+      const entries = await this.#deps.feed.entries(this.#cursor, ENTRIES_PER_READ);
+      if (entries.length === 0) return false;
+      for (const entry of entries) {
+        if (entry.number !== this.#cursor + 1) return false;
+        this.#cursor = entry.number;
+        this.#apply((listener) => listener.onLoss(entry.rows));
+      }
+    }
+    return true;
+  }
+
+  #apply(tell: (listener: LossListener) => Promise<void>): void {
+    this.losses += 1;
+    const told = this.listeners.map(tell);
+    const { feed } = this.#deps;
+    const [id, number] = [this.#id!, this.#cursor];
+    // Acknowledged in order, and only when what is in use was closed.
+    this.#closing = Promise.all([this.#closing, ...told]).then(() =>
+      this.#isClosed ? undefined : feed.acknowledge(id, number).catch(() => undefined),
+    );
+  }
+
+  /** Begins anew with nothing: another incarnation, a gap, or this holder was struck off. */
+  async #begin(head: FeedHead): Promise<void> {
+    this.#from = undefined;
+    this.#apply((listener) => listener.onUnknownLoss());
+    await this.#register(head);
+    return this.#follow();
+  }
+
+  async #register({ incarnation, number }: FeedHead): Promise<void> {
+    const { feed, randomness, leaseMs } = this.#deps;
+    const id: string = randomId(randomness);
+    await feed.register({ id, leaseMs, acknowledged: number });
+    this.#id = id;
+    this.#incarnation = incarnation;
+    this.#cursor = number;
+    this.#timer ??= setInterval(() => this.#tick(), SYNC_INTERVAL_MS).unref();
+  }
+
+  /** Without the feed, key material is given up when the lease ends. */
+  #tick(): void {
+    this.#syncOnce().catch(() => {
+      if (this.isHeld() || this.#isClosed) return;
+      this.losses += 1;
+      for (const listener of this.listeners) void listener.onUnknownLoss();
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearInterval(this.#timer);
+    await this.#running?.catch(() => undefined);
+    if (this.#id !== undefined) await this.#deps.feed.remove(this.#id).catch(() => undefined);
+  }
+}
