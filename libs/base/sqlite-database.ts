@@ -65,7 +65,7 @@ export class SqliteDatabase {
     }
     this.#database.exec(`PRAGMA journal_mode=WAL; PRAGMA synchronous=${synchronous};
       PRAGMA secure_delete=ON; PRAGMA wal_autocheckpoint=${CHECKPOINT_PAGES};
-      PRAGMA cache_size=-16000`);
+      PRAGMA cache_size=-8000`);
     if (format === 0) this.#database.exec(`PRAGMA user_version=${DATA_FORMAT}`);
   }
 

@@ -13,7 +13,7 @@ import { readRings, type WantedRing, wantedRings } from './ring-loader.ts';
 import { ringText } from './vault-rings.ts';
 import { rowKeyToText, rowKinds, type VaultStore } from './vault-store.ts';
 
-const CACHED_RINGS_MAX = 20_000;
+const CACHED_RINGS_MAX = 8_000;
 const FENCES_MAX = 20_000;
 const CACHED_BYTES_MAX = 64 * 1024 * 1024;
 const ATTEMPTS_MAX = 8;

@@ -14,7 +14,7 @@ import type { ConversationValue, SubjectValue } from '../../libs/vault/directory
 import type { Membership } from '../../libs/vault/group-members.ts';
 import { rowKinds } from '../../libs/vault/vault-store.ts';
 
-const CACHED_MAX = 20_000;
+const CACHED_MAX = 8_000;
 
 export interface KnownSubject {
   readonly id: SubjectId;
