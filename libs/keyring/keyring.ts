@@ -32,6 +32,8 @@ export interface KeyringUse {
    * enough before plaintext is handed on. `now`: as of this call, which an acknowledgement needs.
    */
   revoked(rings: readonly Ring[], as: 'known' | 'now'): Promise<Ring[]>;
+  /** Calls back, at once, with the ids of owners, places and apps that lost something. */
+  listen(listener: (lost: ReadonlySet<string> | 'unknown') => void): void;
   /** Changes with every loss that is applied: what was opened before is to be looked at again. */
   losses(): number;
   /** The key under which the app's external names are indexed. Undefined: no such app. */

@@ -7,6 +7,7 @@ import type { Randomness } from '../base/random.ts';
 import { HmacKey } from '../codec/hash.ts';
 import type { KeyringCreate, KeyringUse } from '../keyring/keyring.ts';
 import type { Ring } from '../keyring/ring.ts';
+import { noteUsed } from '../keyring/used-rings.ts';
 import type { AppRegistry } from './app-registry.ts';
 import { bucketKeyRow, contended, type KeyHierarchy } from './key-hierarchy.ts';
 import type { KeyLease } from './key-lease.ts';
@@ -55,6 +56,12 @@ export function createVaultKeyring(deps: Deps): VaultKeyring {
 
   return {
     losses: () => lease.losses,
+    listen(listener) {
+      lease.listen({
+        onLoss: async (rows) => listener(new Set(rows.map((row) => row.id))),
+        onUnknownLoss: async () => listener('unknown'),
+      });
+    },
     keep(rings, losses) {
       if (losses === lease.losses) cache.keep(rings);
       else for (const ring of rings) ring.destroy();
@@ -62,6 +69,7 @@ export function createVaultKeyring(deps: Deps): VaultKeyring {
     async use(refs, work) {
       await lease.ensure();
       const { outcomes, rings } = await cache.openRetained(refs);
+      noteUsed(rings);
       try {
         return await work(outcomes);
       } finally {

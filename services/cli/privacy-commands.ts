@@ -102,9 +102,23 @@ function report(
   sentence: string,
 ): void {
   switch (outcome.status) {
-    case 'done':
-      printResult(isJson, { status: 'erased', erasure: outcome.erasure, ...shown }, [sentence]);
+    case 'done': {
+      const { erasure, t0 } = outcome;
+      const { feedNumber, t0Ms, waitedMs, holders } = t0;
+      const at = new Date(t0Ms).toISOString();
+      const result = {
+        status: 'erased',
+        erasure,
+        ...shown,
+        t0: { at, feedNumber, waitedMs, holders },
+      };
+      const others = holders.filter(({ how }) => how === 'waited').length;
+      const t0Sentence =
+        `no running process can read it since ${at} (${holders.length} asked` +
+        `${others === 0 ? '' : `, the lease of ${others} waited out`})`;
+      printResult(isJson, result, [sentence, t0Sentence]);
       return;
+    }
     case 'erased':
       throw new CommandEnd(exitCodes.erased, 'it was erased before');
     case 'notFound':

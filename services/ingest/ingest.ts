@@ -33,6 +33,13 @@ export async function openIngest(powers: IngestPowers): Promise<Ingest> {
   const clock = await powers.recordingClock();
   const resolvers = new Map<AppId, WhoAndWhere>();
   let closed = false;
+  // Names that were resolved stay in memory no longer than the keys of those they name.
+  powers.keyring.listen((lost) => {
+    for (const resolver of resolvers.values()) {
+      if (lost === 'unknown') resolver.forget();
+      else resolver.forgetLost(lost);
+    }
+  });
 
   async function resolverOf(app: AppId): Promise<WhoAndWhere> {
     const known = resolvers.get(app);

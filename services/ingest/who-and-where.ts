@@ -234,6 +234,21 @@ export class WhoAndWhere {
     if (value !== undefined) this.#subjects.set(subject, change(value));
   }
 
+  /** Drops what is known of people, conversations and places that lost something. */
+  forgetLost(lost: ReadonlySet<string>): void {
+    for (const [key, id] of this.#people.entries()) if (lost.has(id)) this.#people.delete(key);
+    for (const [id, { profilePlace, recordPlace }] of this.#subjects.entries()) {
+      if (![id, profilePlace, recordPlace].some((one) => lost.has(one))) continue;
+      this.#subjects.delete(id);
+      this.lastNames.delete(id);
+    }
+    for (const [id, { person, messagePlace, profilePlace }] of this.#conversations.entries()) {
+      if ([id, person, messagePlace, profilePlace].some((one) => one !== null && lost.has(one))) {
+        this.#conversations.delete(id);
+      }
+    }
+  }
+
   /** Drops everything: after a loss, which is rare, asking again costs less than being wrong. */
   forget(): void {
     this.#people.clear();

@@ -4,7 +4,7 @@ import type { ReaderPowers } from '../../libs/backends/open-backends.ts';
 import { waitForViews } from '../../libs/backends/views-behind.ts';
 import type { AppId, ConversationId, MessageId } from '../../libs/base/ids.ts';
 import { textToId } from '../../libs/base/ids.ts';
-import { badRequest, notFound } from '../../libs/http/http-error.ts';
+import { badRequest, HttpError, notFound } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
 import { awaitPositions } from '../../libs/http/positions.ts';
 import {
@@ -14,6 +14,7 @@ import {
   subjectOfPath,
   UserParameters,
 } from '../../libs/http/route-parameters.ts';
+import { UsedRings } from '../../libs/keyring/used-rings.ts';
 import type { PageRequest } from '../../libs/views/view-store.ts';
 import {
   readConversation,
@@ -53,9 +54,28 @@ export function addReaderRoutes(server: HttpServer, powers: ReaderPowers): void 
       waitForViews(powers, positions, timeoutMs),
     );
   });
+  vouchForAnswers(server, powers);
   addUserRoute(server, powers);
   addConversationRoutes(server, powers);
   addMessageRoutes(server, powers);
+}
+
+/** Nothing leaves that was opened with a ring from which something was taken meanwhile. */
+function vouchForAnswers(server: HttpServer, { keyring }: ReaderPowers): void {
+  const scopes = new WeakMap<object, UsedRings>();
+  server.addHook('preHandler', (request, _reply, done) => {
+    const used = new UsedRings();
+    scopes.set(request, used);
+    used.during(done);
+  });
+  server.addHook('onSend', async (request, reply, payload) => {
+    const rings = scopes.get(request)?.list() ?? [];
+    if (rings.length === 0 || reply.statusCode >= 400) return payload;
+    if ((await keyring.revoked(rings, 'known')).length === 0) return payload;
+    throw new HttpError(503, 'unavailable', 'Something in it was erased meanwhile: try again', {
+      retryAfterSeconds: 1,
+    });
+  });
 }
 
 function addUserRoute(server: HttpServer, powers: ReaderPowers): void {
