@@ -118,7 +118,11 @@ export class AvroReader {
   }
 
   string(): string {
-    return this.bytes().toString('utf8');
+    const length = this.long();
+    const from = this.#at;
+    this.#at += length;
+    if (this.#at > this.#bytes.length) throw unreadable();
+    return this.#bytes.toString('utf8', from, this.#at);
   }
 
   // One conversion of the whole value, sliced: a call for each id costs four times as much.

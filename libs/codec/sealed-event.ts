@@ -88,7 +88,7 @@ export function encodeHeader(header: EventHeader): Buffer {
 
 /** The header of its bytes. Throws FORMAT_UNKNOWN. */
 export function decodeHeader(bytes: Buffer): EventHeader {
-  if (!bytes.subarray(0, 8).equals(headerFingerprint)) return headerCodec.decodeTagged(bytes);
+  if (!startsWith(bytes, headerFingerprint)) return headerCodec.decodeTagged(bytes);
   const reader = new AvroReader(bytes, 8);
   const header = {
     formatVersion: reader.long(),
@@ -114,6 +114,11 @@ export function decodeHeader(bytes: Buffer): EventHeader {
   };
   reader.end();
   return header;
+}
+
+function startsWith(bytes: Buffer, prefix: Buffer): boolean {
+  for (let i = 0; i < prefix.length; i += 1) if (bytes[i] !== prefix[i]) return false;
+  return true;
 }
 
 function readOwnerKind(reader: AvroReader): OwnerKind {
@@ -148,7 +153,7 @@ export function encodeSealedEvent(parts: {
 
 /** The sealed event of a record value. Throws FORMAT_UNKNOWN when it is not one. */
 export function decodeSealedEvent(value: Buffer): SealedEvent {
-  if (!value.subarray(0, PREFIX.length).equals(PREFIX)) {
+  if (!startsWith(value, PREFIX)) {
     throw new LetheError('FORMAT_UNKNOWN', 'record value: unknown marker or schema');
   }
   const reader = new AvroReader(value, PREFIX.length);
