@@ -46,8 +46,3 @@ export class LetheError extends Error {
 export function isLetheError(error: unknown, code?: ErrorCode): error is LetheError {
   return error instanceof LetheError && (code === undefined || error.code === code);
 }
-
-/** Throws INVARIANT_BROKEN unless the condition holds: a defect of ours, never of the input. */
-export function assertInvariant(condition: unknown, what: string): asserts condition {
-  if (!condition) throw new LetheError('INVARIANT_BROKEN', `internal error: ${what}`);
-}

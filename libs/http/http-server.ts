@@ -31,8 +31,8 @@ declare module 'fastify' {
 }
 
 export interface HttpServerOptions {
-  readonly accessKeys: AccessKeys;
-  readonly apps: AppRegistry;
+  /** Who may call routes under /v2; without it there are none. */
+  readonly doors?: { readonly accessKeys: AccessKeys; readonly apps: AppRegistry };
   readonly bodyBytesMax: number;
   readonly logLevel: string;
   readonly version: string;
@@ -162,7 +162,9 @@ function stackOf(error: Error): string {
 async function authorise(request: FastifyRequest, options: HttpServerOptions): Promise<void> {
   const route = request.routeOptions.url;
   if (route === undefined || !route.startsWith('/v2/')) return;
-  const principal = await options.accessKeys.recognise(request.headers.authorization);
+  if (options.doors === undefined) throw notFound.route();
+  const { accessKeys, apps } = options.doors;
+  const principal = await accessKeys.recognise(request.headers.authorization);
   if (principal === undefined) {
     throw new HttpError(401, 'unauthorized', 'Give a valid key id and secret, or a valid token');
   }
@@ -173,7 +175,7 @@ async function authorise(request: FastifyRequest, options: HttpServerOptions): P
     if (app === undefined || (principal.app !== null && principal.app !== app)) {
       throw notFound.app();
     }
-    if ((await options.apps.find(app)) === undefined) throw notFound.app();
+    if ((await apps.find(app)) === undefined) throw notFound.app();
   }
   const scopes = request.routeOptions.config.scopes;
   if (scopes !== undefined && !scopes.includes(principal.scope)) {

@@ -1,5 +1,6 @@
 /** Commands, options and exit codes of the program. */
 import { Command, CommanderError } from 'commander';
+import { readConfiguration } from '../../libs/backends/configuration.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { rebuildViews } from '../projector/project.ts';
 import { addAppCommands } from './app-commands.ts';
@@ -8,7 +9,8 @@ import { ingestFiles } from './ingest-command.ts';
 import { findApp, withStore } from './open-store.ts';
 import { addPrivacyCommands } from './privacy-commands.ts';
 import { addReadCommands } from './read-commands.ts';
-import { firstStart, type RunningServer, startServer } from './serve.ts';
+import { firstStart, type RunningServer, startProjector, startServer } from './serve.ts';
+import { type ServiceName, serviceNames } from './serve-parts.ts';
 import { createProgress, exitCodes, printResult, reportError } from './terminal.ts';
 
 /** Runs the program with the arguments of the process; sets its exit code. */
@@ -43,17 +45,27 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
 function addServe(program: Command): void {
   program
     .command('serve')
-    .description('serve all doors: ingest, projector, reader and privacy in one process')
+    .description('serve all services in one process on one port, or only those that are named')
+    .argument('[services...]', `some of ${serviceNames.join(', ')}`, readService, [])
     .option('--json', 'print JSON')
-    .action(async (options) => {
+    .action(async (named: ServiceName[], options) => {
+      if (named.join() === 'projector') {
+        const server = await startProjector(readConfiguration(process.env));
+        printResult(options.json, { listening: server.address, services: named }, [
+          `projector: listening on ${server.address}`,
+        ]);
+        return untilEnd(server);
+      }
       await withStore(async (store) => {
-        const made = await firstStart(store);
-        const server = await startServer(store);
+        const names = named.length === 0 ? serviceNames : named;
+        // Apart, the first app is made by hand, or by whoever takes messages in.
+        const made = names.includes('ingest') ? await firstStart(store) : undefined;
+        const server = await startServer(store, names);
         const first = made && {
           app: { id: made.app.id, name: made.app.name },
           key: { id: made.key.id, secret: made.key.secret },
         };
-        printResult(options.json, { listening: server.address, ...first }, [
+        printResult(options.json, { listening: server.address, services: names, ...first }, [
           ...(first === undefined
             ? []
             : [
@@ -61,11 +73,18 @@ function addServe(program: Command): void {
                 `key id  ${first.key.id}`,
                 `secret  ${first.key.secret}   (shown this once)`,
               ]),
-          `listening on ${server.address}`,
+          `${named.length === 0 ? '' : `${names.join(', ')}: `}listening on ${server.address}`,
         ]);
         await untilEnd(server);
       });
     });
+}
+
+/** Collects the services to run. Throws INPUT_INVALID. */
+function readService(text: string, before: ServiceName[]): ServiceName[] {
+  const name = serviceNames.find((one) => one === text);
+  if (name !== undefined) return [...new Set([...before, name])];
+  throw new LetheError('INPUT_INVALID', `serve: expected some of ${serviceNames.join(', ')}`);
 }
 
 /** Waits for SIGTERM or SIGINT (or a failed part), then drains. */

@@ -1,0 +1,145 @@
+/** The services that a process runs: each adds its routes and its work, and ends by itself. */
+import type { Configuration } from '../../libs/backends/configuration.ts';
+import type { ProjectorPowers } from '../../libs/backends/open-backends.ts';
+import { lastPositions, projectorGroup, waitForViews } from '../../libs/backends/views-behind.ts';
+import { isLetheError } from '../../libs/base/lethe-error.ts';
+import type { WakeSignal } from '../../libs/event-log/wake-signal.ts';
+import type { HttpServer } from '../../libs/http/http-server.ts';
+import { addActivityRoutes } from '../ingest/activity-routes.ts';
+import { addConversationRoutes } from '../ingest/conversation-routes.ts';
+import { addEventRoutes } from '../ingest/event-routes.ts';
+import { openIngest } from '../ingest/ingest.ts';
+import { addUserRoutes } from '../ingest/user-routes.ts';
+import { createPrivacy } from '../privacy/privacy.ts';
+import { addPrivacyRoutes } from '../privacy/privacy-routes.ts';
+import { runRequestWorker } from '../privacy/request-worker.ts';
+import { startProjectorThread } from '../projector/projector-thread.ts';
+import { addReaderRoutes } from '../reader/reader-routes.ts';
+import { addStreamRoute } from '../reader/stream-route.ts';
+import { addAppRoutes } from './app-routes.ts';
+import type { Metrics } from './metrics.ts';
+import type { OpenStore } from './open-store.ts';
+
+export const serviceNames = ['ingest', 'projector', 'reader', 'privacy'] as const;
+export type ServiceName = (typeof serviceNames)[number];
+
+/** What parts share. */
+export interface PartContext {
+  readonly server: HttpServer;
+  readonly store: OpenStore;
+  readonly metrics: Metrics;
+  /** Aborted when the process stops. */
+  readonly signal: AbortSignal;
+}
+
+/** A part whose routes are there. */
+export interface Part {
+  /** Begins its work; called once the server listens. */
+  start(): void;
+  /** Ends what is under way. */
+  stop(): Promise<void>;
+  /** Settles when it must run and does not any more. */
+  readonly failed?: Promise<Error>;
+}
+
+const SWEEP_INTERVAL_MS = 3_600_000;
+const DRAIN_TIMEOUT_MS = 5_000;
+
+/** Opens one service. */
+export function openPart(name: ServiceName, context: PartContext): Promise<Part> {
+  return { ingest, reader, privacy, projector: async () => projector(context) }[name](context);
+}
+
+function reportFailure({ server }: PartContext, part: string) {
+  return (error: unknown) => {
+    server.log.error({ part, code: isLetheError(error) ? error.code : 'UNEXPECTED' });
+  };
+}
+
+async function ingest(context: PartContext): Promise<Part> {
+  const { server, store, metrics } = context;
+  const powers = store.backends.ingest();
+  const service = await openIngest(powers);
+  addEventRoutes(server, service, powers.clock);
+  addUserRoutes(server, service, powers);
+  addConversationRoutes(server, service, powers);
+  addActivityRoutes(server, service, powers);
+  const help = 'Items taken in and not answered';
+  metrics.measure('lethe_ingest_backlog', help, () => service.backlog);
+  let sweep: NodeJS.Timeout | undefined;
+  return {
+    start() {
+      const onFailure = reportFailure(context, 'ledger sweep');
+      sweep = setInterval(() => void service.sweep().catch(onFailure), SWEEP_INTERVAL_MS).unref();
+    },
+    async stop() {
+      clearInterval(sweep);
+      await service.close();
+    },
+  };
+}
+
+async function reader({ server, store, signal }: PartContext): Promise<Part> {
+  const { backends } = store;
+  const powers = backends.reader();
+  const { accessKeys } = backends.administration();
+  addReaderRoutes(server, powers);
+  addStreamRoute(server, powers, { wake: backends.wake, accessKeys, signal });
+  return { start: () => undefined, stop: async () => undefined };
+}
+
+async function privacy(context: PartContext): Promise<Part> {
+  const { server, store, signal } = context;
+  const powers = store.backends.privacy();
+  addPrivacyRoutes(server, createPrivacy(powers), powers);
+  addAppRoutes(server, store.backends.administration());
+  let worker: Promise<void> | undefined;
+  return {
+    start() {
+      worker = runRequestWorker(powers, signal, reportFailure(context, 'privacy worker'));
+    },
+    stop: async () => worker,
+  };
+}
+
+function projector({ store, metrics, signal }: PartContext): Part {
+  const { backends, configuration } = store;
+  const { wake } = backends;
+  return openProjectorPart({ metrics, configuration, powers: backends.projector(), wake, signal });
+}
+
+/** The projector, which needs nothing of the vault. */
+export function openProjectorPart(use: {
+  metrics: Metrics;
+  configuration: Configuration;
+  powers: ProjectorPowers;
+  wake: WakeSignal;
+  signal: AbortSignal;
+}): Part {
+  const { metrics, configuration, powers, wake, signal } = use;
+  metrics.measure('lethe_views_behind_events', 'Events not in the views', async () => {
+    const { log, views } = powers;
+    const next = await log.checkpoints(projectorGroup(await views.generation()));
+    const ends = await log.endOffsets();
+    return ends.reduce((sum, end, i) => sum + Math.max(0, end - next[i]!), 0);
+  });
+  let thread: ReturnType<typeof startProjectorThread> | undefined;
+  let fail: (error: Error) => void = () => undefined;
+  const failed = new Promise<Error>((resolve) => {
+    fail = resolve;
+  });
+  return {
+    failed,
+    start() {
+      thread = startProjectorThread(configuration, wake);
+      thread.ended.then(
+        () => signal.aborted || fail(new Error('the projector ended')),
+        (error: Error) => fail(error),
+      );
+    },
+    async stop() {
+      await waitForViews(powers, await lastPositions(powers.log), DRAIN_TIMEOUT_MS);
+      await thread?.stop();
+    },
+  };
+}
