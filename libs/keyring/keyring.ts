@@ -32,6 +32,11 @@ export interface KeyringUse {
    * enough before plaintext is handed on. `now`: as of this call, which an acknowledgement needs.
    */
   revoked(rings: readonly Ring[], as: 'known' | 'now'): Promise<Ring[]>;
+  /**
+   * May what was opened with these rings be handed on, this very moment? Synchronous: nothing can
+   * come between this look and the hand that gives.
+   */
+  vouches(rings: readonly Ring[]): boolean;
   /** Calls back, at once, with the ids of owners, places and apps that lost something. */
   listen(listener: (lost: ReadonlySet<string> | 'unknown') => void): void;
   /** Changes with every loss that is applied: what was opened before is to be looked at again. */

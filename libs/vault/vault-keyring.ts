@@ -56,6 +56,7 @@ export function createVaultKeyring(deps: Deps): VaultKeyring {
 
   return {
     losses: () => lease.losses,
+    vouches: (rings) => lease.isHeld() && !rings.some((ring) => ring.isRevoked),
     listen(listener) {
       lease.listen({
         onLoss: async (rows) => listener(new Set(rows.map((row) => row.id))),

@@ -1,0 +1,177 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, describe, expect, it } from 'vitest';
+import { chatLines } from '../bench/bench-store.ts';
+import { PERSONAL, received } from '../support/events.ts';
+import { environmentOf, type Running, startLethe, startScript } from '../support/processes.ts';
+import { defaultConversationOf, subjectOf } from '../support/reading.ts';
+import { openTestStore, type TestStore } from '../support/temporary-store.ts';
+
+const LEASE_MS = 2_000;
+const SUPPORT = join(import.meta.dirname, '../support');
+
+/** What each drill measured, printed at the end. */
+const figures: Record<string, unknown> = {};
+afterAll(() => console.log(`T0 drills ${JSON.stringify(figures)}`));
+
+interface Victim {
+  readonly subject: string;
+  readonly conversation: string;
+}
+
+interface Erased {
+  readonly conversation: string;
+  readonly t0: string;
+  readonly milliseconds: number;
+  readonly how: string[];
+}
+
+interface Drill {
+  readonly store: TestStore;
+  readonly file: string;
+  startReader(skewMs?: number): Promise<Running>;
+  erase(from: number, to: number): Promise<Erased[]>;
+}
+
+async function openDrill(people: number): Promise<Drill> {
+  const store = await openTestStore();
+  const names = Array.from({ length: people }, (_, i) => `victim-${i}`);
+  await store.deliver(
+    ...names.map((name) => received(name, `words of ${name}`, { conversation: PERSONAL })),
+  );
+  const victims: Victim[] = [];
+  for (const name of names) {
+    const subject = await subjectOf(store, name);
+    victims.push({ subject, conversation: await defaultConversationOf(store, name) });
+  }
+  const file = join(store.folder, 'victims.json');
+  writeFileSync(file, JSON.stringify(victims));
+  await store.ingest.close();
+  await store.backends.close();
+  const env = { ...environmentOf(store.folder), LETHE_LEASE_MS: String(LEASE_MS) };
+  return {
+    store,
+    file,
+    async startReader(skewMs = 0) {
+      const own = { ...env, SKEW_MS: String(skewMs) };
+      const reader = startScript(join(SUPPORT, 'unseal-loop.ts'), ['demo', file], own);
+      await reader.printed('ready');
+      return reader;
+    },
+    async erase(from, to) {
+      const args = ['demo', file, String(from), String(to)];
+      const ended = await startScript(join(SUPPORT, 'erase-loop.ts'), args, env).ended;
+      expect(ended.err).toBe('');
+      return ended.out
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line));
+    },
+  };
+}
+
+/** Stops a reader and counts what it handed on of erased people after their T0. */
+async function handedAfterT0(reader: Running, erased: readonly Erased[]) {
+  reader.child.kill('SIGTERM');
+  const ended = await reader.ended;
+  expect(ended.err).toBe('');
+  const report = JSON.parse(ended.out.trim().split('\n').at(-1)!) as {
+    last: Record<string, string>;
+    handed: number;
+    refused: number;
+  };
+  const late = erased.filter(({ conversation, t0 }) => {
+    const last = report.last[conversation];
+    return last !== undefined && BigInt(last) > BigInt(t0);
+  });
+  return { late: late.length, handed: report.handed, refused: report.refused };
+}
+
+function quantiles(erased: readonly Erased[]) {
+  const sorted = erased.map((one) => one.milliseconds).sort((a, b) => a - b);
+  const at = (share: number) => Math.round(sorted[Math.floor((sorted.length - 1) * share)]!);
+  return { p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1) };
+}
+
+describe('T0, across processes', () => {
+  it('4 readers unseal without pause, 100 people are erased under ingest load: nothing after T0', async () => {
+    const drill = await openDrill(100);
+    const readers = await Promise.all([0, 1, 2, 3].map(() => drill.startReader()));
+    const lines = join(drill.store.folder, 'load.jsonl');
+    writeFileSync(lines, [...chatLines(40_000, { rooms: 5, people: 200 })].join('\n'));
+    const more = { LETHE_LEASE_MS: String(LEASE_MS) };
+    const load = startLethe(drill.store.folder, ['ingest', lines, '--app', 'demo'], more);
+    const erased = await drill.erase(0, 100);
+    load.child.kill('SIGTERM');
+    await load.ended;
+    const reports = await Promise.all(readers.map((reader) => handedAfterT0(reader, erased)));
+    expect(reports.map((report) => report.late)).toEqual([0, 0, 0, 0]);
+    expect(Math.min(...reports.map((report) => report.handed))).toBeGreaterThan(0);
+    const times = quantiles(erased);
+    figures.healthy = { ...times, handed: reports.map((report) => report.handed) };
+    // The one that took in the load may end meanwhile.
+    expect(erased.flatMap((one) => one.how)).not.toContain('waited');
+    expect(times.p99Ms).toBeLessThanOrEqual(LEASE_MS + 1_000);
+  });
+
+  it('S06 a reader that is paused before the erase and woken 10 s later hands out nothing', async () => {
+    const drill = await openDrill(5);
+    const [paused, other] = await Promise.all([drill.startReader(), drill.startReader()]);
+    await sleep(500);
+    paused.child.kill('SIGSTOP');
+    const erased = await drill.erase(0, 2);
+    expect(quantiles(erased).maxMs).toBeLessThanOrEqual(LEASE_MS + 1_000);
+    expect(erased[0]!.how).toContain('waited');
+    await sleep(10_000);
+    paused.child.kill('SIGCONT');
+    await sleep(1_000);
+    expect((await handedAfterT0(paused, erased)).late).toBe(0);
+    expect((await handedAfterT0(other, erased)).late).toBe(0);
+    figures.paused = quantiles(erased);
+  });
+
+  it.each([3_600_000, -3_600_000])(
+    'S05 a reader whose wall clock jumps by %i ms hands out nothing',
+    async (skewMs) => {
+      const drill = await openDrill(5);
+      const [odd, other] = await Promise.all([drill.startReader(skewMs), drill.startReader()]);
+      await sleep(500);
+      odd.child.kill('SIGUSR2');
+      const erased = await drill.erase(0, 3);
+      expect(quantiles(erased).maxMs).toBeLessThanOrEqual(LEASE_MS + 1_000);
+      await sleep(500);
+      const report = await handedAfterT0(odd, erased);
+      expect(report.late).toBe(0);
+      expect((await handedAfterT0(other, erased)).late).toBe(0);
+      figures[`wall clock ${skewMs}`] = { ...quantiles(erased), handed: report.handed };
+    },
+  );
+
+  it('readers that start and load during the erases hand out nothing after T0', async () => {
+    const drill = await openDrill(40);
+    const erasing = drill.erase(0, 40);
+    const readers = await Promise.all([0, 1, 2].map(() => drill.startReader()));
+    const erased = await erasing;
+    for (const reader of readers) {
+      expect((await handedAfterT0(reader, erased)).late).toBe(0);
+    }
+    figures.starting = quantiles(erased);
+  });
+
+  it('S30 a process that was killed with keys in hand delays one erase by a lease, then none', async () => {
+    const drill = await openDrill(5);
+    const reader = await drill.startReader();
+    await sleep(500);
+    reader.child.kill('SIGKILL');
+    await reader.ended;
+    const first = await drill.erase(0, 1);
+    await sleep(LEASE_MS + 1_000);
+    const second = await drill.erase(1, 2);
+    await sleep(LEASE_MS + 1_000);
+    const third = await drill.erase(2, 3);
+    expect(first[0]!.milliseconds).toBeLessThanOrEqual(LEASE_MS + 1_000);
+    expect(third[0]!.milliseconds).toBeLessThan(LEASE_MS);
+    figures.killed = [first, second, third].map((erased) => quantiles(erased).maxMs);
+  });
+});

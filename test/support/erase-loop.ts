@@ -1,0 +1,39 @@
+/**
+ * Run as a process of its own: erases people one after another and prints, for each, when T0 was
+ * by the system's monotonic clock, how long the command took, and how holders were passed.
+ */
+import { readFileSync } from 'node:fs';
+import { readConfiguration } from '../../libs/backends/configuration.ts';
+import { openBackends } from '../../libs/backends/open-backends.ts';
+import { createPrivacy } from '../../services/privacy/privacy.ts';
+
+const [appName, victimsFile, from, to] = process.argv.slice(2);
+const victims = JSON.parse(readFileSync(victimsFile!, 'utf8')) as {
+  subject: string;
+  conversation: string;
+}[];
+const variables = Object.entries(process.env).filter(([name]) => name.startsWith('LETHE_'));
+const backends = await openBackends(readConfiguration(Object.fromEntries(variables)));
+const powers = backends.privacy();
+const app = (await powers.apps.find(appName!))!;
+for (const { subject, conversation } of victims.slice(Number(from), Number(to))) {
+  const began = process.hrtime.bigint();
+  let t0: bigint | undefined;
+  const keyring = {
+    ...powers.keyring,
+    async passHolders() {
+      const passed = await powers.keyring.passHolders();
+      t0 ??= process.hrtime.bigint();
+      return passed;
+    },
+  };
+  const outcome = await createPrivacy({ ...powers, keyring }).eraseSubject(
+    app.id,
+    subject as never,
+  );
+  if (outcome.status !== 'done') throw new Error(outcome.status);
+  const milliseconds = Number(t0! - began) / 1e6;
+  const how = outcome.t0.holders.map((holder) => holder.how);
+  process.stdout.write(`${JSON.stringify({ conversation, t0: String(t0), milliseconds, how })}\n`);
+}
+await backends.close();

@@ -1,0 +1,50 @@
+/**
+ * Run as a process of its own: reads the conversations of victims without pause, and remembers by
+ * the system's monotonic clock when it last handed on a plaintext of each. Prints that at SIGTERM.
+ */
+import { readFileSync } from 'node:fs';
+import { setImmediate as turn } from 'node:timers/promises';
+import { readConfiguration } from '../../libs/backends/configuration.ts';
+import { openBackends } from '../../libs/backends/open-backends.ts';
+import { isLetheError } from '../../libs/base/lethe-error.ts';
+import { UsedRings } from '../../libs/keyring/used-rings.ts';
+import { readMessages } from '../../services/reader/read-messages.ts';
+import { skewedClocks } from './skewed-clocks.ts';
+
+const [appName, victimsFile] = process.argv.slice(2);
+const victims = JSON.parse(readFileSync(victimsFile!, 'utf8')) as { conversation: string }[];
+const variables = Object.entries(process.env).filter(([name]) => name.startsWith('LETHE_'));
+const backends = await openBackends(readConfiguration(Object.fromEntries(variables)), {
+  holderClocks: skewedClocks(),
+});
+const powers = backends.reader();
+const app = (await powers.apps.find(appName!))!;
+const last = new Map<string, string>();
+let handed = 0;
+let refused = 0;
+let stopping = false;
+process.on('SIGTERM', () => {
+  stopping = true;
+});
+process.stdout.write('ready\n');
+while (!stopping) {
+  for (const { conversation } of victims) {
+    try {
+      const used = new UsedRings();
+      const query = { conversation: conversation as never, page: { limit: 100 } };
+      const { messages } = await used.during(() => readMessages(powers, app.id, query));
+      const isPlain = messages.some((message) => !message.deleted);
+      if (isPlain && powers.keyring.vouches(used.list())) {
+        last.set(conversation, String(process.hrtime.bigint()));
+        handed += 1;
+      }
+    } catch (error) {
+      // Without a lease, or in the middle of a change: a door answers 503.
+      if (!isLetheError(error) || !error.retryable) throw error;
+      refused += 1;
+    }
+  }
+  await turn();
+}
+process.stdout.write(`${JSON.stringify({ last: Object.fromEntries(last), handed, refused })}\n`);
+await backends.close();
