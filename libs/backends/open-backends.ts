@@ -24,11 +24,16 @@ import { openRequestStoreSqlite } from '../requests/request-store-sqlite.ts';
 import { type AppRegistry, createAppRegistry } from '../vault/app-registry.ts';
 import { createDirectory, type Directory } from '../vault/directory.ts';
 import { createDirectoryWriter, type DirectoryWriter } from '../vault/directory-writer.ts';
+import { type EpochStatus, readEpochStatus } from '../vault/epoch-status.ts';
+import { runTurn, type TurnOptions } from '../vault/epoch-turn.ts';
 import { openFeedStoreSqlite } from '../vault/feed-store-sqlite.ts';
 import { createLossFeed } from '../vault/feed-wait.ts';
-import { createKeyHierarchy, STORE_ROOT } from '../vault/key-hierarchy.ts';
+import { createKeyHierarchy } from '../vault/key-hierarchy.ts';
 import { openKeyLease } from '../vault/key-lease.ts';
+import { STORE_ROOT } from '../vault/key-slots.ts';
 import { openRootKmsLocal } from '../vault/root-kms-local.ts';
+import type { Turn } from '../vault/turn-store.ts';
+import { openTurnStoreSqlite } from '../vault/turn-store-sqlite.ts';
 import { checkVault, type VaultFindings } from '../vault/vault-check.ts';
 import { createVaultKeyring, type VaultKeyring } from '../vault/vault-keyring.ts';
 import { createVaultShred, type DirectoryShred } from '../vault/vault-shred.ts';
@@ -87,6 +92,13 @@ export interface PrivacyPowers extends CommonPowers {
   readonly views: ViewReader;
 }
 
+/** Turns of the epoch; privacy's, like all that takes key material away. */
+export interface EpochPowers {
+  /** Runs a turn, or goes on with the one that was interrupted. */
+  turn(options: TurnOptions): Promise<Turn>;
+  status(): Promise<EpochStatus>;
+}
+
 /** Administration of apps and access keys. */
 export interface AdministrationPowers {
   readonly apps: AppRegistry;
@@ -104,6 +116,7 @@ export interface Backends {
   reader(): ReaderPowers;
   privacy(): PrivacyPowers;
   administration(): AdministrationPowers;
+  epoch(): EpochPowers;
   /** The vault's rows themselves, for self-checks and attacks. */
   vaultStore(): VaultStore;
   /** Looks at every row of the vault for what an attacker with the disk would leave. */
@@ -151,11 +164,16 @@ export async function openBackends(
     const keyring = createVaultKeyring({ store, hierarchy, apps, randomness, lease });
     const directory = createDirectory({ store, hierarchy, apps, keyring });
     const lossFeed = createLossFeed({ feed, clocks });
+    const turns = openTurnStoreSqlite(vaultFile);
     const vault = { store, hierarchy, apps, keyring, directory, randomness, lease, lossFeed };
     const common = { clock, randomness, apps };
     return {
       wake,
       ...handOut({ configuration, common, vault, engines }),
+      epoch: () => ({
+        turn: (given) => runTurn({ ...vault, turns, kms }, given),
+        status: () => readEpochStatus({ ...vault, turns, kms }),
+      }),
       vaultStore: () => store,
       vaultCheck: () => checkVault(vault),
       kmsCallCount: () => kms.callCount,

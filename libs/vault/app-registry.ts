@@ -3,8 +3,11 @@ import { type AppId, idToBytes, isId, type PlaceId } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import { type Randomness, randomId, randomIdInBucket } from '../base/random.ts';
 import { recordCodec } from '../codec/avro.ts';
-import { appRootRow, type KeyHierarchy, newKeyRow } from './key-hierarchy.ts';
-import { type RowKey, rowKinds, type VaultStore } from './vault-store.ts';
+import type { WrappingKey } from '../keyring/wrapping-key.ts';
+import { contended, type KeyHierarchy } from './key-hierarchy.ts';
+import { newKeyRow } from './key-rows.ts';
+import { appRootRow, STORE_ROOT } from './key-slots.ts';
+import { type RowKey, rowKinds, type VaultRow, type VaultStore } from './vault-store.ts';
 import { unwrapRow, wrapRow } from './wrapped-row.ts';
 
 /** What is known of an app. */
@@ -27,6 +30,7 @@ interface AppRecord {
 
 export const BUCKETS_DEFAULT = 256;
 export const BUCKETS_MAX = 65_536;
+const ATTEMPTS_MAX = 8;
 const APP_NAME_PATTERN = /^[a-z0-9][a-z0-9-]{0,62}$/;
 const appCodec = recordCodec<AppRecord>('AppRecord');
 
@@ -64,7 +68,7 @@ export function createAppRegistry(deps: {
     if (row === undefined) {
       throw new LetheError('VAULT_TAMPERED', `the record of app ${app} is missing`);
     }
-    const record = appCodec.decodeTagged(unwrapRow(row, root));
+    const record = appCodec.decodeTagged(unwrapRow(row, await hierarchy.openerOf(row)));
     const found = { ...record, id: app, factsPlace: record.factsPlace as PlaceId };
     cache.set(app, found);
     return found;
@@ -97,15 +101,39 @@ export function createAppRegistry(deps: {
       const id = randomId<AppId>(randomness);
       const bucket = idToBytes(id).readUInt16BE(0) % buckets;
       const factsPlace = randomIdInBucket<PlaceId>(randomness, bucket);
-      const root = await hierarchy.storeRoot();
-      await store.commit([{ puts: [newKeyRow(appRootRow(id), root, randomness)] }]);
-      const appRoot = await hierarchy.appRoot(id);
+      await commitUnder(
+        deps,
+        STORE_ROOT,
+        () => hierarchy.storeRoot(),
+        (root) => newKeyRow(appRootRow(id), root, randomness),
+      );
       const record = { name, buckets, factsPlace, createdAt: nowMs };
-      const row = wrapRow({ key: recordRow(id) }, appCodec.encodeTagged(record), appRoot!);
-      await store.commit([{ puts: [row] }]);
+      await commitUnder(
+        deps,
+        appRootRow(id),
+        () => hierarchy.appRoot(id),
+        (root) => wrapRow({ key: recordRow(id) }, appCodec.encodeTagged(record), root),
+      );
       return { ...record, id };
     },
   };
+}
+
+/** Inserts a row under a key of the hierarchy, again if a turn replaces that key meanwhile. */
+async function commitUnder(
+  { store, hierarchy }: { store: VaultStore; hierarchy: KeyHierarchy },
+  parentRow: RowKey,
+  parent: () => Promise<WrappingKey | undefined>,
+  row: (parent: WrappingKey) => VaultRow,
+): Promise<void> {
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+    const key = (await parent())!;
+    const guard = { key: parentRow, ownKey: key.id };
+    const [outcome] = await store.commit([{ guard, puts: [row(key)] }]);
+    if (outcome === 'done') return;
+    hierarchy.forgetBucketKey(parentRow.app, 0);
+  }
+  throw contended();
 }
 
 function assertAppOptions(name: string, buckets: number): void {

@@ -12,7 +12,8 @@ import {
   type SubjectValue,
   subjectCodec,
 } from './directory.ts';
-import { bucketKeyRow, contended, type KeyHierarchy } from './key-hierarchy.ts';
+import { contended, type KeyHierarchy } from './key-hierarchy.ts';
+import { bucketKeyRow } from './key-slots.ts';
 import type { VaultKeyring } from './vault-keyring.ts';
 import { newRing, ringRow } from './vault-rings.ts';
 import { rowKinds, type VaultBatch, type VaultRow, type VaultStore } from './vault-store.ts';

@@ -141,18 +141,22 @@ export function createDirectory(deps: {
     const keys = ids.map((id) => directoryRow({ app, buckets: found.buckets }, kind, id));
     const rows = await store.read(keys);
     const present = rows.filter((row) => row !== undefined);
-    const buckets = present.map((row) => row.bucket);
-    let bucketKeys = await hierarchy.bucketKeys(app, buckets);
-    const retired = present.filter((row) => bucketKeys.get(row.bucket)!.id !== row.wrappingKey);
-    if (retired.length > 0) {
-      for (const row of retired) hierarchy.forgetBucketKey(app, row.bucket);
-      bucketKeys = await hierarchy.bucketKeys(app, buckets);
+    const bucketKeys = await hierarchy.bucketKeys(
+      app,
+      present.map((row) => row.bucket),
+    );
+    const plain: ({ row: VaultRow; plain: Buffer | undefined } | undefined)[] = [];
+    for (const row of rows) {
+      if (row === undefined) {
+        plain.push(undefined);
+        continue;
+      }
+      const current = bucketKeys.get(row.bucket)!;
+      const key = current.id === row.wrappingKey ? current : await hierarchy.openerOf(row);
+      const opened = openRow(row, key);
+      plain.push({ row, plain: opened === 'erased' ? undefined : opened });
     }
-    return rows.map((row) => {
-      if (row === undefined) return undefined;
-      const opened = openRow(row, bucketKeys.get(row.bucket)!);
-      return { row, plain: opened === 'erased' ? undefined : opened };
-    });
+    return plain;
   }
 
   return {

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { HolderClocks } from '../base/clock.ts';
 import type { ErasureId } from '../base/ids.ts';
 import type { PassedHolder, PassedHolders } from '../keyring/keyring.ts';
-import type { FeedHead, FeedRow, FeedStore } from './feed-store.ts';
+import type { FeedHead, FeedRow, FeedStore, Holder } from './feed-store.ts';
 
 interface Moment {
   readonly monotonicMs: number;
@@ -21,6 +21,7 @@ const LOOK_MS_MAX = 50;
 /** Enters losses and waits for the holders of keys. */
 export interface LossFeed {
   head(): Promise<FeedHead>;
+  holders(): Promise<Holder[]>;
   /** Enters rows into the feed, durably. */
   enter(rows: readonly FeedRow[], erasure: ErasureId): Promise<void>;
   /**
@@ -62,6 +63,7 @@ export function createLossFeed(deps: { feed: FeedStore; clocks: HolderClocks }):
 
   return {
     head: () => feed.head(),
+    holders: () => feed.holders(),
     async enter(rows, erasure) {
       for (;;) {
         const number = (await feed.head()).number + 1;

@@ -10,10 +10,16 @@ import type { App } from './app-registry.ts';
 import { type ConversationEntry, conversationCodec } from './directory.ts';
 import { membersOf } from './group-members.ts';
 import { contended } from './key-hierarchy.ts';
-import { currentBucketKey, enterLoss, SHRED_ATTEMPTS_MAX, type ShredDeps } from './shred-rows.ts';
+import {
+  currentBucketKey,
+  enterLoss,
+  openAnyRow,
+  SHRED_ATTEMPTS_MAX,
+  type ShredDeps,
+} from './shred-rows.ts';
 import { ringRow } from './vault-rings.ts';
 import { rowStates, type VaultRow } from './vault-store.ts';
-import { fenceRow, openRow, wrapRow } from './wrapped-row.ts';
+import { fenceRow, wrapRow } from './wrapped-row.ts';
 
 /** See DirectoryShred. */
 export async function shredForsakenGroup(
@@ -34,21 +40,23 @@ export async function shredForsakenGroup(
     ];
     const keys = refs.map((ref) => ringRow(ref, app.buckets));
     const rows = await store.read(keys);
-    const isFence = (row: VaultRow | undefined) => !row || openRow(row, wrapping) === 'erased';
+    const live: VaultRow[] = [];
+    for (const row of rows) {
+      if (row !== undefined && (await openAnyRow(deps, row)) !== 'erased') live.push(row);
+    }
     // Shredded before: what is left to do comes after this.
-    if (isFence(rows[0])) {
+    if (!live.some((row) => row.id === id)) {
       await enterLoss(deps, keys, forsaken.by);
       return 'shredded';
     }
     if (!(await isForsaken(deps, app, group))) return 'kept';
-    const live = rows.filter((row) => !isFence(row));
     // The group's own row is written again: whoever adds a member meanwhile fails.
     const plain = conversationCodec.encodeTagged(group.value);
     const puts = [
       wrapRow({ key: group.row, previous: group.row }, plain, wrapping),
-      ...live.map((row) => fenceRow(row!, forsaken.by, wrapping)),
+      ...live.map((row) => fenceRow(row, forsaken.by, wrapping)),
     ];
-    const [outcome] = await store.commit([{ guard, puts }]);
+    const [outcome] = await store.commit([{ guard, dirties: true, puts }]);
     if (outcome !== 'done') continue;
     await store.scrub();
     await enterLoss(deps, keys, forsaken.by);
@@ -70,7 +78,7 @@ export async function removeMembers(
     rows.push(member.row);
     id = member.value.previous;
   }
-  await deps.store.commit(rows.reverse().map((row) => ({ removals: [row] })));
+  await deps.store.commit(rows.reverse().map((row) => ({ dirties: true, removals: [row] })));
   await deps.store.scrub();
 }
 
@@ -84,8 +92,7 @@ async function isForsaken(deps: ShredDeps, app: App, group: ConversationEntry): 
       throw new LetheError('VAULT_TAMPERED', `the ring of a member of ${group.id} is missing`);
     }
     if (ring.state !== rowStates.erased) return false;
-    const { wrapping } = await currentBucketKey(deps, ring);
-    openRow(ring, wrapping);
+    await openAnyRow(deps, ring);
   }
   return true;
 }

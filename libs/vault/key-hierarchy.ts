@@ -4,29 +4,36 @@
  *   KMS key ─> store root ─> app roots ─> bucket keys (and the app's index, access, ledger keys)
  *
  * Keys are made at first use by insert-if-absent, so that two processes end with one; concurrent
- * first uses share one load, and the KMS is called once a process.
+ * first uses share one load, and the KMS is called once a process. While a turn replaces a key, its
+ * predecessor lies beside it, and rows say which of the two wraps them.
  */
 import { type AppId, type KeyId, NO_ID } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
-import { type Randomness, randomId } from '../base/random.ts';
+import type { Randomness } from '../base/random.ts';
 import { createSingleFlight } from '../base/single-flight.ts';
 import { WrappingKey } from '../keyring/wrapping-key.ts';
 import type { KeyLease } from './key-lease.ts';
+import { makeStoreRoot, newKeyRow } from './key-rows.ts';
+import {
+  appRootRow,
+  bucketKeyRow,
+  type KeySlot,
+  parentSlot,
+  STORE_ROOT,
+  storeSlot,
+} from './key-slots.ts';
 import type { RootKms } from './root-kms.ts';
 import {
   type RowKey,
   type RowKind,
   rowKeyToText,
   rowKinds,
-  rowStates,
   type VaultRow,
   type VaultStore,
 } from './vault-store.ts';
-import { openRow, rowAssociatedData, wrapRow } from './wrapped-row.ts';
+import { openRow, rowAssociatedData } from './wrapped-row.ts';
 
 const STORE = NO_ID as AppId;
-/** The row of the store's root. */
-export const STORE_ROOT: RowKey = { app: STORE, bucket: 0, kind: rowKinds.storeRoot, id: NO_ID };
 
 /** The keys above rings and directory rows. */
 export interface KeyHierarchy {
@@ -36,10 +43,16 @@ export interface KeyHierarchy {
   appRoot(app: AppId): Promise<WrappingKey | undefined>;
   /** The current keys of an app's buckets; missing ones are made. */
   bucketKeys(app: AppId, buckets: readonly number[]): Promise<Map<number, WrappingKey>>;
-  /** Drops a cached bucket key after a conflict, so that the next call reads it again. */
+  /** The key that a row says it is wrapped under. Throws VAULT_TAMPERED: there is none. */
+  openerOf(row: VaultRow): Promise<WrappingKey>;
+  /** The key that a key row holds. Throws VAULT_TAMPERED. */
+  openKeyRow(row: VaultRow): Promise<SubKey | 'erased'>;
+  /** Drops what is known to be current after a conflict, so that the next call reads it again. */
   forgetBucketKey(app: AppId, bucket: number): void;
   /** Zeroes and drops all keys of an app that was erased. */
   forgetApp(app: AppId): void;
+  /** Zeroes and drops keys that a turn has retired. */
+  forgetKeys(ids: ReadonlySet<string>): void;
   /** A key under the app root (or, for the app id NO_ID, the store root); made at first use. */
   subKey(app: AppId, kind: RowKind, id: string): Promise<SubKey>;
 }
@@ -50,192 +63,208 @@ export interface SubKey {
   readonly bytes: Buffer;
 }
 
-/** The row of a bucket's key. */
-export function bucketKeyRow(app: AppId, bucket: number): RowKey {
-  const id = bucket.toString(16).padStart(32, '0');
-  return { app, bucket, kind: rowKinds.bucketKey, id };
-}
-
-/** The row of an app's root. */
-export function appRootRow(app: AppId): RowKey {
-  return { app, bucket: 0, kind: rowKinds.appRoot, id: app };
+interface Deps {
+  readonly store: VaultStore;
+  readonly kms: RootKms;
+  readonly randomness: Randomness;
+  readonly lease: Pick<KeyLease, 'ensure'>;
 }
 
 /** Opens the hierarchy over a store and a KMS. */
-export function createKeyHierarchy(deps: {
-  store: VaultStore;
-  kms: RootKms;
-  randomness: Randomness;
-  lease: Pick<KeyLease, 'ensure'>;
-}): KeyHierarchy {
-  const { store, lease } = deps;
-  const cache = new Map<string, SubKey>();
-  const flyStoreRoot = createSingleFlight(() => openStoreRoot(deps));
-  let storeRootKey: WrappingKey | undefined;
+export function createKeyHierarchy(deps: Deps): KeyHierarchy {
+  return new Hierarchy(deps);
+}
 
-  async function storeRoot(): Promise<WrappingKey> {
-    storeRootKey ??= await flyStoreRoot('root');
-    return storeRootKey;
+class Hierarchy implements KeyHierarchy {
+  readonly #deps: Deps;
+  readonly #keys = new Map<KeyId, SubKey & { app: AppId }>();
+  /** Which key a row held when it was read last. */
+  readonly #current = new Map<string, KeyId>();
+  readonly #openStoreRoots = createSingleFlight((text: string) => this.#readStoreRoots(text));
+  readonly #makeSubKey = createSingleFlight((text: string) => this.#openSubKey(text));
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
   }
 
-  const flySubKey = createSingleFlight(async (text) => {
-    const [app, kind, id] = text.split(' ') as [AppId, string, string];
-    const parent = await parentOf(app);
-    if (parent === undefined) throw new LetheError('INVARIANT_BROKEN', 'no such app');
-    const key = { app, bucket: 0, kind: Number(kind) as RowKind, id };
-    const [opened] = await openKeys(deps, [key], parent);
-    cache.set(rowKeyToText(key), opened!);
-    return opened!;
-  });
-
-  async function parentOf(app: AppId) {
-    if (app === STORE) return { key: await storeRoot(), row: STORE_ROOT };
-    const key = await appRoot(app);
-    return key && { key, row: appRootRow(app) };
-  }
-
-  async function appRoot(app: AppId): Promise<WrappingKey | undefined> {
-    await lease.ensure();
-    const key = appRootRow(app);
-    const known = cache.get(rowKeyToText(key));
+  async storeRoot(): Promise<WrappingKey> {
+    const known = this.#known(STORE_ROOT);
     if (known !== undefined) return known.wrapping;
-    const [row] = await store.read([key]);
+    await this.#openStoreRoots('current');
+    return this.#known(STORE_ROOT)!.wrapping;
+  }
+
+  async appRoot(app: AppId): Promise<WrappingKey | undefined> {
+    await this.#deps.lease.ensure();
+    const key = appRootRow(app);
+    const known = this.#known(key);
+    if (known !== undefined) return known.wrapping;
+    const [row] = await this.#deps.store.read([key]);
     if (row === undefined) return undefined;
-    const opened = openKey(deps, row, await storeRoot());
-    if (opened === 'erased') return undefined;
-    cache.set(rowKeyToText(key), opened);
-    return opened.wrapping;
+    const opened = await this.#open(row);
+    return opened === 'erased' ? undefined : opened.wrapping;
   }
 
-  return {
-    storeRoot,
-    appRoot,
-    async bucketKeys(app, buckets) {
-      await lease.ensure();
-      const found = new Map<number, WrappingKey>();
-      const missing: number[] = [];
-      for (const bucket of new Set(buckets)) {
-        const known = cache.get(rowKeyToText(bucketKeyRow(app, bucket)));
-        if (known === undefined) missing.push(bucket);
-        else found.set(bucket, known.wrapping);
-      }
-      if (missing.length === 0) return found;
-      const parent = await parentOf(app);
-      if (parent === undefined) throw new LetheError('INVARIANT_BROKEN', 'no such app');
-      const keys = missing.map((bucket) => bucketKeyRow(app, bucket));
-      const opened = await openKeys(deps, keys, parent);
-      for (const [i, sub] of opened.entries()) {
-        cache.set(rowKeyToText(keys[i]!), sub);
-        found.set(missing[i]!, sub.wrapping);
-      }
-      return found;
-    },
-    forgetBucketKey(app, bucket) {
-      cache.delete(rowKeyToText(bucketKeyRow(app, bucket)));
-    },
-    forgetApp: (app) => forgetKeysOf(cache, app),
-    async subKey(app, kind, id) {
-      await lease.ensure();
-      const key = { app, bucket: 0, kind, id };
-      return cache.get(rowKeyToText(key)) ?? flySubKey(`${app} ${kind} ${id}`);
-    },
-  };
-}
-
-function forgetKeysOf(cache: Map<string, SubKey>, app: AppId): void {
-  for (const [text, { bytes }] of cache) {
-    if (!text.startsWith(app)) continue;
-    bytes.fill(0);
-    cache.delete(text);
-  }
-}
-
-interface Deps {
-  readonly store: VaultStore;
-  readonly randomness: Randomness;
-}
-
-function openKey({ randomness }: Deps, row: VaultRow, parent: WrappingKey): SubKey | 'erased' {
-  const plain = openRow(row, parent);
-  if (plain === 'erased') return 'erased';
-  if (plain.toString('hex', 0, 16) !== row.ownKey) {
-    throw new LetheError('VAULT_TAMPERED', 'a key row of the vault names another key');
-  }
-  const bytes = Buffer.from(plain.subarray(16));
-  plain.fill(0);
-  return { bytes, wrapping: new WrappingKey(row.ownKey as KeyId, bytes, randomness) };
-}
-
-/** Reads or makes the key rows under one parent. */
-async function openKeys(
-  deps: Deps,
-  keys: readonly RowKey[],
-  parent: { key: WrappingKey; row: RowKey },
-): Promise<SubKey[]> {
-  const { store, randomness } = deps;
-  for (let attempt = 0; attempt < 8; attempt += 1) {
-    const rows = await store.read(keys);
-    const missing = keys.filter((_, i) => rows[i] === undefined);
-    if (missing.length === 0) {
-      const opened = rows.map((row) => openKey(deps, row!, parent.key));
-      return opened.filter((key) => key !== 'erased');
+  async bucketKeys(app: AppId, buckets: readonly number[]): Promise<Map<number, WrappingKey>> {
+    await this.#deps.lease.ensure();
+    const found = new Map<number, WrappingKey>();
+    const missing: number[] = [];
+    for (const bucket of new Set(buckets)) {
+      const known = this.#known(bucketKeyRow(app, bucket));
+      if (known === undefined) missing.push(bucket);
+      else found.set(bucket, known.wrapping);
     }
-    const guard = { key: parent.row, ownKey: parent.key.id };
-    const puts = missing.map((key) => newKeyRow(key, parent.key, randomness));
-    await store.commit(puts.map((row) => ({ guard, puts: [row] })));
+    if (missing.length === 0) return found;
+    const rows = missing.map((bucket) => bucketKeyRow(app, bucket));
+    for (const [i, key] of (await this.#openOrMake(app, rows)).entries()) {
+      found.set(missing[i]!, key.wrapping);
+    }
+    return found;
   }
-  throw contended();
-}
 
-/** The first row of a new random key: its id ‖ its 32 bytes, wrapped. */
-export function newKeyRow(key: RowKey, parent: WrappingKey, randomness: Randomness): VaultRow {
-  const ownKey = randomId<KeyId>(randomness);
-  const secret = randomness.fill(Buffer.alloc(32));
-  const plain = Buffer.concat([Buffer.from(ownKey, 'hex'), secret]);
-  const row = wrapRow({ key, ownKey }, plain, parent);
-  secret.fill(0);
-  plain.fill(0);
-  return row;
+  async openerOf(row: VaultRow): Promise<WrappingKey> {
+    const key = await this.#byId(parentSlot(row), row.wrappingKey);
+    if (key !== undefined) return key.wrapping;
+    // A turn may have wrapped it anew since it was read.
+    const [now] = await this.#deps.store.read([row]);
+    if (now !== undefined && now.wrappingKey !== row.wrappingKey) throw contended();
+    throw new LetheError('VAULT_TAMPERED', `a row of the vault (${row.id}) names no key`);
+  }
+
+  async openKeyRow(row: VaultRow): Promise<SubKey | 'erased'> {
+    if (row.kind !== rowKinds.storeRoot && row.kind !== rowKinds.storeRootPrevious) {
+      return this.#open(row);
+    }
+    await this.#openStoreRoots(row.ownKey!);
+    return this.#keys.get(row.ownKey!)!;
+  }
+
+  forgetBucketKey(app: AppId, bucket: number): void {
+    this.#current.delete(rowKeyToText(bucketKeyRow(app, bucket)));
+    this.#current.delete(rowKeyToText(appRootRow(app)));
+    this.#current.delete(rowKeyToText(STORE_ROOT));
+  }
+
+  forgetApp(app: AppId): void {
+    const own = [...this.#keys].filter(([, key]) => key.app === app).map(([id]) => id);
+    this.forgetKeys(new Set(own));
+  }
+
+  forgetKeys(ids: ReadonlySet<string>): void {
+    for (const [text, id] of this.#current) if (ids.has(id)) this.#current.delete(text);
+    for (const id of ids) {
+      this.#keys.get(id as KeyId)?.bytes.fill(0);
+      this.#keys.delete(id as KeyId);
+    }
+  }
+
+  async subKey(app: AppId, kind: RowKind, id: string): Promise<SubKey> {
+    await this.#deps.lease.ensure();
+    const known = this.#known({ app, bucket: 0, kind, id });
+    return known ?? this.#makeSubKey(`${app} ${kind} ${id}`);
+  }
+
+  async #openSubKey(text: string): Promise<SubKey> {
+    const [app, kind, id] = text.split(' ') as [AppId, string, string];
+    const [key] = await this.#openOrMake(app, [
+      { app, bucket: 0, kind: Number(kind) as RowKind, id },
+    ]);
+    return key!;
+  }
+
+  #known(key: RowKey): SubKey | undefined {
+    const id = this.#current.get(rowKeyToText(key));
+    return id === undefined ? undefined : this.#keys.get(id);
+  }
+
+  /** The key of this id in a slot: the current one, or its predecessor during a turn. */
+  async #byId(slot: KeySlot, id: KeyId): Promise<SubKey | undefined> {
+    const known = this.#keys.get(id);
+    if (known !== undefined) return known;
+    if (slot.current.kind === rowKinds.storeRoot) {
+      await this.#openStoreRoots(id);
+      return this.#keys.get(id);
+    }
+    const rows = await this.#deps.store.read([slot.current, slot.previous]);
+    const row = rows.find((one) => one?.ownKey === id);
+    if (row === undefined) return undefined;
+    const opened = await this.#open(row);
+    return opened === 'erased' ? undefined : opened;
+  }
+
+  /** Opens a row that holds a key, and remembers it as what that row holds. */
+  async #open(row: VaultRow): Promise<SubKey | 'erased'> {
+    const parent = await this.#byId(parentSlot(row), row.wrappingKey);
+    if (parent === undefined) {
+      throw new LetheError('VAULT_TAMPERED', `a key row of the vault (${row.id}) names no key`);
+    }
+    const plain = openRow(row, parent.wrapping);
+    return plain === 'erased' ? 'erased' : this.#keep(row, plain);
+  }
+
+  #keep(row: VaultRow, plain: Buffer): SubKey {
+    if (plain.toString('hex', 0, 16) !== row.ownKey) {
+      throw new LetheError('VAULT_TAMPERED', 'a key row of the vault names another key');
+    }
+    this.#current.set(rowKeyToText(row), row.ownKey);
+    const known = this.#keys.get(row.ownKey);
+    if (known !== undefined) return known;
+    const bytes = Buffer.from(plain.subarray(16));
+    plain.fill(0);
+    const wrapping = new WrappingKey(row.ownKey, bytes, this.#deps.randomness);
+    const opened = { bytes, wrapping, app: row.app };
+    this.#keys.set(row.ownKey, opened);
+    return opened;
+  }
+
+  /** Reads or makes key rows under an app's root, or the store's. */
+  async #openOrMake(app: AppId, keys: readonly RowKey[]): Promise<SubKey[]> {
+    const { store, randomness } = this.#deps;
+    for (let attempt = 0; attempt < 8; attempt += 1) {
+      const parentRow = app === STORE ? STORE_ROOT : appRootRow(app);
+      const parent = app === STORE ? await this.storeRoot() : await this.appRoot(app);
+      if (parent === undefined) throw new LetheError('INVARIANT_BROKEN', 'no such app');
+      const rows = await store.read(keys);
+      const missing = keys.filter((_, i) => rows[i] === undefined);
+      if (missing.length === 0) {
+        const opened: SubKey[] = [];
+        for (const row of rows) {
+          const key = await this.#open(row!);
+          if (key !== 'erased') opened.push(key);
+        }
+        return opened;
+      }
+      const guard = { key: parentRow, ownKey: parent.id };
+      const puts = missing.map((key) => newKeyRow(key, parent, randomness));
+      const outcomes = await store.commit(puts.map((row) => ({ guard, puts: [row] })));
+      // Somebody else made one, or a turn has replaced the parent.
+      if (outcomes.includes('conflict')) this.#current.delete(rowKeyToText(parentRow));
+      if (outcomes.includes('conflict')) this.#current.delete(rowKeyToText(STORE_ROOT));
+    }
+    throw contended();
+  }
+
+  /** Asks the KMS for the store's root, or for its predecessor if that is the one that is meant. */
+  async #readStoreRoots(wanted: string): Promise<void> {
+    const { store, kms } = this.#deps;
+    const slot = storeSlot();
+    let rows = await store.read([slot.current, slot.previous]);
+    if (rows[0] === undefined) {
+      await makeStoreRoot(this.#deps);
+      rows = await store.read([slot.current, slot.previous]);
+    }
+    const row = wanted === 'current' ? rows[0] : rows.find((one) => one?.ownKey === wanted);
+    if (row === undefined) return;
+    if (row.ownKey !== null && this.#keys.has(row.ownKey)) {
+      this.#current.set(rowKeyToText(row), row.ownKey);
+      return;
+    }
+    const context = rowAssociatedData(row).toString('hex');
+    this.#keep(row, await kms.unwrap(row.wrappingKey, row.wrapped, context));
+  }
 }
 
 /** Writers that lose eight races in a row give up, so that a defect cannot spin for ever. */
 export function contended(): LetheError {
   return new LetheError('CONTENDED', 'the vault is too busy: try again', { retryable: true });
-}
-
-async function openStoreRoot(deps: {
-  store: VaultStore;
-  kms: RootKms;
-  randomness: Randomness;
-}): Promise<WrappingKey> {
-  const { store, kms, randomness } = deps;
-  let [row] = await store.read([STORE_ROOT]);
-  if (row === undefined) {
-    for await (const _ of store.scan(rowKinds.appRoot)) {
-      throw new LetheError('VAULT_TAMPERED', 'the root of the vault is missing, its apps are not');
-    }
-    const kmsKey = await kms.createKey();
-    const ownKey = randomId<KeyId>(randomness);
-    const secret = randomness.fill(Buffer.alloc(32));
-    const clear = {
-      ...STORE_ROOT,
-      version: 1,
-      state: rowStates.active,
-      wrappingKey: kmsKey,
-      ownKey,
-      holds: [],
-      edges: [],
-      erasure: null,
-      fingerprint: null,
-    };
-    const context = rowAssociatedData(clear).toString('hex');
-    const plain = Buffer.concat([Buffer.from(ownKey, 'hex'), secret]);
-    const wrapped = await kms.wrap(kmsKey, plain, context);
-    await store.commit([{ puts: [{ ...clear, wrapped }] }]);
-    [row] = await store.read([STORE_ROOT]);
-  }
-  if (row?.wrapped == null || row.ownKey === null) throw contended();
-  const context = rowAssociatedData(row).toString('hex');
-  const plain = await kms.unwrap(row.wrappingKey, row.wrapped, context);
-  return new WrappingKey(row.ownKey, Buffer.from(plain.subarray(16)), randomness);
 }

@@ -77,12 +77,8 @@ async function readRing(
   keys: Map<number, WrappingKey> | undefined,
 ): Promise<RingOutcome> {
   if (keys === undefined) return 'erased';
-  const { app } = one.ref;
-  const { bucket } = one.key;
-  if (keys.get(bucket)?.id !== one.row.wrappingKey) {
-    hierarchy.forgetBucketKey(app, bucket);
-    for (const [number, key] of await hierarchy.bucketKeys(app, [bucket])) keys.set(number, key);
-  }
-  const use = { wrapping: keys.get(bucket)!, randomness };
+  const current = keys.get(one.key.bucket)!;
+  const isCurrent = current.id === one.row.wrappingKey;
+  const use = { wrapping: isCurrent ? current : await hierarchy.openerOf(one.row), randomness };
   return loadRing(store, { ref: one.ref, row: one.row }, use);
 }

@@ -14,6 +14,7 @@ import {
   readFileSync,
   renameSync,
   statSync,
+  unlinkSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -62,6 +63,14 @@ export function openRootKmsLocal(options: {
         'ROOT_KMS_DENIED',
         `the key ${id} in ${folder} does not open this vault: is it the folder of another vault?`,
       );
+    },
+    async destroyKey(id) {
+      callCount += 1;
+      eraseDurably(folder, fileOf(folder, id));
+    },
+    async describeKey(id) {
+      callCount += 1;
+      return existsSync(fileOf(folder, id)) ? 'usable' : 'gone';
     },
     get callCount() {
       return callCount;
@@ -169,7 +178,22 @@ function writeDurably(folder: string, file: string, bytes: Buffer): void {
   fsyncSync(handle);
   closeSync(handle);
   renameSync(partial, file);
-  const folderHandle = openSync(folder, 'r');
-  fsyncSync(folderHandle);
-  closeSync(folderHandle);
+  syncFolder(folder);
+}
+
+/** Overwritten, synced, unlinked. What the disk itself keeps of the old block is out of reach. */
+function eraseDurably(folder: string, file: string): void {
+  if (!existsSync(file)) return;
+  const handle = openSync(file, 'r+');
+  writeSync(handle, randomFillSync(Buffer.alloc(statSync(file).size)), 0, undefined, 0);
+  fsyncSync(handle);
+  closeSync(handle);
+  unlinkSync(file);
+  syncFolder(folder);
+}
+
+function syncFolder(folder: string): void {
+  const handle = openSync(folder, 'r');
+  fsyncSync(handle);
+  closeSync(handle);
 }

@@ -12,6 +12,10 @@ export interface RootKms {
   /** Wraps at most 4 KiB; `context` holds random ids only, because services log it in clear. */
   wrap(key: KeyId, plain: Buffer, context: string): Promise<Buffer>;
   unwrap(key: KeyId, wrapped: Buffer, context: string): Promise<Buffer>;
+  /** Begins the end of a key: it cannot be used from now on. One that is gone is left alone. */
+  destroyKey(key: KeyId): Promise<void>;
+  /** `pending`: it is scheduled to be deleted and could still be brought back. */
+  describeKey(key: KeyId): Promise<'usable' | 'pending' | 'gone'>;
   /** How many times the service was called by this process. */
   readonly callCount: number;
 }

@@ -2,13 +2,13 @@
 import type { ErasureId } from '../base/ids.ts';
 import { isLetheError } from '../base/lethe-error.ts';
 import type { Randomness } from '../base/random.ts';
-import type { WrappingKey } from '../keyring/wrapping-key.ts';
 import type { AppRegistry } from './app-registry.ts';
 import type { Directory } from './directory.ts';
 import type { FeedRow } from './feed-store.ts';
 import type { LossFeed } from './feed-wait.ts';
-import { bucketKeyRow, contended, type KeyHierarchy } from './key-hierarchy.ts';
+import { contended, type KeyHierarchy } from './key-hierarchy.ts';
 import type { KeyLease } from './key-lease.ts';
+import { bucketKeyRow } from './key-slots.ts';
 import {
   type RowKey,
   rowStates,
@@ -40,13 +40,15 @@ export async function enterLoss(
   await deps.lease.sync();
 }
 
-/** The current key of a row's bucket, and the guard that it still is. */
-export async function currentBucketKey(deps: ShredDeps, row: VaultRow) {
-  const { hierarchy } = deps;
-  let wrapping = (await hierarchy.bucketKeys(row.app, [row.bucket])).get(row.bucket)!;
+/** The current key of a row's bucket, for writing, with the guard that it still is. */
+export async function currentBucketKey({ hierarchy }: Pick<ShredDeps, 'hierarchy'>, row: VaultRow) {
+  const current = async () => {
+    return (await hierarchy.bucketKeys(row.app, [row.bucket])).get(row.bucket)!;
+  };
+  let wrapping = await current();
   if (wrapping.id !== row.wrappingKey) {
     hierarchy.forgetBucketKey(row.app, row.bucket);
-    wrapping = (await hierarchy.bucketKeys(row.app, [row.bucket])).get(row.bucket)!;
+    wrapping = await current();
   }
   const guard = { key: bucketKeyRow(row.app, row.bucket), ownKey: wrapping.id };
   return { wrapping, guard };
@@ -65,8 +67,8 @@ export async function fenceRows(
     for (const row of rows) {
       const { wrapping, guard } = await currentBucketKey(deps, row);
       // A row that only says that it is a fence would keep its keys.
-      if (isFence(row, wrapping)) continue;
-      batches.push({ guard, puts: [fenceRow(row, by, wrapping)] });
+      if (await isFence(deps, row)) continue;
+      batches.push({ guard, dirties: true, puts: [fenceRow(row, by, wrapping)] });
     }
     if (batches.length === 0) return store.scrub();
     await store.commit(batches);
@@ -74,9 +76,17 @@ export async function fenceRows(
   throw contended();
 }
 
-function isFence(row: VaultRow, wrapping: WrappingKey): boolean {
+/** Opens a row under whichever key wraps it: during a turn, that may be its bucket's last one. */
+export async function openAnyRow(
+  { hierarchy }: Pick<ShredDeps, 'hierarchy'>,
+  row: VaultRow,
+): Promise<Buffer | 'erased'> {
+  return openRow(row, await hierarchy.openerOf(row));
+}
+
+async function isFence(deps: ShredDeps, row: VaultRow): Promise<boolean> {
   try {
-    return row.state === rowStates.erased && openRow(row, wrapping) === 'erased';
+    return row.state === rowStates.erased && (await openAnyRow(deps, row)) === 'erased';
   } catch (error) {
     if (isLetheError(error, 'VAULT_TAMPERED')) return false;
     throw error;

@@ -7,7 +7,7 @@ import type { App, AppRegistry } from './app-registry.ts';
 import { directoryRow } from './directory.ts';
 import type { KeyHierarchy } from './key-hierarchy.ts';
 import {
-  type RowKind,
+  BUCKETED_KINDS,
   rowKinds,
   rowStates,
   type VaultRow,
@@ -24,18 +24,6 @@ export interface VaultFindings {
   missing: number;
 }
 
-const BUCKETED: readonly RowKind[] = [
-  rowKinds.appRing,
-  rowKinds.ownerRing,
-  rowKinds.placeRing,
-  rowKinds.identity,
-  rowKinds.alias,
-  rowKinds.externalConversation,
-  rowKinds.subject,
-  rowKinds.conversation,
-  rowKinds.member,
-];
-
 /** Checks the rows of all living apps. */
 export async function checkVault(deps: {
   store: VaultStore;
@@ -44,7 +32,7 @@ export async function checkVault(deps: {
 }): Promise<VaultFindings> {
   const found: VaultFindings = { rows: 0, tampered: 0, missing: 0 };
   for (const app of await deps.apps.list()) {
-    for (const kind of BUCKETED) {
+    for (const kind of BUCKETED_KINDS) {
       for await (const row of deps.store.scan(kind, app.id)) {
         found.rows += 1;
         if (!(await isAuthentic(deps.hierarchy, row))) found.tampered += 1;
@@ -57,7 +45,7 @@ export async function checkVault(deps: {
 
 async function isAuthentic(hierarchy: KeyHierarchy, row: VaultRow): Promise<boolean> {
   try {
-    openRow(row, (await hierarchy.bucketKeys(row.app, [row.bucket])).get(row.bucket)!);
+    openRow(row, await hierarchy.openerOf(row));
     return true;
   } catch (error) {
     if (isLetheError(error, 'VAULT_TAMPERED')) return false;

@@ -33,17 +33,19 @@ import {
   subjectCodec,
 } from './directory.ts';
 import { removeMembers, shredForsakenGroup } from './group-shred.ts';
-import { appRootRow, contended } from './key-hierarchy.ts';
+import { contended } from './key-hierarchy.ts';
+import { appRootRow, STORE_ROOT } from './key-slots.ts';
 import {
   currentBucketKey,
   enterLoss,
   fenceRows,
+  openAnyRow,
   SHRED_ATTEMPTS_MAX,
   type ShredDeps,
 } from './shred-rows.ts';
 import { loadSegments, newRing, openRingRow, ringRow, wrapSegment } from './vault-rings.ts';
 import { type RowKey, type RowKind, rowStates, type VaultRow } from './vault-store.ts';
-import { fenceRow, openRow, wrapRow } from './wrapped-row.ts';
+import { fenceRow, wrapRow } from './wrapped-row.ts';
 
 /** Removal of directory rows and of an app's root. */
 export interface DirectoryShred {
@@ -112,7 +114,7 @@ export function createVaultShred(deps: ShredDeps): KeyringShred & DirectoryShred
       return deps.lossFeed.pass(number);
     },
     async removeSubject(entry) {
-      const [outcome] = await store.commit([{ removals: [entry.row] }]);
+      const [outcome] = await store.commit([{ dirties: true, removals: [entry.row] }]);
       await store.scrub();
       return outcome === 'done';
     },
@@ -122,7 +124,8 @@ export function createVaultShred(deps: ShredDeps): KeyringShred & DirectoryShred
         const [row] = await store.read([directoryRow(at, kind, id)]);
         const [leadsTo] = await deps.directory.references(app.id, kind, [id]);
         // Conditional on the version that was read: a row written meanwhile stays.
-        if (row !== undefined && leadsTo === target) await store.commit([{ removals: [row] }]);
+        if (row === undefined || leadsTo !== target) continue;
+        await store.commit([{ dirties: true, removals: [row] }]);
       }
       await store.scrub();
     },
@@ -134,15 +137,25 @@ export function createVaultShred(deps: ShredDeps): KeyringShred & DirectoryShred
     shredForsakenGroup: (app, group, by) => shredForsakenGroup(deps, app, { group, by }),
     removeMembers: (app, group) => removeMembers(deps, app, group),
     async removeAppRoot(app, by) {
-      const storeRoot = await deps.hierarchy.storeRoot();
-      const [root] = await store.read([appRootRow(app)]);
-      if (root !== undefined && openRow(root, storeRoot) !== 'erased') {
-        await store.commit([{ puts: [fenceRow(root, by, storeRoot)] }]);
-      }
+      await fenceRoot(deps, app, by);
       await store.scrub();
       await enterLoss(deps, [appRootRow(app)], by);
     },
   };
+}
+
+/** An app's root lies under the store's, and is fenced under it. */
+async function fenceRoot(deps: ShredDeps, app: AppId, by: ErasureId): Promise<void> {
+  const { store, hierarchy } = deps;
+  for (let attempt = 0; attempt < SHRED_ATTEMPTS_MAX; attempt += 1) {
+    const [root] = await store.read([appRootRow(app)]);
+    if (root === undefined || (await openAnyRow(deps, root)) === 'erased') return;
+    const storeRoot = await hierarchy.storeRoot();
+    const guard = { key: STORE_ROOT, ownKey: storeRoot.id };
+    await store.commit([{ guard, puts: [fenceRow(root, by, storeRoot)] }]);
+    hierarchy.forgetBucketKey(app, 0);
+  }
+  throw contended();
 }
 
 async function punctureRing(
@@ -155,7 +168,7 @@ async function punctureRing(
     const [row] = await store.read([key]);
     if (row === undefined) return 'absent';
     const { wrapping, guard } = await currentBucketKey(deps, row);
-    const opened = openRingRow(row, wrapping);
+    const opened = openRingRow(row, await deps.hierarchy.openerOf(row));
     if (opened === 'erased') return 'erased';
     const change = await takeAll(deps, ref, { material: opened, taken });
     const segments = change.written.map((part) => wrapSegment(ref, part, randomness));
@@ -164,7 +177,7 @@ async function punctureRing(
     const plain = encodeRingMaterial(change.material);
     const put = wrapRow({ key, previous: row }, plain, wrapping);
     plain.fill(0);
-    const [outcome] = await store.commit([{ guard, puts: [put] }]);
+    const [outcome] = await store.commit([{ guard, dirties: true, puts: [put] }]);
     const orphans = outcome === 'done' ? change.removed : change.written.map((w) => w.entry.id);
     await store.removeSegments(ref.app, orphans);
     if (outcome === 'done') {
@@ -254,7 +267,7 @@ async function replacePlace(
       wrapRow({ key: holder.row, previous: holder.row }, holder.withPlace(place), wrapping),
     ];
     if (old.state !== rowStates.erased) puts.push(fenceRow(old, cleared.by, wrapping));
-    const [outcome] = await store.commit([{ guard, puts }]);
+    const [outcome] = await store.commit([{ guard, dirties: true, puts }]);
     if (outcome === 'done') {
       await store.scrub();
       await enterLoss(deps, [old], cleared.by);

@@ -3,6 +3,7 @@ import type { AppId, ErasureId, KeyId } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import type { SqliteDatabase } from '../base/sqlite-database.ts';
 import {
+  BUCKETED_KINDS,
   type RowKey,
   type RowKind,
   type RowState,
@@ -20,6 +21,9 @@ const TABLES = `
     holds BLOB NOT NULL, edges BLOB NOT NULL, wrapped BLOB NOT NULL, erasure BLOB, fingerprint BLOB
   );
   CREATE UNIQUE INDEX IF NOT EXISTS vault_rows_key ON vault_rows (key);
+  CREATE TABLE IF NOT EXISTS vault_dirty (
+    app BLOB NOT NULL, bucket INTEGER NOT NULL, PRIMARY KEY (app, bucket)
+  ) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS vault_segments (
     row INTEGER PRIMARY KEY, key BLOB NOT NULL, wrapped BLOB NOT NULL
   );
@@ -75,6 +79,12 @@ export function openVaultStoreSqlite(database: SqliteDatabase): VaultStore {
       );
     },
     scan: (kind, app) => scan(database, kind, app),
+    scanBucket: (at) => scanBucket(database, at),
+    async dirtyBuckets() {
+      const sql = 'SELECT app, bucket FROM vault_dirty ORDER BY app, bucket';
+      const rows = database.all<{ app: Uint8Array; bucket: number }>(sql);
+      return rows.map(({ app, bucket }) => ({ app: toHex(app) as AppId, bucket }));
+    },
     async readSegments(app, ids) {
       return ids.map((id) => {
         const sql = 'SELECT wrapped FROM vault_segments WHERE key = ?';
@@ -114,6 +124,16 @@ function apply(database: SqliteDatabase, batch: VaultBatch): boolean {
   }
   for (const key of batch.removals ?? []) {
     if (database.run(REMOVE, storedKey(key), key.version) !== 1) return false;
+  }
+  const [written] = [...(batch.puts ?? []), ...(batch.removals ?? [])];
+  if (batch.dirties && written !== undefined) {
+    const sql = 'INSERT INTO vault_dirty VALUES (?, ?) ON CONFLICT DO NOTHING';
+    database.run(sql, Buffer.from(written.app, 'hex'), written.bucket);
+  }
+  if (batch.cleans !== undefined) {
+    const { app, bucket } = batch.cleans;
+    const sql = 'DELETE FROM vault_dirty WHERE app = ? AND bucket = ?';
+    database.run(sql, Buffer.from(app, 'hex'), bucket);
   }
   return true;
 }
@@ -158,7 +178,29 @@ async function* scan(
   }
 }
 
-function storedKey(key: RowKey): Buffer {
+/** Rows of a bucket have ids whose first u16 is its number, modulo the app's number of buckets. */
+async function* scanBucket(
+  database: SqliteDatabase,
+  at: { app: AppId; buckets: number; bucket: number },
+): AsyncIterable<VaultRow> {
+  for (const kind of BUCKETED_KINDS) {
+    for (let first = at.bucket; first < 65_536; first += at.buckets) {
+      const number = first.toString(16).padStart(4, '0');
+      const prefix = storedKey({ app: at.app, kind, id: number.padEnd(32, '0') }).subarray(0, 19);
+      const to = Buffer.concat([prefix, Buffer.alloc(15, 0xff)]);
+      let from: Uint8Array = prefix;
+      for (;;) {
+        const rows = database.all<StoredRow>(SCAN, from, to);
+        for (const row of rows) yield toVaultRow(row);
+        const last = rows.at(-1);
+        if (last === undefined) break;
+        from = last.key;
+      }
+    }
+  }
+}
+
+function storedKey(key: Pick<RowKey, 'app' | 'kind' | 'id'>): Buffer {
   const out = Buffer.allocUnsafe(33);
   out.write(key.app, 0, 'hex');
   out[16] = key.kind;

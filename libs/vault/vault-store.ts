@@ -15,6 +15,10 @@ export const rowKinds = {
   ledgerKey: 5,
   bucketKey: 6,
   appRecord: 7,
+  /** Keys that a turn replaced, until everything under them was wrapped anew. */
+  storeRootPrevious: 8,
+  appRootPrevious: 9,
+  bucketKeyPrevious: 10,
   appRing: 11,
   ownerRing: 12,
   placeRing: 13,
@@ -26,6 +30,19 @@ export const rowKinds = {
   member: 26,
 } as const;
 export type RowKind = (typeof rowKinds)[keyof typeof rowKinds];
+
+/** Kinds of row that lie in a bucket, under its key. */
+export const BUCKETED_KINDS: readonly RowKind[] = [
+  rowKinds.appRing,
+  rowKinds.ownerRing,
+  rowKinds.placeRing,
+  rowKinds.identity,
+  rowKinds.alias,
+  rowKinds.externalConversation,
+  rowKinds.subject,
+  rowKinds.conversation,
+  rowKinds.member,
+];
 
 /** Numbered as in each wrap's associated data. */
 export const rowStates = { active: 1, restricted: 2, erased: 3 } as const;
@@ -58,10 +75,14 @@ export interface VaultRow extends RowKey {
 
 /** Writes that are applied together or not at all; all lie in one (app, bucket). */
 export interface VaultBatch {
+  /** The bucket has a new key: its mark is taken away, in the same commit. */
+  readonly cleans?: { readonly app: AppId; readonly bucket: number };
   /** A row that must still hold this key. */
   readonly guard?: { readonly key: RowKey; readonly ownKey: KeyId };
   /** `row.version` 1 inserts only if absent; N replaces only version N - 1. */
   readonly puts?: readonly VaultRow[];
+  /** It takes something away: the bucket is marked for the next turn, in the same commit. */
+  readonly dirties?: true;
   /** Removes only this version. */
   readonly removals?: readonly (RowKey & { readonly version: number })[];
 }
@@ -85,6 +106,10 @@ export interface VaultStore {
   readSegments(app: AppId, ids: readonly SegmentId[]): Promise<(Buffer | undefined)[]>;
   writeSegments(app: AppId, parts: readonly { id: SegmentId; wrapped: Buffer }[]): Promise<void>;
   removeSegments(app: AppId, ids: readonly SegmentId[]): Promise<void>;
+  /** Buckets that lost something since the last turn, by app. */
+  dirtyBuckets(): Promise<{ app: AppId; bucket: number }[]>;
+  /** All rows that lie in a bucket, without its key; `buckets` is the app's number of them. */
+  scanBucket(at: { app: AppId; buckets: number; bucket: number }): AsyncIterable<VaultRow>;
   /** After a shred: overwrites what the engine itself still keeps of removed bytes, if it can. */
   scrub(): Promise<void>;
 }

@@ -95,3 +95,12 @@ function tampered(row: VaultRow): LetheError {
   const name = `a row of the vault (kind ${row.kind}, id ${row.id})`;
   return new LetheError('VAULT_TAMPERED', `${name} does not authenticate`);
 }
+
+/** The same row under another key, its version raised; fences stay fences. */
+export function rewrapRow(row: VaultRow, from: WrappingKey, to: WrappingKey): VaultRow {
+  const plain = unwrapRow(row, from);
+  const next = { ...row, version: row.version + 1, wrappingKey: to.id };
+  const wrapped = to.wrap(plain, rowAssociatedData(next));
+  plain.fill(0);
+  return { ...next, wrapped };
+}

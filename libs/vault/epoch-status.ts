@@ -1,0 +1,37 @@
+/** What is known of the epoch: what waits for the next turn, and what the KMS says of the last. */
+import type { TurnDeps } from './epoch-turn.ts';
+import { STORE_ROOT } from './key-slots.ts';
+import type { Turn } from './turn-store.ts';
+
+export interface EpochStatus {
+  /** The KMS key at the root of the vault, and what the KMS says of it. */
+  readonly kmsKey: string;
+  readonly kmsKeyState: 'usable' | 'pending' | 'gone';
+  /** Buckets that lost something since their key was made: old copies still open it. */
+  readonly dirtyBuckets: number;
+  /** The newest turn, finished or not. */
+  readonly lastTurn: Turn | null;
+  /** What the KMS says of the key that turn replaced. */
+  readonly oldKmsKeyState: 'usable' | 'pending' | 'gone' | null;
+  /** Holders that have not acknowledged everything yet, by their random ids. */
+  readonly holdersBehind: readonly string[];
+}
+
+/** Reads it. */
+export async function readEpochStatus(
+  deps: Pick<TurnDeps, 'store' | 'turns' | 'kms' | 'lossFeed'>,
+): Promise<EpochStatus> {
+  const { store, turns, kms, lossFeed } = deps;
+  const [root] = await store.read([STORE_ROOT]);
+  const lastTurn = (await turns.read()) ?? null;
+  const { number } = await lossFeed.head();
+  const behind = (await lossFeed.holders()).filter((holder) => holder.acknowledged < number);
+  return {
+    kmsKey: root!.wrappingKey,
+    kmsKeyState: await kms.describeKey(root!.wrappingKey),
+    dirtyBuckets: (await store.dirtyBuckets()).length,
+    lastTurn,
+    oldKmsKeyState: lastTurn && (await kms.describeKey(lastTurn.oldKmsKey)),
+    holdersBehind: behind.map((holder) => holder.id),
+  };
+}

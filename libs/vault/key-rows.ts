@@ -1,0 +1,73 @@
+/** Rows that hold keys: new ones, and the root's, which the KMS wraps. */
+import type { KeyId } from '../base/ids.ts';
+import { LetheError } from '../base/lethe-error.ts';
+import { type Randomness, randomId } from '../base/random.ts';
+import type { WrappingKey } from '../keyring/wrapping-key.ts';
+import { STORE_ROOT } from './key-slots.ts';
+import type { RootKms } from './root-kms.ts';
+import { type RowKey, rowKinds, rowStates, type VaultRow, type VaultStore } from './vault-store.ts';
+import { rowAssociatedData, wrapRow } from './wrapped-row.ts';
+
+interface Deps {
+  readonly store: VaultStore;
+  readonly kms: RootKms;
+  readonly randomness: Randomness;
+}
+
+/** Makes the first root of a store. Throws VAULT_TAMPERED when there are apps already. */
+export async function makeStoreRoot({ store, kms, randomness }: Deps): Promise<void> {
+  for await (const _ of store.scan(rowKinds.appRoot)) {
+    throw new LetheError('VAULT_TAMPERED', 'the root of the vault is missing, its apps are not');
+  }
+  const row = await newStoreRootRow(
+    { kms, randomness },
+    { kmsKey: await kms.createKey(), version: 1 },
+  );
+  await store.commit([{ puts: [row] }]);
+}
+
+/** A row with a new store root, wrapped by a key of the KMS. */
+export async function newStoreRootRow(
+  { kms, randomness }: Pick<Deps, 'kms' | 'randomness'>,
+  as: { kmsKey: KeyId; version: number },
+): Promise<VaultRow> {
+  const ownKey = randomId<KeyId>(randomness);
+  const secret = randomness.fill(Buffer.alloc(32));
+  const plain = Buffer.concat([Buffer.from(ownKey, 'hex'), secret]);
+  secret.fill(0);
+  return wrapByKms(
+    kms,
+    { ...STORE_ROOT, version: as.version, wrappingKey: as.kmsKey, ownKey },
+    plain,
+  );
+}
+
+/** A row of the store's root under a key of the KMS; `plain` is zeroed. */
+export async function wrapByKms(
+  kms: RootKms,
+  at: RowKey & { version: number; wrappingKey: KeyId; ownKey: KeyId },
+  plain: Buffer,
+): Promise<VaultRow> {
+  const nothing = { holds: [], edges: [], erasure: null, fingerprint: null };
+  const clear = { ...at, ...nothing, state: rowStates.active };
+  const context = rowAssociatedData(clear).toString('hex');
+  const wrapped = await kms.wrap(at.wrappingKey, plain, context);
+  plain.fill(0);
+  return { ...clear, wrapped };
+}
+
+/** A row with a new random key: its id ‖ its 32 bytes, wrapped. `previous`: the row it replaces. */
+export function newKeyRow(
+  key: RowKey,
+  parent: WrappingKey,
+  randomness: Randomness,
+  previous?: VaultRow,
+): VaultRow {
+  const ownKey = randomId<KeyId>(randomness);
+  const secret = randomness.fill(Buffer.alloc(32));
+  const plain = Buffer.concat([Buffer.from(ownKey, 'hex'), secret]);
+  const row = wrapRow({ key, ownKey, ...(previous && { previous }) }, plain, parent);
+  secret.fill(0);
+  plain.fill(0);
+  return row;
+}

@@ -1,0 +1,46 @@
+/** Where keys of the hierarchy lie: each in a row, and its predecessor beside it during a turn. */
+import { type AppId, NO_ID } from '../base/ids.ts';
+import { BUCKETED_KINDS, type RowKey, rowKinds } from './vault-store.ts';
+
+const STORE = NO_ID as AppId;
+
+/** The row of the store's root. */
+export const STORE_ROOT: RowKey = { app: STORE, bucket: 0, kind: rowKinds.storeRoot, id: NO_ID };
+
+/** A place for one key of the hierarchy. */
+export interface KeySlot {
+  readonly current: RowKey;
+  readonly previous: RowKey;
+}
+
+/** The row of a bucket's key. */
+export function bucketKeyRow(app: AppId, bucket: number): RowKey {
+  const id = bucket.toString(16).padStart(32, '0');
+  return { app, bucket, kind: rowKinds.bucketKey, id };
+}
+
+/** The row of an app's root. */
+export function appRootRow(app: AppId): RowKey {
+  return { app, bucket: 0, kind: rowKinds.appRoot, id: app };
+}
+
+export function storeSlot(): KeySlot {
+  return { current: STORE_ROOT, previous: { ...STORE_ROOT, kind: rowKinds.storeRootPrevious } };
+}
+
+export function appSlot(app: AppId): KeySlot {
+  const current = appRootRow(app);
+  return { current, previous: { ...current, kind: rowKinds.appRootPrevious } };
+}
+
+export function bucketSlot(app: AppId, bucket: number): KeySlot {
+  const current = bucketKeyRow(app, bucket);
+  return { current, previous: { ...current, kind: rowKinds.bucketKeyPrevious } };
+}
+
+/** Where the key lies that a row is wrapped under. */
+export function parentSlot(row: RowKey): KeySlot {
+  if (BUCKETED_KINDS.includes(row.kind)) return bucketSlot(row.app, row.bucket);
+  const isRoot = row.kind === rowKinds.appRoot || row.kind === rowKinds.appRootPrevious;
+  return isRoot || row.app === STORE ? storeSlot() : appSlot(row.app);
+}

@@ -1,0 +1,31 @@
+/**
+ * Port: how far the turn under way has come, and how the last one ended.
+ *
+ * Failures of every method: VAULT_UNREACHABLE (retryable), STORE_FULL.
+ */
+import type { AppId, KeyId } from '../base/ids.ts';
+
+/** The steps of a turn, in their order. */
+export const turnSteps = ['begun', 'apps', 'retired', 'tested', 'done'] as const;
+export type TurnStep = (typeof turnSteps)[number];
+
+export interface Turn {
+  readonly id: string;
+  readonly step: TurnStep;
+  readonly oldKmsKey: KeyId;
+  readonly newKmsKey: KeyId;
+  readonly startedAtMs: number;
+  /** When the old KMS key was gone; null: not yet. */
+  readonly t1AtMs: number | null;
+  /** Apps that kept their keys, and whose T1 waits for the next turn. */
+  readonly failedApps: readonly AppId[];
+  readonly buckets: number;
+  readonly rows: number;
+}
+
+export interface TurnStore {
+  /** The newest turn, finished or not. */
+  read(): Promise<Turn | undefined>;
+  /** Records a turn, durably. False: `before` is not what is recorded any more. */
+  write(turn: Turn, before: Turn | undefined): Promise<boolean>;
+}

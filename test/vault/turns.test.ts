@@ -1,0 +1,215 @@
+import { cpSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readConfiguration } from '../../libs/backends/configuration.ts';
+import { openBackends } from '../../libs/backends/open-backends.ts';
+import { createApp } from '../../services/cli/app-commands.ts';
+import { createPrivacy } from '../../services/privacy/privacy.ts';
+import { PERSONAL, received } from '../support/events.ts';
+import { defaultConversationOf, groupOf, subjectOf, textsOf } from '../support/reading.ts';
+import {
+  openAt,
+  openTestStore,
+  storeVariables,
+  type TestStore,
+} from '../support/temporary-store.ts';
+
+const nowMs = () => Date.now();
+const turn = (store: TestStore) => store.backends.epoch().turn({ nowMs });
+
+async function erase(store: TestStore, name: string): Promise<void> {
+  await createPrivacy(store.backends.privacy()).eraseSubject(
+    store.app.id,
+    await subjectOf(store, name),
+  );
+  await store.project();
+}
+
+/** A store in which ann, ben and cem have written to each other, and ann alone. */
+async function openFriends(): Promise<TestStore> {
+  const store = await openTestStore();
+  await store.deliver(
+    received('ann', 'hers', { id: '1' }),
+    received('ben', 'his', { id: '2' }),
+    received('cem', 'theirs', { id: '3' }),
+    received('ann', 'secret', { id: '4', conversation: PERSONAL }),
+  );
+  return store;
+}
+
+/** Copies the vault as a backup or a snapshot would. */
+function copyVault(store: TestStore, name: string): string {
+  const folder = join(store.folder, name);
+  for (const file of ['vault.db', 'vault.db-wal', 'vault.db-shm']) {
+    cpSync(join(store.folder, 'data', file), join(folder, file), { force: true });
+  }
+  return folder;
+}
+
+/** Opens the store with another vault, as an attacker with today's KMS would. */
+function openCopy(store: TestStore, folder: string) {
+  const variables = { ...storeVariables(store.folder), LETHE_VAULT: `sqlite:${folder}/vault.db` };
+  return openBackends(readConfiguration(variables));
+}
+
+describe('a turn of the epoch', () => {
+  it('leaves everybody who was not erased readable, before and after, in every process', async () => {
+    const store = await openFriends();
+    const other = await openAt(store.folder, {}, store.app.id);
+    await erase(store, 'ann');
+    const group = await groupOf(store);
+    const expected = [null, 'his', 'theirs'];
+    expect(await textsOf(other, group)).toEqual(expected);
+    const done = await turn(store);
+    expect(done).toMatchObject({ step: 'done', failedApps: [] });
+    expect(done.buckets).toBeGreaterThan(0);
+    expect(done.rows).toBeGreaterThan(0);
+    expect(done.t1AtMs).not.toBeNull();
+    expect(await textsOf(store, group)).toEqual(expected);
+    expect(await textsOf(other, group)).toEqual(expected);
+    const cold = await openAt(store.folder, {}, store.app.id);
+    expect(await textsOf(cold, group)).toEqual(expected);
+    expect(await store.backends.vaultCheck()).toMatchObject({ tampered: 0, missing: 0 });
+  });
+
+  it('S10 S11 a copy of the vault from before opens nobody with today’s KMS', async () => {
+    const store = await openFriends();
+    const conversation = await defaultConversationOf(store, 'ann');
+    const before = copyVault(store, 'copy-1');
+    await erase(store, 'ann');
+    // Until the turn is finished, the truth is that it opens what it held.
+    const early = await openCopy(store, before);
+    const opened = await textsOf({ ...store, backends: early }, conversation);
+    expect(opened).toEqual(['secret']);
+    await early.close();
+    const between = copyVault(store, 'copy-2');
+    await turn(store);
+    for (const folder of [before, between]) {
+      await expect(openCopy(store, folder)).rejects.toMatchObject({ code: 'ROOT_KMS_DENIED' });
+    }
+  });
+
+  it('S09 an app without any erasure lives through three turns', async () => {
+    const store = await openFriends();
+    const group = await groupOf(store);
+    for (let round = 0; round < 3; round += 1) {
+      await turn(store);
+      const cold = await openAt(store.folder, {}, store.app.id);
+      expect(await textsOf(cold, group)).toEqual(['hers', 'his', 'theirs']);
+    }
+  });
+
+  it('S07 S42 a writer that slept through it fails its write and repeats it under the new keys', async () => {
+    const store = await openFriends();
+    const other = await openAt(store.folder, {}, store.app.id);
+    await other.deliver(received('dan', 'before', { id: '5' }));
+    await erase(store, 'ann');
+    await turn(store);
+    await erase(store, 'ben');
+    await turn(store);
+    await other.deliver(
+      received('dan', 'after', { id: '6' }),
+      ...Array.from({ length: 40 }, (_, i) => received(`new-${i}`, 'hello', { id: `n-${i}` })),
+    );
+    const cold = await openAt(store.folder, {}, store.app.id);
+    const texts = await textsOf(cold, await groupOf(cold));
+    expect(texts).toContain('after');
+    expect(texts.filter((text) => text === 'hello').length).toBe(40);
+    expect(await cold.backends.vaultCheck()).toMatchObject({ tampered: 0, missing: 0 });
+  });
+
+  it('S08 runs beside writers and erasures, and nobody is lost', async () => {
+    const store = await openFriends();
+    const other = await openAt(store.folder, {}, store.app.id);
+    await erase(store, 'ann');
+    let delivered = 0;
+    const writing = (async () => {
+      for (let i = 0; i < 30; i += 1) {
+        const from = `writer-${i % 7}`;
+        const [outcome] = await other.deliver(received(from, `text ${i}`, { id: `w-${i}` }));
+        if (outcome!.status === 'accepted') delivered += 1;
+      }
+    })();
+    await turn(store);
+    await erase(store, 'ben');
+    await turn(store);
+    await writing;
+    expect(delivered).toBe(30);
+    const cold = await openAt(store.folder, {}, store.app.id);
+    const texts = await textsOf(cold, await groupOf(cold));
+    expect(texts.filter((text) => text?.startsWith('text')).length).toBe(30);
+    expect(await cold.backends.vaultCheck()).toMatchObject({ tampered: 0, missing: 0 });
+  });
+
+  it('that was interrupted after any commit is finished by running it again', async () => {
+    for (let left = 1; left < 200; left += 3) {
+      const store = await openFriends();
+      await erase(store, 'ann');
+      const vault = store.backends.vaultStore();
+      const { commit } = vault;
+      let count = left;
+      vault.commit = async (batches) => {
+        count -= 1;
+        if (count <= 0) throw new Error('the process ends here');
+        return commit.call(vault, batches);
+      };
+      const first = await turn(store).then(
+        () => 'done',
+        (error: Error) => error.message,
+      );
+      vault.commit = commit;
+      if (first !== 'done') {
+        const cold = await openAt(store.folder, {}, store.app.id);
+        expect(await textsOf(cold, await groupOf(cold))).toEqual([null, 'his', 'theirs']);
+        expect(await turn(cold)).toMatchObject({ step: 'done', failedApps: [] });
+      }
+      const after = await openAt(store.folder, {}, store.app.id);
+      expect(await textsOf(after, await groupOf(after))).toEqual([null, 'his', 'theirs']);
+      expect(await after.backends.vaultCheck()).toMatchObject({ tampered: 0, missing: 0 });
+      if (first === 'done') return;
+    }
+    throw new Error('the turn never ended');
+  });
+
+  it('S38 an app that fails is named, keeps its keys, and delays no other; the next turn takes it', async () => {
+    const store = await openFriends();
+    const other = await createApp(store.backends.administration(), { name: 'other', buckets: 4 });
+    await erase(store, 'ann');
+    const vault = store.backends.vaultStore();
+    const { commit } = vault;
+    let isBroken = true;
+    vault.commit = async (batches) => {
+      const puts = batches.flatMap((batch) => batch.puts ?? []);
+      // The first bucket of the app cannot be wrapped anew.
+      const isOwn = puts.some(({ app, kind }) => app === store.app.id && kind >= 11);
+      if (isBroken && isOwn) throw new Error('this app fails');
+      return commit.call(vault, batches);
+    };
+    const done = await turn(store);
+    expect(done).toMatchObject({ step: 'done', failedApps: [store.app.id] });
+    expect(done.failedApps).not.toContain(other.id);
+    isBroken = false;
+    for (let round = 0; round < 2; round += 1) {
+      const cold = await openAt(store.folder, {}, store.app.id);
+      expect(await textsOf(cold, await groupOf(cold))).toEqual([null, 'his', 'theirs']);
+      expect(await turn(cold)).toMatchObject({ step: 'done', failedApps: [] });
+    }
+    expect(await store.backends.vaultCheck()).toMatchObject({ tampered: 0 });
+  });
+
+  it('asks the KMS a fixed number of times, whatever the number of apps', async () => {
+    const counts: number[] = [];
+    for (const apps of [1, 4]) {
+      const store = await openFriends();
+      const powers = store.backends.administration();
+      for (let i = 1; i < apps; i += 1) {
+        await powers.apps.create({ name: `app-${i}`, buckets: 4, nowMs: 1 });
+      }
+      await erase(store, 'ann');
+      const before = store.backends.kmsCallCount();
+      await turn(store);
+      counts.push(store.backends.kmsCallCount() - before);
+    }
+    expect(counts[0]).toBe(counts[1]);
+  });
+});
