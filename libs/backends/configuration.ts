@@ -70,6 +70,18 @@ export const settings: readonly Setting[] = [
     purpose: 'how long a delivery is remembered, so that its redelivery is known',
   },
   {
+    name: 'LETHE_BACKUPS',
+    fallback: './backups',
+    expected: 'a folder outside those of the other files and of LETHE_KMS',
+    purpose: 'where turns keep their backups',
+  },
+  {
+    name: 'LETHE_ERASURES',
+    fallback: './erasures/list.jsonl',
+    expected: 'a file outside the folders of the other files; keep a copy of it elsewhere',
+    purpose: 'the list of what was erased, by random ids, that a restore applies',
+  },
+  {
     name: 'LETHE_LEASE_MS',
     fallback: '5000',
     expected: 'a whole number from 1000 to 60000',
@@ -95,6 +107,8 @@ export interface Configuration {
   readonly bodyBytesMax: number;
   readonly horizonDays: number;
   readonly leaseMs: number;
+  readonly backupsFolder: string;
+  readonly erasuresFile: string;
   readonly logLevel: string;
 }
 
@@ -123,6 +137,8 @@ export function readConfiguration(
     kmsPassphrase: env.LETHE_KMS_PASSPHRASE || undefined,
     http: readAddress('LETHE_HTTP', value('LETHE_HTTP')),
     bodyBytesMax: readNumber('LETHE_BODY_BYTES_MAX', value, [1_024, 104_857_600]),
+    backupsFolder: resolve(value('LETHE_BACKUPS')),
+    erasuresFile: resolve(value('LETHE_ERASURES')),
     leaseMs: readNumber('LETHE_LEASE_MS', value, [1_000, 60_000]),
     horizonDays: readNumber('LETHE_HORIZON_DAYS', value, [1, 400]),
     logLevel: value('LETHE_LOG_LEVEL'),
@@ -175,8 +191,13 @@ function readNumber(
 // Whoever copies the data folder must not copy the keys with it.
 function assertKeysApart(configuration: Configuration): void {
   const { kmsFolder, logFile, viewsFile, vaultFile, stateFile } = configuration;
+  const { backupsFolder, erasuresFile } = configuration;
   for (const file of [logFile, viewsFile, vaultFile, stateFile]) {
     const folder = resolve(file, '..');
+    const inside = (path: string) => `${path}${sep}`.startsWith(`${folder}${sep}`);
+    if (inside(backupsFolder)) throw invalid('LETHE_BACKUPS', 'it lies inside a data folder; ');
+    // A restore of the data must not put the list back in time with it.
+    if (inside(erasuresFile)) throw invalid('LETHE_ERASURES', 'it lies inside a data folder; ');
     if (`${kmsFolder}${sep}`.startsWith(`${folder}${sep}`)) {
       throw invalid(
         'LETHE_KMS',

@@ -1,112 +1,51 @@
-/**
- * Opens the engines that the configuration names and hands out each power as its own interface:
- * ingest may create and use rings, the reader may use them, privacy alone may shred, the projector
- * gets nothing of the vault.
- */
-import type { AccessKeyStore } from '../access/access-key-store.ts';
+import { join } from 'node:path';
 import { openAccessKeyStoreSqlite } from '../access/access-key-store-sqlite.ts';
-import { type AccessKeys, createAccessKeys } from '../access/access-keys.ts';
+import { createAccessKeys } from '../access/access-keys.ts';
 import { type Clock, type HolderClocks, systemClock, systemHolderClocks } from '../base/clock.ts';
 import { type ErrorCode, LetheError } from '../base/lethe-error.ts';
 import { createSystemRandomness, type Randomness } from '../base/random.ts';
 import { SqliteDatabase } from '../base/sqlite-database.ts';
-import { createDeliveryLedger, type DeliveryLedger } from '../deliveries/delivery-ledger.ts';
+import { createDeliveryLedger } from '../deliveries/delivery-ledger.ts';
 import { openDeliveryStoreSqlite } from '../deliveries/delivery-store-sqlite.ts';
 import { type DurableClock, openDurableClock } from '../event-log/clock-mark.ts';
 import { openClockMarkSqlite } from '../event-log/clock-mark-sqlite.ts';
 import type { EventLog } from '../event-log/event-log.ts';
 import { openEventLogSqlite } from '../event-log/event-log-sqlite.ts';
 import { createWakeSignal, type WakeSignal } from '../event-log/wake-signal.ts';
-import { type SealEvent, sealEvent } from '../keyring/event-sealer.ts';
-import type { KeyringCreate, KeyringShred, KeyringUse } from '../keyring/keyring.ts';
-import type { RequestStore } from '../requests/request-store.ts';
+import { sealEvent } from '../keyring/event-sealer.ts';
+import { openErasureListFile } from '../requests/erasure-list-file.ts';
 import { openRequestStoreSqlite } from '../requests/request-store-sqlite.ts';
-import { type AppRegistry, createAppRegistry } from '../vault/app-registry.ts';
-import { createDirectory, type Directory } from '../vault/directory.ts';
-import { createDirectoryWriter, type DirectoryWriter } from '../vault/directory-writer.ts';
-import { type EpochStatus, readEpochStatus } from '../vault/epoch-status.ts';
-import { runTurn, type TurnOptions } from '../vault/epoch-turn.ts';
+import { createAppRegistry } from '../vault/app-registry.ts';
+import { createDirectory } from '../vault/directory.ts';
+import { createDirectoryWriter } from '../vault/directory-writer.ts';
+import { readEpochStatus } from '../vault/epoch-status.ts';
+import { runTurn } from '../vault/epoch-turn.ts';
 import { openFeedStoreSqlite } from '../vault/feed-store-sqlite.ts';
 import { createLossFeed } from '../vault/feed-wait.ts';
 import { createKeyHierarchy } from '../vault/key-hierarchy.ts';
 import { openKeyLease } from '../vault/key-lease.ts';
 import { STORE_ROOT } from '../vault/key-slots.ts';
+import type { RootKms } from '../vault/root-kms.ts';
 import { openRootKmsLocal } from '../vault/root-kms-local.ts';
-import type { Turn } from '../vault/turn-store.ts';
 import { openTurnStoreSqlite } from '../vault/turn-store-sqlite.ts';
 import { checkVault, type VaultFindings } from '../vault/vault-check.ts';
 import { createVaultKeyring, type VaultKeyring } from '../vault/vault-keyring.ts';
-import { createVaultShred, type DirectoryShred } from '../vault/vault-shred.ts';
+import { createVaultShred } from '../vault/vault-shred.ts';
 import type { VaultStore } from '../vault/vault-store.ts';
 import { openVaultStoreSqlite } from '../vault/vault-store-sqlite.ts';
-import type { ViewReader, ViewRebuilder } from '../views/view-store.ts';
 import { openViewStoreSqlite } from '../views/view-store-sqlite.ts';
 import type { Configuration } from './configuration.ts';
 import { type Connections, openConnections } from './connections.ts';
-import type { IngestJournal } from './ingest-journal.ts';
 import { createIngestJournalSqlite } from './ingest-journal-sqlite.ts';
-
-/** What every service may have. */
-interface CommonPowers {
-  readonly clock: Clock;
-  readonly randomness: Randomness;
-  readonly apps: AppRegistry;
-  readonly log: EventLog;
-}
-
-/** Ingest: creates and uses rings, writes the log and the ledger, asks privacy by requests. */
-export interface IngestPowers extends CommonPowers {
-  readonly keyring: KeyringUse & KeyringCreate;
-  readonly directory: Directory & DirectoryWriter;
-  readonly ledger: DeliveryLedger;
-  readonly requests: RequestStore;
-  /** One clock a process: it never goes back and never repeats. */
-  recordingClock(): Promise<DurableClock>;
-  readonly views: ViewReader;
-  readonly horizonDays: number;
-  readonly journal: IngestJournal;
-  readonly sealEvent: SealEvent;
-}
-
-/** The projector: the log and the views, nothing of the vault. */
-export interface ProjectorPowers {
-  readonly log: EventLog;
-  readonly views: ViewRebuilder;
-}
-
-/** The reader: uses rings, reads views and log. */
-export interface ReaderPowers extends CommonPowers {
-  readonly keyring: KeyringUse;
-  readonly directory: Directory;
-  readonly views: ViewReader;
-}
-
-/** Privacy: alone may shred. */
-export interface PrivacyPowers extends CommonPowers {
-  readonly keyring: KeyringUse & KeyringShred;
-  readonly directory: Directory & DirectoryShred;
-  readonly requests: RequestStore;
-  /** One clock a process: it never goes back and never repeats. */
-  recordingClock(): Promise<DurableClock>;
-  readonly accessKeyStore: AccessKeyStore;
-  readonly views: ViewReader;
-}
-
-/** Turns of the epoch; privacy's, like all that takes key material away. */
-export interface EpochPowers {
-  /** Runs a turn, or goes on with the one that was interrupted. */
-  turn(options: TurnOptions): Promise<Turn>;
-  status(): Promise<EpochStatus>;
-}
-
-/** Administration of apps and access keys. */
-export interface AdministrationPowers {
-  readonly apps: AppRegistry;
-  readonly keyring: KeyringCreate;
-  readonly accessKeys: AccessKeys;
-  readonly accessKeyStore: AccessKeyStore;
-  readonly clock: Clock;
-}
+import type {
+  AdministrationPowers,
+  CommonPowers,
+  EpochPowers,
+  IngestPowers,
+  PrivacyPowers,
+  ProjectorPowers,
+  ReaderPowers,
+} from './powers.ts';
 
 /** The opened engines. Each power is made when it is asked for. */
 export interface Backends {
@@ -117,6 +56,10 @@ export interface Backends {
   privacy(): PrivacyPowers;
   administration(): AdministrationPowers;
   epoch(): EpochPowers;
+  /** Copies log, state and vault into a folder, in this order, consistently, beside live writers. */
+  copyData(folder: string): Promise<void>;
+  /** After a restore: another incarnation of the feed, so that every holder drops its keys. */
+  renewFeed(): Promise<void>;
   /** The vault's rows themselves, for self-checks and attacks. */
   vaultStore(): VaultStore;
   /** Looks at every row of the vault for what an attacker with the disk would leave. */
@@ -126,6 +69,10 @@ export interface Backends {
   /** Ends this process's registration as a holder of keys, and the connections. */
   close(): Promise<void>;
 }
+
+/** Names of the files in a copy. */
+export const LOG_COPY = 'lethe.db';
+export const VAULT_COPY = 'vault.db';
 
 interface OpenOptions {
   readonly clock?: Clock;
@@ -152,8 +99,7 @@ export async function openBackends(
     const store = openVaultStoreSqlite(vaultFile);
     const engines = openEngines(configuration, { wake, connections });
     await assertVaultOfLog(store, engines.log());
-    const { kmsFolder: folder, kmsPassphrase: passphrase } = configuration;
-    const kms = openRootKmsLocal({ folder, randomness, ...(passphrase && { passphrase }) });
+    const kms = openRootKms(configuration, randomness);
     const clocks = options.holderClocks ?? systemHolderClocks;
     const feed = openFeedStoreSqlite(vaultFile);
     const { leaseMs } = configuration;
@@ -174,6 +120,14 @@ export async function openBackends(
         turn: (given) => runTurn({ ...vault, turns, kms }, given),
         status: () => readEpochStatus({ ...vault, turns, kms }),
       }),
+      async copyData(folder) {
+        // The log first: the vault that is copied after it has every ring that its events need.
+        await connections
+          .open('main', configuration.logFile, 'LOG_UNREACHABLE')
+          .copyTo(join(folder, LOG_COPY));
+        await vaultFile.copyTo(join(folder, VAULT_COPY));
+      },
+      renewFeed: () => feed.renew(),
       vaultStore: () => store,
       vaultCheck: () => checkVault(vault),
       kmsCallCount: () => kms.callCount,
@@ -186,6 +140,14 @@ export async function openBackends(
     connections.close();
     throw error;
   }
+}
+
+/** The KMS that the configuration names. */
+export function openRootKms(
+  { kmsFolder: folder, kmsPassphrase: passphrase }: Configuration,
+  randomness = createSystemRandomness(),
+): RootKms {
+  return openRootKmsLocal({ folder, randomness, ...(passphrase && { passphrase }) });
 }
 
 /** A new vault beside an old log is a mistake: no event of it could ever be opened again. */
@@ -292,6 +254,7 @@ function handOut(from: {
         keyring: { ...keyring, ...shred },
         directory: { ...directory, ...shred },
         requests: engines.requests(),
+        erasures: openErasureListFile(configuration.erasuresFile),
         recordingClock,
         accessKeyStore: accessKeyStore(),
         views: engines.views(),

@@ -5,7 +5,7 @@
  */
 import { existsSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { backup, DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { type ErrorCode, LetheError } from './lethe-error.ts';
 
 /** The format of the data folder; a folder of a newer one is refused. */
@@ -172,6 +172,15 @@ export class SqliteDatabase {
   truncateWal(): boolean {
     const row = this.get<{ busy: number }>('PRAGMA wal_checkpoint(TRUNCATE)');
     return row?.busy === 0;
+  }
+
+  /** Copies everything that is committed into a new file, consistently, beside live writers. */
+  async copyTo(file: string): Promise<void> {
+    try {
+      await backup(this.#database, file);
+    } catch (error) {
+      throw this.#explain(error);
+    }
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 /** Opens records of the views as the typed content of their events. */
 
-import type { ReaderPowers } from '../backends/open-backends.ts';
+import type { ReaderPowers } from '../backends/powers.ts';
 import type { AppId } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import { decodeSealedEvent, type SealedEvent } from '../codec/sealed-event.ts';

@@ -1,6 +1,6 @@
 /** Who subjects are, as consumers may see it: their alias, names, profile and identities. */
 
-import type { ReaderPowers } from '../backends/open-backends.ts';
+import type { ReaderPowers } from '../backends/powers.ts';
 import type { AppId, SubjectId } from '../base/ids.ts';
 import type { IdentityLinked, ProfileUpdated } from '../conversation/event-types.ts';
 import type { SubjectValue } from '../vault/directory.ts';

@@ -120,8 +120,8 @@ async function turnStoreRoot(deps: TurnDeps, turn: Turn): Promise<void> {
 }
 
 /**
- * Everything that the old store root wraps is wrapped by the new one, unchanged. The apps whose root
- * does not authenticate: they are passed over, so that they delay nobody else.
+ * Everything that the old store root wraps is wrapped by the new one, unchanged. Gives the apps
+ * whose root does not authenticate: they are passed over, so that they delay nobody else.
  */
 async function rewrapUnderStoreRoot({ store, hierarchy }: TurnDeps): Promise<Set<AppId>> {
   const { current, previous } = storeSlot();

@@ -38,7 +38,7 @@ export function openFeedStoreSqlite(database: SqliteDatabase): FeedStore {
   database.define(TABLES);
   const born = 'INSERT INTO feed_incarnation VALUES (1, ?) ON CONFLICT DO NOTHING';
   if (database.get<FeedHead>(HEAD) === undefined) {
-    database.run(born, randomBytes(16).toString('hex'));
+    database.run(born, newIncarnation());
   }
   return {
     async head() {
@@ -68,10 +68,21 @@ export function openFeedStoreSqlite(database: SqliteDatabase): FeedStore {
       const sql = 'UPDATE feed_holders SET struck_at_ms = ? WHERE id = ? AND struck_at_ms IS NULL';
       database.run(sql, atMs, id);
     },
+    async renew() {
+      database.transaction(() => {
+        database.run('UPDATE feed_incarnation SET incarnation = ?', newIncarnation());
+        database.run('DELETE FROM feed_entries');
+        database.run('DELETE FROM feed_holders');
+      });
+    },
     async remove(id) {
       database.run('DELETE FROM feed_holders WHERE id = ?', id);
     },
   };
+}
+
+function newIncarnation(): string {
+  return randomBytes(16).toString('hex');
 }
 
 /** app 16 ‖ kind u8 ‖ id 16 of each row. */

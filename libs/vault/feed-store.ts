@@ -53,4 +53,6 @@ export interface FeedStore {
   /** Strikes a holder off unless it was before. */
   strike(id: string, atMs: number): Promise<void>;
   remove(id: string): Promise<void>;
+  /** Begins another incarnation without entries or holders. */
+  renew(): Promise<void>;
 }

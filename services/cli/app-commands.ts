@@ -1,7 +1,7 @@
 /** `lethe apps` and `lethe keys`. */
 import type { Command } from 'commander';
 import { type AccessScope, accessScopes } from '../../libs/access/access-key-store.ts';
-import type { AdministrationPowers } from '../../libs/backends/open-backends.ts';
+import type { AdministrationPowers } from '../../libs/backends/powers.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
 import type { App } from '../../libs/vault/app-registry.ts';

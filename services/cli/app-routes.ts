@@ -1,6 +1,6 @@
 /** Apps over the REST interface: the account scope sees all, others see their own. */
 import { Type } from 'typebox';
-import type { AdministrationPowers } from '../../libs/backends/open-backends.ts';
+import type { AdministrationPowers } from '../../libs/backends/powers.ts';
 import { HttpError, notFound } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
 import { AppParameters } from '../../libs/http/route-parameters.ts';

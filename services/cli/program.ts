@@ -5,6 +5,7 @@ import { LetheError } from '../../libs/base/lethe-error.ts';
 import { rebuildViews } from '../projector/project.ts';
 import { addAppCommands } from './app-commands.ts';
 import { runDoctor } from './doctor.ts';
+import { addEpochCommands } from './epoch-commands.ts';
 import { ingestFiles } from './ingest-command.ts';
 import { findApp, withStore } from './open-store.ts';
 import { addPrivacyCommands } from './privacy-commands.ts';
@@ -24,6 +25,7 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
   addIngest(program);
   addReadCommands(program);
   addPrivacyCommands(program);
+  addEpochCommands(program);
   addUpkeep(program);
   addServe(program);
   const isJson = argv.includes('--json');

@@ -1,6 +1,6 @@
 /** `lethe show` and `lethe find`. */
 import type { Command } from 'commander';
-import type { ReaderPowers } from '../../libs/backends/open-backends.ts';
+import type { ReaderPowers } from '../../libs/backends/powers.ts';
 import {
   type Alias,
   type AppId,

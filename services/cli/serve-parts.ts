@@ -1,6 +1,6 @@
 /** The services that a process runs: each adds its routes and its work, and ends by itself. */
 import type { Configuration } from '../../libs/backends/configuration.ts';
-import type { ProjectorPowers } from '../../libs/backends/open-backends.ts';
+import type { ProjectorPowers } from '../../libs/backends/powers.ts';
 import { lastPositions, projectorGroup, waitForViews } from '../../libs/backends/views-behind.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import type { WakeSignal } from '../../libs/event-log/wake-signal.ts';

@@ -1,6 +1,6 @@
 /** `lethe show event`: one event of the log, by its own id or (for messages) by the message's. */
 
-import type { ReaderPowers } from '../../libs/backends/open-backends.ts';
+import type { ReaderPowers } from '../../libs/backends/powers.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { decodeSealedEvent, type SealedEvent } from '../../libs/codec/sealed-event.ts';
 import { openContents } from '../../libs/people/open-content.ts';

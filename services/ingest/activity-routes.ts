@@ -1,6 +1,6 @@
 /** Activity events of the REST interface: who has read a conversation, who is typing. */
 import { Type } from 'typebox';
-import type { IngestPowers } from '../../libs/backends/open-backends.ts';
+import type { IngestPowers } from '../../libs/backends/powers.ts';
 import type { AppId, MessageId } from '../../libs/base/ids.ts';
 import { notFound } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';

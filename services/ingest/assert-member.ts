@@ -1,5 +1,5 @@
 /** Who never joined a group, nor wrote in it, can neither read it nor leave it. */
-import type { IngestPowers } from '../../libs/backends/open-backends.ts';
+import type { IngestPowers } from '../../libs/backends/powers.ts';
 import type { AppId, ConversationId, SubjectId } from '../../libs/base/ids.ts';
 import { HttpError } from '../../libs/http/http-error.ts';
 import { memberId } from '../../libs/vault/group-members.ts';

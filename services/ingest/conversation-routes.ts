@@ -1,6 +1,6 @@
 /** Conversations, participants and messages of the REST interface: create, join, leave, post. */
 import { Type } from 'typebox';
-import type { IngestPowers } from '../../libs/backends/open-backends.ts';
+import type { IngestPowers } from '../../libs/backends/powers.ts';
 import type { AppId, ConversationId, MessageId, SubjectId } from '../../libs/base/ids.ts';
 import { textToId } from '../../libs/base/ids.ts';
 import { METADATA_JSON_MAX, readContent } from '../../libs/conversation/cloud-event.ts';

@@ -3,7 +3,7 @@
  * deliveries and of the messages they are about, and whether it is gone.
  */
 
-import type { IngestPowers } from '../../libs/backends/open-backends.ts';
+import type { IngestPowers } from '../../libs/backends/powers.ts';
 import { idToBytes } from '../../libs/base/ids.ts';
 import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
 import type { Delivery } from '../../libs/conversation/delivery.ts';

@@ -1,6 +1,6 @@
 /** The ingest service: every door puts its items into one queue. */
 
-import type { IngestPowers } from '../../libs/backends/open-backends.ts';
+import type { IngestPowers } from '../../libs/backends/powers.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { DAY_MS } from '../../libs/sealing/tree-path.ts';

@@ -1,6 +1,6 @@
 /** An item of a batch on its way from the door to the log. */
 
-import type { IngestPowers } from '../../libs/backends/open-backends.ts';
+import type { IngestPowers } from '../../libs/backends/powers.ts';
 import type { EventId, IndexId } from '../../libs/base/ids.ts';
 import { randomUuidV7 } from '../../libs/base/random.ts';
 import type { KnownDelivery } from '../../libs/deliveries/delivery-ledger.ts';

@@ -1,5 +1,5 @@
 /** A change of some fields reads the others first, and must see what was written a moment ago. */
-import type { IngestPowers } from '../../libs/backends/open-backends.ts';
+import type { IngestPowers } from '../../libs/backends/powers.ts';
 import { lastPositions, waitForViews } from '../../libs/backends/views-behind.ts';
 import { HttpError } from '../../libs/http/http-error.ts';
 

@@ -1,6 +1,6 @@
 /** Users of the REST interface: create and update. */
 import { Type } from 'typebox';
-import type { IngestPowers } from '../../libs/backends/open-backends.ts';
+import type { IngestPowers } from '../../libs/backends/powers.ts';
 import type { AppId, SubjectId } from '../../libs/base/ids.ts';
 import { METADATA_JSON_MAX, readProfileFields } from '../../libs/conversation/cloud-event.ts';
 import type { ProfileFields } from '../../libs/conversation/delivery.ts';

@@ -4,7 +4,7 @@
  * next look asks the directory again.
  */
 import { LRUCache } from 'lru-cache';
-import type { IngestPowers } from '../../libs/backends/open-backends.ts';
+import type { IngestPowers } from '../../libs/backends/powers.ts';
 import type { ConversationId, IndexId, SubjectId } from '../../libs/base/ids.ts';
 import type { Author, ConversationReference, Identity } from '../../libs/conversation/delivery.ts';
 import { AGENT_CHANNEL } from '../../libs/people/find-subject.ts';

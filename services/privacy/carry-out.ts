@@ -5,7 +5,7 @@
  * running it again.
  */
 
-import type { PrivacyPowers } from '../../libs/backends/open-backends.ts';
+import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import {
   type ConversationId,
   type ErasureId,
@@ -53,6 +53,12 @@ export async function carryOut(
       failures.set(request, error);
     }
   };
+  // Before anything goes: a restore must know of it even if this process ends here.
+  await powers.erasures.add(
+    requests.map(({ id, app, kind, target }) => {
+      return { id, app, kind, target, atMs: powers.clock.nowMs() };
+    }),
+  );
   for (const request of requests) await attempt(request, shredOf);
   const passed = await powers.keyring.passHolders();
   for (const request of requests) {

@@ -1,6 +1,6 @@
 /** The privacy service: takes requests, carries them out at once, and finishes interrupted ones. */
 
-import type { PrivacyPowers } from '../../libs/backends/open-backends.ts';
+import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import type {
   AppId,
   ConversationId,

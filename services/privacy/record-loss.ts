@@ -1,6 +1,6 @@
 /** Writes the app's own facts about what was taken away, for consumers who keep copies. */
 
-import type { PrivacyPowers } from '../../libs/backends/open-backends.ts';
+import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import type { ErasureId, EventId } from '../../libs/base/ids.ts';
 import {
   contentCodecs,

@@ -3,7 +3,7 @@
  * that cannot be read goes to the dead letters by reference, and the projector goes on.
  */
 
-import type { ProjectorPowers } from '../../libs/backends/open-backends.ts';
+import type { ProjectorPowers } from '../../libs/backends/powers.ts';
 import { projectorGroup } from '../../libs/backends/views-behind.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';

@@ -3,7 +3,7 @@
  * out, removals included. The cursor after each event is the next offset of every partition.
  */
 
-import type { ReaderPowers } from '../../libs/backends/open-backends.ts';
+import type { ReaderPowers } from '../../libs/backends/powers.ts';
 import { waitForViews } from '../../libs/backends/views-behind.ts';
 import type { AppId, MessageId } from '../../libs/base/ids.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';

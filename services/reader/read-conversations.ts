@@ -1,6 +1,6 @@
 /** Conversations and their participants, joined from views, directory and the vault. */
 
-import type { ReaderPowers } from '../../libs/backends/open-backends.ts';
+import type { ReaderPowers } from '../../libs/backends/powers.ts';
 import type { AppId, ConversationId, SubjectId } from '../../libs/base/ids.ts';
 import { readDescription } from '../../libs/people/descriptions.ts';
 import { assertFenced, USER_CHANNEL } from '../../libs/people/find-subject.ts';

@@ -1,6 +1,6 @@
 /** Messages as consumers read them: opened, folded, with their authors' names. */
 
-import type { ReaderPowers } from '../../libs/backends/open-backends.ts';
+import type { ReaderPowers } from '../../libs/backends/powers.ts';
 import type { AppId, ConversationId, MessageId, SubjectId } from '../../libs/base/ids.ts';
 import type { MessagePosted } from '../../libs/conversation/event-types.ts';
 import {

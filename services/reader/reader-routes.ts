@@ -1,6 +1,6 @@
 /** The reading half of the REST interface. */
 import { Type } from 'typebox';
-import type { ReaderPowers } from '../../libs/backends/open-backends.ts';
+import type { ReaderPowers } from '../../libs/backends/powers.ts';
 import { waitForViews } from '../../libs/backends/views-behind.ts';
 import type { AppId, ConversationId, MessageId } from '../../libs/base/ids.ts';
 import { textToId } from '../../libs/base/ids.ts';

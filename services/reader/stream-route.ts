@@ -1,7 +1,7 @@
 /** `GET /v2/apps/{appId}/stream`: server-sent events (HTML Living Standard, section 9.2). */
 import { Type } from 'typebox';
 import type { AccessKeys } from '../../libs/access/access-keys.ts';
-import type { ReaderPowers } from '../../libs/backends/open-backends.ts';
+import type { ReaderPowers } from '../../libs/backends/powers.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import type { WakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { badRequest } from '../../libs/http/http-error.ts';

@@ -4,7 +4,8 @@
  */
 
 import { readConfiguration } from '../../libs/backends/configuration.ts';
-import { openBackends, type PrivacyPowers } from '../../libs/backends/open-backends.ts';
+import { openBackends } from '../../libs/backends/open-backends.ts';
+import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import type { SubjectId } from '../../libs/base/ids.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 

@@ -29,6 +29,8 @@ export function storeVariables(folder: string): Record<string, string> {
     LETHE_VIEWS: `sqlite:${folder}/data/views.db`,
     LETHE_VAULT: `sqlite:${folder}/data/vault.db`,
     LETHE_KMS: `local:${folder}/keys`,
+    LETHE_BACKUPS: `${folder}/backups`,
+    LETHE_ERASURES: `${folder}/erasures/list.jsonl`,
     LETHE_HTTP: '127.0.0.1:0',
     LETHE_LEASE_MS: '1000',
     LETHE_LOG_LEVEL: 'silent',

@@ -16,8 +16,7 @@ async function main(): Promise<void> {
   const sample = makeSample();
   const stage = await openStage(sample);
   const interrupt = () => {
-    stage.close();
-    process.exit(1);
+    void stage.close().finally(() => process.exit(1));
   };
   process.once('SIGINT', interrupt);
   process.once('SIGTERM', interrupt);
@@ -37,7 +36,7 @@ async function main(): Promise<void> {
     process.stderr.write(`The demo stopped: ${why}\n`);
     process.exitCode = 1;
   } finally {
-    stage.close();
+    await stage.close();
   }
 }
 

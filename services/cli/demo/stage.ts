@@ -10,6 +10,7 @@ import type { App } from '../../../libs/vault/app-registry.ts';
 import { rowKinds } from '../../../libs/vault/vault-store.ts';
 import { type MessageJson, readMessages } from '../../reader/read-messages.ts';
 import { createApp } from '../app-commands.ts';
+import { turnEpoch } from '../epoch-commands.ts';
 import { type IngestSummary, ingestFiles } from '../ingest-command.ts';
 import type { OpenStore } from '../open-store.ts';
 import type { Sample, SampleEvent } from './sample.ts';
@@ -29,7 +30,9 @@ export interface Stage {
   copyVault(): void;
   /** The group's messages as the copied vault opens them, with today's keys, log and views. */
   messagesByCopy(): Promise<MessageJson[]>;
-  close(): void;
+  /** Ends the epoch of the KMS key, with a tested backup. */
+  turn(): Promise<{ buckets: number; rows: number }>;
+  close(): Promise<void>;
 }
 
 function variables(folder: string, vault: string): Record<string, string> {
@@ -39,6 +42,8 @@ function variables(folder: string, vault: string): Record<string, string> {
     LETHE_VIEWS: `sqlite:${folder}/data/views.db`,
     LETHE_VAULT: `sqlite:${vault}/vault.db`,
     LETHE_KMS: `local:${folder}/keys`,
+    LETHE_BACKUPS: `${folder}/backups`,
+    LETHE_ERASURES: `${folder}/erasures/list.jsonl`,
   };
 }
 
@@ -96,6 +101,7 @@ export async function openStage(sample: Sample): Promise<Stage> {
         await old.close();
       }
     },
+    turn: async () => (await turnEpoch(store)).turn,
     async close() {
       await backends.close();
       remove();

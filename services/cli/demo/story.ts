@@ -1,4 +1,5 @@
 /** The story that the demo tells. Every step verifies what it says; a failed one ends it. */
+import { isLetheError } from '../../../libs/base/lethe-error.ts';
 import { createPrivacy } from '../../privacy/privacy.ts';
 import { rebuildViews } from '../../projector/project.ts';
 import type { MessageJson } from '../../reader/read-messages.ts';
@@ -49,6 +50,7 @@ export async function* tellStory(stage: Stage, sample: Sample): AsyncGenerator<S
   yield await rebuild(stage, after);
   yield await sendAgain(stage, sample);
   yield await tryOldCopy(stage, before, userId);
+  yield await turnAndTryAgain(stage, after);
 }
 
 async function takeIn(stage: Stage, sample: Sample): Promise<Step> {
@@ -164,9 +166,27 @@ async function tryOldCopy(
     step: 'old copy',
     said:
       `A copy of the vault from before the erase, with today’s key folder, opens ` +
-      `${readable.length} of her ${hers.length} messages. This is the truth of now: it ends only ` +
-      'when the key at the root is changed and destroyed, which is not built yet. Until then, ' +
-      'treat old copies of the vault as readable.',
+      `${readable.length} of her ${hers.length} messages. This is the truth until the key at the ` +
+      'root is changed and destroyed.',
     figures: { hers: hers.length, readable: readable.length },
+  };
+}
+
+async function turnAndTryAgain(stage: Stage, after: readonly MessageJson[]): Promise<Step> {
+  const { buckets, rows } = await stage.turn();
+  const refused = await stage.messagesByCopy().then(
+    () => undefined,
+    (error: unknown) => (isLetheError(error) ? error.code : String(error)),
+  );
+  verify(refused === 'ROOT_KMS_DENIED', 'after the turn, the old copy opens nothing at all');
+  const now = await stage.messages();
+  verify(JSON.stringify(now) === JSON.stringify(after), 'and everybody else reads as before');
+  return {
+    step: 'turn',
+    said:
+      `A turn changes the key at the root (${buckets} of the keys under it, ${rows} rows) and ` +
+      'destroys the old one: the copy opens nothing any more, of nobody. A backup was made and ' +
+      'tested before; everybody else reads as before, byte for byte.',
+    figures: { buckets, rows },
   };
 }

@@ -1,0 +1,100 @@
+/**
+ * Backups: a consistent copy of log, state and vault with a manifest, never a KMS key. The views
+ * are not copied: they are built anew from the log.
+ */
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { LetheError } from '../base/lethe-error.ts';
+import type { Configuration } from './configuration.ts';
+import { type Backends, LOG_COPY, openBackends, VAULT_COPY } from './open-backends.ts';
+
+/** What a backup says of itself. */
+export interface BackupManifest {
+  readonly format: 1;
+  readonly madeAt: string;
+  /** The KMS key without which nothing in it opens. */
+  readonly kmsKey: string;
+  /** How many entries of the list of erasures were written before the copy began. */
+  readonly erasures: number;
+}
+
+/** A backup in a folder. */
+export interface FoundBackup {
+  readonly folder: string;
+  readonly manifest: BackupManifest;
+}
+
+const MANIFEST = 'backup.json';
+
+/** Makes a backup in a new folder under `parent`; gives it. Throws STORE_FULL, VAULT_UNREACHABLE. */
+export async function makeBackup(
+  backends: Backends,
+  parent: string,
+  nowMs: number,
+): Promise<FoundBackup> {
+  const madeAt = new Date(nowMs).toISOString();
+  const folder = join(parent, madeAt.replaceAll(/[:.]/g, '-'));
+  const partial = `${folder}.partial`;
+  rmSync(partial, { recursive: true, force: true });
+  mkdirSync(partial, { recursive: true, mode: 0o700 });
+  const erasures = (await backends.privacy().erasures.read()).length;
+  await backends.copyData(partial);
+  const { kmsKey } = await backends.epoch().status();
+  const manifest: BackupManifest = { format: 1, madeAt, kmsKey, erasures };
+  writeFileSync(join(partial, MANIFEST), JSON.stringify(manifest), { mode: 0o600 });
+  renameSync(partial, folder);
+  return { folder, manifest };
+}
+
+/** The backup that a folder is, or the ones it holds, newest first. Throws INPUT_INVALID: none. */
+export function findBackups(folder: string): FoundBackup[] {
+  const own = readManifest(folder);
+  if (own !== undefined) return [own];
+  const names = existsSync(folder) ? readdirSync(folder) : [];
+  const found = names.flatMap((name) => readManifest(join(folder, name)) ?? []);
+  if (found.length === 0) throw new LetheError('INPUT_INVALID', `there is no backup in ${folder}`);
+  return found.sort((a, b) => b.manifest.madeAt.localeCompare(a.manifest.madeAt));
+}
+
+function readManifest(folder: string): FoundBackup | undefined {
+  const file = join(folder, MANIFEST);
+  if (!existsSync(file)) return undefined;
+  const manifest = JSON.parse(readFileSync(file, 'utf8')) as BackupManifest;
+  if (manifest.format === 1) return { folder, manifest };
+  throw new LetheError('FORMAT_UNKNOWN', `${file}: use a newer Lethe`);
+}
+
+/** The configuration of a store that lies in a backup, with views of its own. */
+export function configurationOf(configuration: Configuration, folder: string): Configuration {
+  const logFile = join(folder, LOG_COPY);
+  const viewsFile = join(folder, 'views.db');
+  const vaultFile = join(folder, VAULT_COPY);
+  return { ...configuration, logFile, stateFile: logFile, viewsFile, vaultFile };
+}
+
+/**
+ * Opens a copy of a backup and looks at every row of its vault. Throws VAULT_TAMPERED,
+ * ROOT_KMS_DENIED: it would restore nothing.
+ */
+export async function testBackup(
+  configuration: Configuration,
+  { folder }: FoundBackup,
+): Promise<{ rows: number }> {
+  const backends = await openBackends(configurationOf(configuration, folder));
+  try {
+    const { rows, tampered, missing } = await backends.vaultCheck();
+    if (tampered + missing === 0) return { rows };
+    throw new LetheError('VAULT_TAMPERED', `the backup ${folder} does not open as a whole`);
+  } finally {
+    await backends.close();
+    rmSync(join(folder, 'views.db'), { force: true });
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * The powers that services receive, each its own interface: ingest may create and use rings, the
+ * reader may use them, privacy alone may shred, the projector gets nothing of the vault.
+ */
+import type { AccessKeyStore } from '../access/access-key-store.ts';
+import type { AccessKeys } from '../access/access-keys.ts';
+import type { Clock } from '../base/clock.ts';
+import type { Randomness } from '../base/random.ts';
+import type { DeliveryLedger } from '../deliveries/delivery-ledger.ts';
+import type { DurableClock } from '../event-log/clock-mark.ts';
+import type { EventLog } from '../event-log/event-log.ts';
+import type { SealEvent } from '../keyring/event-sealer.ts';
+import type { KeyringCreate, KeyringShred, KeyringUse } from '../keyring/keyring.ts';
+import type { ErasureList } from '../requests/erasure-list.ts';
+import type { RequestStore } from '../requests/request-store.ts';
+import type { AppRegistry } from '../vault/app-registry.ts';
+import type { Directory } from '../vault/directory.ts';
+import type { DirectoryWriter } from '../vault/directory-writer.ts';
+import type { EpochStatus } from '../vault/epoch-status.ts';
+import type { TurnOptions } from '../vault/epoch-turn.ts';
+import type { Turn } from '../vault/turn-store.ts';
+import type { DirectoryShred } from '../vault/vault-shred.ts';
+import type { ViewReader, ViewRebuilder } from '../views/view-store.ts';
+import type { IngestJournal } from './ingest-journal.ts';
+
+/** What every service may have. */
+export interface CommonPowers {
+  readonly clock: Clock;
+  readonly randomness: Randomness;
+  readonly apps: AppRegistry;
+  readonly log: EventLog;
+}
+
+/** Ingest: creates and uses rings, writes the log and the ledger, asks privacy by requests. */
+export interface IngestPowers extends CommonPowers {
+  readonly keyring: KeyringUse & KeyringCreate;
+  readonly directory: Directory & DirectoryWriter;
+  readonly ledger: DeliveryLedger;
+  readonly requests: RequestStore;
+  /** One clock a process: it never goes back and never repeats. */
+  recordingClock(): Promise<DurableClock>;
+  readonly views: ViewReader;
+  readonly horizonDays: number;
+  readonly journal: IngestJournal;
+  readonly sealEvent: SealEvent;
+}
+
+/** The projector: the log and the views, nothing of the vault. */
+export interface ProjectorPowers {
+  readonly log: EventLog;
+  readonly views: ViewRebuilder;
+}
+
+/** The reader: uses rings, reads views and log. */
+export interface ReaderPowers extends CommonPowers {
+  readonly keyring: KeyringUse;
+  readonly directory: Directory;
+  readonly views: ViewReader;
+}
+
+/** Privacy: alone may shred. */
+export interface PrivacyPowers extends CommonPowers {
+  readonly keyring: KeyringUse & KeyringShred;
+  readonly directory: Directory & DirectoryShred;
+  readonly requests: RequestStore;
+  /** What was erased, kept apart from the data. */
+  readonly erasures: ErasureList;
+  /** One clock a process: it never goes back and never repeats. */
+  recordingClock(): Promise<DurableClock>;
+  readonly accessKeyStore: AccessKeyStore;
+  readonly views: ViewReader;
+}
+
+/** Turns of the epoch; privacy's, like all that takes key material away. */
+export interface EpochPowers {
+  /** Runs a turn, or goes on with the one that was interrupted. */
+  turn(options: TurnOptions): Promise<Turn>;
+  status(): Promise<EpochStatus>;
+}
+
+/** Administration of apps and access keys. */
+export interface AdministrationPowers {
+  readonly apps: AppRegistry;
+  readonly keyring: KeyringCreate;
+  readonly accessKeys: AccessKeys;
+  readonly accessKeyStore: AccessKeyStore;
+  readonly clock: Clock;
+}

@@ -1,0 +1,23 @@
+/**
+ * Port: the list of what was erased, forgotten and cleared, kept apart from the data: whoever
+ * restores an old backup applies what is newer. It holds random ids only.
+ *
+ * Failures of every method: STATE_UNREACHABLE.
+ */
+import type { AppId, ErasureId } from '../base/ids.ts';
+import type { RequestKind, RequestTarget } from './request-store.ts';
+
+export interface ListedErasure {
+  readonly id: ErasureId;
+  readonly app: AppId;
+  readonly kind: RequestKind;
+  readonly target: RequestTarget;
+  readonly atMs: number;
+}
+
+export interface ErasureList {
+  /** Adds entries, durably. */
+  add(erasures: readonly ListedErasure[]): Promise<void>;
+  /** All of them, in their order; one may be listed more than once. */
+  read(): Promise<ListedErasure[]>;
+}

@@ -1,0 +1,105 @@
+/** `lethe epoch`, `lethe backup` and `lethe restore`. */
+import type { Command } from 'commander';
+import { makeBackup, testBackup } from '../../libs/backends/backup.ts';
+import { readConfiguration } from '../../libs/backends/configuration.ts';
+import { type OpenStore, withStore } from './open-store.ts';
+import { restore } from './restore.ts';
+import { createProgress, printResult } from './terminal.ts';
+
+/** Runs a turn with its own backup, made and tested before the old KMS key goes. */
+export async function turnEpoch(
+  { backends, configuration }: OpenStore,
+  onProgress: (text: string) => void = () => undefined,
+) {
+  const nowMs = () => backends.privacy().clock.nowMs();
+  let backup: string | undefined;
+  const turn = await backends.epoch().turn({
+    nowMs,
+    onProgress,
+    async testBackup() {
+      const made = await makeBackup(backends, configuration.backupsFolder, nowMs());
+      await testBackup(configuration, made);
+      backup = made.folder;
+    },
+  });
+  return { turn, backup };
+}
+
+/** Adds the commands. */
+export function addEpochCommands(program: Command): void {
+  const epoch = program.command('epoch').description('turns of the key at the root: turn, status');
+  epoch
+    .command('turn')
+    .description('end the epoch: old copies of the vault open nothing from then on (T1)')
+    .option('--json', 'print JSON')
+    .action((options) =>
+      withStore(async (store) => {
+        const progress = createProgress(options.json);
+        const { turn, backup } = await turnEpoch(store, (text) => progress.show(text));
+        progress.clear();
+        const { buckets, rows, failedApps, t1AtMs } = turn;
+        const t1 = t1AtMs === null ? null : new Date(t1AtMs).toISOString();
+        printResult(options.json, { ...turn, t1, backup: backup ?? null }, [
+          `${buckets} buckets and ${rows} rows under new keys`,
+          ...failedApps.map((app) => `app ${app} failed: it keeps its keys until the next turn`),
+          `backup, tested: ${backup}`,
+          t1 === null
+            ? 'T1: pending, the old KMS key is scheduled to be deleted'
+            : `T1: ${t1}. Older backups of the vault open nothing, if no copy of the old key is left`,
+        ]);
+        if (failedApps.length > 0) process.exitCode = 1;
+      }),
+    );
+  epoch
+    .command('status')
+    .option('--json', 'print JSON')
+    .action((options) =>
+      withStore(async ({ backends }) => {
+        const status = await backends.epoch().status();
+        const { lastTurn, dirtyBuckets, kmsKey, oldKmsKeyState, holdersBehind } = status;
+        printResult(options.json, status, [
+          `KMS key ${kmsKey}`,
+          `${dirtyBuckets} buckets lost something that old copies of the vault still open`,
+          lastTurn === null
+            ? 'no turn yet'
+            : `last turn: ${lastTurn.step}; its old KMS key is ${oldKmsKeyState}`,
+          `${holdersBehind.length} holders of keys have not answered yet`,
+        ]);
+      }),
+    );
+  addBackupCommands(program);
+}
+
+function addBackupCommands(program: Command): void {
+  program
+    .command('backup')
+    .description('a consistent copy while serving, without the KMS keys')
+    .argument('<dir>', 'where backups are kept; each gets a folder of its own')
+    .option('--json', 'print JSON')
+    .action((folder: string, options) =>
+      withStore(async ({ backends }) => {
+        const nowMs = backends.privacy().clock.nowMs();
+        const made = await makeBackup(backends, folder, nowMs);
+        printResult(options.json, { backup: made.folder, ...made.manifest }, [
+          `backup ${made.folder}`,
+          `it opens with KMS key ${made.manifest.kmsKey} alone, which is not in it`,
+        ]);
+      }),
+    );
+  program
+    .command('restore')
+    .description('make a backup the store again; what was erased since is erased again first')
+    .argument('<dir>', 'a backup, or the folder that backups are kept in')
+    .option('--json', 'print JSON')
+    .action(async (folder: string, options) => {
+      const progress = createProgress(options.json);
+      const configuration = readConfiguration(process.env);
+      const restored = await restore(configuration, folder, (text) => progress.show(text));
+      progress.clear();
+      printResult(options.json, restored, [
+        `restored ${restored.backup}, made at ${restored.madeAt}`,
+        `${restored.applied} erasures that are newer were applied again`,
+        `${restored.events} events in the views`,
+      ]);
+    });
+}

@@ -1,0 +1,111 @@
+/**
+ * `lethe restore`: a backup becomes the store again. Everything happens in a folder beside the data,
+ * so that nobody can open it before what was erased since was erased again.
+ */
+import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { configurationOf, type FoundBackup, findBackups } from '../../libs/backends/backup.ts';
+import type { Configuration } from '../../libs/backends/configuration.ts';
+import {
+  type Backends,
+  LOG_COPY,
+  openBackends,
+  openRootKms,
+  VAULT_COPY,
+} from '../../libs/backends/open-backends.ts';
+import { LetheError } from '../../libs/base/lethe-error.ts';
+import { carryOut } from '../privacy/carry-out.ts';
+import { rebuildViews } from '../projector/project.ts';
+import { CommandEnd, exitCodes } from './terminal.ts';
+
+export interface Restored {
+  readonly backup: string;
+  readonly madeAt: string;
+  /** Erasures that are newer than the backup, and were carried out again. */
+  readonly applied: number;
+  readonly events: number;
+}
+
+const BATCH_ERASURES = 100;
+
+/** Restores into the configured files, which must not be there. */
+export async function restore(
+  configuration: Configuration,
+  folder: string,
+  onProgress: (text: string) => void,
+): Promise<Restored> {
+  const { logFile, viewsFile, vaultFile } = configuration;
+  for (const file of [logFile, viewsFile, vaultFile]) {
+    if (!existsSync(file)) continue;
+    throw new LetheError('INPUT_INVALID', `${file} is there: move the data away first`);
+  }
+  const backup = await chooseBackup(configuration, folder);
+  const staging = `${vaultFile}.restoring`;
+  rmSync(staging, { recursive: true, force: true });
+  mkdirSync(staging, { recursive: true, mode: 0o700 });
+  for (const name of [LOG_COPY, VAULT_COPY]) {
+    copyFileSync(join(backup.folder, name), join(staging, name));
+  }
+  const staged = configurationOf(configuration, staging);
+  const backends = await openBackends(staged);
+  let done: Pick<Restored, 'applied' | 'events'>;
+  try {
+    await backends.renewFeed();
+    const applied = await applyErasures(backends, backup, onProgress);
+    const events = await rebuildViews(backends.projector(), (count, total) =>
+      onProgress(`${count} of ${total} events into the views`),
+    );
+    done = { applied, events };
+  } finally {
+    await backends.close();
+  }
+  mkdirSync(dirname(logFile), { recursive: true, mode: 0o700 });
+  mkdirSync(dirname(viewsFile), { recursive: true, mode: 0o700 });
+  renameSync(staged.viewsFile, viewsFile);
+  renameSync(staged.logFile, logFile);
+  renameSync(staged.vaultFile, vaultFile);
+  rmSync(staging, { recursive: true, force: true });
+  return { backup: backup.folder, madeAt: backup.manifest.madeAt, ...done };
+}
+
+/** The backup that is meant; one that opens with today's KMS. */
+async function chooseBackup(configuration: Configuration, folder: string): Promise<FoundBackup> {
+  const kms = openRootKms(configuration);
+  const opens = async ({ manifest }: FoundBackup) =>
+    (await kms.describeKey(manifest.kmsKey as never)) !== 'gone';
+  const found = findBackups(folder);
+  for (const backup of found) if (await opens(backup)) return backup;
+  const siblings = found.length === 1 ? findBackups(dirname(found[0]!.folder)) : [];
+  const others: FoundBackup[] = [];
+  for (const backup of siblings) if (await opens(backup)) others.push(backup);
+  const advice =
+    others.length === 0
+      ? 'no backup beside it opens either'
+      : `the newest that opens is ${others[0]!.folder}`;
+  throw new CommandEnd(
+    exitCodes.refused,
+    `the KMS key of this backup is gone, a turn has ended its epoch: ${advice}`,
+  );
+}
+
+async function applyErasures(
+  backends: Backends,
+  { manifest }: FoundBackup,
+  onProgress: (text: string) => void,
+): Promise<number> {
+  const powers = backends.privacy();
+  const listed = (await powers.erasures.read()).slice(manifest.erasures);
+  const later = [...new Map(listed.map((one) => [one.id, one])).values()];
+  for (let at = 0; at < later.length; at += BATCH_ERASURES) {
+    const nowMs = powers.clock.nowMs();
+    const requests = later.slice(at, at + BATCH_ERASURES).map(({ id, app, kind, target }) => {
+      return { id, app, kind, target, step: 'received', receivedAtMs: nowMs, changedAtMs: nowMs };
+    });
+    for (const request of requests) await powers.requests.add(request);
+    for (const carried of await carryOut(powers, requests)) {
+      if ('failure' in carried) throw carried.failure;
+    }
+    onProgress(`${at + requests.length} of ${later.length} erasures applied again`);
+  }
+  return later.length;
+}

@@ -1,0 +1,108 @@
+import { existsSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { findBackups, makeBackup } from '../../libs/backends/backup.ts';
+import { turnEpoch } from '../../services/cli/epoch-commands.ts';
+import { restore } from '../../services/cli/restore.ts';
+import { createPrivacy } from '../../services/privacy/privacy.ts';
+import { received } from '../support/events.ts';
+import { groupOf, messagesOf, subjectOf, textsOf } from '../support/reading.ts';
+import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';
+
+const quiet = () => undefined;
+
+async function erase(store: TestStore, name: string): Promise<void> {
+  const privacy = createPrivacy(store.backends.privacy());
+  await privacy.eraseSubject(store.app.id, await subjectOf(store, name));
+}
+
+async function openFriends(): Promise<TestStore> {
+  const store = await openTestStore();
+  await store.deliver(
+    received('ann', 'hers', { id: '1' }),
+    received('ben', 'his', { id: '2' }),
+    received('cem', 'theirs', { id: '3' }),
+  );
+  return store;
+}
+
+/** Loses the data folder, as a broken disk does. */
+async function loseData(store: TestStore): Promise<void> {
+  await store.ingest.close();
+  await store.backends.close();
+  renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
+}
+
+describe('a restore', () => {
+  it('gives everything back, and erases again what was erased since the backup', async () => {
+    const store = await openFriends();
+    const backups = join(store.folder, 'mine');
+    await erase(store, 'ann');
+    const group = await groupOf(store);
+    await makeBackup(store.backends, backups, 1_800_000_000_000);
+    await erase(store, 'ben');
+    const [, , last] = await messagesOf(store, group);
+    const privacy = createPrivacy(store.backends.privacy());
+    await privacy.forgetMessage(store.app.id, group, last!.id as never);
+    await loseData(store);
+    const restored = await restore(store.configuration, backups, quiet);
+    expect(restored.applied).toBe(2);
+    const again = await openAt(store.folder, {}, store.app.id);
+    expect(await textsOf(again, group)).toEqual([null, null, null]);
+    expect(await again.backends.vaultCheck()).toMatchObject({ tampered: 0, missing: 0 });
+    const [outcome] = await again.deliver(received('cem', 'after', { id: '9' }));
+    expect(outcome!.status).toBe('accepted');
+  });
+
+  it('S12 of the turn’s own backup works, and one from before the turn is refused and names it', async () => {
+    const store = await openFriends();
+    const group = await groupOf(store);
+    const old = await makeBackup(
+      store.backends,
+      store.configuration.backupsFolder,
+      1_700_000_000_000,
+    );
+    await erase(store, 'ann');
+    const { turn, backup } = await turnEpoch(store);
+    expect(turn.step).toBe('done');
+    await erase(store, 'ben');
+    await loseData(store);
+    const refused = restore(store.configuration, old.folder, quiet);
+    await expect(refused).rejects.toThrow(`the newest that opens is ${backup}`);
+    expect(existsSync(store.configuration.vaultFile)).toBe(false);
+    expect((await restore(store.configuration, backup!, quiet)).applied).toBe(1);
+    const again = await openAt(store.folder, {}, store.app.id);
+    expect(await textsOf(again, group)).toEqual([null, null, 'theirs']);
+  });
+
+  it('S13 a backup holds no key, and S34 every event in it has its ring', async () => {
+    const store = await openFriends();
+    const parent = join(store.folder, 'mine');
+    const writing = (async () => {
+      for (let i = 0; i < 40; i += 1) {
+        await store.deliver(received(`new-${i}`, `text ${i}`, { id: `n-${i}` }));
+      }
+    })();
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    await makeBackup(store.backends, parent, 1_800_000_000_000);
+    await writing;
+    await loseData(store);
+    rmSync(join(store.folder, 'keys-copy'), { recursive: true, force: true });
+    renameSync(join(store.folder, 'keys'), join(store.folder, 'keys-copy'));
+    await expect(restore(store.configuration, parent, quiet)).rejects.toThrow('KMS key');
+    renameSync(join(store.folder, 'keys-copy'), join(store.folder, 'keys'));
+    await restore(store.configuration, parent, quiet);
+    const again = await openAt(store.folder, {}, store.app.id);
+    const texts = await textsOf(again, await groupOf(again));
+    expect(texts).not.toContain(null);
+    expect(texts.slice(0, 3)).toEqual(['hers', 'his', 'theirs']);
+  });
+
+  it('is refused over data that is there, and from a folder without a backup', async () => {
+    const store = await openFriends();
+    const parent = join(store.folder, 'mine');
+    await makeBackup(store.backends, parent, 1_800_000_000_000);
+    await expect(restore(store.configuration, parent, quiet)).rejects.toThrow('is there');
+    expect(() => findBackups(join(store.folder, 'nothing'))).toThrow('no backup');
+  });
+});
