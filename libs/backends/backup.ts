@@ -34,7 +34,7 @@ export interface FoundBackup {
 
 const MANIFEST = 'backup.json';
 
-/** Makes a backup in a new folder under `parent`; gives it. Throws STORE_FULL, VAULT_UNREACHABLE. */
+/** Makes a backup in a new folder under `parent`. Throws STORE_FULL, VAULT_UNREACHABLE. */
 export async function makeBackup(
   backends: Backends,
   parent: string,

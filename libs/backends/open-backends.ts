@@ -1,3 +1,4 @@
+/** Opens the engines that the configuration names, and hands out each power by itself. */
 import { join } from 'node:path';
 import { openAccessKeyStoreSqlite } from '../access/access-key-store-sqlite.ts';
 import { createAccessKeys } from '../access/access-keys.ts';
@@ -56,7 +57,7 @@ export interface Backends {
   privacy(): PrivacyPowers;
   administration(): AdministrationPowers;
   epoch(): EpochPowers;
-  /** Copies log, state and vault into a folder, in this order, consistently, beside live writers. */
+  /** Copies log, state and vault into a folder, in this order, beside live writers. */
   copyData(folder: string): Promise<void>;
   /** After a restore: another incarnation of the feed, so that every holder drops its keys. */
   renewFeed(): Promise<void>;

@@ -45,7 +45,7 @@ export function addEpochCommands(program: Command): void {
           `backup, tested: ${backup}`,
           t1 === null
             ? 'T1: pending, the old KMS key is scheduled to be deleted'
-            : `T1: ${t1}. Older backups of the vault open nothing, if no copy of the old key is left`,
+            : `T1: ${t1}. Older backups open nothing, if no copy of the old key is left`,
         ]);
         if (failedApps.length > 0) process.exitCode = 1;
       }),

@@ -1,6 +1,6 @@
 /**
- * `lethe restore`: a backup becomes the store again. Everything happens in a folder beside the data,
- * so that nobody can open it before what was erased since was erased again.
+ * `lethe restore`: a backup becomes the store again. Everything happens in a folder beside the
+ * data, so that nobody can open it before what was erased since was erased again.
  */
 import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
