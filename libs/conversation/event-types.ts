@@ -65,6 +65,9 @@ export interface LossRecorded {
   readonly user: string | null;
   readonly conversation: string | null;
   readonly message: string | null;
+  /** Days that were forgotten, both included, counted from 1970-01-01. */
+  readonly fromDay: number | null;
+  readonly toDay: number | null;
 }
 
 /** Content by type of event. */
@@ -83,6 +86,7 @@ export interface EventContents {
   MessageForgotten: LossRecorded;
   ConversationCleared: LossRecorded;
   ConversationDeleted: LossRecorded;
+  DaysForgotten: LossRecorded;
 }
 export type EventType = keyof EventContents;
 
@@ -105,6 +109,7 @@ export const contentCodecs: { readonly [Type in EventType]: RecordCodec<EventCon
   MessageForgotten: loss,
   ConversationCleared: loss,
   ConversationDeleted: loss,
+  DaysForgotten: loss,
 };
 
 /** Is this the name of a type that today's code knows? */

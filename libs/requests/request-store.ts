@@ -13,6 +13,7 @@ export type RequestKind =
   | 'forget-message'
   | 'clear-conversation'
   | 'delete-conversation'
+  | 'forget-days'
   | 'erase-app';
 
 /** What a request is about; which fields are set depends on its kind. */
@@ -20,6 +21,9 @@ export interface RequestTarget {
   readonly subject?: string;
   readonly conversation?: string;
   readonly message?: string;
+  /** Days, both included, counted from 1970-01-01; without a subject, everybody's. */
+  readonly fromDay?: number;
+  readonly toDay?: number;
   /** The place that was current when the request was made: a repeated clear takes no newer one. */
   readonly place?: string;
 }

@@ -31,6 +31,19 @@ export function msToDay(ms: number): number {
   return day;
 }
 
+/** The date of a day, as in 2004-01-31. */
+export function dayToText(day: number): string {
+  return new Date(day * DAY_MS).toISOString().slice(0, 10);
+}
+
+/** The day of a date as in 2004-01-31. Throws RangeError: it is none, or outside 1970..2149. */
+export function textToDay(text: string): number {
+  const ms = /^\d{4}-\d{2}-\d{2}$/.test(text) ? Date.parse(`${text}T00:00:00Z`) : Number.NaN;
+  const day = msToDay(ms);
+  if (dayToText(day) !== text) throw new RangeError('there is no such day');
+  return day;
+}
+
 /** Writes the time path of a class and day. Throws RangeError outside the format's bounds. */
 export function writeTimePath(retentionClass: number, day: number, target: Uint8Array): void {
   if (!(retentionClass >= 0 && retentionClass <= RETENTION_CLASS_MAX)) {

@@ -6,34 +6,17 @@
  */
 
 import type { PrivacyPowers } from '../../libs/backends/powers.ts';
-import {
-  type ConversationId,
-  type ErasureId,
-  idToBytes,
-  type MessageId,
-  type PlaceId,
-  type SubjectId,
-} from '../../libs/base/ids.ts';
+import { type ConversationId, type ErasureId, idToBytes } from '../../libs/base/ids.ts';
 import { sha256 } from '../../libs/codec/hash.ts';
 import { labels } from '../../libs/codec/labels.ts';
 import type { LossRecorded } from '../../libs/conversation/event-types.ts';
 import type { PassedHolders } from '../../libs/keyring/keyring.ts';
-import type { RingRef } from '../../libs/keyring/ring.ts';
 import type { PrivacyRequest } from '../../libs/requests/request-store.ts';
-import { ringKinds, THING_DEPTH, thingPath } from '../../libs/sealing/tree-path.ts';
-import type { App } from '../../libs/vault/app-registry.ts';
-import type { ConversationEntry, SubjectEntry } from '../../libs/vault/directory.ts';
+import type { ConversationEntry } from '../../libs/vault/directory.ts';
 import { rowKinds } from '../../libs/vault/vault-store.ts';
 import { type LossType, recordLoss } from './record-loss.ts';
-
-/** One request under way. */
-interface Run {
-  readonly powers: PrivacyPowers;
-  readonly app: App;
-  readonly request: PrivacyRequest;
-  /** Records that a step begins. */
-  step(name: string): Promise<void>;
-}
+import { personalConversations, type Run, readConversation, readSubject } from './request-run.ts';
+import { shredOf, shredSubject } from './shred-steps.ts';
 
 /** What came of one request: how T0 was reached, or why it stays open. */
 export type Carried = PassedHolders | { readonly failure: unknown };
@@ -80,28 +63,6 @@ async function openRun(powers: PrivacyPowers, request: PrivacyRequest): Promise<
   return app && { powers, app, request, step };
 }
 
-/** Takes the key material away. */
-async function shredOf(run: Run): Promise<void> {
-  await run.step('shred');
-  switch (run.request.kind) {
-    case 'erase-subject':
-      return shredSubject(run);
-    case 'clear-profile':
-      return shredProfile(run);
-    case 'forget-message':
-      return shredMessage(run);
-    case 'clear-conversation':
-      return shredMessages(run);
-    case 'delete-conversation':
-      return shredConversation(run);
-    case 'erase-app': {
-      const { keyring } = run.powers;
-      const ref = { app: run.app.id, kind: ringKinds.app, id: run.app.id };
-      return keyring.shred([ref], run.request.id);
-    }
-  }
-}
-
 /** Tells consumers and takes the names away. */
 async function finishOf(run: Run): Promise<void> {
   await run.step('finish');
@@ -120,6 +81,8 @@ async function finishOf(run: Run): Promise<void> {
       return record(run, 'ConversationCleared', { conversation: conversation! });
     case 'delete-conversation':
       return finishConversation(run);
+    case 'forget-days':
+      return finishDays(run);
     case 'erase-app':
       return;
   }
@@ -127,38 +90,6 @@ async function finishOf(run: Run): Promise<void> {
 
 async function record(run: Run, type: LossType, content: Partial<LossRecorded>): Promise<void> {
   await recordLoss(run.powers, run.app, { id: run.request.id, type, content });
-}
-
-async function readSubject({ powers, app, request }: Run): Promise<SubjectEntry | undefined> {
-  const [subject] = await powers.directory.subjects(app.id, [request.target.subject as SubjectId]);
-  return subject;
-}
-
-async function personalConversations(
-  { powers, app }: Run,
-  { value }: SubjectEntry,
-): Promise<ConversationEntry[]> {
-  const found = await powers.directory.conversations(app.id, value.conversations);
-  return found.filter((one): one is ConversationEntry => typeof one === 'object');
-}
-
-async function shredSubject(run: Run): Promise<void> {
-  const { app, request, powers } = run;
-  const subject = await readSubject(run);
-  if (subject === undefined) return;
-  const { value } = subject;
-  const conversations = await personalConversations(run, subject);
-  const places = [
-    value.profilePlace,
-    value.recordPlace,
-    ...conversations.flatMap((one) => [one.value.messagePlace, one.value.profilePlace]),
-  ];
-  const ref = (kind: RingRef['kind'], id: string) => ({ app: app.id, kind, id });
-  await powers.keyring.shred([ref(ringKinds.owner, subject.id)], request.id);
-  await powers.keyring.shred(
-    places.map((place) => ref(ringKinds.place, place)),
-    request.id,
-  );
 }
 
 /**
@@ -215,48 +146,18 @@ async function removeConversation(run: Run, entry: ConversationEntry): Promise<v
   await powers.directory.mark(app, { kind: rowKinds.conversation, id: entry.id }, request.id);
 }
 
-async function shredProfile({ powers, app, request }: Run): Promise<void> {
-  const of = request.target.subject as SubjectId;
-  const place = request.target.place as PlaceId;
-  await powers.directory.replacePlace(app, { of, kind: 'profile', place }, request.id);
-}
-
 async function finishProfile(run: Run): Promise<void> {
   const subject = await readSubject(run);
   if (subject !== undefined) await record(run, 'ProfileCleared', { user: subject.value.alias });
 }
 
-async function shredMessage(run: Run): Promise<void> {
-  const { powers, app, request } = run;
-  const place = request.target.place ?? (await readConversation(run))?.value.messagePlace;
-  if (place === undefined) return;
-  const path = thingPath(request.target.message as MessageId);
-  const ref = { app: app.id, kind: ringKinds.place, id: place };
-  await powers.keyring.puncture(ref, [{ path, depth: THING_DEPTH }], request.id);
-}
-
-async function readConversation(run: Run): Promise<ConversationEntry | undefined> {
-  const id = run.request.target.conversation as ConversationId;
-  const [entry] = await run.powers.directory.conversations(run.app.id, [id]);
-  return typeof entry === 'object' ? entry : undefined;
-}
-
-async function shredMessages({ powers, app, request }: Run): Promise<void> {
-  const of = request.target.conversation as ConversationId;
-  const place = request.target.place as PlaceId;
-  await powers.directory.replacePlace(app, { of, kind: 'messages', place }, request.id);
-}
-
-async function shredConversation(run: Run): Promise<void> {
-  const { powers, app, request } = run;
-  const entry = await readConversation(run);
-  if (entry === undefined) return;
-  const { messagePlace, profilePlace, kind } = entry.value;
-  const refs: RingRef[] = [messagePlace, profilePlace].map((place) => {
-    return { app: app.id, kind: ringKinds.place, id: place };
-  });
-  if (kind === 'sdkGroup') refs.push({ app: app.id, kind: ringKinds.owner, id: entry.id });
-  await powers.keyring.shred(refs, request.id);
+async function finishDays(run: Run): Promise<void> {
+  const { fromDay, toDay, subject } = run.request.target;
+  const days = { fromDay: fromDay!, toDay: toDay! };
+  if (subject === undefined) return record(run, 'DaysForgotten', days);
+  const person = await readSubject(run);
+  if (person === undefined) return;
+  await record(run, 'DaysForgotten', { user: person.value.alias, ...days });
 }
 
 async function finishConversation(run: Run): Promise<void> {

@@ -24,6 +24,8 @@ export type PrivacyOutcome =
 /** Each call resolves when key material is gone durably and no running process can use it. */
 export interface Privacy {
   eraseSubject(app: AppId, subject: SubjectId): Promise<PrivacyOutcome>;
+  /** Many people, who share the wait for T0; one that fails keeps nobody else. */
+  eraseSubjects(app: AppId, subjects: readonly SubjectId[]): Promise<PrivacyOutcome[]>;
   /** Names, e-mail, picture, metadata; identities and conversations stay. */
   clearProfile(app: AppId, subject: SubjectId): Promise<PrivacyOutcome>;
   /** A message with its edits and everybody's reactions. */
@@ -36,26 +38,32 @@ export interface Privacy {
   clearConversation(app: AppId, conversation: ConversationId): Promise<PrivacyOutcome>;
   /** The conversation itself; a person's default one can only be cleared. */
   deleteConversation(app: AppId, conversation: ConversationId): Promise<PrivacyOutcome>;
+  /** Days, both included, of one person or (without a subject) of everybody in the app. */
+  forgetDays(app: AppId, days: Days): Promise<PrivacyOutcome>;
   eraseApp(app: AppId): Promise<PrivacyOutcome>;
 }
 
+/** Days counted from 1970-01-01, both included. */
+export interface Days {
+  readonly fromDay: number;
+  readonly toDay: number;
+  readonly subject?: SubjectId;
+}
+
+const TOGETHER_MAX = 100;
+const GONE: PrivacyOutcome = { status: 'erased' };
+
 /** Opens the service over its powers. */
 export function createPrivacy(powers: PrivacyPowers): Privacy {
-  const { requests, clock, directory } = powers;
+  const { directory } = powers;
 
   async function request(
     app: AppId,
     kind: RequestKind,
     target: RequestTarget,
   ): Promise<PrivacyOutcome> {
-    const nowMs = clock.nowMs();
-    const id = randomUuidV7(powers.randomness, nowMs) as string as ErasureId;
-    const times = { receivedAtMs: nowMs, changedAtMs: nowMs };
-    const made = { id, app, kind, target, step: 'begun', ...times };
-    await requests.add(made);
-    const [carried] = await carryOut(powers, [made]);
-    if ('failure' in carried!) throw carried.failure;
-    return { status: 'done', erasure: id, t0: carried! };
+    const [outcome] = await requestAll(powers, app, [{ kind, target }]);
+    return outcome!;
   }
 
   async function conversationOf(app: AppId, id: ConversationId) {
@@ -72,6 +80,7 @@ export function createPrivacy(powers: PrivacyPowers): Privacy {
       }
       return request(app, 'erase-subject', { subject });
     },
+    eraseSubjects: (app, subjects) => eraseSubjects(powers, app, subjects),
     async clearProfile(app, subject) {
       const [entry] = await directory.subjects(app, [subject]);
       if (entry === undefined) return { status: 'erased' };
@@ -103,6 +112,12 @@ export function createPrivacy(powers: PrivacyPowers): Privacy {
       }
       return request(app, 'delete-conversation', { conversation });
     },
+    async forgetDays(app, { fromDay, toDay, subject }) {
+      if (subject === undefined) return request(app, 'forget-days', { fromDay, toDay });
+      const [entry] = await directory.subjects(app, [subject]);
+      if (entry === undefined) return { status: 'erased' };
+      return request(app, 'forget-days', { subject, fromDay, toDay });
+    },
     async eraseApp(app) {
       if ((await powers.apps.find(app)) === undefined) {
         return { status: (await powers.apps.wasErased(app)) ? 'erased' : 'notFound' };
@@ -110,4 +125,44 @@ export function createPrivacy(powers: PrivacyPowers): Privacy {
       return request(app, 'erase-app', {});
     },
   };
+}
+
+async function requestAll(
+  powers: PrivacyPowers,
+  app: AppId,
+  wanted: readonly { kind: RequestKind; target: RequestTarget }[],
+): Promise<PrivacyOutcome[]> {
+  const nowMs = powers.clock.nowMs();
+  const times = { receivedAtMs: nowMs, changedAtMs: nowMs };
+  const made = wanted.map(({ kind, target }) => {
+    const id = randomUuidV7(powers.randomness, nowMs) as string as ErasureId;
+    return { id, app, kind, target, step: 'begun', ...times };
+  });
+  for (const one of made) await powers.requests.add(one);
+  const carried = await carryOut(powers, made);
+  return carried.map((one, i) => {
+    if ('failure' in one) throw one.failure;
+    return { status: 'done', erasure: made[i]!.id, t0: one };
+  });
+}
+
+async function eraseSubjects(
+  powers: PrivacyPowers,
+  app: AppId,
+  subjects: readonly SubjectId[],
+): Promise<PrivacyOutcome[]> {
+  const outcomes = new Map<SubjectId, PrivacyOutcome>();
+  for (let at = 0; at < subjects.length; at += TOGETHER_MAX) {
+    const part = [...new Set(subjects.slice(at, at + TOGETHER_MAX))];
+    const entries = await powers.directory.subjects(app, part);
+    const living = part.filter((_, i) => entries[i] !== undefined);
+    for (const subject of part) if (!living.includes(subject)) outcomes.set(subject, GONE);
+    const wanted = living.map((subject) => {
+      return { kind: 'erase-subject' as const, target: { subject } };
+    });
+    for (const [i, outcome] of (await requestAll(powers, app, wanted)).entries()) {
+      outcomes.set(living[i]!, outcome);
+    }
+  }
+  return subjects.map((subject) => outcomes.get(subject)!);
 }

@@ -20,6 +20,7 @@ export type LossType = Extract<
   | 'MessageForgotten'
   | 'ConversationCleared'
   | 'ConversationDeleted'
+  | 'DaysForgotten'
 >;
 
 /**
@@ -53,7 +54,8 @@ export async function recordLoss(
     replyTo: null,
     receiptStatus: null,
   };
-  const fields = { user: null, conversation: null, message: null, ...loss.content };
+  const nothing = { user: null, conversation: null, message: null, fromDay: null, toDay: null };
+  const fields = { ...nothing, ...loss.content };
   const content = contentCodecs[loss.type].encode(fields);
   return powers.keyring.use(eventRingRefs(draft), async ([appRing, owner, place]) => {
     if (!(appRing instanceof Ring && owner instanceof Ring && place instanceof Ring)) {

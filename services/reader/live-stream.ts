@@ -16,6 +16,7 @@ import {
 } from '../../libs/conversation/event-types.ts';
 import { openContents } from '../../libs/people/open-content.ts';
 import { readPeople } from '../../libs/people/people.ts';
+import { dayToText } from '../../libs/sealing/tree-path.ts';
 import { readMessage } from './read-messages.ts';
 
 /** One event of the stream. */
@@ -44,6 +45,7 @@ const STREAM_TYPES: Readonly<Record<EventType, string>> = {
   MessageForgotten: 'message:remove',
   ConversationCleared: 'conversation:clear',
   ConversationDeleted: 'conversation:remove',
+  DaysForgotten: 'days:remove',
 };
 
 /** The cursor of now: a stream that begins there sees only what comes. */
@@ -108,11 +110,13 @@ async function toStreamEvent(
   // What was erased since it was recorded is passed over; its removal comes as its own event.
   if (opened?.content === undefined) return undefined;
   if (header.ownerKind === 'app') {
-    const { user, conversation, message } = opened.content as LossRecorded;
+    const { user, conversation, message, fromDay, toDay } = opened.content as LossRecorded;
     const payload = {
       ...(user !== null && { user: { id: user } }),
       ...(conversation !== null && { conversation: { id: conversation } }),
       ...(message !== null && { message: { id: message } }),
+      ...(fromDay !== null && { from: dayToText(fromDay) }),
+      ...(toDay !== null && { to: dayToText(toDay + 1) }),
     };
     return { type, payload };
   }

@@ -1,0 +1,120 @@
+/** `lethe erase`: people and apps, for good. */
+import { readFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import type { SubjectId } from '../../libs/base/ids.ts';
+import { LetheError } from '../../libs/base/lethe-error.ts';
+import { previewLoss } from '../privacy/preview.ts';
+import { createPrivacy } from '../privacy/privacy.ts';
+import { findApp, type OpenStore, withStore } from './open-store.ts';
+import { report, reportPreview } from './privacy-report.ts';
+import { findSubject } from './read-commands.ts';
+import { CommandEnd, createProgress, exitCodes, printResult } from './terminal.ts';
+
+interface SubjectOptions {
+  readonly app: string;
+  readonly file?: string;
+  readonly preview?: boolean;
+  readonly json: boolean;
+}
+
+/** Adds the commands. */
+export function addEraseCommands(program: Command): void {
+  const erase = program.command('erase').description('a person or an app, for good');
+  erase
+    .command('subject')
+    .argument('[ids...]', 'ids of people (lethe find)')
+    .requiredOption('--app <app>', 'name or id of the app')
+    .option('--file <file>', 'more ids, one a line')
+    .option('--preview', 'count what it would take, and change nothing')
+    .option('--json', 'print JSON')
+    .action((given: string[], options: SubjectOptions) =>
+      withStore((store) => {
+        const more = options.file === undefined ? [] : readIds(options.file);
+        const ids = [...given, ...more];
+        if (ids.length === 0) throw new LetheError('INPUT_INVALID', 'name people, or --file');
+        return ids.length === 1
+          ? eraseOne(store, ids[0]!, options)
+          : eraseMany(store, ids, options);
+      }),
+    );
+  erase
+    .command('app')
+    .argument('<app>', 'name or id of the app')
+    .option('--json', 'print JSON')
+    .action((name: string, options) =>
+      withStore(async ({ backends }) => {
+        const app = await findApp(backends, name);
+        const outcome = await createPrivacy(backends.privacy()).eraseApp(app.id);
+        report(outcome, options.json, { app: app.id }, 'the app is erased');
+      }),
+    );
+}
+
+function readIds(file: string): string[] {
+  try {
+    return readFileSync(file, 'utf8').split(/\s+/).filter(Boolean);
+  } catch (cause) {
+    throw new LetheError('INPUT_INVALID', '--file: a file with ids that can be read', { cause });
+  }
+}
+
+async function eraseOne(
+  { backends }: OpenStore,
+  id: string,
+  options: SubjectOptions,
+): Promise<void> {
+  const app = await findApp(backends, options.app);
+  const powers = backends.privacy();
+  const subject = await findSubject(powers, app.id, id);
+  if (options.preview) {
+    const preview = await previewLoss(powers, app.id, { kind: 'subject', subject });
+    return reportPreview(preview, options.json);
+  }
+  const started = performance.now();
+  const outcome = await createPrivacy(powers).eraseSubject(app.id, subject);
+  const milliseconds = Math.round(performance.now() - started);
+  const sentence = `erased in ${milliseconds} ms: no key of theirs is left in this vault`;
+  report(outcome, options.json, { subjectId: id, milliseconds }, sentence);
+}
+
+/** One that is gone already does not keep the others; the first refusal is the exit code. */
+async function eraseMany(
+  { backends }: OpenStore,
+  ids: readonly string[],
+  options: SubjectOptions,
+): Promise<void> {
+  const app = await findApp(backends, options.app);
+  const powers = backends.privacy();
+  const progress = createProgress(options.json);
+  const found = new Map<SubjectId, string>();
+  for (const id of ids) {
+    try {
+      found.set(await findSubject(powers, app.id, id), id);
+    } catch (error) {
+      if (!(error instanceof CommandEnd)) throw error;
+      const status = error.exitCode === exitCodes.erased ? 'erased before' : 'not found';
+      printResult(options.json, { status, subjectId: id }, [`${id}: ${error.message}`]);
+      process.exitCode ??= error.exitCode;
+    }
+  }
+  if (options.preview) throw new LetheError('INPUT_INVALID', '--preview: one person at a time');
+  const subjects = [...found.keys()];
+  const started = performance.now();
+  let done = 0;
+  for (let at = 0; at < subjects.length; at += 100) {
+    const part = subjects.slice(at, at + 100);
+    const outcomes = await createPrivacy(powers).eraseSubjects(app.id, part);
+    for (const [i, outcome] of outcomes.entries()) {
+      if (outcome.status !== 'done') continue;
+      done += 1;
+      const { erasure, t0 } = outcome;
+      const shown = { status: 'erased', erasure, subjectId: found.get(part[i]!)! };
+      const line = { ...shown, t0: new Date(t0.t0Ms).toISOString() };
+      if (options.json) printResult(true, line, []);
+    }
+    progress.show(`${done} of ${subjects.length} erased`);
+  }
+  progress.clear();
+  const seconds = Math.round(performance.now() - started) / 1_000;
+  printResult(options.json, { erased: done, seconds }, [`${done} people erased in ${seconds} s`]);
+}

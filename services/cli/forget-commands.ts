@@ -1,0 +1,113 @@
+/** `lethe forget`: a message, a conversation's messages, days. */
+import type { Command } from 'commander';
+import type { ConversationId, MessageId } from '../../libs/base/ids.ts';
+import { LetheError } from '../../libs/base/lethe-error.ts';
+import { textToDay } from '../../libs/sealing/tree-path.ts';
+import { previewLoss } from '../privacy/preview.ts';
+import { createPrivacy } from '../privacy/privacy.ts';
+import { findApp, withStore } from './open-store.ts';
+import { report, reportPreview } from './privacy-report.ts';
+import { findSubject, readIdArgument } from './read-commands.ts';
+
+const PREVIEW = 'count what it would take, and change nothing';
+
+/** Adds the commands. */
+export function addForgetCommands(program: Command): void {
+  const forget = program
+    .command('forget')
+    .description('a message, a conversation’s messages, days');
+  addMessage(forget);
+  addConversation(forget);
+  addDays(forget);
+}
+
+function addMessage(forget: Command): void {
+  forget
+    .command('message')
+    .description('a message with its edits and everybody’s reactions')
+    .argument('<id>', 'id of the message')
+    .requiredOption('--app <app>', 'name or id of the app')
+    .option('--preview', PREVIEW)
+    .option('--json', 'print JSON')
+    .action((id: string, options) =>
+      withStore(async ({ backends }) => {
+        const app = await findApp(backends, options.app);
+        const powers = backends.privacy();
+        const message = readIdArgument<MessageId>(id);
+        if (options.preview) {
+          const preview = await previewLoss(powers, app.id, { kind: 'message', message });
+          return reportPreview(preview, options.json);
+        }
+        const view = await powers.views.message(message);
+        const conversation = (view?.conversation ?? '') as ConversationId;
+        const outcome =
+          view === undefined
+            ? ({ status: 'notFound' } as const)
+            : await createPrivacy(powers).forgetMessage(app.id, conversation, message);
+        report(outcome, options.json, { message }, 'the message is forgotten');
+      }),
+    );
+}
+
+function addConversation(forget: Command): void {
+  forget
+    .command('conversation')
+    .argument('<id>', 'id of the conversation; it can be written to again')
+    .requiredOption('--app <app>', 'name or id of the app')
+    .option('--preview', PREVIEW)
+    .option('--json', 'print JSON')
+    .action((id: string, options) =>
+      withStore(async ({ backends }) => {
+        const app = await findApp(backends, options.app);
+        const conversation = readIdArgument<ConversationId>(id);
+        const powers = backends.privacy();
+        if (options.preview) {
+          const preview = await previewLoss(powers, app.id, { kind: 'conversation', conversation });
+          return reportPreview(preview, options.json);
+        }
+        const outcome = await createPrivacy(powers).clearConversation(app.id, conversation);
+        report(outcome, options.json, { conversation }, 'all its messages are forgotten');
+      }),
+    );
+}
+
+function addDays(forget: Command): void {
+  forget
+    .command('days')
+    .description('what happened on some days: of one person, or of everybody in the app')
+    .requiredOption('--app <app>', 'name or id of the app')
+    .requiredOption('--from <date>', 'first day, as in 2004-01-31 (UTC)')
+    .requiredOption('--to <date>', 'the day after the last one')
+    .option('--subject <id>', 'id of the person; without it, everybody')
+    .option('--preview', PREVIEW)
+    .option('--json', 'print JSON')
+    .action((options) =>
+      withStore(async ({ backends }) => {
+        const app = await findApp(backends, options.app);
+        const powers = backends.privacy();
+        const fromDay = readDay('--from', options.from);
+        const toDay = readDay('--to', options.to) - 1;
+        if (toDay < fromDay) throw new LetheError('INPUT_INVALID', '--to: a day after --from');
+        const subject = options.subject && (await findSubject(powers, app.id, options.subject));
+        const days = { fromDay, toDay, ...(subject && { subject }) };
+        if (options.preview) {
+          const preview = await previewLoss(powers, app.id, { kind: 'days', ...days });
+          return reportPreview(preview, options.json);
+        }
+        const outcome = await createPrivacy(powers).forgetDays(app.id, days);
+        const shown = { from: options.from, to: options.to, subjectId: options.subject ?? null };
+        report(outcome, options.json, shown, `${toDay - fromDay + 1} days are forgotten`);
+      }),
+    );
+}
+
+function readDay(option: string, text: string): number {
+  try {
+    return textToDay(text);
+  } catch {
+    throw new LetheError(
+      'INPUT_INVALID',
+      `${option}: expected a day as in 2004-01-31, 1970 to 2149`,
+    );
+  }
+}

@@ -1,0 +1,102 @@
+/** The first half of each kind of request: key material goes. */
+import type { ConversationId, MessageId, PlaceId, SubjectId } from '../../libs/base/ids.ts';
+import type { RingRef } from '../../libs/keyring/ring.ts';
+import { coverDayRange } from '../../libs/sealing/day-range.ts';
+import {
+  RETENTION_CLASS_MAX,
+  retentionClasses,
+  ringKinds,
+  THING_DEPTH,
+  thingPath,
+} from '../../libs/sealing/tree-path.ts';
+import { personalConversations, type Run, readConversation, readSubject } from './request-run.ts';
+
+/** Takes the key material away. */
+export async function shredOf(run: Run): Promise<void> {
+  await run.step('shred');
+  switch (run.request.kind) {
+    case 'erase-subject':
+      return shredSubject(run);
+    case 'clear-profile':
+      return shredProfile(run);
+    case 'forget-message':
+      return shredMessage(run);
+    case 'clear-conversation':
+      return shredMessages(run);
+    case 'delete-conversation':
+      return shredConversation(run);
+    case 'forget-days':
+      return shredDays(run);
+    case 'erase-app': {
+      const { keyring } = run.powers;
+      const ref = { app: run.app.id, kind: ringKinds.app, id: run.app.id };
+      return keyring.shred([ref], run.request.id);
+    }
+  }
+}
+
+export async function shredSubject(run: Run): Promise<void> {
+  const { app, request, powers } = run;
+  const subject = await readSubject(run);
+  if (subject === undefined) return;
+  const { value } = subject;
+  const conversations = await personalConversations(run, subject);
+  const places = [
+    value.profilePlace,
+    value.recordPlace,
+    ...conversations.flatMap((one) => [one.value.messagePlace, one.value.profilePlace]),
+  ];
+  const ref = (kind: RingRef['kind'], id: string) => ({ app: app.id, kind, id });
+  await powers.keyring.shred([ref(ringKinds.owner, subject.id)], request.id);
+  await powers.keyring.shred(
+    places.map((place) => ref(ringKinds.place, place)),
+    request.id,
+  );
+}
+
+async function shredProfile({ powers, app, request }: Run): Promise<void> {
+  const of = request.target.subject as SubjectId;
+  const place = request.target.place as PlaceId;
+  await powers.directory.replacePlace(app, { of, kind: 'profile', place }, request.id);
+}
+
+async function shredMessage(run: Run): Promise<void> {
+  const { powers, app, request } = run;
+  const place = request.target.place ?? (await readConversation(run))?.value.messagePlace;
+  if (place === undefined) return;
+  const path = thingPath(request.target.message as MessageId);
+  const ref = { app: app.id, kind: ringKinds.place, id: place };
+  await powers.keyring.puncture(ref, [{ path, depth: THING_DEPTH }], request.id);
+}
+
+async function shredMessages({ powers, app, request }: Run): Promise<void> {
+  const of = request.target.conversation as ConversationId;
+  const place = request.target.place as PlaceId;
+  await powers.directory.replacePlace(app, { of, kind: 'messages', place }, request.id);
+}
+
+/** One person's days go from their ring, everybody's from the app's: all classes that age. */
+async function shredDays({ powers, app, request }: Run): Promise<void> {
+  const { subject, fromDay, toDay } = request.target;
+  const taken = [];
+  for (let kind: number = retentionClasses.messages; kind <= RETENTION_CLASS_MAX; kind += 1) {
+    taken.push(...coverDayRange(kind, fromDay!, toDay!));
+  }
+  const isOne = subject !== undefined;
+  const ref = isOne
+    ? { app: app.id, kind: ringKinds.owner, id: subject }
+    : { app: app.id, kind: ringKinds.app, id: app.id };
+  await powers.keyring.puncture(ref, taken, request.id);
+}
+
+async function shredConversation(run: Run): Promise<void> {
+  const { powers, app, request } = run;
+  const entry = await readConversation(run);
+  if (entry === undefined) return;
+  const { messagePlace, profilePlace, kind } = entry.value;
+  const refs: RingRef[] = [messagePlace, profilePlace].map((place) => {
+    return { app: app.id, kind: ringKinds.place, id: place };
+  });
+  if (kind === 'sdkGroup') refs.push({ app: app.id, kind: ringKinds.owner, id: entry.id });
+  await powers.keyring.shred(refs, request.id);
+}
