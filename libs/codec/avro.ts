@@ -126,3 +126,8 @@ function encodeWith(type: avro.Type, value: unknown): Buffer {
 
 /** The marker of Avro single-object encoding, version 1. */
 export const SINGLE_OBJECT = Buffer.from([0xc3, 0x01]);
+
+/** Was a schema with this fingerprint (hex) ever written? */
+export function isKnownSchema(fingerprint: string): boolean {
+  return byFingerprint.has(fingerprint);
+}

@@ -30,6 +30,7 @@ export interface KeyLease {
 }
 
 const SYNC_INTERVAL_MS = 200;
+const SYNC_ATTEMPTS_MAX = 5;
 const ENTRIES_PER_READ = 500;
 
 /** Opens the lease of this process; it registers at the first use. */
@@ -87,12 +88,14 @@ class Lease {
   }
 
   async sync(): Promise<void> {
-    await this.#syncOnce();
-    if (!this.isHeld()) {
-      throw new LetheError('LEASE_LOST', 'the lease on keys has run out: try again', {
-        retryable: true,
-      });
+    // Whoever asked among very many may be heard only when the lease has run out again.
+    for (let attempt = 0; attempt < SYNC_ATTEMPTS_MAX; attempt += 1) {
+      await this.#syncOnce();
+      if (this.isHeld()) return;
     }
+    throw new LetheError('LEASE_LOST', 'the lease on keys has run out: try again', {
+      retryable: true,
+    });
   }
 
   /** One at a time; whoever asks while one runs shares the next. */

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createSystemRandomness } from '../../libs/base/random.ts';
+import { isKnownSchema } from '../../libs/codec/avro.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
 import { contentCodecs } from '../../libs/conversation/event-types.ts';
 import { unsealEvent } from '../../libs/keyring/event-sealer.ts';
@@ -34,7 +35,13 @@ const rings = () => ({
 
 describe('frozen bytes of format 1', () => {
   it('are written by today’s code exactly as they were', () => {
-    expect(makeVectors()).toEqual(frozen);
+    const { schemaFingerprints: _, ...today } = makeVectors();
+    const { schemaFingerprints, ...then } = frozen;
+    expect(today).toEqual(then);
+    // A newer schema may be written by now; what was written under this one is read for ever.
+    for (const fingerprint of Object.values(schemaFingerprints)) {
+      expect(isKnownSchema(fingerprint)).toBe(true);
+    }
   });
 
   it('a record opens to its words', () => {
