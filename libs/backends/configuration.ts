@@ -82,6 +82,12 @@ export const settings: readonly Setting[] = [
     purpose: 'the list of what was erased, by random ids, that a restore applies',
   },
   {
+    name: 'LETHE_CERTIFICATES',
+    fallback: './certificates',
+    expected: 'a folder',
+    purpose: 'where certificates of erasures are kept, with the public key that checks them',
+  },
+  {
     name: 'LETHE_LEASE_MS',
     fallback: '5000',
     expected: 'a whole number from 1000 to 60000',
@@ -109,6 +115,7 @@ export interface Configuration {
   readonly leaseMs: number;
   readonly backupsFolder: string;
   readonly erasuresFile: string;
+  readonly certificatesFolder: string;
   readonly logLevel: string;
 }
 
@@ -138,6 +145,7 @@ export function readConfiguration(
     http: readAddress('LETHE_HTTP', value('LETHE_HTTP')),
     bodyBytesMax: readNumber('LETHE_BODY_BYTES_MAX', value, [1_024, 104_857_600]),
     backupsFolder: resolve(value('LETHE_BACKUPS')),
+    certificatesFolder: resolve(value('LETHE_CERTIFICATES')),
     erasuresFile: resolve(value('LETHE_ERASURES')),
     leaseMs: readNumber('LETHE_LEASE_MS', value, [1_000, 60_000]),
     horizonDays: readNumber('LETHE_HORIZON_DAYS', value, [1, 400]),

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { openAccessKeyStoreSqlite } from '../access/access-key-store-sqlite.ts';
 import { createAccessKeys } from '../access/access-keys.ts';
+import { openCertificatesFile } from '../audit/certificates-file.ts';
 import { type Clock, type HolderClocks, systemClock, systemHolderClocks } from '../base/clock.ts';
 import { type ErrorCode, LetheError } from '../base/lethe-error.ts';
 import { createSystemRandomness, type Randomness } from '../base/random.ts';
@@ -256,6 +257,11 @@ function handOut(from: {
         directory: { ...directory, ...shred },
         requests: engines.requests(),
         erasures: openErasureListFile(configuration.erasuresFile),
+        certificates: openCertificatesFile({
+          folder: configuration.certificatesFolder,
+          keyFolder: configuration.kmsFolder,
+        }),
+        horizonDays: configuration.horizonDays,
         recordingClock,
         accessKeyStore: accessKeyStore(),
         views: engines.views(),

@@ -4,6 +4,7 @@
  */
 import type { AccessKeyStore } from '../access/access-key-store.ts';
 import type { AccessKeys } from '../access/access-keys.ts';
+import type { Certificates } from '../audit/certificates.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Randomness } from '../base/random.ts';
 import type { DeliveryLedger } from '../deliveries/delivery-ledger.ts';
@@ -63,6 +64,8 @@ export interface PrivacyPowers extends CommonPowers {
   readonly keyring: KeyringUse & KeyringShred;
   readonly directory: Directory & DirectoryShred;
   readonly requests: RequestStore;
+  readonly certificates: Certificates;
+  readonly horizonDays: number;
   /** What was erased, kept apart from the data. */
   readonly erasures: ErasureList;
   /** One clock a process: it never goes back and never repeats. */

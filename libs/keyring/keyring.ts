@@ -55,6 +55,13 @@ export interface KeyringCreate {
   create(refs: readonly RingRef[]): Promise<void>;
 }
 
+/** Wrapped rings as they were; nothing in it is a key by itself. */
+export interface CapturedRings {
+  readonly count: number;
+  /** How many of them today's KMS and vault still open: all until a turn, none after it. */
+  countOpening(): Promise<number>;
+}
+
 /** How one holder of keys was passed. */
 export interface PassedHolder {
   readonly holder: string;
@@ -82,6 +89,8 @@ export interface KeyringShred {
     taken: readonly Taken[],
     erasure: ErasureId,
   ): Promise<'done' | 'erased' | 'absent'>;
+  /** Takes down what an attacker with the vault's disk would have of these rings right now. */
+  capture(refs: readonly RingRef[]): Promise<CapturedRings>;
   /**
    * Waits until no running process can use what was taken before this call: each holder has said
    * so, or its lease has run out. The moment it resolves is T0.

@@ -35,6 +35,7 @@ import {
 import { removeMembers, shredForsakenGroup } from './group-shred.ts';
 import { contended } from './key-hierarchy.ts';
 import { appRootRow, STORE_ROOT } from './key-slots.ts';
+import { captureRings } from './ring-captures.ts';
 import {
   currentBucketKey,
   enterLoss,
@@ -109,6 +110,7 @@ export function createVaultShred(deps: ShredDeps): KeyringShred & DirectoryShred
       await enterLoss(deps, [key], erasure);
       return outcome;
     },
+    capture: (refs) => captureRings(deps, refs),
     async passHolders() {
       const { number } = await deps.lossFeed.head();
       return deps.lossFeed.pass(number);

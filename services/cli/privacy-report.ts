@@ -1,4 +1,6 @@
 /** What `lethe erase` and `lethe forget` print. */
+import type { AttackReport } from '../privacy/attack.ts';
+import type { Certified } from '../privacy/certificate.ts';
 import type { Preview } from '../privacy/preview.ts';
 import type { PrivacyOutcome } from '../privacy/privacy.ts';
 import { CommandEnd, exitCodes, printResult } from './terminal.ts';
@@ -12,7 +14,7 @@ export function report(
 ): void {
   switch (outcome.status) {
     case 'done': {
-      const { erasure, t0 } = outcome;
+      const { erasure, t0, attack, certificate } = outcome;
       const { feedNumber, t0Ms, waitedMs, holders } = t0;
       const at = new Date(t0Ms).toISOString();
       const result = {
@@ -20,6 +22,8 @@ export function report(
         erasure,
         ...shown,
         t0: { at, feedNumber, waitedMs, holders },
+        ...(attack && { attack }),
+        ...(certificate && { certificate: certificate.file, salt: certificate.salt }),
       };
       const waited = holders.filter(({ how }) => how === 'waited').length;
       const late = waited === 0 ? '' : `, the lease of ${waited} waited out`;
@@ -27,6 +31,8 @@ export function report(
       printResult(isJson, result, [
         sentence,
         `no running process can read it since ${at} (${asked})`,
+        ...attackLines(attack),
+        ...certificateLines(certificate),
       ]);
       return;
     }
@@ -37,6 +43,21 @@ export function report(
     case 'refused':
       throw new CommandEnd(exitCodes.refused, outcome.reason);
   }
+}
+
+function attackLines(attack: AttackReport | undefined): string[] {
+  if (attack === undefined) return [];
+  const { events, rings } = attack;
+  return [
+    `attacked: ${events.opened} of ${events.tried} captured events open; ` +
+      `${rings.opening} of ${rings.tried} captured rings open until the next turn (T1)`,
+  ];
+}
+
+function certificateLines(certificate: Certified | undefined): string[] {
+  if (certificate === undefined) return [];
+  const { file, salt } = certificate;
+  return [`certificate: ${file}`, `salt for the person, kept nowhere: ${salt}`];
 }
 
 /** Prints what a request would take. */

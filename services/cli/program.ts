@@ -14,6 +14,7 @@ import { addReadCommands } from './read-commands.ts';
 import { firstStart, type RunningServer, startProjector, startServer } from './serve.ts';
 import { type ServiceName, serviceNames } from './serve-parts.ts';
 import { createProgress, exitCodes, printResult, reportError } from './terminal.ts';
+import { addVerifyCommand } from './verify-command.ts';
 
 /** Runs the program with the arguments of the process; sets its exit code. */
 export async function runProgram(argv: readonly string[]): Promise<void> {
@@ -28,6 +29,7 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
   addEraseCommands(program);
   addForgetCommands(program);
   addEpochCommands(program);
+  addVerifyCommand(program);
   addUpkeep(program);
   addServe(program);
   const isJson = argv.includes('--json');

@@ -29,7 +29,12 @@ export class CommandEnd extends Error {
   }
 }
 
-const TAMPERED: readonly ErrorCode[] = ['EVENT_TAMPERED', 'VAULT_TAMPERED', 'SEGMENT_MISSING'];
+const TAMPERED: readonly ErrorCode[] = [
+  'EVENT_TAMPERED',
+  'VAULT_TAMPERED',
+  'SEGMENT_MISSING',
+  'CERTIFICATE_INVALID',
+];
 
 /** Says what went wrong, without a stack trace and without data; the exit code. */
 export function reportError(error: unknown, isJson: boolean): ExitCode {

@@ -14,12 +14,21 @@ import type { PassedHolders } from '../../libs/keyring/keyring.ts';
 import type { PrivacyRequest } from '../../libs/requests/request-store.ts';
 import type { ConversationEntry } from '../../libs/vault/directory.ts';
 import { rowKinds } from '../../libs/vault/vault-store.ts';
+import { type AttackReport, attack, type Captures, capture } from './attack.ts';
+import { type Certified, certify } from './certificate.ts';
 import { type LossType, recordLoss } from './record-loss.ts';
 import { personalConversations, type Run, readConversation, readSubject } from './request-run.ts';
 import { shredOf, shredSubject } from './shred-steps.ts';
 
 /** What came of one request: how T0 was reached, or why it stays open. */
-export type Carried = PassedHolders | { readonly failure: unknown };
+export type Carried = Done | { readonly failure: unknown };
+
+export interface Done {
+  readonly t0: PassedHolders;
+  /** Of the erasure of a person. */
+  readonly attack?: AttackReport;
+  readonly certificate?: Certified;
+}
 
 /** Carries requests out to their end; they share the wait for T0. */
 export async function carryOut(
@@ -42,9 +51,20 @@ export async function carryOut(
       return { id, app, kind, target, atMs: powers.clock.nowMs() };
     }),
   );
-  for (const request of requests) await attempt(request, shredOf);
-  const passed = await powers.keyring.passHolders();
+  const captures = new Map<PrivacyRequest, Captures>();
   for (const request of requests) {
+    await attempt(request, async (run) => {
+      const captured = request.kind === 'erase-subject' ? await capture(run) : undefined;
+      if (captured !== undefined) captures.set(request, captured);
+      await shredOf(run);
+    });
+  }
+  const t0 = await powers.keyring.passHolders();
+  const done = new Map<PrivacyRequest, Done>();
+  for (const request of requests) {
+    await attempt(request, async (run) => {
+      done.set(request, { t0, ...(await verify(run, { t0, captured: captures.get(request) })) });
+    });
     await attempt(request, finishOf);
     if (failures.has(request)) continue;
     // An app that was erased took everything in it along.
@@ -52,8 +72,21 @@ export async function carryOut(
     await powers.requests.record(request.id, 'done', powers.clock.nowMs());
   }
   return requests.map((request) =>
-    failures.has(request) ? { failure: failures.get(request) } : passed,
+    failures.has(request) ? { failure: failures.get(request) } : (done.get(request) ?? { t0 }),
   );
+}
+
+/** Nothing is finished, nor certified, before what was captured was tried and failed. */
+async function verify(
+  { powers, request }: Run,
+  given: { t0: PassedHolders; captured: Captures | undefined },
+): Promise<Omit<Done, 't0'>> {
+  const { captured, t0 } = given;
+  if (captured === undefined) return {};
+  const report = await attack(powers, captured);
+  const { alias } = captured;
+  const certificate = await certify(powers, request, { alias, passed: t0, attack: report });
+  return { attack: report, certificate };
 }
 
 async function openRun(powers: PrivacyPowers, request: PrivacyRequest): Promise<Run | undefined> {

@@ -9,14 +9,13 @@ import type {
   SubjectId,
 } from '../../libs/base/ids.ts';
 import { randomUuidV7 } from '../../libs/base/random.ts';
-import type { PassedHolders } from '../../libs/keyring/keyring.ts';
 import { assertFenced } from '../../libs/people/find-subject.ts';
 import type { RequestKind, RequestTarget } from '../../libs/requests/request-store.ts';
-import { carryOut } from './carry-out.ts';
+import { carryOut, type Done } from './carry-out.ts';
 
 /** The id of the erasure, or why there was nothing to take. */
 export type PrivacyOutcome =
-  | { readonly status: 'done'; readonly erasure: ErasureId; readonly t0: PassedHolders }
+  | ({ readonly status: 'done'; readonly erasure: ErasureId } & Done)
   | { readonly status: 'erased' }
   | { readonly status: 'notFound' }
   | { readonly status: 'refused'; readonly reason: string };
@@ -142,7 +141,7 @@ async function requestAll(
   const carried = await carryOut(powers, made);
   return carried.map((one, i) => {
     if ('failure' in one) throw one.failure;
-    return { status: 'done', erasure: made[i]!.id, t0: one };
+    return { status: 'done', erasure: made[i]!.id, ...one };
   });
 }
 

@@ -30,6 +30,7 @@ export function storeVariables(folder: string): Record<string, string> {
     LETHE_VAULT: `sqlite:${folder}/data/vault.db`,
     LETHE_KMS: `local:${folder}/keys`,
     LETHE_BACKUPS: `${folder}/backups`,
+    LETHE_CERTIFICATES: `${folder}/certificates`,
     LETHE_ERASURES: `${folder}/erasures/list.jsonl`,
     LETHE_HTTP: '127.0.0.1:0',
     LETHE_LEASE_MS: '1000',

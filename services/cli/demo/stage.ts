@@ -43,6 +43,7 @@ function variables(folder: string, vault: string): Record<string, string> {
     LETHE_VAULT: `sqlite:${vault}/vault.db`,
     LETHE_KMS: `local:${folder}/keys`,
     LETHE_BACKUPS: `${folder}/backups`,
+    LETHE_CERTIFICATES: `${folder}/certificates`,
     LETHE_ERASURES: `${folder}/erasures/list.jsonl`,
   };
 }

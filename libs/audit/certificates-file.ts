@@ -1,0 +1,75 @@
+/**
+ * Certificates as files. The signing key lies beside the KMS keys, mode 0600; its public half lies
+ * with the certificates, to be handed out.
+ */
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+} from 'node:crypto';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { LetheError } from '../base/lethe-error.ts';
+import type { Certificates } from './certificates.ts';
+import { signStatement } from './dsse.ts';
+
+/** Opens the folder; key and folder are made at the first use. */
+export function openCertificatesFile(at: { folder: string; keyFolder: string }): Certificates {
+  const publicFile = join(at.folder, 'public-key.pem');
+  let key: KeyObject | undefined;
+
+  function signingKey(): KeyObject {
+    key ??= readOrMakeKey(at.keyFolder);
+    if (!existsSync(publicFile)) {
+      const pem = createPublicKey(key).export({ type: 'spki', format: 'pem' });
+      writeDurably(at.folder, publicFile, String(pem), 0o644);
+    }
+    return key;
+  }
+
+  return {
+    async issue(name, statement) {
+      const file = join(at.folder, `${name}.json`);
+      const text = JSON.stringify(signStatement(statement, signingKey()));
+      writeDurably(at.folder, file, text, 0o644);
+      return file;
+    },
+    async publicKeyFile() {
+      signingKey();
+      return publicFile;
+    },
+  };
+}
+
+function readOrMakeKey(folder: string): KeyObject {
+  const file = join(folder, 'certificates.ed25519.pem');
+  if (existsSync(file)) return createPrivateKey(readFileSync(file));
+  const { privateKey } = generateKeyPairSync('ed25519');
+  const pem = privateKey.export({ type: 'pkcs8', format: 'pem' });
+  writeDurably(folder, file, String(pem), 0o600);
+  return privateKey;
+}
+
+function writeDurably(folder: string, file: string, text: string, mode: number): void {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const partial = `${file}.partial`;
+    const handle = openSync(partial, 'w', mode);
+    writeSync(handle, text);
+    fsyncSync(handle);
+    closeSync(handle);
+    renameSync(partial, file);
+  } catch (cause) {
+    throw new LetheError('STATE_UNREACHABLE', `cannot write ${file}`, { cause });
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * DSSE envelopes (Dead Simple Signing Envelope, protocol v1.0.2) with Ed25519 signatures (RFC 8032)
+ * around in-toto statements (in-toto attestation framework, Statement v1). Pure.
+ */
+import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
+import { LetheError } from '../base/lethe-error.ts';
+import { sha256 } from '../codec/hash.ts';
+
+export interface Envelope {
+  readonly payloadType: string;
+  /** Base64 of the statement's bytes. */
+  readonly payload: string;
+  readonly signatures: readonly { readonly keyid: string; readonly sig: string }[];
+}
+
+/** An in-toto statement: what is claimed of which artefact. */
+export interface Statement {
+  readonly _type: 'https://in-toto.io/Statement/v1';
+  readonly subject: readonly { name: string; digest: { sha256: string } }[];
+  readonly predicateType: string;
+  readonly predicate: Readonly<Record<string, unknown>>;
+}
+
+const PAYLOAD_TYPE = 'application/vnd.in-toto+json';
+
+/** PAE(type, body): what is signed, so that no part can be taken for another. */
+function preAuthentication(type: string, body: Buffer): Buffer {
+  const head = `DSSEv1 ${Buffer.byteLength(type)} ${type} ${body.length} `;
+  return Buffer.concat([Buffer.from(head), body]);
+}
+
+/** The id of a public key: SHA-256 of its DER form, in hex. */
+export function keyIdOf(publicKey: KeyObject): string {
+  return sha256(publicKey.export({ type: 'spki', format: 'der' })).toString('hex');
+}
+
+/** Signs a statement with an Ed25519 private key. */
+export function signStatement(statement: Statement, privateKey: KeyObject): Envelope {
+  const body = Buffer.from(JSON.stringify(statement));
+  const sig = sign(null, preAuthentication(PAYLOAD_TYPE, body), privateKey).toString('base64');
+  const keyid = keyIdOf(createPublicKey(privateKey));
+  return {
+    payloadType: PAYLOAD_TYPE,
+    payload: body.toString('base64'),
+    signatures: [{ keyid, sig }],
+  };
+}
+
+/**
+ * The statement of an envelope, if one of its signatures is by this key. Whatever key the envelope
+ * names or holds counts for nothing. Throws CERTIFICATE_INVALID.
+ */
+export function openEnvelope(text: string, publicKey: KeyObject): Statement {
+  const envelope = parse<Envelope>(text, 'it is no DSSE envelope');
+  const { payload, payloadType, signatures } = envelope;
+  if (typeof payload !== 'string' || !Array.isArray(signatures)) {
+    throw invalid('it is no DSSE envelope');
+  }
+  if (payloadType !== PAYLOAD_TYPE) throw invalid('its payload is no in-toto statement');
+  const body = Buffer.from(payload, 'base64');
+  // Base64 with anything beside its alphabet would let bytes be changed unseen.
+  if (body.toString('base64') !== payload) throw invalid('its payload is not canonical base64');
+  const signed = preAuthentication(payloadType, body);
+  const isBy = ({ sig }: { sig?: unknown }) =>
+    typeof sig === 'string' && verify(null, signed, publicKey, Buffer.from(sig, 'base64'));
+  if (!signatures.some(isBy)) throw invalid('no signature of it is by this key');
+  const statement = parse<Statement>(body.toString('utf8'), 'its statement is not JSON');
+  if (statement._type !== 'https://in-toto.io/Statement/v1') throw invalid('it is no statement');
+  return statement;
+}
+
+function parse<Value>(text: string, problem: string): Value {
+  try {
+    return JSON.parse(text) as Value;
+  } catch {
+    throw invalid(problem);
+  }
+}
+
+function invalid(why: string): LetheError {
+  return new LetheError('CERTIFICATE_INVALID', `this certificate does not hold: ${why}`);
+}

@@ -1,0 +1,55 @@
+/** `lethe verify`: checks a certificate offline, with a public key that the reader trusts. */
+import { createPublicKey } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import { openEnvelope } from '../../libs/audit/dsse.ts';
+import { LetheError } from '../../libs/base/lethe-error.ts';
+import { commitmentOf } from '../privacy/certificate.ts';
+import { CommandEnd, exitCodes, printResult } from './terminal.ts';
+
+/** Adds the command. */
+export function addVerifyCommand(program: Command): void {
+  program
+    .command('verify')
+    .description('check a certificate; needs no store')
+    .argument('<file>', 'the certificate')
+    .requiredOption('--key <file>', 'the public key that you trust (PEM)')
+    .option('--salt <hex>', 'with --user: is it about this person?')
+    .option('--user <id>', 'the user id that the person had')
+    .option('--json', 'print JSON')
+    .action((file: string, options) => {
+      const statement = openEnvelope(read(file, 'the certificate'), readKey(options.key));
+      const [subject] = statement.subject;
+      if ((options.salt === undefined) !== (options.user === undefined)) {
+        throw new LetheError('INPUT_INVALID', '--salt and --user: give both or none');
+      }
+      const isTheirs =
+        options.salt && commitmentOf(options.salt, options.user) === subject?.digest.sha256;
+      if (options.salt && !isTheirs) {
+        throw new CommandEnd(exitCodes.failed, 'it holds, but it is about somebody else');
+      }
+      const { predicate } = statement;
+      const shown = { valid: true, ...(isTheirs && { aboutThisPerson: true }), predicate };
+      printResult(options.json, shown, [
+        `it holds: ${subject?.name}`,
+        JSON.stringify(predicate, undefined, 2),
+      ]);
+    });
+}
+
+function read(file: string, what: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new LetheError('INPUT_INVALID', `${what} cannot be read`, { cause });
+  }
+}
+
+function readKey(file: string) {
+  const pem = read(file, '--key: the file');
+  try {
+    return createPublicKey(pem);
+  } catch (cause) {
+    throw new LetheError('INPUT_INVALID', '--key: expected a public key in PEM form', { cause });
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * The attack on an erasure before it is called verified: what was captured in memory before the
+ * fence is tried after T0, with the means of an attacker who has today's KMS and vault.
+ */
+import type { PrivacyPowers } from '../../libs/backends/powers.ts';
+import type { SubjectId } from '../../libs/base/ids.ts';
+import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
+import { decodeSealedEvent, type SealedEvent } from '../../libs/codec/sealed-event.ts';
+import { eventRingRefs } from '../../libs/keyring/event-sealer.ts';
+import type { CapturedRings } from '../../libs/keyring/keyring.ts';
+import { openEvents } from '../../libs/keyring/open-events.ts';
+import { type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
+import { personalConversations, type Run, readSubject } from './request-run.ts';
+
+/** What was taken down before the fence. */
+export interface Captures {
+  readonly alias: string;
+  readonly events: readonly SealedEvent[];
+  readonly rings: CapturedRings;
+}
+
+/** What was tried after T0, and what came out. */
+export interface AttackReport {
+  /** Sealed events through the vault's own code with today's KMS: `opened` must be 0. */
+  readonly events: { readonly tried: number; readonly opened: number };
+  /** Captured wrapped rings with today's KMS: they open until the next turn ends that (T1). */
+  readonly rings: { readonly tried: number; readonly opening: number };
+  readonly notTried: readonly string[];
+}
+
+const EVENTS_MAX = 100;
+const CONVERSATIONS_MAX = 10;
+
+/** Takes down sealed events and wrapped rings of a person; undefined: there is no such person. */
+export async function capture(run: Run): Promise<Captures | undefined> {
+  const subject = await readSubject(run);
+  if (subject === undefined) return undefined;
+  const records = await recordsOf(run, subject.id);
+  const events = records.flatMap(tryDecode).filter((event) => isAbout(event, subject.id, run));
+  const refs = new Map<string, RingRef>();
+  const add = (ref: RingRef) => refs.set(ringRefToKey(ref), ref);
+  for (const { header } of events) {
+    // The app's ring is everybody's.
+    for (const ref of eventRingRefs(header).slice(1)) if (ref.id === subject.id) add(ref);
+  }
+  add({ app: run.app.id, kind: 2, id: subject.id });
+  add({ app: run.app.id, kind: 3, id: subject.value.profilePlace });
+  add({ app: run.app.id, kind: 3, id: subject.value.recordPlace });
+  for (const { value } of await personalConversations(run, subject)) {
+    add({ app: run.app.id, kind: 3, id: value.messagePlace });
+  }
+  const rings = await run.powers.keyring.capture([...refs.values()]);
+  return { alias: subject.value.alias, events: events.slice(0, EVENTS_MAX), rings };
+}
+
+async function recordsOf({ powers }: Run, subject: SubjectId): Promise<Buffer[]> {
+  const { views } = powers;
+  const records = (await views.facts(subject)).map((fact) => fact.record);
+  const ids = await views.conversationsOf(subject, { limit: CONVERSATIONS_MAX });
+  for (const id of ids) {
+    for (const view of await views.messages(id, { limit: EVENTS_MAX })) records.push(view.record);
+  }
+  return records;
+}
+
+function tryDecode(record: Buffer): SealedEvent[] {
+  try {
+    return [decodeSealedEvent(record)];
+  } catch (error) {
+    if (isLetheError(error)) return [];
+    throw error;
+  }
+}
+
+const isAbout = ({ header }: SealedEvent, subject: SubjectId, { app }: Run) =>
+  header.owner === subject && header.app === app.id;
+
+/**
+ * Tries what was captured. Throws ERASURE_UNVERIFIED when one event opens: then the erasure stays
+ * open, and whoever asked is told.
+ */
+export async function attack(
+  { keyring }: Pick<PrivacyPowers, 'keyring'>,
+  captures: Captures,
+): Promise<AttackReport> {
+  const contents = await openEvents(keyring, captures.events);
+  const opened = contents.filter((content) => content !== undefined);
+  for (const content of opened) content.fill(0);
+  if (opened.length > 0) {
+    const text = `${opened.length} of ${contents.length} captured events open after T0`;
+    throw new LetheError('ERASURE_UNVERIFIED', text);
+  }
+  return {
+    events: { tried: contents.length, opened: 0 },
+    rings: { tried: captures.rings.count, opening: await captures.rings.countOpening() },
+    notTried: [
+      'pages and answers that readers had before: other processes are not asked for them',
+      'log, views and backups that lie elsewhere: their events are under the keys that were tried',
+    ],
+  };
+}

@@ -1,0 +1,86 @@
+/** The certificate of an erasure, first form: what is claimed, and under which conditions. */
+import { randomBytes } from 'node:crypto';
+import type { Statement } from '../../libs/audit/dsse.ts';
+import type { PrivacyPowers } from '../../libs/backends/powers.ts';
+import { sha256 } from '../../libs/codec/hash.ts';
+import type { PassedHolders } from '../../libs/keyring/keyring.ts';
+import type { PrivacyRequest } from '../../libs/requests/request-store.ts';
+import { DAY_MS } from '../../libs/sealing/tree-path.ts';
+import type { AttackReport } from './attack.ts';
+
+/** A certificate that was issued. */
+export interface Certified {
+  readonly file: string;
+  /** To be handed to the person: with it, and their user id, they can show that it is theirs. */
+  readonly salt: string;
+}
+
+const toIso = (ms: number) => new Date(ms).toISOString();
+
+/** SHA-256(salt ‖ user id): names nobody to those who have not both. */
+export function commitmentOf(salt: string, alias: string): string {
+  return sha256(Buffer.concat([Buffer.from(salt, 'hex'), Buffer.from(alias)])).toString('hex');
+}
+
+/** Issues it. The salt is not kept. */
+export async function certify(
+  powers: Pick<PrivacyPowers, 'certificates' | 'clock' | 'horizonDays'>,
+  request: PrivacyRequest,
+  done: { alias: string; passed: PassedHolders; attack: AttackReport | 'not tried' },
+): Promise<Certified> {
+  const salt = randomBytes(32).toString('hex');
+  const commitment = commitmentOf(salt, done.alias);
+  const statement = statementOf(powers, request, { ...done, commitment });
+  return { file: await powers.certificates.issue(request.id, statement), salt };
+}
+
+function statementOf(
+  { clock, horizonDays }: Pick<PrivacyPowers, 'clock' | 'horizonDays'>,
+  request: PrivacyRequest,
+  done: { commitment: string; passed: PassedHolders; attack: AttackReport | 'not tried' },
+): Statement {
+  const { feedNumber, t0Ms, holders } = done.passed;
+  const count = (how: string) => holders.filter((holder) => holder.how === how).length;
+  return {
+    _type: 'https://in-toto.io/Statement/v1',
+    subject: [{ name: `erasure ${request.id}`, digest: { sha256: done.commitment } }],
+    predicateType: 'urn:lethe:erasure:v1',
+    predicate: {
+      erasure: request.id,
+      app: request.app,
+      kind: request.kind,
+      commitment: 'SHA-256(salt ‖ user id); the salt was handed out and not kept',
+      requestedAt: toIso(request.receivedAtMs),
+      certifiedAt: toIso(clock.nowMs()),
+      t0: {
+        at: toIso(t0Ms),
+        meaning: 'no running process can unseal',
+        feedNumber,
+        holders: {
+          acknowledged: count('acknowledged'),
+          leaseWaitedOut: count('waited'),
+          ended: count('left'),
+        },
+      },
+      t1: {
+        at: 'pending',
+        meaning: 'nobody can, not even with old backups of the vault and the key store of today',
+        condition:
+          'the next turn of the epoch; holds if no other copy of the old key folder exists',
+      },
+      keyStore: 'local key folder',
+      stores: {
+        vault: 'rings replaced by fences, directory rows removed, file overwritten and truncated',
+        log: 'sealed events stay, without a key; headers under random ids stay until reclaim',
+        views: 'sealed records stay, without a key; they are shown as placeholders',
+        ledger: `known deliveries are refused until ${toIso(clock.nowMs() + horizonDays * DAY_MS)}`,
+      },
+      attack: done.attack,
+      notStopped: [
+        'plaintext that was delivered before',
+        'memory dumps of holders of keys from before T0',
+        'old copies of the vault together with the key folder, until T1',
+      ],
+    },
+  };
+}

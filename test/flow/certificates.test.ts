@@ -1,0 +1,141 @@
+import { createPublicKey, generateKeyPairSync } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openEnvelope, signStatement } from '../../libs/audit/dsse.ts';
+import { Ring } from '../../libs/keyring/ring.ts';
+import { commitmentOf } from '../../services/privacy/certificate.ts';
+import { createPrivacy, type PrivacyOutcome } from '../../services/privacy/privacy.ts';
+import { PERSONAL, received } from '../support/events.ts';
+import { groupOf, subjectOf, textsOf } from '../support/reading.ts';
+import { openTestStore, type TestStore } from '../support/temporary-store.ts';
+
+type Erased = Extract<PrivacyOutcome, { status: 'done' }>;
+
+async function openVictim(): Promise<TestStore> {
+  const store = await openTestStore();
+  await store.deliver(
+    received('ann', 'hers', { id: '1', displayName: 'Ann' }),
+    received('ben', 'his', { id: '2' }),
+    received('ann', 'secret', { id: '3', conversation: PERSONAL }),
+  );
+  return store;
+}
+
+async function eraseAnn(store: TestStore) {
+  const ann = await subjectOf(store, 'ann');
+  const [entry] = await store.backends.reader().directory.subjects(store.app.id, [ann]);
+  const privacy = createPrivacy(store.backends.privacy());
+  const outcome = (await privacy.eraseSubject(store.app.id, ann)) as Erased;
+  const folder = join(store.folder, 'certificates');
+  const publicKey = createPublicKey(readFileSync(join(folder, 'public-key.pem')));
+  const text = readFileSync(outcome.certificate!.file, 'utf8');
+  return { outcome, publicKey, text, alias: entry!.value.alias, ann };
+}
+
+describe('a certificate', () => {
+  it('says what was attacked and when no process could read, and names nobody', async () => {
+    const store = await openVictim();
+    const { outcome, publicKey, text, alias, ann } = await eraseAnn(store);
+    expect(outcome.attack).toMatchObject({ events: { opened: 0 } });
+    expect(outcome.attack!.events.tried).toBeGreaterThan(2);
+    // The truth until the next turn: whoever kept the wrapped rings can open them with today's KMS.
+    expect(outcome.attack!.rings.opening).toBe(outcome.attack!.rings.tried);
+    const statement = openEnvelope(text, publicKey);
+    expect(statement.predicate).toMatchObject({
+      erasure: outcome.erasure,
+      t0: { feedNumber: outcome.t0.feedNumber, holders: { leaseWaitedOut: 0 } },
+      t1: { at: 'pending' },
+      attack: { events: { opened: 0 } },
+    });
+    const { salt } = outcome.certificate!;
+    expect(statement.subject[0]!.digest.sha256).toBe(commitmentOf(salt, alias));
+    const written = JSON.stringify(statement);
+    for (const secret of [salt, alias, ann, 'Ann', 'ann']) expect(written).not.toContain(secret);
+  });
+
+  it('is refused when any byte was changed, and when another key signed it', async () => {
+    const store = await openVictim();
+    const { publicKey, text } = await eraseAnn(store);
+    expect(() => openEnvelope(text, publicKey)).not.toThrow();
+    for (let at = 0; at < text.length; at += 7) {
+      const changed = text.slice(0, at) + (text[at] === 'A' ? 'B' : 'A') + text.slice(at + 1);
+      // The key's name in the envelope is a hint: nobody trusts it, nobody needs it.
+      if (changed === text || isInKeyId(text, at)) continue;
+      expect(() => openEnvelope(changed, publicKey), `byte ${at}`).toThrow('does not hold');
+    }
+    const { privateKey } = generateKeyPairSync('ed25519');
+    const forged = JSON.stringify(signStatement(openEnvelope(text, publicKey), privateKey));
+    expect(() => openEnvelope(forged, publicKey)).toThrow('no signature of it is by this key');
+  });
+
+  it('is not issued, and the erasure not finished, when something captured still opens', async () => {
+    const store = await openVictim();
+    const powers = store.backends.privacy();
+    const ann = await subjectOf(store, 'ann');
+    // The leak: a process that goes on using the rings it loaded before the fence.
+    const kept = new Map<string, Ring>();
+    const keyring: typeof powers.keyring = {
+      ...powers.keyring,
+      use: (refs, work) =>
+        powers.keyring.use(refs, (outcomes) => {
+          for (const [i, outcome] of outcomes.entries()) {
+            if (outcome instanceof Ring) kept.set(refs[i]!.id, outcome);
+          }
+          return work(refs.map((ref, i) => kept.get(ref.id) ?? outcomes[i]!));
+        }),
+      revoked: async () => [],
+    };
+    const leaking = await keepRings(store, kept);
+    const erasing = createPrivacy({ ...powers, keyring }).eraseSubject(store.app.id, ann);
+    await expect(erasing).rejects.toMatchObject({ code: 'ERASURE_UNVERIFIED' });
+    leaking.done();
+    const folder = join(store.folder, 'certificates');
+    expect(existsSync(folder) ? readdirSync(folder) : []).toEqual([]);
+    expect((await powers.requests.open(10, Date.now())).length).toBe(1);
+    // Without the leak, running it again finishes it.
+    const { runOpenRequests } = await import('../../services/privacy/request-worker.ts');
+    await runOpenRequests(powers);
+    await store.project();
+    expect(await textsOf(store, await groupOf(store))).toEqual([null, 'his']);
+  });
+});
+
+function isInKeyId(text: string, at: number): boolean {
+  const from = text.indexOf('"keyid"');
+  return at >= from && at <= from + '"keyid":'.length + 66;
+}
+
+/** Takes copies of the rings that are loaded now, which nothing destroys. */
+async function keepRings(store: TestStore, kept: Map<string, Ring>) {
+  const other = await store.backends.vaultStore();
+  const refs: { app: never; kind: 1 | 2 | 3; id: string }[] = [];
+  for (const kind of [11, 12, 13] as const) {
+    for await (const row of other.scan(kind, store.app.id)) {
+      refs.push({ app: store.app.id as never, kind: (kind - 10) as 1 | 2 | 3, id: row.id });
+    }
+  }
+  let done = () => {};
+  const held = new Promise<void>((resolve) => {
+    done = resolve;
+  });
+  const { openBackends } = await import('../../libs/backends/open-backends.ts');
+  const leaky = await openBackends(store.configuration);
+  const { keyring } = leaky.reader();
+  const loaded = new Promise<void>((resolve) => {
+    void keyring.use(refs, async (outcomes) => {
+      for (const [i, ring] of outcomes.entries()) {
+        if (ring instanceof Ring) kept.set(refs[i]!.id, ring);
+      }
+      resolve();
+      await held;
+    });
+  });
+  await loaded;
+  return {
+    done() {
+      done();
+      void leaky.close();
+    },
+  };
+}
