@@ -1,9 +1,10 @@
 /**
  * Searches files for texts the way an attacker would: as UTF-8 and UTF-16, as base64 in all three
- * alignments, as hexadecimal, and as JSON escapes it.
+ * alignments, as hexadecimal, and as JSON escapes it; gzip files also by what is in them.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 
 /** Where a text was found, and in which form. */
 export interface SearchHit {
@@ -49,11 +50,21 @@ function escapeUnicode(text: string): string {
   });
 }
 
+function readUnpacked(file: string): Buffer {
+  const bytes = readFileSync(file);
+  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
+  try {
+    return Buffer.concat([bytes, gunzipSync(bytes)]);
+  } catch {
+    return bytes;
+  }
+}
+
 /** Every hit of any of the texts in the files. */
 export function searchFiles(files: readonly string[], texts: readonly string[]): SearchHit[] {
   const forms = texts.flatMap((text) => [...formsOf(text)]);
   return files.flatMap((file) => {
-    const bytes = readFileSync(file);
+    const bytes = readUnpacked(file);
     return forms.filter(([, needle]) => bytes.includes(needle)).map(([form]) => ({ file, form }));
   });
 }

@@ -4,6 +4,7 @@ import { readConfiguration } from '../../libs/backends/configuration.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { rebuildViews } from '../projector/project.ts';
 import { addAppCommands } from './app-commands.ts';
+import { addAttackCommand } from './attack-command.ts';
 import { runDoctor } from './doctor.ts';
 import { addEpochCommands } from './epoch-commands.ts';
 import { addEraseCommands } from './erase-commands.ts';
@@ -30,6 +31,7 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
   addForgetCommands(program);
   addEpochCommands(program);
   addVerifyCommand(program);
+  addAttackCommand(program);
   addUpkeep(program);
   addServe(program);
   const isJson = argv.includes('--json');

@@ -10,6 +10,7 @@ import { eventRingRefs } from '../../libs/keyring/event-sealer.ts';
 import type { CapturedRings } from '../../libs/keyring/keyring.ts';
 import { openEvents } from '../../libs/keyring/open-events.ts';
 import { type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
+import type { SubjectEntry } from '../../libs/vault/directory.ts';
 import { personalConversations, type Run, readSubject } from './request-run.ts';
 
 /** What was taken down before the fence. */
@@ -30,12 +31,13 @@ export interface AttackReport {
 
 const EVENTS_MAX = 100;
 const CONVERSATIONS_MAX = 10;
+const MESSAGES_MAX = 1_000;
 
 /** Takes down sealed events and wrapped rings of a person; undefined: there is no such person. */
 export async function capture(run: Run): Promise<Captures | undefined> {
   const subject = await readSubject(run);
   if (subject === undefined) return undefined;
-  const records = await recordsOf(run, subject.id);
+  const records = await recordsOf(run, subject);
   const events = records.flatMap(tryDecode).filter((event) => isAbout(event, subject.id, run));
   const refs = new Map<string, RingRef>();
   const add = (ref: RingRef) => refs.set(ringRefToKey(ref), ref);
@@ -53,12 +55,14 @@ export async function capture(run: Run): Promise<Captures | undefined> {
   return { alias: subject.value.alias, events: events.slice(0, EVENTS_MAX), rings };
 }
 
-async function recordsOf({ powers }: Run, subject: SubjectId): Promise<Buffer[]> {
+/** Facts about the person, and the newest messages of where they are or were. */
+async function recordsOf({ powers }: Run, { id, value }: SubjectEntry): Promise<Buffer[]> {
   const { views } = powers;
-  const records = (await views.facts(subject)).map((fact) => fact.record);
-  const ids = await views.conversationsOf(subject, { limit: CONVERSATIONS_MAX });
-  for (const id of ids) {
-    for (const view of await views.messages(id, { limit: EVENTS_MAX })) records.push(view.record);
+  const records = (await views.facts(id)).map((fact) => fact.record);
+  const where = [...value.conversations, ...value.groups].slice(0, CONVERSATIONS_MAX);
+  for (const conversation of where) {
+    const newest = await views.messages(conversation, { limit: MESSAGES_MAX });
+    for (const view of newest) records.push(view.record);
   }
   return records;
 }

@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { filesBelow, formsOf, searchFiles } from '../../services/cli/disk-search.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
@@ -25,6 +26,9 @@ describe('a search of every file', () => {
         writeFileSync(file, Buffer.concat([Buffer.alloc(11), bytes, Buffer.alloc(5)]));
         expect(searchFiles([file], [text]).map((hit) => hit.form)).toContain(form);
       }
+      const packed = join(folder, 'leak.gz');
+      writeFileSync(packed, gzipSync(`before ${text} after`));
+      expect(searchFiles([packed], [text]).map((hit) => hit.form)).toContain('utf-8');
       for (const shift of [0, 1, 2]) {
         const file = join(folder, 'leak');
         const around = Buffer.concat([

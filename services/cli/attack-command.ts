@@ -1,0 +1,68 @@
+/**
+ * `lethe attack`: what somebody with the disk finds. Every file of the store, its backups and its
+ * lists is searched for given texts, and every row of the vault is looked at.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { Command } from 'commander';
+import type { Configuration } from '../../libs/backends/configuration.ts';
+import { LetheError } from '../../libs/base/lethe-error.ts';
+import { filesBelow, searchFiles } from './disk-search.ts';
+import { withStore } from './open-store.ts';
+import { exitCodes, printResult } from './terminal.ts';
+
+const NOT_TRIED = [
+  'memory of running processes',
+  'blocks of the disk that the file system has given up',
+  'copies that lie elsewhere',
+];
+
+/** Adds the command. */
+export function addAttackCommand(program: Command): void {
+  program
+    .command('attack')
+    .description('search every file for texts that must not be there, and check the vault')
+    .argument('[file]', 'texts, one a line: names, identities, sentences; - is standard input', '-')
+    .option('--json', 'print JSON')
+    .action((file: string, options) =>
+      withStore(async ({ backends, configuration }) => {
+        const texts = readTexts(file);
+        const files = filesOf(configuration);
+        const hits = searchFiles(files, texts);
+        const vault = await backends.vaultCheck();
+        const found = hits.map(({ file: where, form }) => ({ file: where, form }));
+        const passed = hits.length === 0 && vault.tampered + vault.missing === 0;
+        const tried = { texts: texts.length, files: files.length, rows: vault.rows };
+        printResult(options.json, { passed, tried, hits: found, vault, notTried: NOT_TRIED }, [
+          ...found.map((hit) => `FOUND   ${hit.form} in ${hit.file}`),
+          `${texts.length} texts in ${files.length} files, in every form: ${hits.length} hits`,
+          `${vault.rows} rows of the vault: ${vault.tampered} do not authenticate`,
+          ...NOT_TRIED.map((what) => `not tried: ${what}`),
+        ]);
+        if (!passed) process.exitCode = exitCodes.failed;
+      }),
+    );
+}
+
+function readTexts(file: string): string[] {
+  let text: string;
+  try {
+    text = readFileSync(file === '-' ? 0 : file, 'utf8');
+  } catch (cause) {
+    throw new LetheError('INPUT_INVALID', 'the texts cannot be read', { cause });
+  }
+  // Shorter ones are found by chance.
+  const texts = text.split('\n').filter((line) => line.trim().length >= 4);
+  if (texts.length > 0) return texts;
+  throw new LetheError('INPUT_INVALID', 'give texts of four characters or more, one a line');
+}
+
+function filesOf(configuration: Configuration): string[] {
+  const { logFile, stateFile, viewsFile, vaultFile, erasuresFile } = configuration;
+  const { backupsFolder, certificatesFolder } = configuration;
+  const files = [logFile, stateFile, viewsFile, vaultFile];
+  const folders = [backupsFolder, certificatesFolder, dirname(erasuresFile)];
+  const own = files.flatMap((file) => ['', '-wal', '-shm'].map((end) => file + end));
+  const below = folders.filter((folder) => existsSync(folder)).flatMap(filesBelow);
+  return [...new Set([...own.filter((file) => existsSync(file)), ...below])];
+}
