@@ -94,6 +94,12 @@ export const settings: readonly Setting[] = [
     purpose: 'how long a process may use keys without hearing what was erased',
   },
   {
+    name: 'LETHE_TURN_SCHEDULE',
+    fallback: 'off',
+    expected: 'off, or every Nh: hours, 1 to 8760',
+    purpose: 'how often the privacy service turns the epoch, if anything was erased since',
+  },
+  {
     name: 'LETHE_LOG_LEVEL',
     fallback: 'info',
     expected: 'silent, error, warn, info or debug',
@@ -113,6 +119,8 @@ export interface Configuration {
   readonly bodyBytesMax: number;
   readonly horizonDays: number;
   readonly leaseMs: number;
+  /** Hours between turns; null: turns are made by hand. */
+  readonly turnEveryHours: number | null;
   readonly backupsFolder: string;
   readonly erasuresFile: string;
   readonly certificatesFolder: string;
@@ -144,6 +152,7 @@ export function readConfiguration(
     kmsPassphrase: env.LETHE_KMS_PASSPHRASE || undefined,
     http: readAddress('LETHE_HTTP', value('LETHE_HTTP')),
     bodyBytesMax: readNumber('LETHE_BODY_BYTES_MAX', value, [1_024, 104_857_600]),
+    turnEveryHours: readSchedule('LETHE_TURN_SCHEDULE', value('LETHE_TURN_SCHEDULE')),
     backupsFolder: resolve(value('LETHE_BACKUPS')),
     certificatesFolder: resolve(value('LETHE_CERTIFICATES')),
     erasuresFile: resolve(value('LETHE_ERASURES')),
@@ -184,6 +193,13 @@ function readAddress(name: string, text: string): { host: string; port: number }
   const port = Number(match?.[2]);
   if (match === null || port > 65_535) throw invalid(name);
   return { host: match[1]!.replace(/^\[(.*)\]$/, '$1'), port };
+}
+
+function readSchedule(name: string, text: string): number | null {
+  if (text === 'off') return null;
+  const hours = Number(/^every (\d{1,4})h$/.exec(text)?.[1]);
+  if (!(hours >= 1 && hours <= 8_760)) throw invalid(name);
+  return hours;
 }
 
 function readNumber(

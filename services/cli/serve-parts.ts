@@ -19,6 +19,7 @@ import { addStreamRoute } from '../reader/stream-route.ts';
 import { addAppRoutes } from './app-routes.ts';
 import type { Metrics } from './metrics.ts';
 import type { OpenStore } from './open-store.ts';
+import { runTurnSchedule } from './turn-schedule.ts';
 
 export const serviceNames = ['ingest', 'projector', 'reader', 'privacy'] as const;
 export type ServiceName = (typeof serviceNames)[number];
@@ -93,12 +94,17 @@ async function privacy(context: PartContext): Promise<Part> {
   const powers = store.backends.privacy();
   addPrivacyRoutes(server, createPrivacy(powers), powers);
   addAppRoutes(server, store.backends.administration());
-  let worker: Promise<void> | undefined;
+  let worker: Promise<unknown> | undefined;
   return {
     start() {
-      worker = runRequestWorker(powers, signal, reportFailure(context, 'privacy worker'));
+      worker = Promise.all([
+        runRequestWorker(powers, signal, reportFailure(context, 'privacy worker')),
+        runTurnSchedule(store, signal, reportFailure(context, 'turn')),
+      ]);
     },
-    stop: async () => worker,
+    async stop() {
+      await worker;
+    },
   };
 }
 

@@ -14,7 +14,7 @@ import type { ConversationValue, SubjectValue } from '../../libs/vault/directory
 import type { Membership } from '../../libs/vault/group-members.ts';
 import { rowKinds } from '../../libs/vault/vault-store.ts';
 
-const CACHED_MAX = 8_000;
+const CACHED_MAX = 10_000;
 
 export interface KnownSubject {
   readonly id: SubjectId;
@@ -71,7 +71,8 @@ export class WhoAndWhere {
     const missing = new Map<string, Identity>();
     for (const identity of identities) {
       const key = identityKey(identity);
-      if (!this.#people.has(key)) missing.set(key, identity);
+      // `get`, not `has`: what this batch needs must be the last to leave the cache.
+      if (this.#people.get(key) === undefined) missing.set(key, identity);
     }
     if (missing.size > 0) {
       const rows = await this.#rows([...missing.values()]);
@@ -83,13 +84,15 @@ export class WhoAndWhere {
       for (const [i, key] of [...missing.keys()].entries()) this.#people.set(key, added.ids[i]!);
       for (const [id, value] of added.made) this.#subjects.set(id, value);
     }
-    const ids = identities.map((identity) => this.#people.get(identityKey(identity))!);
-    await this.loadSubjects(ids);
+    const ids = identities.map((identity) => this.#people.get(identityKey(identity)));
+    await this.loadSubjects(ids.filter((id) => id !== undefined));
   }
 
   /** Looks identities up; whom nobody knows stays unknown. */
   async findPeople(identities: readonly Identity[]): Promise<void> {
-    const missing = identities.filter((identity) => !this.#people.has(identityKey(identity)));
+    const missing = identities.filter(
+      (identity) => this.#people.get(identityKey(identity)) === undefined,
+    );
     if (missing.length === 0) return;
     const rows = await this.#rows(missing);
     const kind = rowKinds.identity;
@@ -108,7 +111,7 @@ export class WhoAndWhere {
 
   /** Loads what the directory knows of subjects; those that are gone stay unknown. */
   async loadSubjects(ids: readonly SubjectId[]): Promise<void> {
-    const missing = [...new Set(ids)].filter((id) => !this.#subjects.has(id));
+    const missing = [...new Set(ids)].filter((id) => this.#subjects.get(id) === undefined);
     if (missing.length === 0) return;
     const entries = await this.#powers.directory.subjects(this.app.id, missing);
     for (const entry of entries) if (entry) this.#subjects.set(entry.id, entry.value);
@@ -165,7 +168,7 @@ export class WhoAndWhere {
   }
 
   async loadConversations(ids: readonly ConversationId[]): Promise<void> {
-    const missing = [...new Set(ids)].filter((id) => !this.#conversations.has(id));
+    const missing = [...new Set(ids)].filter((id) => this.#conversations.get(id) === undefined);
     if (missing.length === 0) return;
     const entries = await this.#powers.directory.conversations(this.app.id, missing);
     for (const entry of entries) {

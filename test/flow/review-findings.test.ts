@@ -199,4 +199,20 @@ describe('once broken, never again', () => {
     await expect(second).rejects.toMatchObject({ code: 'OVERLOADED', retryable: true });
     expect((await first).length).toBe(40_000);
   });
+
+  it('people who were known for long are still known beside very many new ones', async () => {
+    const store = await openTestStore();
+    const write = (from: number, count: number) =>
+      Array.from({ length: count }, (_, i) =>
+        received(`person-${from + i}`, 'words', { id: `m-${from + i}-${from}` }),
+      );
+    await store.deliver(received('first', 'hello', { id: 'first-1' }));
+    for (let from = 0; from < 9_995; from += 1_999) await store.deliver(...write(from, 1_999));
+    const outcomes = await store.deliver(
+      ...write(20_000, 900),
+      received('first', 'again', { id: 'first-2' }),
+      ...write(30_000, 900),
+    );
+    expect(new Set(outcomes.map((one) => one.status))).toEqual(new Set(['accepted']));
+  });
 });
