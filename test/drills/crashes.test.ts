@@ -5,6 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import type { AppId } from '../../libs/base/ids.ts';
 import { runOpenRequests } from '../../services/privacy/request-worker.ts';
 import { received } from '../support/events.ts';
+import { recordFigures } from '../support/figures.ts';
 import { environmentOf, lethe, startLethe, startScript } from '../support/processes.ts';
 import { groupOf, messagesOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openAt, type TestStore, temporaryFolder } from '../support/temporary-store.ts';
@@ -77,10 +78,7 @@ describe('kill -9', () => {
     await expectAllOnce(store, count);
     const doctor = await lethe(folder, ['doctor']);
     expect(doctor.json).toMatchObject({ passed: true });
-    console.log(
-      `ingest: killed ${kills} times after ${afterMs.join(', ')} ms; last run:`,
-      last.json,
-    );
+    recordFigures('kill -9 of ingest', { kills, afterMs, last: last.json });
   });
 
   it('of the server under load, 8 times: what was acknowledged is there once, nothing twice', async () => {
@@ -127,10 +125,8 @@ describe('kill -9', () => {
     expect(new Set(texts).size).toBe(texts.length);
     for (const text of acknowledged) expect(texts).toContain(text);
     expect(acknowledged.size).toBeGreaterThan(100);
-    console.log(
-      `server: killed ${kills} times; ${asked} asked, ${acknowledged.size} acknowledged, ` +
-        `${texts.length} in the views`,
-    );
+    const figures = { kills, asked, acknowledged: acknowledged.size, inViews: texts.length };
+    recordFigures('kill -9 of the server', figures);
   });
 
   it('of an erase at every gap between two writes: it is finished, and nobody else loses a byte', async () => {
@@ -180,7 +176,7 @@ describe('kill -9', () => {
       await after.backends.close();
     }
     expect(kills).toBeGreaterThanOrEqual(10);
-    console.log(`erase: killed ${kills} times, once at each gap; each was finished after restart`);
+    recordFigures('kill -9 of an erase, at each gap', { kills });
   });
 
   it('two servers on one data folder are safe: each sees what the other took in', async () => {

@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { chatLines } from '../bench/bench-store.ts';
+import { recordFigures } from '../support/figures.ts';
 import { lethe } from '../support/processes.ts';
 import { temporaryFolder } from '../support/temporary-store.ts';
 
@@ -39,6 +40,6 @@ describe('a full disk', () => {
     expect(rest.json.duplicate).toBeGreaterThan(0);
     const doctor = await lethe(folder, ['doctor']);
     expect(doctor.json).toMatchObject({ passed: true });
-    console.log('full disk:', full.err.trim(), '| then:', rest.json);
+    recordFigures('full disk', { said: full.err.trim().split('\n').at(-1), afterwards: rest.json });
   });
 });

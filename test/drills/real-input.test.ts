@@ -5,6 +5,7 @@ import { createGunzip } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import type { AppId } from '../../libs/base/ids.ts';
 import { chatLines } from '../bench/bench-store.ts';
+import { recordFigures } from '../support/figures.ts';
 import { lethe } from '../support/processes.ts';
 import { groupOf, textsOf } from '../support/reading.ts';
 import { openAt, temporaryFolder } from '../support/temporary-store.ts';
@@ -68,11 +69,8 @@ describe('real conversations', () => {
       }
       expect(seen).toBe(messages);
       await store.backends.close();
-      console.log(
-        `${messages} messages in ${expected.size} conversations:`,
-        first.json,
-        again.json,
-      );
+      const figures = { conversations: expected.size, first: first.json, again: again.json };
+      recordFigures(`${messages} real messages`, figures);
     }
     const doctor = await lethe(folder, ['doctor']);
     expect(doctor.json).toMatchObject({ passed: true });

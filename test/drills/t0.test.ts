@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
 import { chatLines } from '../bench/bench-store.ts';
 import { PERSONAL, received } from '../support/events.ts';
+import { recordFigures } from '../support/figures.ts';
 import { environmentOf, type Running, startLethe, startScript } from '../support/processes.ts';
 import { defaultConversationOf, subjectOf } from '../support/reading.ts';
 import { openTestStore, type TestStore } from '../support/temporary-store.ts';
@@ -13,7 +14,7 @@ const SUPPORT = join(import.meta.dirname, '../support');
 
 /** What each drill measured, printed at the end. */
 const figures: Record<string, unknown> = {};
-afterAll(() => console.log(`T0 drills ${JSON.stringify(figures)}`));
+afterAll(() => recordFigures('T0', figures));
 
 interface Victim {
   readonly subject: string;

@@ -48,6 +48,9 @@ const mortal: PrivacyPowers = {
     ...dying({ removeSubject, removeReferences, mark, replacePlace, removeAppRoot }),
   },
 };
+// The vault's own commits too: between a fence and its entry in the feed, above all.
+const vault = backends.vaultStore();
+vault.commit = dying({ commit: vault.commit }).commit;
 await createPrivacy(mortal).eraseSubject(app.id, subject as SubjectId);
 await backends.close();
 process.stdout.write('finished');
