@@ -40,9 +40,10 @@ export function openCertificatesFile(at: { folder: string; keyFolder: string }):
   return {
     async issue(name, statement) {
       const file = join(at.folder, `${name}.json`);
+      if (existsSync(file)) return { file, isNew: false };
       const text = JSON.stringify(signStatement(statement, signingKey()));
       writeDurably(at.folder, file, text, 0o644);
-      return file;
+      return { file, isNew: true };
     },
     async publicKeyFile() {
       signingKey();

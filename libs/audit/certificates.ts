@@ -6,8 +6,11 @@
 import type { Statement } from './dsse.ts';
 
 export interface Certificates {
-  /** Signs a statement and keeps it durably under a name; gives where it lies. */
-  issue(name: string, statement: Statement): Promise<string>;
+  /**
+   * Signs a statement and keeps it durably under a name; gives where it lies. One that was issued
+   * under this name before stays as it is, and counts.
+   */
+  issue(name: string, statement: Statement): Promise<{ file: string; isNew: boolean }>;
   /** Where the public key lies that its readers need. */
   publicKeyFile(): Promise<string>;
 }

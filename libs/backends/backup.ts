@@ -22,8 +22,9 @@ export interface BackupManifest {
   readonly madeAt: string;
   /** The KMS key without which nothing in it opens. */
   readonly kmsKey: string;
-  /** How many entries of the list of erasures were written before the copy began. */
+  /** How many entries of the list of erasures were written before the copy began, and the last. */
   readonly erasures: number;
+  readonly lastErasure: string | null;
 }
 
 /** A backup in a folder. */
@@ -45,13 +46,33 @@ export async function makeBackup(
   const partial = `${folder}.partial`;
   rmSync(partial, { recursive: true, force: true });
   mkdirSync(partial, { recursive: true, mode: 0o700 });
-  const erasures = (await backends.privacy().erasures.read()).length;
+  const { kmsKey } = await settledEpoch(backends);
+  const listed = await backends.privacy().erasures.read();
   await backends.copyData(partial);
-  const { kmsKey } = await backends.epoch().status();
-  const manifest: BackupManifest = { format: 1, madeAt, kmsKey, erasures };
+  // A turn that began meanwhile may have left the copy between two keys.
+  if ((await settledEpoch(backends)).kmsKey !== kmsKey) throw inTurn();
+  const lastErasure = listed.at(-1)?.id ?? null;
+  const manifest: BackupManifest = {
+    format: 1,
+    madeAt,
+    kmsKey,
+    erasures: listed.length,
+    lastErasure,
+  };
   writeFileSync(join(partial, MANIFEST), JSON.stringify(manifest), { mode: 0o600 });
   renameSync(partial, folder);
   return { folder, manifest };
+}
+
+async function settledEpoch(backends: Backends) {
+  const status = await backends.epoch().status();
+  if (status.lastTurn?.step === 'begun' || status.lastTurn?.step === 'apps') throw inTurn();
+  return status;
+}
+
+function inTurn(): LetheError {
+  const text = 'a turn of the epoch is under way: finish it (lethe epoch turn), then back up';
+  return new LetheError('CONTENDED', text, { retryable: true });
 }
 
 /** The backup that a folder is, or the ones it holds, newest first. Throws INPUT_INVALID: none. */

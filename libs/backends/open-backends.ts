@@ -21,7 +21,7 @@ import { createAppRegistry } from '../vault/app-registry.ts';
 import { createDirectory } from '../vault/directory.ts';
 import { createDirectoryWriter } from '../vault/directory-writer.ts';
 import { readEpochStatus } from '../vault/epoch-status.ts';
-import { runTurn } from '../vault/epoch-turn.ts';
+import { closeTurn, runTurn } from '../vault/epoch-turn.ts';
 import { openFeedStoreSqlite } from '../vault/feed-store-sqlite.ts';
 import { createLossFeed } from '../vault/feed-wait.ts';
 import { createKeyHierarchy } from '../vault/key-hierarchy.ts';
@@ -121,6 +121,7 @@ export async function openBackends(
       epoch: () => ({
         turn: (given) => runTurn({ ...vault, turns, kms }, given),
         status: () => readEpochStatus({ ...vault, turns, kms }),
+        closeTurn: () => closeTurn({ turns }),
       }),
       async copyData(folder) {
         // The log first: the vault that is copied after it has every ring that its events need.
@@ -262,6 +263,7 @@ function handOut(from: {
           keyFolder: configuration.kmsFolder,
         }),
         horizonDays: configuration.horizonDays,
+        leaseMs: configuration.leaseMs,
         recordingClock,
         accessKeyStore: accessKeyStore(),
         views: engines.views(),

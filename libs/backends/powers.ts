@@ -18,7 +18,7 @@ import type { AppRegistry } from '../vault/app-registry.ts';
 import type { Directory } from '../vault/directory.ts';
 import type { DirectoryWriter } from '../vault/directory-writer.ts';
 import type { EpochStatus } from '../vault/epoch-status.ts';
-import type { TurnOptions } from '../vault/epoch-turn.ts';
+import type { TurnOptions } from '../vault/turn-run.ts';
 import type { Turn } from '../vault/turn-store.ts';
 import type { DirectoryShred } from '../vault/vault-shred.ts';
 import type { ViewReader, ViewRebuilder } from '../views/view-store.ts';
@@ -66,6 +66,8 @@ export interface PrivacyPowers extends CommonPowers {
   readonly requests: RequestStore;
   readonly certificates: Certificates;
   readonly horizonDays: number;
+  /** How long a wait for T0 can last. */
+  readonly leaseMs: number;
   /** What was erased, kept apart from the data. */
   readonly erasures: ErasureList;
   /** One clock a process: it never goes back and never repeats. */
@@ -79,6 +81,8 @@ export interface EpochPowers {
   /** Runs a turn, or goes on with the one that was interrupted. */
   turn(options: TurnOptions): Promise<Turn>;
   status(): Promise<EpochStatus>;
+  /** Ends the record of a turn that came with a restored backup. */
+  closeTurn(): Promise<void>;
 }
 
 /** Administration of apps and access keys. */

@@ -42,8 +42,8 @@ export interface AppRegistry {
   list(): Promise<App[]>;
   /** Was there an app of this id that was erased? Its name went with it. */
   wasErased(app: AppId): Promise<boolean>;
-  /** Drops what is cached of an app after it was erased. */
-  drop(app: AppId): void;
+  /** Drops what is cached of an app after it was erased, or (`all`) of every app. */
+  drop(app: AppId | 'all'): void;
 }
 
 function recordRow(app: AppId): RowKey {
@@ -89,7 +89,7 @@ export function createAppRegistry(deps: {
       const [row] = await store.read([appRootRow(app)]);
       return row !== undefined && (await hierarchy.appRoot(app)) === undefined;
     },
-    drop: (app) => void cache.delete(app),
+    drop: (app) => void (app === 'all' ? cache.clear() : cache.delete(app)),
     async find(idOrName) {
       if (isId(idOrName)) return read(idOrName as AppId);
       for (const app of cache.values()) if (app.name === idOrName) return app;

@@ -5,10 +5,10 @@
 import { LetheError } from '../base/lethe-error.ts';
 import type { WrappingKey } from '../keyring/wrapping-key.ts';
 import type { App } from './app-registry.ts';
-import type { TurnDeps } from './epoch-turn.ts';
 import { contended } from './key-hierarchy.ts';
 import { newKeyRow } from './key-rows.ts';
 import { appSlot, bucketKeyRow, bucketSlot, type KeySlot, storeSlot } from './key-slots.ts';
+import type { TurnDeps } from './turn-run.ts';
 import { type RowKey, rowKinds, type VaultRow } from './vault-store.ts';
 import { rewrapRow, wrapRow } from './wrapped-row.ts';
 
@@ -21,14 +21,30 @@ export async function turnApp(
   app: App,
   dirty: readonly number[],
 ): Promise<{ buckets: number; rows: number }> {
+  await finishLeftover(deps, app);
   await replaceRoot(deps, app);
   await rewrapKeys(deps, app, new Set(dirty));
+  return rewrapBuckets(deps, app);
+}
+
+async function rewrapBuckets(deps: TurnDeps, app: App) {
   let [buckets, rows] = [0, 0];
   for (const row of await list(deps, rowKinds.bucketKeyPrevious, app)) {
     rows += await rewrapBucket(deps, app, row.bucket);
     buckets += 1;
   }
   return { buckets, rows };
+}
+
+/** Ends what an earlier turn failed to do for this app, so that this one begins from the start. */
+async function finishLeftover(deps: TurnDeps, app: App): Promise<void> {
+  const { store } = deps;
+  const [row, dying] = await store.read([appSlot(app.id).previous, storeSlot().previous]);
+  if (row === undefined || row.wrappingKey === dying?.ownKey) return;
+  await rewrapKeys(deps, app, new Set());
+  await rewrapBuckets(deps, app);
+  const done = [row, ...(await list(deps, rowKinds.bucketKeyPrevious, app))];
+  await store.commit(done.map((one) => ({ removals: [one] })));
 }
 
 async function list({ store }: TurnDeps, kind: VaultRow['kind'], app: App): Promise<VaultRow[]> {
@@ -66,6 +82,7 @@ async function replaceRoot(deps: TurnDeps, app: App): Promise<void> {
   const { store, hierarchy } = deps;
   const slot = appSlot(app.id);
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+    hierarchy.forgetCurrent();
     const [row, previous] = await store.read([slot.current, slot.previous]);
     if (previous !== undefined) return;
     const parent = await hierarchy.storeRoot();
@@ -90,6 +107,7 @@ async function rewrapKeys(deps: TurnDeps, app: App, dirty: ReadonlySet<number>):
     rowKinds.bucketKey,
   ];
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+    hierarchy.forgetCurrent();
     const parent = (await hierarchy.appRoot(app.id))!;
     const old: VaultRow[] = [];
     for (const kind of kinds) {

@@ -1,6 +1,7 @@
 /** What is known of the epoch: what waits for the next turn, and what the KMS says of the last. */
-import type { TurnDeps } from './epoch-turn.ts';
+
 import { STORE_ROOT } from './key-slots.ts';
+import type { TurnDeps } from './turn-run.ts';
 import type { Turn } from './turn-store.ts';
 
 export interface EpochStatus {

@@ -4,78 +4,85 @@
  * key is gone. Resumable at every step, beside live reads and writes: every write is conditional on
  * the version that was read and on the key that its parent holds now.
  */
-import type { AppId, ErasureId, KeyId } from '../base/ids.ts';
-import { isLetheError, LetheError } from '../base/lethe-error.ts';
-import { type Randomness, randomId } from '../base/random.ts';
-import type { WrappingKey } from '../keyring/wrapping-key.ts';
-import type { AppRegistry } from './app-registry.ts';
+import type { AppId } from '../base/ids.ts';
+import { LetheError } from '../base/lethe-error.ts';
+import { randomId } from '../base/random.ts';
 import { turnApp } from './app-turn.ts';
-import type { LossFeed } from './feed-wait.ts';
-import { contended, type KeyHierarchy } from './key-hierarchy.ts';
-import type { KeyLease } from './key-lease.ts';
+import { contended } from './key-hierarchy.ts';
 import { newStoreRootRow, wrapByKms } from './key-rows.ts';
-import { appSlot, storeSlot } from './key-slots.ts';
-import type { RootKms } from './root-kms.ts';
-import { enterLoss } from './shred-rows.ts';
-import type { Turn, TurnStep, TurnStore } from './turn-store.ts';
-import { type RowKind, rowKinds, type VaultRow, type VaultStore } from './vault-store.ts';
-import { rewrapRow } from './wrapped-row.ts';
-
-export interface TurnDeps {
-  readonly store: VaultStore;
-  readonly turns: TurnStore;
-  readonly hierarchy: KeyHierarchy;
-  readonly apps: AppRegistry;
-  readonly kms: RootKms;
-  readonly lossFeed: LossFeed;
-  readonly lease: KeyLease;
-  readonly randomness: Randomness;
-}
-
-export interface TurnOptions {
-  readonly nowMs: () => number;
-  /** Makes and tests the turn's own backup; called before the old KMS key goes. */
-  readonly testBackup?: () => Promise<void>;
-  readonly onProgress?: (text: string) => void;
-}
+import { storeSlot } from './key-slots.ts';
+import { retire, rewrapped } from './turn-retire.ts';
+import { type TurnDeps, type TurnOptions, TurnRun } from './turn-run.ts';
+import type { Turn } from './turn-store.ts';
+import { rowKinds, type VaultRow } from './vault-store.ts';
 
 const ATTEMPTS_MAX = 16;
 
-/** Runs a turn to its end, or goes on with the one that was interrupted. */
+const ALIVE_INTERVAL_MS = 2_000;
+const RUNNER_SILENT_MS = 10_000;
+
+/**
+ * Runs a turn to its end, or goes on with the one that was interrupted. Throws CONTENDED while
+ * another process runs one.
+ */
 export async function runTurn(deps: TurnDeps, options: TurnOptions): Promise<Turn> {
-  let turn = await beginTurn(deps, options.nowMs());
-  const advance = async (step: TurnStep, more: Partial<Turn> = {}) => {
-    const next = { ...turn, ...more, step };
-    if (!(await deps.turns.write(next, turn))) throw contended();
-    turn = next;
-    options.onProgress?.(`turn ${turn.id}: ${step}`);
-  };
-  if (turn.step === 'begun') {
-    await turnStoreRoot(deps, turn);
-    await advance('apps');
+  const run = new TurnRun(deps, options, await beginTurn(deps, options.nowMs()));
+  const alive = setInterval(() => void run.stillMine().catch(() => undefined), ALIVE_INTERVAL_MS);
+  try {
+    return await runSteps(deps, options, run);
+  } finally {
+    clearInterval(alive);
   }
-  if (turn.step === 'apps') {
-    const damaged = await rewrapUnderStoreRoot(deps);
-    const done = await turnApps(deps, damaged, options);
-    await retire(deps, { turn, failedApps: done.failedApps });
-    await advance('retired', done);
-  }
-  if (turn.step === 'retired') {
-    await options.testBackup?.();
-    await advance('tested');
-  }
-  if (turn.step === 'tested') {
-    await deps.kms.destroyKey(turn.oldKmsKey);
-    const isGone = (await deps.kms.describeKey(turn.oldKmsKey)) === 'gone';
-    await advance('done', { t1AtMs: isGone ? options.nowMs() : null });
-  }
-  return turn;
 }
 
-async function beginTurn({ turns, store, kms, hierarchy, randomness }: TurnDeps, nowMs: number) {
+async function runSteps(deps: TurnDeps, options: TurnOptions, run: TurnRun): Promise<Turn> {
+  deps.hierarchy.forgetCurrent();
+  if (run.turn.step === 'begun') {
+    await turnStoreRoot(deps, run.turn);
+    await run.advance('apps');
+  }
+  if (run.turn.step === 'apps') {
+    deps.hierarchy.forgetCurrent();
+    const done = await turnApps(deps, run);
+    await retire(deps, { run, failedApps: done.failedApps });
+    await run.advance('retired', done);
+  }
+  if (run.turn.step === 'retired') {
+    await options.testBackup?.();
+    await run.advance('tested');
+  }
+  if (run.turn.step === 'tested') {
+    await deps.kms.destroyKey(run.turn.oldKmsKey);
+    const isGone = (await deps.kms.describeKey(run.turn.oldKmsKey)) === 'gone';
+    await run.advance('done', { t1AtMs: isGone ? options.nowMs() : null });
+  }
+  return run.turn;
+}
+
+/** Ends the record of a turn that came with a restored backup: nobody goes on with it. */
+export async function closeTurn({ turns }: Pick<TurnDeps, 'turns'>): Promise<void> {
   const last = await turns.read();
-  if (last !== undefined && last.step !== 'done') return last;
-  await hierarchy.storeRoot();
+  if (last === undefined || last.step === 'done') return;
+  if (!(await turns.write({ ...last, step: 'done' }, last))) throw contended();
+}
+
+async function beginTurn({ turns, store, kms, randomness }: TurnDeps, nowMs: number) {
+  const last = await turns.read();
+  const runner: string = randomId(randomness);
+  if (last !== undefined && last.step !== 'done') {
+    if (nowMs - last.aliveAtMs < RUNNER_SILENT_MS && last.runner !== '') {
+      throw new LetheError(
+        'CONTENDED',
+        'another process turns the epoch: try again in some seconds',
+        {
+          retryable: true,
+        },
+      );
+    }
+    const taken = { ...last, runner, aliveAtMs: nowMs };
+    if (await turns.write(taken, last)) return taken;
+    throw contended();
+  }
   const [root] = await store.read([storeSlot().current]);
   const turn: Turn = {
     id: randomId(randomness),
@@ -83,6 +90,8 @@ async function beginTurn({ turns, store, kms, hierarchy, randomness }: TurnDeps,
     oldKmsKey: root!.wrappingKey,
     newKmsKey: await kms.createKey(),
     startedAtMs: nowMs,
+    runner,
+    aliveAtMs: nowMs,
     t1AtMs: null,
     failedApps: [],
     buckets: 0,
@@ -91,9 +100,7 @@ async function beginTurn({ turns, store, kms, hierarchy, randomness }: TurnDeps,
   if (await turns.write(turn, last)) return turn;
   // Another process began one: its KMS key counts, ours was never used.
   await kms.destroyKey(turn.newKmsKey);
-  const theirs = await turns.read();
-  if (theirs === undefined) throw contended();
-  return theirs;
+  throw contended();
 }
 
 /** The new root takes the place of the old one, which stays beside it under the old KMS key. */
@@ -102,6 +109,7 @@ async function turnStoreRoot(deps: TurnDeps, turn: Turn): Promise<void> {
   const { current, previous } = storeSlot();
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
     const [root] = await store.read([current]);
+    hierarchy.forgetCurrent();
     if (root!.wrappingKey === turn.newKmsKey) return;
     const opened = await hierarchy.openKeyRow(root!);
     if (opened === 'erased') throw new LetheError('VAULT_TAMPERED', 'the store root is a fence');
@@ -120,17 +128,22 @@ async function turnStoreRoot(deps: TurnDeps, turn: Turn): Promise<void> {
 }
 
 /**
- * Everything that the old store root wraps is wrapped by the new one, unchanged. Gives the apps
- * whose root does not authenticate: they are passed over, so that they delay nobody else.
+ * What the old store root wraps is wrapped by the new one, unchanged, but for the apps that get a
+ * new root. Gives the apps whose root does not authenticate: they delay nobody else.
  */
-async function rewrapUnderStoreRoot({ store, hierarchy }: TurnDeps): Promise<Set<AppId>> {
+async function rewrapUnderStoreRoot(
+  { store, hierarchy }: TurnDeps,
+  isSpared: (app: AppId) => boolean,
+): Promise<Set<AppId>> {
   const { current, previous } = storeSlot();
   const damaged = new Set<AppId>();
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+    hierarchy.forgetCurrent();
     const root = await hierarchy.storeRoot();
     const old: VaultRow[] = [];
     const look = (row: VaultRow) => {
-      if (row.wrappingKey !== root.id && !damaged.has(row.app)) old.push(row);
+      if (row.wrappingKey === root.id || damaged.has(row.app) || isSpared(row.app)) return;
+      old.push(row);
     };
     for await (const row of store.scan(rowKinds.appRoot)) look(row);
     for await (const row of store.scan(rowKinds.accessKey, current.app)) look(row);
@@ -142,7 +155,8 @@ async function rewrapUnderStoreRoot({ store, hierarchy }: TurnDeps): Promise<Set
     }
     const puts = old.flatMap((one) => {
       const put = rewrapped(one, opened.wrapping, root);
-      if (put === undefined) damaged.add(one.app);
+      // A row that names another root than the one this turn retires is not for it to judge.
+      if (put === undefined && one.wrappingKey === opened.wrapping.id) damaged.add(one.app);
       return put ?? [];
     });
     const guard = { key: current, ownKey: root.id };
@@ -151,80 +165,43 @@ async function rewrapUnderStoreRoot({ store, hierarchy }: TurnDeps): Promise<Set
   throw contended();
 }
 
-function rewrapped(row: VaultRow, from: WrappingKey, to: WrappingKey): VaultRow | undefined {
-  try {
-    return rewrapRow(row, from, to);
-  } catch (error) {
-    if (isLetheError(error, 'VAULT_TAMPERED')) return undefined;
-    throw error;
-  }
-}
-
-async function turnApps(deps: TurnDeps, damaged: ReadonlySet<AppId>, options: TurnOptions) {
+async function turnApps(deps: TurnDeps, run: TurnRun) {
+  const { store, hierarchy } = deps;
   const dirty = new Map<AppId, number[]>();
-  for (const { app, bucket } of await deps.store.dirtyBuckets()) {
+  for (const { app, bucket } of await store.dirtyBuckets()) {
     dirty.set(app, [...(dirty.get(app) ?? []), bucket]);
   }
   // An app whose turn was interrupted has a predecessor of its root, whatever is marked.
-  for await (const row of deps.store.scan(rowKinds.appRootPrevious)) {
-    if (!dirty.has(row.app)) dirty.set(row.app, []);
+  const begun = new Set<AppId>();
+  for await (const row of store.scan(rowKinds.appRootPrevious)) begun.add(row.app);
+  for (const app of begun) if (!dirty.has(app)) dirty.set(app, []);
+  const root = await hierarchy.storeRoot();
+  for await (const row of store.scan(rowKinds.appRoot)) {
+    // Wrapped anew, unchanged, before this run: copies from since then hold it. It waits its turn.
+    if (row.wrappingKey === root.id && !begun.has(row.app)) dirty.delete(row.app);
   }
+  const damaged = await rewrapUnderStoreRoot(deps, (app) => dirty.has(app));
   const failedApps: AppId[] = [...damaged];
   let [buckets, rows] = [0, 0];
   for (const [id, marked] of dirty) {
-    if (damaged.has(id)) continue;
     try {
+      await run.stillMine();
       const app = await deps.apps.find(id);
       // An app that was erased has nothing left that could be wrapped anew.
       if (app === undefined) continue;
       const done = await turnApp(deps, app, marked);
       buckets += done.buckets;
       rows += done.rows;
-      options.onProgress?.(`app ${id}: ${done.buckets} buckets, ${done.rows} rows`);
-    } catch {
+      run.report(`app ${id}: ${done.buckets} buckets, ${done.rows} rows`);
+    } catch (error) {
+      await run.stillMine();
+      run.report(`app ${id} failed: ${error instanceof Error ? error.message : 'unknown'}`);
       failedApps.push(id);
     }
   }
+  // Erased apps, and those that failed before they got a new root.
+  for (const app of await rewrapUnderStoreRoot(deps, (one) => damaged.has(one))) {
+    if (!failedApps.includes(app)) failedApps.push(app);
+  }
   return { failedApps, buckets, rows };
-}
-
-/**
- * No row names a retired key any more: predecessors go, and every holder drops them. Those of apps
- * that failed stay, under the new root, for the next turn.
- */
-async function retire(
-  deps: TurnDeps,
-  of: { turn: Turn; failedApps: readonly AppId[] },
-): Promise<void> {
-  const { store, hierarchy } = deps;
-  await keepPredecessors(deps, of.failedApps);
-  const kinds: readonly RowKind[] = [
-    rowKinds.bucketKeyPrevious,
-    rowKinds.appRootPrevious,
-    rowKinds.storeRootPrevious,
-  ];
-  const retired: { app: AppId; kind: RowKind; id: KeyId }[] = [];
-  for (const kind of kinds) {
-    const rows: VaultRow[] = [];
-    for await (const row of store.scan(kind)) {
-      if (!of.failedApps.includes(row.app)) rows.push(row);
-    }
-    for (const { app, ownKey } of rows) retired.push({ app, kind, id: ownKey! });
-    await store.commit(rows.map((row) => ({ removals: [row] })));
-  }
-  await store.scrub();
-  hierarchy.forgetBucketKey(storeSlot().current.app, 0);
-  await enterLoss(deps, retired, of.turn.id as ErasureId);
-  await deps.lossFeed.pass((await deps.lossFeed.head()).number);
-}
-
-async function keepPredecessors(deps: TurnDeps, apps: readonly AppId[]): Promise<void> {
-  const { store, hierarchy } = deps;
-  for (const app of apps) {
-    const [row] = await store.read([appSlot(app).previous]);
-    const root = await hierarchy.storeRoot();
-    if (row === undefined || row.wrappingKey === root.id) continue;
-    const put = rewrapped(row, await hierarchy.openerOf(row), root);
-    if (put !== undefined) await store.commit([{ puts: [put] }]);
-  }
 }

@@ -49,8 +49,12 @@ export interface KeyHierarchy {
   openKeyRow(row: VaultRow): Promise<SubKey | 'erased'>;
   /** Drops what is known to be current after a conflict, so that the next call reads it again. */
   forgetBucketKey(app: AppId, bucket: number): void;
+  /** Drops all that is known to be current: another process may have turned the epoch. */
+  forgetCurrent(): void;
   /** Zeroes and drops all keys of an app that was erased. */
   forgetApp(app: AppId): void;
+  /** Zeroes and drops every key: what was lost cannot be known. */
+  forgetAll(): void;
   /** Zeroes and drops keys that a turn has retired. */
   forgetKeys(ids: ReadonlySet<string>): void;
   /** A key under the app root (or, for the app id NO_ID, the store root); made at first use. */
@@ -143,6 +147,14 @@ class Hierarchy implements KeyHierarchy {
     this.#current.delete(rowKeyToText(bucketKeyRow(app, bucket)));
     this.#current.delete(rowKeyToText(appRootRow(app)));
     this.#current.delete(rowKeyToText(STORE_ROOT));
+  }
+
+  forgetCurrent(): void {
+    this.#current.clear();
+  }
+
+  forgetAll(): void {
+    this.forgetKeys(new Set(this.#keys.keys()));
   }
 
   forgetApp(app: AppId): void {

@@ -14,7 +14,11 @@ export interface Turn {
   readonly step: TurnStep;
   readonly oldKmsKey: KeyId;
   readonly newKmsKey: KeyId;
+  /** What was erased before this is covered by the turn's T1, and nothing later. */
   readonly startedAtMs: number;
+  /** Who runs it, and when they last said so: one process at a time. */
+  readonly runner: string;
+  readonly aliveAtMs: number;
   /** When the old KMS key was gone; null: not yet. */
   readonly t1AtMs: number | null;
   /** Apps that kept their keys, and whose T1 waits for the next turn. */

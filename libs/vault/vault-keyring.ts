@@ -52,7 +52,10 @@ export function createVaultKeyring(deps: Deps): VaultKeyring {
       return cache.revoke(rows);
     },
     onUnknownLoss() {
-      for (const app of indexKeys.keys()) forgetApp(app);
+      for (const key of indexKeys.values()) key.destroy();
+      indexKeys.clear();
+      hierarchy.forgetAll();
+      deps.apps.drop('all');
       return cache.revokeAll();
     },
   });

@@ -13,7 +13,7 @@ export async function turnEpoch(
 ) {
   const nowMs = () => backends.privacy().clock.nowMs();
   let backup: string | undefined;
-  const turn = await backends.epoch().turn({
+  const options = {
     nowMs,
     onProgress,
     async testBackup() {
@@ -21,7 +21,13 @@ export async function turnEpoch(
       await testBackup(configuration, made);
       backup = made.folder;
     },
-  });
+  };
+  const epoch = backends.epoch();
+  const { lastTurn } = await epoch.status();
+  let turn = await epoch.turn(options);
+  // One that was interrupted does not cover what was erased since it began.
+  const isResumed = lastTurn !== null && lastTurn.step !== 'done';
+  if (isResumed && (await epoch.status()).dirtyBuckets > 0) turn = await epoch.turn(options);
   return { turn, backup };
 }
 
@@ -38,14 +44,15 @@ export function addEpochCommands(program: Command): void {
         const { turn, backup } = await turnEpoch(store, (text) => progress.show(text));
         progress.clear();
         const { buckets, rows, failedApps, t1AtMs } = turn;
+        const covers = new Date(turn.startedAtMs).toISOString();
         const t1 = t1AtMs === null ? null : new Date(t1AtMs).toISOString();
-        printResult(options.json, { ...turn, t1, backup: backup ?? null }, [
+        printResult(options.json, { ...turn, t1, covers, backup: backup ?? null }, [
           `${buckets} buckets and ${rows} rows under new keys`,
           ...failedApps.map((app) => `app ${app} failed: it keeps its keys until the next turn`),
           `backup, tested: ${backup}`,
           t1 === null
             ? 'T1: pending, the old KMS key is scheduled to be deleted'
-            : `T1: ${t1}. Older backups open nothing, if no copy of the old key is left`,
+            : `T1: ${t1}, for all that was erased before ${covers}; older backups open nothing`,
         ]);
         if (failedApps.length > 0) process.exitCode = 1;
       }),

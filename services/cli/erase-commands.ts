@@ -105,11 +105,22 @@ async function eraseMany(
     const part = subjects.slice(at, at + 100);
     const outcomes = await createPrivacy(powers).eraseSubjects(app.id, part);
     for (const [i, outcome] of outcomes.entries()) {
+      if (outcome.status === 'failed') {
+        const subjectId = found.get(part[i]!)!;
+        const text = `${subjectId}: not finished, it is tried again by the privacy service`;
+        printResult(options.json, { status: 'failed', subjectId }, [text]);
+        process.exitCode = exitCodes.failed;
+      }
       if (outcome.status !== 'done') continue;
       done += 1;
       const { erasure, t0 } = outcome;
       const shown = { status: 'erased', erasure, subjectId: found.get(part[i]!)! };
-      const line = { ...shown, t0: new Date(t0.t0Ms).toISOString() };
+      const { certificate } = outcome;
+      const line = {
+        ...shown,
+        t0: new Date(t0.t0Ms).toISOString(),
+        ...(certificate && { certificate: certificate.file, salt: certificate.salt }),
+      };
       if (options.json) printResult(true, line, []);
     }
     progress.show(`${done} of ${subjects.length} erased`);

@@ -40,6 +40,8 @@ export function report(
       throw new CommandEnd(exitCodes.erased, 'it was erased before');
     case 'notFound':
       throw new CommandEnd(exitCodes.notFound, 'there is nothing of this id');
+    case 'failed':
+      throw outcome.failure;
     case 'refused':
       throw new CommandEnd(exitCodes.refused, outcome.reason);
   }
@@ -57,7 +59,8 @@ function attackLines(attack: AttackReport | undefined): string[] {
 function certificateLines(certificate: Certified | undefined): string[] {
   if (certificate === undefined) return [];
   const { file, salt } = certificate;
-  return [`certificate: ${file}`, `salt for the person, kept nowhere: ${salt}`];
+  const handOut = salt === null ? [] : [`salt for the person, kept nowhere: ${salt}`];
+  return [`certificate: ${file}`, ...handOut];
 }
 
 /** Prints what a request would take. */

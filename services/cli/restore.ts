@@ -15,6 +15,7 @@ import {
 } from '../../libs/backends/open-backends.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { carryOut } from '../privacy/carry-out.ts';
+import { runOpenRequests } from '../privacy/request-worker.ts';
 import { rebuildViews } from '../projector/project.ts';
 import { CommandEnd, exitCodes } from './terminal.ts';
 
@@ -35,7 +36,11 @@ export async function restore(
   onProgress: (text: string) => void,
 ): Promise<Restored> {
   const { logFile, viewsFile, vaultFile } = configuration;
-  for (const file of [logFile, viewsFile, vaultFile]) {
+  // SQLite would play an old write-ahead log into the restored file.
+  const ends = ['', '-wal', '-shm', '-journal'];
+  for (const file of [logFile, viewsFile, vaultFile].flatMap((one) =>
+    ends.map((end) => one + end),
+  )) {
     if (!existsSync(file)) continue;
     throw new LetheError('INPUT_INVALID', `${file} is there: move the data away first`);
   }
@@ -51,6 +56,13 @@ export async function restore(
   let done: Pick<Restored, 'applied' | 'events'>;
   try {
     await backends.renewFeed();
+    await backends.epoch().closeTurn();
+    const { tampered, missing } = await backends.vaultCheck();
+    if (tampered + missing > 0) {
+      throw new LetheError('VAULT_TAMPERED', `${backup.folder} does not open as a whole`);
+    }
+    // What had been asked for, but was not finished when the copy was made.
+    await runOpenRequests(backends.privacy());
     const applied = await applyErasures(backends, backup, onProgress);
     const events = await rebuildViews(backends.projector(), (count, total) =>
       onProgress(`${count} of ${total} events into the views`),
@@ -94,7 +106,16 @@ async function applyErasures(
   onProgress: (text: string) => void,
 ): Promise<number> {
   const powers = backends.privacy();
-  const listed = (await powers.erasures.read()).slice(manifest.erasures);
+  const all = await powers.erasures.read();
+  const lastKnown = manifest.erasures === 0 ? null : all[manifest.erasures - 1]?.id;
+  if (lastKnown !== manifest.lastErasure) {
+    throw new LetheError(
+      'CONFIGURATION_INVALID',
+      'LETHE_ERASURES: the list is missing, or it is not the one that this backup was made with; ' +
+        'without it, people who were erased since would come back',
+    );
+  }
+  const listed = all.slice(manifest.erasures);
   const later = [...new Map(listed.map((one) => [one.id, one])).values()];
   for (let at = 0; at < later.length; at += BATCH_ERASURES) {
     const nowMs = powers.clock.nowMs();

@@ -35,6 +35,18 @@ const MESSAGES_MAX = 1_000;
 
 /** Takes down sealed events and wrapped rings of a person; undefined: there is no such person. */
 export async function capture(run: Run): Promise<Captures | undefined> {
+  try {
+    return await captureAll(run);
+  } catch {
+    // What cannot be captured keeps nobody's keys alive: the erasure goes on, and says so.
+    const subject = await readSubject(run);
+    return subject && { alias: subject.value.alias, events: [], rings: NO_RINGS };
+  }
+}
+
+const NO_RINGS: CapturedRings = { count: 0, countOpening: async () => 0 };
+
+async function captureAll(run: Run): Promise<Captures | undefined> {
   const subject = await readSubject(run);
   if (subject === undefined) return undefined;
   const records = await recordsOf(run, subject);
@@ -45,13 +57,17 @@ export async function capture(run: Run): Promise<Captures | undefined> {
     // The app's ring is everybody's.
     for (const ref of eventRingRefs(header).slice(1)) if (ref.id === subject.id) add(ref);
   }
-  add({ app: run.app.id, kind: 2, id: subject.id });
+  const owner: RingRef = { app: run.app.id, kind: 2, id: subject.id };
+  add(owner);
   add({ app: run.app.id, kind: 3, id: subject.value.profilePlace });
   add({ app: run.app.id, kind: 3, id: subject.value.recordPlace });
   for (const { value } of await personalConversations(run, subject)) {
     add({ app: run.app.id, kind: 3, id: value.messagePlace });
   }
   const rings = await run.powers.keyring.capture([...refs.values()]);
+  const isFence = await run.powers.keyring.use([owner], async ([ring]) => ring === 'erased');
+  // After a crash between fence and end, nothing from before the fence is there to be tried.
+  if (isFence) return { alias: subject.value.alias, events: [], rings: NO_RINGS };
   return { alias: subject.value.alias, events: events.slice(0, EVENTS_MAX), rings };
 }
 
@@ -98,6 +114,9 @@ export async function attack(
     events: { tried: contents.length, opened: 0 },
     rings: { tried: captures.rings.count, opening: await captures.rings.countOpening() },
     notTried: [
+      ...(captures.rings.count === 0
+        ? ['anything: nothing could be captured before the fence']
+        : []),
       'pages and answers that readers had before: other processes are not asked for them',
       'log, views and backups that lie elsewhere: their events are under the keys that were tried',
     ],

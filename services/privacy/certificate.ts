@@ -11,8 +11,11 @@ import type { AttackReport } from './attack.ts';
 /** A certificate that was issued. */
 export interface Certified {
   readonly file: string;
-  /** To be handed to the person: with it, and their user id, they can show that it is theirs. */
-  readonly salt: string;
+  /**
+   * To be handed to the person: with it, and their user id, they can show that it is theirs. Null:
+   * another process certified it first, and has the salt.
+   */
+  readonly salt: string | null;
 }
 
 const toIso = (ms: number) => new Date(ms).toISOString();
@@ -31,7 +34,8 @@ export async function certify(
   const salt = randomBytes(32).toString('hex');
   const commitment = commitmentOf(salt, done.alias);
   const statement = statementOf(powers, request, { ...done, commitment });
-  return { file: await powers.certificates.issue(request.id, statement), salt };
+  const { file, isNew } = await powers.certificates.issue(request.id, statement);
+  return { file, salt: isNew ? salt : null };
 }
 
 function statementOf(

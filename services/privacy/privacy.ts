@@ -18,7 +18,9 @@ export type PrivacyOutcome =
   | ({ readonly status: 'done'; readonly erasure: ErasureId } & Done)
   | { readonly status: 'erased' }
   | { readonly status: 'notFound' }
-  | { readonly status: 'refused'; readonly reason: string };
+  | { readonly status: 'refused'; readonly reason: string }
+  /** Of many: this one stays open and is tried again. */
+  | { readonly status: 'failed'; readonly failure: unknown };
 
 /** Each call resolves when key material is gone durably and no running process can use it. */
 export interface Privacy {
@@ -62,6 +64,7 @@ export function createPrivacy(powers: PrivacyPowers): Privacy {
     target: RequestTarget,
   ): Promise<PrivacyOutcome> {
     const [outcome] = await requestAll(powers, app, [{ kind, target }]);
+    if (outcome!.status === 'failed') throw outcome!.failure;
     return outcome!;
   }
 
@@ -140,7 +143,7 @@ async function requestAll(
   for (const one of made) await powers.requests.add(one);
   const carried = await carryOut(powers, made);
   return carried.map((one, i) => {
-    if ('failure' in one) throw one.failure;
+    if ('failure' in one) return { status: 'failed', failure: one.failure };
     return { status: 'done', erasure: made[i]!.id, ...one };
   });
 }

@@ -19,12 +19,18 @@ import { readPeople } from '../../libs/people/people.ts';
 import { dayToText } from '../../libs/sealing/tree-path.ts';
 import { readMessage } from './read-messages.ts';
 
-/** One event of the stream. */
+/** What consumers are told of one event. */
 export interface StreamEvent {
-  /** Resumes after this event when sent back as Last-Event-ID. */
-  readonly cursor: string;
   readonly type: string;
   readonly payload: Record<string, unknown>;
+}
+
+/** One event of the stream, still sealed. */
+export interface SealedStreamEvent {
+  /** Resumes after this event when sent back as Last-Event-ID. */
+  readonly cursor: string;
+  /** Opens it; undefined: what it told of is gone. Can be called again when that changes. */
+  open(): Promise<StreamEvent | undefined>;
 }
 
 const PAGE_RECORDS = 200;
@@ -65,15 +71,16 @@ export async function* nextStreamEvents(
   powers: ReaderPowers,
   app: AppId,
   offsets: number[],
-): AsyncGenerator<StreamEvent> {
+): AsyncGenerator<SealedStreamEvent> {
   for (let partition = 0; partition < offsets.length; partition += 1) {
     const records = await powers.log.read(partition, offsets[partition]!, PAGE_RECORDS);
     for (const record of records) {
       const event = decodeOwn(record, app);
-      // What is told is looked up in the views; they may be a moment behind the log.
-      const shown = event && (await tryStreamEvent(powers, event, record));
       offsets[partition] = record.offset + 1;
-      if (shown !== undefined) yield { ...shown, cursor: offsets.join('.') };
+      if (event === undefined) continue;
+      // What is told is looked up in the views; they may be a moment behind the log.
+      const open = () => tryStreamEvent(powers, event, record);
+      yield { cursor: offsets.join('.'), open };
     }
   }
 }
@@ -103,7 +110,7 @@ async function toStreamEvent(
   powers: ReaderPowers,
   event: SealedEvent,
   position: { partition: number; offset: number },
-): Promise<Omit<StreamEvent, 'cursor'> | undefined> {
+): Promise<StreamEvent | undefined> {
   const { header } = event;
   const type = STREAM_TYPES[header.type as EventType];
   const [opened] = await openContents(powers, [event]);

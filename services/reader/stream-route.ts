@@ -3,13 +3,16 @@ import { Type } from 'typebox';
 import type { AccessKeys } from '../../libs/access/access-keys.ts';
 import type { ReaderPowers } from '../../libs/backends/powers.ts';
 import type { AppId } from '../../libs/base/ids.ts';
+import { LetheError } from '../../libs/base/lethe-error.ts';
 import type { WakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { badRequest } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
 import { AppParameters } from '../../libs/http/route-parameters.ts';
-import { endCursor, nextStreamEvents, readCursor } from './live-stream.ts';
+import { UsedRings } from '../../libs/keyring/used-rings.ts';
+import { endCursor, nextStreamEvents, readCursor, type SealedStreamEvent } from './live-stream.ts';
 
 const LOOK_INTERVAL_MS = 250;
+const OPEN_ATTEMPTS_MAX = 5;
 const KEEP_ALIVE_MS = 15_000;
 const RECOGNISE_INTERVAL_MS = 1_000;
 
@@ -108,10 +111,8 @@ async function stream(use: {
     let count = 0;
     for await (const event of nextStreamEvents(powers, app, offsets)) {
       if (signal.aborted) return;
-      const data = JSON.stringify({ type: event.type, payload: event.payload });
-      await write(`id: ${event.cursor}\nevent: ${event.type}\ndata: ${data}\n\n`);
       count += 1;
-      spokenMs = performance.now();
+      if (await handOn(powers, event, write)) spokenMs = performance.now();
     }
     if (performance.now() - recognisedMs > RECOGNISE_INTERVAL_MS) {
       recognisedMs = performance.now();
@@ -123,4 +124,28 @@ async function stream(use: {
     }
     if (count === 0) await wake.wait(mark, LOOK_INTERVAL_MS);
   }
+}
+
+/**
+ * Opens an event and writes it, if what it was opened with still stands at that very moment; else
+ * it is opened again. False: there is nothing to tell of it any more.
+ */
+export async function handOn(
+  { keyring }: Pick<ReaderPowers, 'keyring'>,
+  event: SealedStreamEvent,
+  write: (text: string) => Promise<void> | undefined,
+): Promise<boolean> {
+  for (let attempt = 0; attempt < OPEN_ATTEMPTS_MAX; attempt += 1) {
+    const used = new UsedRings();
+    const opened = await used.during(() => event.open());
+    if (opened === undefined) return false;
+    const { type } = opened;
+    const text = `id: ${event.cursor}\nevent: ${type}\ndata: ${JSON.stringify(opened)}\n\n`;
+    if (keyring.vouches(used.list())) {
+      await write(text);
+      return true;
+    }
+    await keyring.revoked([], 'known');
+  }
+  throw new LetheError('CONTENDED', 'rings change too fast: resume', { retryable: true });
 }

@@ -1,4 +1,4 @@
-import { existsSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { findBackups, makeBackup } from '../../libs/backends/backup.ts';
@@ -104,5 +104,42 @@ describe('a restore', () => {
     await makeBackup(store.backends, parent, 1_800_000_000_000);
     await expect(restore(store.configuration, parent, quiet)).rejects.toThrow('is there');
     expect(() => findBackups(join(store.folder, 'nothing'))).toThrow('no backup');
+  });
+
+  it('is refused without the list of erasures, and beside a write-ahead log of the lost data', async () => {
+    const store = await openFriends();
+    const parent = join(store.folder, 'mine');
+    await erase(store, 'ann');
+    await makeBackup(store.backends, parent, 1_800_000_000_000);
+    await erase(store, 'ben');
+    await loseData(store);
+    const list = store.configuration.erasuresFile;
+    renameSync(list, `${list}.away`);
+    await expect(restore(store.configuration, parent, quiet)).rejects.toThrow('LETHE_ERASURES');
+    renameSync(`${list}.away`, list);
+    const wal = `${store.configuration.vaultFile}-wal`;
+    mkdirSync(join(store.folder, 'data'), { recursive: true });
+    writeFileSync(wal, 'old');
+    await expect(restore(store.configuration, parent, quiet)).rejects.toThrow('vault.db-wal');
+    rmSync(wal);
+    expect((await restore(store.configuration, parent, quiet)).applied).toBe(1);
+  });
+
+  it('finishes what had been asked for when the backup was made', async () => {
+    const store = await openFriends();
+    const parent = join(store.folder, 'mine');
+    const group = await groupOf(store);
+    const powers = store.backends.privacy();
+    const subject = await subjectOf(store, 'ben');
+    const id = '0123456789abcdef0123456789abcdef' as never;
+    const times = { receivedAtMs: 1, changedAtMs: 1 };
+    const asked = { id, app: store.app.id, kind: 'erase-subject' as const, target: { subject } };
+    await powers.requests.add({ ...asked, step: 'begun', ...times });
+    await powers.erasures.add([{ ...asked, atMs: 1 }]);
+    await makeBackup(store.backends, parent, 1_800_000_000_000);
+    await loseData(store);
+    await restore(store.configuration, parent, quiet);
+    const again = await openAt(store.folder, {}, store.app.id);
+    expect(await textsOf(again, group)).toEqual(['hers', null, 'theirs']);
   });
 });

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openEnvelope, signStatement } from '../../libs/audit/dsse.ts';
-import { Ring } from '../../libs/keyring/ring.ts';
+import { Ring, ringRefToKey } from '../../libs/keyring/ring.ts';
 import { commitmentOf } from '../../services/privacy/certificate.ts';
 import { createPrivacy, type PrivacyOutcome } from '../../services/privacy/privacy.ts';
 import { PERSONAL, received } from '../support/events.ts';
@@ -49,9 +49,9 @@ describe('a certificate', () => {
       attack: { events: { opened: 0 } },
     });
     const { salt } = outcome.certificate!;
-    expect(statement.subject[0]!.digest.sha256).toBe(commitmentOf(salt, alias));
+    expect(statement.subject[0]!.digest.sha256).toBe(commitmentOf(salt!, alias));
     const written = JSON.stringify(statement);
-    for (const secret of [salt, alias, ann, 'Ann', 'ann']) expect(written).not.toContain(secret);
+    for (const secret of [salt!, alias, ann, 'Ann', 'ann']) expect(written).not.toContain(secret);
   });
 
   it('is refused when any byte was changed, and when another key signed it', async () => {
@@ -78,12 +78,9 @@ describe('a certificate', () => {
     const keyring: typeof powers.keyring = {
       ...powers.keyring,
       use: (refs, work) =>
-        powers.keyring.use(refs, (outcomes) => {
-          for (const [i, outcome] of outcomes.entries()) {
-            if (outcome instanceof Ring) kept.set(refs[i]!.id, outcome);
-          }
-          return work(refs.map((ref, i) => kept.get(ref.id) ?? outcomes[i]!));
-        }),
+        powers.keyring.use(refs, (outcomes) =>
+          work(refs.map((ref, i) => kept.get(ringRefToKey(ref)) ?? outcomes[i]!)),
+        ),
       revoked: async () => [],
     };
     const leaking = await keepRings(store, kept);
@@ -125,7 +122,7 @@ async function keepRings(store: TestStore, kept: Map<string, Ring>) {
   const loaded = new Promise<void>((resolve) => {
     void keyring.use(refs, async (outcomes) => {
       for (const [i, ring] of outcomes.entries()) {
-        if (ring instanceof Ring) kept.set(refs[i]!.id, ring);
+        if (ring instanceof Ring) kept.set(ringRefToKey(refs[i]!), ring);
       }
       resolve();
       await held;

@@ -1,8 +1,10 @@
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
 import { readConfiguration } from '../../libs/backends/configuration.ts';
 import { openBackends } from '../../libs/backends/open-backends.ts';
+import { rowKinds } from '../../libs/vault/vault-store.ts';
 import { createApp } from '../../services/cli/app-commands.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { PERSONAL, received } from '../support/events.ts';
@@ -15,7 +17,12 @@ import {
 } from '../support/temporary-store.ts';
 
 const nowMs = () => Date.now();
-const turn = (store: TestStore) => store.backends.epoch().turn({ nowMs });
+// Runs are a minute apart, so that one that died counts as silent.
+let later = 0;
+const turn = (store: TestStore) => {
+  later += 120_000;
+  return store.backends.epoch().turn({ nowMs: () => nowMs() + later });
+};
 
 async function erase(store: TestStore, name: string): Promise<void> {
   await createPrivacy(store.backends.privacy()).eraseSubject(
@@ -43,6 +50,21 @@ function copyVault(store: TestStore, name: string): string {
   for (const file of ['vault.db', 'vault.db-wal', 'vault.db-shm']) {
     cpSync(join(store.folder, 'data', file), join(folder, file), { force: true });
   }
+  return folder;
+}
+
+/** The rings of an older copy under the roots of a newer one: what an attacker would try. */
+function joinCopies(store: TestStore, [older, newer]: [string, string], name: string): string {
+  const folder = join(store.folder, name);
+  cpSync(older, folder, { recursive: true });
+  const database = new DatabaseSync(join(folder, 'vault.db'));
+  const roots = "hex(substr(key, 17, 1)) IN ('01', '02', '08', '09', '0A')";
+  const columns = `key, bucket, version, state, wrapping_key, own_key, holds, edges, wrapped,
+    erasure, fingerprint`;
+  database.exec(`ATTACH '${join(newer, 'vault.db')}' AS newer;
+    DELETE FROM vault_rows WHERE ${roots};
+    INSERT INTO vault_rows (${columns}) SELECT ${columns} FROM newer.vault_rows WHERE ${roots};`);
+  database.close();
   return folder;
 }
 
@@ -195,6 +217,70 @@ describe('a turn of the epoch', () => {
       expect(await turn(cold)).toMatchObject({ step: 'done', failedApps: [] });
     }
     expect(await store.backends.vaultCheck()).toMatchObject({ tampered: 0 });
+  });
+
+  it('is gone on with by a process that knew the old keys, and nobody is lost', async () => {
+    const store = await openFriends();
+    const other = await openAt(store.folder, {}, store.app.id);
+    const group = await groupOf(other);
+    expect(await textsOf(other, group)).not.toContain(null);
+    await erase(store, 'ann');
+    const vault = store.backends.vaultStore();
+    const { commit } = vault;
+    vault.commit = async (batches) => {
+      const puts = batches.flatMap((batch) => batch.puts ?? []);
+      if (puts.some(({ kind }) => kind === rowKinds.bucketKeyPrevious)) {
+        vault.commit = () => Promise.reject(new Error('the process ends here'));
+      }
+      return commit.call(vault, batches);
+    };
+    await expect(turn(store)).rejects.toThrow('ends here');
+    expect(await turn(other)).toMatchObject({ step: 'done', failedApps: [] });
+    const cold = await openAt(store.folder, {}, store.app.id);
+    expect(await textsOf(cold, group)).toEqual([null, 'his', 'theirs']);
+    expect(await cold.backends.vaultCheck()).toMatchObject({ tampered: 0, missing: 0 });
+  });
+
+  it('is run by one process at a time', async () => {
+    const store = await openFriends();
+    const other = await openAt(store.folder, {}, store.app.id);
+    await erase(store, 'ann');
+    const at = nowMs();
+    const both = await Promise.allSettled(
+      [store, other].map((one) => one.backends.epoch().turn({ nowMs: () => at })),
+    );
+    expect(both.map((one) => one.status).sort()).toEqual(['fulfilled', 'rejected']);
+    const cold = await openAt(store.folder, {}, store.app.id);
+    expect(await textsOf(cold, await groupOf(cold))).toEqual([null, 'his', 'theirs']);
+  });
+
+  it('S11 copies from its middle open nothing of what it covers, alone or joined to older ones', async () => {
+    const store = await openFriends();
+    const conversation = await defaultConversationOf(store, 'ann');
+    const before = copyVault(store, 'before');
+    await erase(store, 'ann');
+    const vault = store.backends.vaultStore();
+    const { commit } = vault;
+    const copies: string[] = [];
+    vault.commit = async (batches) => {
+      const outcomes = await commit.call(vault, batches);
+      copies.push(copyVault(store, `middle-${copies.length}`));
+      return outcomes;
+    };
+    await turn(store);
+    vault.commit = commit;
+    let opened = 0;
+    const joined = copies.map((folder, i) => joinCopies(store, [before, folder], `joined-${i}`));
+    for (const folder of [...copies, ...joined]) {
+      const copy = await openCopy(store, folder).catch(() => undefined);
+      if (copy === undefined) continue;
+      const texts = await textsOf({ ...store, backends: copy }, conversation).catch(() => []);
+      expect(texts).not.toContain('secret');
+      opened += 1;
+      await copy.close();
+    }
+    expect(copies.length).toBeGreaterThan(5);
+    expect(opened).toBeGreaterThan(0);
   });
 
   it('asks the KMS a fixed number of times, whatever the number of apps', async () => {

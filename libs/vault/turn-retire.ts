@@ -1,0 +1,100 @@
+/** The end of a turn in the vault: predecessors go, once no row names them. */
+import type { AppId, ErasureId, KeyId } from '../base/ids.ts';
+import { isLetheError } from '../base/lethe-error.ts';
+import type { WrappingKey } from '../keyring/wrapping-key.ts';
+import { contended } from './key-hierarchy.ts';
+import { appSlot } from './key-slots.ts';
+import { enterLoss } from './shred-rows.ts';
+import type { TurnDeps, TurnRun } from './turn-run.ts';
+import { type RowKind, rowKinds, type VaultRow } from './vault-store.ts';
+import { rewrapRow } from './wrapped-row.ts';
+
+/**
+ * Predecessors go once no row names them, and every holder drops them. Those of apps that failed
+ * stay, under the new root, for the next turn.
+ */
+export async function retire(
+  deps: TurnDeps,
+  of: { run: TurnRun; failedApps: readonly AppId[] },
+): Promise<void> {
+  const { store, hierarchy } = deps;
+  const { run, failedApps } = of;
+  await keepPredecessors(deps, failedApps);
+  const kinds: readonly RowKind[] = [
+    rowKinds.bucketKeyPrevious,
+    rowKinds.appRootPrevious,
+    rowKinds.storeRootPrevious,
+  ];
+  const retired: { app: AppId; kind: RowKind; id: KeyId }[] = [];
+  for (const kind of kinds) {
+    const rows: VaultRow[] = [];
+    for await (const row of store.scan(kind)) {
+      if (!failedApps.includes(row.app)) rows.push(row);
+    }
+    for (const row of rows) {
+      await run.stillMine();
+      if (await isNamed(deps, row, failedApps)) throw contended();
+      retired.push({ app: row.app, kind, id: row.ownKey! });
+      await store.commit([{ removals: [row] }]);
+    }
+  }
+  await store.scrub();
+  hierarchy.forgetCurrent();
+  await enterLoss(deps, retired, run.turn.id as ErasureId);
+  await deps.lossFeed.pass((await deps.lossFeed.head()).number);
+}
+
+/** Is there a row that is still wrapped under the key that this predecessor holds? */
+async function isNamed(
+  { store, apps }: TurnDeps,
+  row: VaultRow,
+  failedApps: readonly AppId[],
+): Promise<boolean> {
+  const names = (one: VaultRow) => one.wrappingKey === row.ownKey && !failedApps.includes(one.app);
+  if (row.kind === rowKinds.bucketKeyPrevious) {
+    const app = await apps.find(row.app);
+    if (app === undefined) return false;
+    const at = { app: app.id, buckets: app.buckets, bucket: row.bucket };
+    for await (const one of store.scanBucket(at)) if (names(one)) return true;
+    return false;
+  }
+  const isStore = row.kind === rowKinds.storeRootPrevious;
+  const kinds = isStore
+    ? [rowKinds.appRoot, rowKinds.appRootPrevious]
+    : [
+        rowKinds.indexKey,
+        rowKinds.accessKey,
+        rowKinds.ledgerKey,
+        rowKinds.bucketKey,
+        rowKinds.appRecord,
+        rowKinds.bucketKeyPrevious,
+      ];
+  for (const kind of kinds) {
+    for await (const one of store.scan(kind, isStore ? undefined : row.app)) {
+      if (names(one)) return true;
+    }
+  }
+  return false;
+}
+
+async function keepPredecessors(deps: TurnDeps, apps: readonly AppId[]): Promise<void> {
+  const { store, hierarchy } = deps;
+  for (const app of apps) {
+    hierarchy.forgetCurrent();
+    const [row] = await store.read([appSlot(app).previous]);
+    const root = await hierarchy.storeRoot();
+    if (row === undefined || row.wrappingKey === root.id) continue;
+    const put = rewrapped(row, await hierarchy.openerOf(row), root);
+    if (put !== undefined) await store.commit([{ puts: [put] }]);
+  }
+}
+
+/** The row under another key; undefined: it does not authenticate under this one. */
+export function rewrapped(row: VaultRow, from: WrappingKey, to: WrappingKey): VaultRow | undefined {
+  try {
+    return rewrapRow(row, from, to);
+  } catch (error) {
+    if (isLetheError(error, 'VAULT_TAMPERED')) return undefined;
+    throw error;
+  }
+}
