@@ -1,0 +1,89 @@
+import { createPublicKey } from 'node:crypto';
+import { appendFileSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openEnvelope } from '../../libs/audit/dsse.ts';
+import type { Turn } from '../../libs/vault/turn-store.ts';
+import { temporaryFolder } from '../support/temporary-store.ts';
+import { adapters } from './adapters.ts';
+
+const id = (byte: number) => byte.toString(16).padStart(2, '0').repeat(16) as never;
+
+const TURN: Turn = {
+  id: id(1),
+  step: 'begun',
+  oldKmsKey: id(2),
+  newKmsKey: id(3),
+  startedAtMs: 5,
+  runner: id(4),
+  aliveAtMs: 5,
+  t1AtMs: null,
+  failedApps: [],
+  buckets: 0,
+  rows: 0,
+};
+
+describe.each(adapters.turns)('turn record %s', (_, open) => {
+  it('is written only over what was read, across processes', async () => {
+    const folder = temporaryFolder();
+    const [one, other] = [open(folder), open(folder)];
+    expect(await one.read()).toBeUndefined();
+    expect(await one.write(TURN, undefined)).toBe(true);
+    expect(await other.write({ ...TURN, runner: id(9) }, undefined)).toBe(false);
+    const next = { ...TURN, step: 'apps' as const };
+    expect(await other.write(next, TURN)).toBe(true);
+    expect(await one.write({ ...TURN, step: 'done' }, TURN)).toBe(false);
+    expect(await one.read()).toEqual(next);
+  });
+});
+
+describe.each(adapters.erasures)('list of erasures %s', (_, open) => {
+  it('keeps what was added, in its order, and passes over a line that a crash cut off', async () => {
+    const folder = temporaryFolder();
+    const list = open(folder);
+    expect(await list.read()).toEqual([]);
+    const erasure = (n: number) => {
+      return { id: id(n), app: id(7), kind: 'erase-subject' as const, target: {}, atMs: n };
+    };
+    await list.add([erasure(1), erasure(2)]);
+    appendFileSync(join(folder, 'list/erasures.jsonl'), '\n{"id":"0303');
+    await open(folder).add([erasure(4)]);
+    expect(await list.read()).toEqual([erasure(1), erasure(2), erasure(4)]);
+  });
+});
+
+describe.each(adapters.certificates)('certificates %s', (_, open) => {
+  it('are signed by one key, kept, and never replaced', async () => {
+    const folder = temporaryFolder();
+    const statement = {
+      _type: 'https://in-toto.io/Statement/v1' as const,
+      subject: [{ name: 'one', digest: { sha256: '00' } }],
+      predicateType: 'urn:test',
+      predicate: { n: 1 },
+    };
+    const first = await open(folder).issue('one', statement);
+    const again = await open(folder).issue('one', { ...statement, predicate: { n: 2 } });
+    expect([first.isNew, again.isNew]).toEqual([true, false]);
+    const key = createPublicKey(readFileSync(await open(folder).publicKeyFile()));
+    expect(openEnvelope(readFileSync(again.file, 'utf8'), key)).toEqual(statement);
+  });
+});
+
+describe.each(adapters.rootKms)('the end of a key in root KMS %s', (_, open) => {
+  it('opens what it wrapped in the same context, until the key is destroyed', async () => {
+    const folder = temporaryFolder();
+    const kms = open(folder);
+    const [key, other] = [await kms.createKey(), await kms.createKey()];
+    const wrapped = await kms.wrap(key, Buffer.from('secret'), 'context');
+    expect((await open(folder).unwrap(key, wrapped, 'context')).toString()).toBe('secret');
+    const denied = { code: 'ROOT_KMS_DENIED' };
+    await expect(kms.unwrap(key, wrapped, 'another')).rejects.toMatchObject(denied);
+    await expect(kms.unwrap(other, wrapped, 'context')).rejects.toMatchObject(denied);
+    expect(await kms.describeKey(key)).toBe('usable');
+    await kms.destroyKey(key);
+    await kms.destroyKey(key);
+    expect(await kms.describeKey(key)).toBe('gone');
+    await expect(open(folder).unwrap(key, wrapped, 'context')).rejects.toMatchObject(denied);
+    expect(await kms.describeKey(other)).toBe('usable');
+  });
+});
