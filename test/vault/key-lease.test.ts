@@ -236,6 +236,21 @@ describe('T0', () => {
     expect(await passedAfter(passing, mine)).toBeGreaterThanOrEqual(LEASE_MS + LEASE_MARGIN_MS);
   });
 
+  it('S01 is measured from the entry, however long privacy was paused after the fence', async () => {
+    const feed = openFeed();
+    const [mine, theirs] = [fakeClocks(), fakeClocks()];
+    const cutOff = openHolder(feed, theirs);
+    await cutOff.lease.ensure();
+    // The fence is written; privacy sleeps for longer than a lease; the holder syncs once more.
+    mine.pass(6_000);
+    theirs.pass(4_000);
+    await cutOff.lease.sync();
+    await stopAnswering(feed, [cutOff]);
+    const losses = createLossFeed({ feed, clocks: mine });
+    await losses.enter(ROWS, id(9));
+    expect(await passedAfter(losses.pass(1), mine)).toBeGreaterThanOrEqual(LEASE_MS);
+  });
+
   it('S30 S41 who was struck off renews nothing, and is gone after one more lease', async () => {
     const feed = openFeed();
     const clocks = fakeClocks();
