@@ -8,17 +8,9 @@ import {
   generateKeyPairSync,
   type KeyObject,
 } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeSync,
-} from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeFileDurably } from '../base/durable-file.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import type { Certificates } from './certificates.ts';
 import { signStatement } from './dsse.ts';
@@ -32,7 +24,7 @@ export function openCertificatesFile(at: { folder: string; keyFolder: string }):
     key ??= readOrMakeKey(at.keyFolder);
     if (!existsSync(publicFile)) {
       const pem = createPublicKey(key).export({ type: 'spki', format: 'pem' });
-      writeDurably(at.folder, publicFile, String(pem), 0o644);
+      writeOrExplain(publicFile, String(pem), 0o644);
     }
     return key;
   }
@@ -42,7 +34,7 @@ export function openCertificatesFile(at: { folder: string; keyFolder: string }):
       const file = join(at.folder, `${name}.json`);
       if (existsSync(file)) return { file, isNew: false };
       const text = JSON.stringify(signStatement(statement, signingKey()));
-      writeDurably(at.folder, file, text, 0o644);
+      writeOrExplain(file, text, 0o644);
       return { file, isNew: true };
     },
     async publicKeyFile() {
@@ -57,19 +49,13 @@ function readOrMakeKey(folder: string): KeyObject {
   if (existsSync(file)) return createPrivateKey(readFileSync(file));
   const { privateKey } = generateKeyPairSync('ed25519');
   const pem = privateKey.export({ type: 'pkcs8', format: 'pem' });
-  writeDurably(folder, file, String(pem), 0o600);
+  writeOrExplain(file, String(pem), 0o600);
   return privateKey;
 }
 
-function writeDurably(folder: string, file: string, text: string, mode: number): void {
+function writeOrExplain(file: string, text: string, mode: number): void {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    const partial = `${file}.partial`;
-    const handle = openSync(partial, 'w', mode);
-    writeSync(handle, text);
-    fsyncSync(handle);
-    closeSync(handle);
-    renameSync(partial, file);
+    writeFileDurably(file, text, mode);
   } catch (cause) {
     throw new LetheError('STATE_UNREACHABLE', `cannot write ${file}`, { cause });
   }

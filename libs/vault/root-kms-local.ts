@@ -9,16 +9,15 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readFileSync,
-  renameSync,
   statSync,
   unlinkSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { lp } from '../base/bytes.ts';
+import { syncFolder, writeFileDurably } from '../base/durable-file.ts';
 import type { KeyId } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import { type Randomness, randomId } from '../base/random.ts';
@@ -44,10 +43,13 @@ export function openRootKmsLocal(options: {
   return {
     async createKey() {
       callCount += 1;
-      mkdirSync(folder, { recursive: true, mode: 0o700 });
       const id = randomId<KeyId>(randomness);
       const key = randomFillSync(Buffer.alloc(32));
-      writeDurably(folder, fileOf(folder, id), encodeKeyFile(id, key, { passphrase, randomness }));
+      writeFileDurably(
+        fileOf(folder, id),
+        encodeKeyFile(id, key, { passphrase, randomness }),
+        0o600,
+      );
       key.fill(0);
       return id;
     },
@@ -171,16 +173,6 @@ function denied(message: string): LetheError {
   return new LetheError('ROOT_KMS_DENIED', message);
 }
 
-function writeDurably(folder: string, file: string, bytes: Buffer): void {
-  const partial = `${file}.partial`;
-  const handle = openSync(partial, 'w', 0o600);
-  writeSync(handle, bytes);
-  fsyncSync(handle);
-  closeSync(handle);
-  renameSync(partial, file);
-  syncFolder(folder);
-}
-
 /** Overwritten, synced, unlinked. What the disk itself keeps of the old block is out of reach. */
 function eraseDurably(folder: string, file: string): void {
   if (!existsSync(file)) return;
@@ -190,10 +182,4 @@ function eraseDurably(folder: string, file: string): void {
   closeSync(handle);
   unlinkSync(file);
   syncFolder(folder);
-}
-
-function syncFolder(folder: string): void {
-  const handle = openSync(folder, 'r');
-  fsyncSync(handle);
-  closeSync(handle);
 }
