@@ -3,13 +3,13 @@
  * fence is tried after T0, with the means of an attacker who has today's KMS and vault.
  */
 import type { PrivacyPowers } from '../../libs/backends/powers.ts';
-import type { SubjectId } from '../../libs/base/ids.ts';
+import type { PlaceId, SubjectId } from '../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
 import { decodeSealedEvent, type SealedEvent } from '../../libs/codec/sealed-event.ts';
-import { eventRingRefs } from '../../libs/keyring/event-sealer.ts';
 import type { CapturedRings } from '../../libs/keyring/keyring.ts';
 import { openEvents } from '../../libs/keyring/open-events.ts';
-import { type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
+import type { RingRef } from '../../libs/keyring/ring.ts';
+import { type RingKind, ringKinds } from '../../libs/sealing/tree-path.ts';
 import type { SubjectEntry } from '../../libs/vault/directory.ts';
 import { personalConversations, type Run, readSubject } from './request-run.ts';
 
@@ -51,20 +51,22 @@ async function captureAll(run: Run): Promise<Captures | undefined> {
   if (subject === undefined) return undefined;
   const records = await recordsOf(run, subject);
   const events = records.flatMap(tryDecode).filter((event) => isAbout(event, subject.id, run));
-  const refs = new Map<string, RingRef>();
-  const add = (ref: RingRef) => refs.set(ringRefToKey(ref), ref);
-  for (const { header } of events) {
-    // The app's ring is everybody's.
-    for (const ref of eventRingRefs(header).slice(1)) if (ref.id === subject.id) add(ref);
-  }
-  const owner: RingRef = { app: run.app.id, kind: 2, id: subject.id };
-  add(owner);
-  add({ app: run.app.id, kind: 3, id: subject.value.profilePlace });
-  add({ app: run.app.id, kind: 3, id: subject.value.recordPlace });
-  for (const { value } of await personalConversations(run, subject)) {
-    add({ app: run.app.id, kind: 3, id: value.messagePlace });
-  }
-  const rings = await run.powers.keyring.capture([...refs.values()]);
+  const ringOf = (kind: RingKind, id: SubjectId | PlaceId): RingRef => ({
+    app: run.app.id,
+    kind,
+    id,
+  });
+  const owner = ringOf(ringKinds.owner, subject.id);
+  const conversations = await personalConversations(run, subject);
+  const places = [
+    subject.value.profilePlace,
+    subject.value.recordPlace,
+    ...conversations.map(({ value }) => value.messagePlace),
+  ];
+  const rings = await run.powers.keyring.capture([
+    owner,
+    ...places.map((place) => ringOf(ringKinds.place, place)),
+  ]);
   const isFence = await run.powers.keyring.use([owner], async ([ring]) => ring === 'erased');
   // After a crash between fence and end, nothing from before the fence is there to be tried.
   if (isFence) return { alias: subject.value.alias, events: [], rings: NO_RINGS };
