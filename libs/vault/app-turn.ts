@@ -7,7 +7,14 @@ import type { WrappingKey } from '../keyring/wrapping-key.ts';
 import type { App } from './app-registry.ts';
 import { contended } from './key-hierarchy.ts';
 import { newKeyRow } from './key-rows.ts';
-import { appSlot, bucketKeyRow, bucketSlot, type KeySlot, storeSlot } from './key-slots.ts';
+import {
+  APP_KINDS,
+  appSlot,
+  bucketKeyRow,
+  bucketSlot,
+  type KeySlot,
+  storeSlot,
+} from './key-slots.ts';
 import type { TurnDeps } from './turn-run.ts';
 import { type RowKey, rowKinds, type VaultRow } from './vault-store.ts';
 import { rewrapRow, wrapRow } from './wrapped-row.ts';
@@ -99,18 +106,11 @@ async function replaceRoot(deps: TurnDeps, app: App): Promise<void> {
 /** Keys under the app's root: unchanged under the new one, new where a bucket lost something. */
 async function rewrapKeys(deps: TurnDeps, app: App, dirty: ReadonlySet<number>): Promise<void> {
   const { store, hierarchy } = deps;
-  const kinds = [
-    rowKinds.indexKey,
-    rowKinds.accessKey,
-    rowKinds.ledgerKey,
-    rowKinds.appRecord,
-    rowKinds.bucketKey,
-  ];
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
     hierarchy.forgetCurrent();
     const parent = (await hierarchy.appRoot(app.id))!;
     const old: VaultRow[] = [];
-    for (const kind of kinds) {
+    for (const kind of APP_KINDS) {
       for (const row of await list(deps, kind, app)) {
         if (row.wrappingKey !== parent.id) old.push(row);
       }

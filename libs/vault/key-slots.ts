@@ -1,11 +1,27 @@
 /** Where keys of the hierarchy lie: each in a row, and its predecessor beside it during a turn. */
 import { type AppId, NO_ID } from '../base/ids.ts';
-import { BUCKETED_KINDS, type RowKey, rowKinds } from './vault-store.ts';
+import { BUCKETED_KINDS, type RowKey, type RowKind, rowKinds } from './vault-store.ts';
 
 const STORE = NO_ID as AppId;
 
 /** The row of the store's root. */
 export const STORE_ROOT: RowKey = { app: STORE, bucket: 0, kind: rowKinds.storeRoot, id: NO_ID };
+
+/** Kinds of predecessors, leaves first: a turn retires them in this order. */
+export const PREVIOUS_KINDS: readonly RowKind[] = [
+  rowKinds.bucketKeyPrevious,
+  rowKinds.appRootPrevious,
+  rowKinds.storeRootPrevious,
+];
+
+/** Kinds that a turn wraps anew under an app's root; a predecessor of theirs stays as it is. */
+export const APP_KINDS: readonly RowKind[] = [
+  rowKinds.indexKey,
+  rowKinds.accessKey,
+  rowKinds.ledgerKey,
+  rowKinds.appRecord,
+  rowKinds.bucketKey,
+];
 
 /** A place for one key of the hierarchy. */
 export interface KeySlot {

@@ -3,7 +3,7 @@ import type { AppId, ErasureId, KeyId } from '../base/ids.ts';
 import { isLetheError } from '../base/lethe-error.ts';
 import type { WrappingKey } from '../keyring/wrapping-key.ts';
 import { contended } from './key-hierarchy.ts';
-import { appSlot } from './key-slots.ts';
+import { APP_KINDS, appSlot, PREVIOUS_KINDS } from './key-slots.ts';
 import { enterLoss } from './shred-rows.ts';
 import type { TurnDeps, TurnRun } from './turn-run.ts';
 import { type RowKind, rowKinds, type VaultRow } from './vault-store.ts';
@@ -20,13 +20,8 @@ export async function retire(
   const { store, hierarchy } = deps;
   const { run, failedApps } = of;
   await keepPredecessors(deps, failedApps);
-  const kinds: readonly RowKind[] = [
-    rowKinds.bucketKeyPrevious,
-    rowKinds.appRootPrevious,
-    rowKinds.storeRootPrevious,
-  ];
   const retired: { app: AppId; kind: RowKind; id: KeyId }[] = [];
-  for (const kind of kinds) {
+  for (const kind of PREVIOUS_KINDS) {
     const rows: VaultRow[] = [];
     for await (const row of store.scan(kind)) {
       if (!failedApps.includes(row.app)) rows.push(row);
@@ -61,14 +56,7 @@ async function isNamed(
   const isStore = row.kind === rowKinds.storeRootPrevious;
   const kinds = isStore
     ? [rowKinds.appRoot, rowKinds.appRootPrevious]
-    : [
-        rowKinds.indexKey,
-        rowKinds.accessKey,
-        rowKinds.ledgerKey,
-        rowKinds.bucketKey,
-        rowKinds.appRecord,
-        rowKinds.bucketKeyPrevious,
-      ];
+    : [...APP_KINDS, rowKinds.bucketKeyPrevious];
   for (const kind of kinds) {
     for await (const one of store.scan(kind, isStore ? undefined : row.app)) {
       if (names(one)) return true;

@@ -11,11 +11,11 @@ import { noteUsed } from '../keyring/used-rings.ts';
 import type { AppRegistry } from './app-registry.ts';
 import { contended, type KeyHierarchy } from './key-hierarchy.ts';
 import type { KeyLease } from './key-lease.ts';
-import { bucketKeyRow } from './key-slots.ts';
+import { bucketKeyRow, PREVIOUS_KINDS } from './key-slots.ts';
 import { RingCache } from './ring-cache.ts';
 import { type WantedRing, wantedRings } from './ring-loader.ts';
 import { newRing } from './vault-rings.ts';
-import { type RowKind, rowKinds, type VaultStore } from './vault-store.ts';
+import { rowKinds, type VaultStore } from './vault-store.ts';
 
 interface Deps {
   readonly store: VaultStore;
@@ -24,13 +24,6 @@ interface Deps {
   readonly randomness: Randomness;
   readonly lease: KeyLease;
 }
-
-/** Kinds under which a turn enters the ids of keys that it has retired. */
-const RETIRED: readonly RowKind[] = [
-  rowKinds.storeRootPrevious,
-  rowKinds.appRootPrevious,
-  rowKinds.bucketKeyPrevious,
-];
 
 /** The keyring, and where new rings are handed over to it. */
 export type VaultKeyring = KeyringUse &
@@ -47,7 +40,8 @@ export function createVaultKeyring(deps: Deps): VaultKeyring {
   lease.listen({
     onLoss(rows) {
       for (const { app, kind } of rows) if (kind === rowKinds.appRoot) forgetApp(app);
-      const retired = rows.filter(({ kind }) => RETIRED.includes(kind));
+      // A turn enters the ids of keys that it has retired under their kind.
+      const retired = rows.filter(({ kind }) => PREVIOUS_KINDS.includes(kind));
       hierarchy.forgetKeys(new Set(retired.map((row) => row.id)));
       return cache.revoke(rows);
     },
