@@ -10,10 +10,10 @@ import {
 } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeFileDurably } from '../base/durable-file.ts';
+import { writeFileDurably, writeNewFileDurably } from '../base/durable-file.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import type { Certificates } from './certificates.ts';
-import { signStatement } from './dsse.ts';
+import { openEnvelope, signStatement } from './dsse.ts';
 
 /** Opens the folder; key and folder are made at the first use. */
 export function openCertificatesFile(at: { folder: string; keyFolder: string }): Certificates {
@@ -24,7 +24,7 @@ export function openCertificatesFile(at: { folder: string; keyFolder: string }):
     key ??= readOrMakeKey(at.keyFolder);
     if (!existsSync(publicFile)) {
       const pem = createPublicKey(key).export({ type: 'spki', format: 'pem' });
-      writeOrExplain(publicFile, String(pem), 0o644);
+      orExplain(publicFile, () => writeFileDurably(publicFile, String(pem), 0o644));
     }
     return key;
   }
@@ -34,8 +34,16 @@ export function openCertificatesFile(at: { folder: string; keyFolder: string }):
       const file = join(at.folder, `${name}.json`);
       if (existsSync(file)) return { file, isNew: false };
       const text = JSON.stringify(signStatement(statement, signingKey()));
-      writeOrExplain(file, text, 0o644);
-      return { file, isNew: true };
+      return { file, isNew: orExplain(file, () => writeNewFileDurably(file, text, 0o644)) };
+    },
+    async complete(name, complete) {
+      const file = join(at.folder, `${name}.json`);
+      if (!existsSync(file)) return false;
+      const privateKey = signingKey();
+      const issued = openEnvelope(readFileSync(file, 'utf8'), createPublicKey(privateKey));
+      const text = JSON.stringify(signStatement(complete(issued), privateKey));
+      orExplain(file, () => writeFileDurably(file, text, 0o644));
+      return true;
     },
     async publicKeyFile() {
       signingKey();
@@ -46,16 +54,17 @@ export function openCertificatesFile(at: { folder: string; keyFolder: string }):
 
 function readOrMakeKey(folder: string): KeyObject {
   const file = join(folder, 'certificates.ed25519.pem');
-  if (existsSync(file)) return createPrivateKey(readFileSync(file));
-  const { privateKey } = generateKeyPairSync('ed25519');
-  const pem = privateKey.export({ type: 'pkcs8', format: 'pem' });
-  writeOrExplain(file, String(pem), 0o600);
-  return privateKey;
+  if (!existsSync(file)) {
+    const { privateKey } = generateKeyPairSync('ed25519');
+    const pem = String(privateKey.export({ type: 'pkcs8', format: 'pem' }));
+    orExplain(file, () => writeNewFileDurably(file, pem, 0o600));
+  }
+  return createPrivateKey(readFileSync(file));
 }
 
-function writeOrExplain(file: string, text: string, mode: number): void {
+function orExplain<Result>(file: string, write: () => Result): Result {
   try {
-    writeFileDurably(file, text, mode);
+    return write();
   } catch (cause) {
     throw new LetheError('STATE_UNREACHABLE', `cannot write ${file}`, { cause });
   }

@@ -1,7 +1,7 @@
 /** Opens the engines that the configuration names, and hands out each power by itself. */
 import { join } from 'node:path';
 import { openAccessKeyStoreSqlite } from '../access/access-key-store-sqlite.ts';
-import { createAccessKeys } from '../access/access-keys.ts';
+import { type AccessKeys, createAccessKeys } from '../access/access-keys.ts';
 import { openCertificatesFile } from '../audit/certificates-file.ts';
 import { type Clock, type HolderClocks, systemClock, systemHolderClocks } from '../base/clock.ts';
 import { type ErrorCode, LetheError } from '../base/lethe-error.ts';
@@ -66,6 +66,8 @@ export interface Backends {
   vaultStore(): VaultStore;
   /** Looks at every row of the vault for what an attacker with the disk would leave. */
   vaultCheck(): Promise<VaultFindings>;
+  /** Tells where this process answers requests, so that an erasure can be attacked there. */
+  announce(door: string): Promise<void>;
   /** How many times the root KMS was called. */
   kmsCallCount(): number;
   /** Ends this process's registration as a holder of keys, and the connections. */
@@ -133,6 +135,7 @@ export async function openBackends(
       renewFeed: () => feed.renew(),
       vaultStore: () => store,
       vaultCheck: () => checkVault(vault),
+      announce: (door) => lease.announce(door),
       kmsCallCount: () => kms.callCount,
       async close() {
         await lease.close();
@@ -212,6 +215,9 @@ function handOut(from: {
   const { configuration, common, vault, engines } = from;
   const { keyring, directory } = vault;
   const accessKeyStore = () => engines.accessKeys();
+  const accessKeys = () => {
+    return createAccessKeys({ store: accessKeyStore(), keyring, randomness: common.randomness });
+  };
   let clock: Promise<DurableClock> | undefined;
   const recordingClock = () => {
     clock ??= openDurableClock(engines.clockMark(), common.clock);
@@ -249,31 +255,45 @@ function handOut(from: {
       directory,
       views: engines.views(),
     }),
-    privacy: (): PrivacyPowers => {
-      const shred = createVaultShred(vault);
+    privacy: () => privacyPowers(from, recordingClock, accessKeys()),
+    administration: (): AdministrationPowers => {
+      const { apps, clock } = common;
       return {
-        ...common,
-        log: engines.log(),
-        keyring: { ...keyring, ...shred },
-        directory: { ...directory, ...shred },
-        requests: engines.requests(),
-        erasures: openErasureListFile(configuration.erasuresFile),
-        certificates: openCertificatesFile({
-          folder: configuration.certificatesFolder,
-          keyFolder: configuration.kmsFolder,
-        }),
-        horizonDays: configuration.horizonDays,
-        leaseMs: configuration.leaseMs,
-        recordingClock,
+        apps,
+        keyring,
+        accessKeys: accessKeys(),
         accessKeyStore: accessKeyStore(),
-        views: engines.views(),
+        clock,
       };
     },
-    administration: (): AdministrationPowers => {
-      const store = accessKeyStore();
-      const accessKeys = createAccessKeys({ store, keyring, randomness: common.randomness });
-      const { apps, clock } = common;
-      return { apps, keyring, accessKeys, accessKeyStore: store, clock };
-    },
+  };
+}
+
+function privacyPowers(
+  from: Parameters<typeof handOut>[0],
+  recordingClock: () => Promise<DurableClock>,
+  accessKeys: AccessKeys,
+): PrivacyPowers {
+  const { configuration, common, vault, engines } = from;
+  const { keyring, directory } = vault;
+  const shred = createVaultShred(vault);
+  return {
+    ...common,
+    log: engines.log(),
+    keyring: { ...keyring, ...shred },
+    directory: { ...directory, ...shred },
+    requests: engines.requests(),
+    erasures: openErasureListFile(configuration.erasuresFile),
+    certificates: openCertificatesFile({
+      folder: configuration.certificatesFolder,
+      keyFolder: configuration.kmsFolder,
+    }),
+    horizonDays: configuration.horizonDays,
+    leaseMs: configuration.leaseMs,
+    recordingClock,
+    accessKeyStore: engines.accessKeys(),
+    accessKeys,
+    doors: async () => (await vault.lossFeed.holders()).flatMap(({ door }) => door ?? []),
+    views: engines.views(),
   };
 }

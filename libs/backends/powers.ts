@@ -73,6 +73,9 @@ export interface PrivacyPowers extends CommonPowers {
   /** One clock a process: it never goes back and never repeats. */
   recordingClock(): Promise<DurableClock>;
   readonly accessKeyStore: AccessKeyStore;
+  readonly accessKeys: AccessKeys;
+  /** Where the running holders of keys answer requests. */
+  doors(): Promise<string[]>;
   readonly views: ViewReader;
 }
 

@@ -1,5 +1,15 @@
 /** Small files that must outlive a power cut: keys, certificates. */
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, writeFileSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import {
+  closeSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 
 /**
@@ -7,18 +17,38 @@ import { dirname } from 'node:path';
  * folder is made (mode 0700) when it is missing. Throws what Node's file functions throw.
  */
 export function writeFileDurably(file: string, content: string | Buffer, mode: number): void {
-  const folder = dirname(file);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const partial = `${file}.partial`;
-  const handle = openSync(partial, 'w', mode);
+  const partial = writePartial(file, content, mode);
+  renameSync(partial, file);
+  syncFolder(dirname(file));
+}
+
+/** The same, unless the file is there: of several processes the first one writes. Was it this? */
+export function writeNewFileDurably(file: string, content: string, mode: number): boolean {
+  const partial = writePartial(file, content, mode);
+  try {
+    linkSync(partial, file);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  } finally {
+    rmSync(partial);
+    syncFolder(dirname(file));
+  }
+}
+
+/** Under a name of its own: another process may be writing the same file. */
+function writePartial(file: string, content: string | Buffer, mode: number): string {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  const partial = `${file}.${randomUUID()}.partial`;
+  const handle = openSync(partial, 'wx', mode);
   try {
     writeFileSync(handle, content);
     fsyncSync(handle);
   } finally {
     closeSync(handle);
   }
-  renameSync(partial, file);
-  syncFolder(folder);
+  return partial;
 }
 
 /** A new name, or a removed one, is on disk when this returns. */

@@ -76,6 +76,10 @@ export function openEventLogSqlite(
     async read(partition, from, limit) {
       return read(partition, from, limit);
     },
+    async remove(positions) {
+      database.transaction(() => removeRecords(database, positions));
+      database.truncateWal();
+    },
     async endOffsets() {
       return Array.from({ length: partitions }, (_, partition) => endOffset(database, partition));
     },
@@ -105,6 +109,20 @@ function endOffset(database: SqliteDatabase, partition: number): number {
   const from = partition * OFFSETS;
   const row = database.get<{ last: number | null }>(sql, from, from + OFFSETS);
   return row?.last == null ? 0 : row.last - from + 1;
+}
+
+// The newest row of a partition tells its end offset, and stays as a tombstone.
+function removeRecords(database: SqliteDatabase, positions: readonly LogPosition[]): void {
+  const ends = new Map<number, number>();
+  for (const { partition, offset } of positions) {
+    const end = ends.get(partition) ?? endOffset(database, partition);
+    ends.set(partition, end);
+    const isLast = offset === end - 1;
+    const sql = isLast
+      ? `UPDATE log_records SET key = x'', value = x'' WHERE row = ?`
+      : 'DELETE FROM log_records WHERE row = ?';
+    database.run(sql, partition * OFFSETS + offset);
+  }
 }
 
 /** Appends inside the caller's transaction; who commits it wakes the followers. */

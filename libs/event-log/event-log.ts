@@ -1,6 +1,7 @@
 /**
  * Port: the log. At least once: a record may lie on it twice, and every consumer is idempotent by
  * event id. A stream (first 16 bytes of the key) lies in one partition, in the order of appends.
+ * Offsets rise and may have gaps: records are removed when nobody can open them any more.
  *
  * Failures of every method: LOG_UNREACHABLE (retryable), STORE_FULL.
  */
@@ -18,6 +19,11 @@ export interface LogPosition {
 
 /** A record with where it lies. */
 export interface PlacedRecord extends LogRecord, LogPosition {}
+
+/** Does this stand where a record was removed? Whoever reads the log passes over it. */
+export function isTombstone(record: LogRecord): boolean {
+  return record.value.length === 0;
+}
 
 export interface FollowOptions {
   /** Names the group; its members share the partitions and its checkpoints. */
@@ -39,6 +45,11 @@ export interface EventLog {
   append(records: readonly LogRecord[]): Promise<LogPosition[]>;
   /** Records of a partition from an offset on, at most `limit`. */
   read(partition: number, from: number, limit: number): Promise<PlacedRecord[]>;
+  /**
+   * Removes records for good: when it resolves, the engine itself keeps nothing of their bytes. End
+   * offsets stay; where the last record of a partition was, a tombstone is read.
+   */
+  remove(positions: readonly LogPosition[]): Promise<void>;
   /** The next offset of each partition. */
   endOffsets(): Promise<number[]>;
   /** The next offset that a group will handle, of each partition; 0 where it never began. */

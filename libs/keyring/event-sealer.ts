@@ -68,6 +68,15 @@ function deriveEventKey(header: KeyedHeader, rings: EventRings): boolean {
   return true;
 }
 
+/** Can the key of an event not be made any more, though its rings live? */
+export function isKeyForgotten(header: KeyedHeader, rings: EventRings): boolean {
+  try {
+    return !deriveEventKey(header, rings);
+  } finally {
+    wipe();
+  }
+}
+
 function wipe(): void {
   key.fill(0);
   appPart.fill(0);

@@ -89,6 +89,8 @@ export interface KeyringShred {
     taken: readonly Taken[],
     erasure: ErasureId,
   ): Promise<'done' | 'erased' | 'absent'>;
+  /** By which erasure each ring became a fence, in their order; null: it is none. */
+  fencedBy(refs: readonly RingRef[]): Promise<(ErasureId | null)[]>;
   /** Takes down what an attacker with the vault's disk would have of these rings right now. */
   capture(refs: readonly RingRef[]): Promise<CapturedRings>;
   /**

@@ -3,7 +3,8 @@
 import type { ReaderPowers } from '../backends/powers.ts';
 import type { AppId, SubjectId } from '../base/ids.ts';
 import type { IdentityLinked, ProfileUpdated } from '../conversation/event-types.ts';
-import type { SubjectValue } from '../vault/directory.ts';
+import { ringKinds } from '../sealing/tree-path.ts';
+import type { SubjectEntry, SubjectValue } from '../vault/directory.ts';
 import { decodeView, openContents } from './open-content.ts';
 
 /** A person as the views and the vault have them. */
@@ -25,7 +26,10 @@ export async function readPeople(
 ): Promise<Map<SubjectId, Person>> {
   const unique = [...new Set(ids)];
   const entries = await powers.directory.subjects(app, unique);
-  const present = entries.filter((entry) => entry !== undefined);
+  const present = await livingOf(
+    powers,
+    entries.filter((entry) => entry !== undefined),
+  );
   const facts = await Promise.all(present.map((entry) => powers.views.facts(entry.id)));
   // A page of messages needs names alone; identities lie in another place, under another ring.
   const views = facts.map((own) =>
@@ -51,6 +55,15 @@ export async function readPeople(
       return [id, { id, value, parts, identities, displayName: displayNameOf(parts) }];
     }),
   );
+}
+
+/** Between the fence and the end of an erasure the entry is still there, and leads to nobody. */
+async function livingOf(
+  { keyring }: Pick<ReaderPowers, 'keyring'>,
+  entries: readonly SubjectEntry[],
+): Promise<SubjectEntry[]> {
+  const refs = entries.map(({ row, id }) => ({ app: row.app, kind: ringKinds.owner, id }));
+  return keyring.use(refs, async (rings) => entries.filter((_, i) => rings[i] !== 'erased'));
 }
 
 /** What to call somebody: their own display name, else their names, else the channel's. */

@@ -1,7 +1,7 @@
 /** Privacy requests in one SQLite table. */
 import type { AppId, ErasureId } from '../base/ids.ts';
 import type { SqliteDatabase } from '../base/sqlite-database.ts';
-import type { PrivacyRequest, RequestKind, RequestStore } from './request-store.ts';
+import type { Afterlife, PrivacyRequest, RequestKind, RequestStore } from './request-store.ts';
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS requests (
@@ -9,9 +9,22 @@ const TABLES = `
     target TEXT NOT NULL, step TEXT NOT NULL, received_at INTEGER NOT NULL,
     changed_at INTEGER NOT NULL
   );
-  CREATE INDEX IF NOT EXISTS requests_open ON requests (row) WHERE step <> 'done';`;
+  CREATE INDEX IF NOT EXISTS requests_open ON requests (row) WHERE step <> 'done';
+  CREATE TABLE IF NOT EXISTS request_afterlives (
+    row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, app TEXT NOT NULL, kind TEXT NOT NULL,
+    target TEXT NOT NULL, done_at INTEGER NOT NULL, t1_at INTEGER, reclaimed_at INTEGER
+  );
+  CREATE INDEX IF NOT EXISTS request_afterlives_open ON request_afterlives (row)
+    WHERE t1_at IS NULL OR reclaimed_at IS NULL;`;
 const ADD = `INSERT INTO requests (id, app, kind, target, step, received_at, changed_at)
   VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`;
+const BEGIN_AFTERLIFE = `INSERT INTO request_afterlives (id, app, kind, target, done_at)
+  SELECT id, app, kind, CASE WHEN kind LIKE 'forget-%' THEN target ELSE '{}' END, ?
+  FROM requests WHERE id = ? AND step <> 'done' ON CONFLICT DO NOTHING`;
+const REACH = `UPDATE request_afterlives SET t1_at = coalesce(t1_at, ?1),
+  reclaimed_at = coalesce(reclaimed_at, ?2),
+  target = CASE WHEN ?2 IS NULL THEN target ELSE '{}' END WHERE id = ?3`;
+
 interface Stored {
   id: string;
   app: string;
@@ -22,7 +35,17 @@ interface Stored {
   changed_at: number;
 }
 
-/** Opens the requests' table. */
+interface StoredAfterlife {
+  id: string;
+  app: string;
+  kind: string;
+  target: string;
+  done_at: number;
+  t1_at: number | null;
+  reclaimed_at: number | null;
+}
+
+/** Opens the requests' tables. */
 export function openRequestStoreSqlite(database: SqliteDatabase): RequestStore {
   database.define(TABLES);
   return {
@@ -42,7 +65,22 @@ export function openRequestStoreSqlite(database: SqliteDatabase): RequestStore {
       const target = step === 'done' ? `, target = '{}'` : '';
       const sql = `UPDATE requests SET step = ?, changed_at = ?${target}
         WHERE id = ? AND step <> 'done'`;
-      database.run(sql, step, nowMs, id);
+      database.transaction(() => {
+        if (step === 'done') database.run(BEGIN_AFTERLIFE, nowMs, id);
+        database.run(sql, step, nowMs, id);
+      });
+    },
+    async afterlives() {
+      const sql = 'SELECT * FROM request_afterlives WHERE t1_at IS NULL OR reclaimed_at IS NULL';
+      return database.all<StoredAfterlife>(sql).map(toAfterlife);
+    },
+    async afterlife(id) {
+      const sql = 'SELECT * FROM request_afterlives WHERE id = ?';
+      const row = database.get<StoredAfterlife>(sql, id);
+      return row && toAfterlife(row);
+    },
+    async reach(id, { t1AtMs = null, reclaimedAtMs = null }) {
+      database.run(REACH, t1AtMs, reclaimedAtMs, id);
     },
   };
 }
@@ -63,5 +101,17 @@ function toRequest(row: Stored): PrivacyRequest {
     step: row.step,
     receivedAtMs: row.received_at,
     changedAtMs: row.changed_at,
+  };
+}
+
+function toAfterlife(row: StoredAfterlife): Afterlife {
+  return {
+    id: row.id as ErasureId,
+    app: row.app as AppId,
+    kind: row.kind as RequestKind,
+    target: JSON.parse(row.target),
+    doneAtMs: row.done_at,
+    t1AtMs: row.t1_at,
+    reclaimedAtMs: row.reclaimed_at,
   };
 }

@@ -1,7 +1,8 @@
 /**
  * Port: the requests that take something away, with the step each has reached. A step is recorded
  * before it is done and can be repeated, so that a request resumes after a crash. A request names
- * its target by random ids only, and forgets it when it is done.
+ * its target by random ids only, and forgets it when it is done. What is done has an afterlife: T1,
+ * and the day its events leave the log.
  *
  * Failures of every method: STATE_UNREACHABLE (retryable), STORE_FULL.
  */
@@ -11,6 +12,7 @@ export type RequestKind =
   | 'erase-subject'
   | 'clear-profile'
   | 'forget-message'
+  | 'forget-attachment'
   | 'clear-conversation'
   | 'delete-conversation'
   | 'forget-days'
@@ -21,6 +23,7 @@ export interface RequestTarget {
   readonly subject?: string;
   readonly conversation?: string;
   readonly message?: string;
+  readonly attachment?: string;
   /** Days, both included, counted from 1970-01-01; without a subject, everybody's. */
   readonly fromDay?: number;
   readonly toDay?: number;
@@ -40,6 +43,20 @@ export interface PrivacyRequest {
   readonly changedAtMs: number;
 }
 
+/** What has come, after a request was done, of what it took. */
+export interface Afterlife {
+  readonly id: ErasureId;
+  readonly app: AppId;
+  readonly kind: RequestKind;
+  /** Of a forget, until its events are reclaimed: a hole in a ring does not say whose it is. */
+  readonly target: RequestTarget;
+  readonly doneAtMs: number;
+  /** When the old KMS key was gone; null: not yet. */
+  readonly t1AtMs: number | null;
+  /** When its events were removed from log and views; null: not yet. */
+  readonly reclaimedAtMs: number | null;
+}
+
 export interface RequestStore {
   /** Records a request, durably. */
   add(request: PrivacyRequest): Promise<void>;
@@ -50,8 +67,13 @@ export interface RequestStore {
    */
   open(limit: number, idleSinceMs: number): Promise<PrivacyRequest[]>;
   /**
-   * Records the step that is about to be done; `done` also drops the target. A request that is done
-   * stays done: a slower worker on the same request changes nothing.
+   * Records the step that is about to be done; `done` also drops the target and begins its
+   * afterlife. A request that is done stays done: a slower worker on it changes nothing.
    */
   record(id: ErasureId, step: string, nowMs: number): Promise<void>;
+  /** All that wait for T1 or for their reclaim, in no promised order. */
+  afterlives(): Promise<Afterlife[]>;
+  afterlife(id: ErasureId): Promise<Afterlife | undefined>;
+  /** Notes what was reached; what was noted before stays. */
+  reach(id: ErasureId, reached: { t1AtMs?: number; reclaimedAtMs?: number }): Promise<void>;
 }

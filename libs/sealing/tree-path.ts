@@ -81,6 +81,12 @@ export function thingPath(thing: string): Uint8Array {
   return path;
 }
 
+/** Do two things hang on the same leaf of a place's tree? Two of n do with chance n / 2^40. */
+export function shareLeaf(thing: string, other: string): boolean {
+  const [path, otherPath] = [thingPath(thing), thingPath(other)];
+  return path.every((byte, i) => byte === otherPath[i]);
+}
+
 /** The nibble at a depth (0 = first). */
 export function nibbleAt(path: Uint8Array, depth: number): number {
   const byte = path[depth >> 1]!;

@@ -15,14 +15,15 @@ const TABLES = `
   CREATE TABLE IF NOT EXISTS feed_holders (
     id TEXT PRIMARY KEY, lease_ms INTEGER NOT NULL, acknowledged INTEGER NOT NULL,
     struck_at_ms INTEGER
-  );`;
+  );
+  CREATE TABLE IF NOT EXISTS feed_doors (id TEXT PRIMARY KEY, door TEXT NOT NULL);`;
 const HEAD = `SELECT incarnation, (SELECT max(number) FROM feed_entries) AS number
   FROM feed_incarnation`;
 const APPEND = `INSERT INTO feed_entries (number, erasure, rows)
   SELECT ?, ?, ? WHERE ? = 1 + (SELECT coalesce(max(number), 0) FROM feed_entries)`;
 const ENTRIES = 'SELECT * FROM feed_entries WHERE number > ? ORDER BY number LIMIT ?';
-const HOLDERS = `SELECT id, lease_ms AS leaseMs, acknowledged, struck_at_ms AS struckAtMs
-  FROM feed_holders`;
+const HOLDERS = `SELECT id, lease_ms AS leaseMs, acknowledged, struck_at_ms AS struckAtMs, door
+  FROM feed_holders LEFT JOIN feed_doors USING (id)`;
 const ACKNOWLEDGE = `UPDATE feed_holders SET acknowledged = max(acknowledged, ?)
   WHERE id = ? AND struck_at_ms IS NULL`;
 const ROW_BYTES = 33;
@@ -55,6 +56,9 @@ export function openFeedStoreSqlite(database: SqliteDatabase): FeedStore {
     async register({ id, leaseMs, acknowledged }) {
       database.run('INSERT INTO feed_holders VALUES (?, ?, ?, NULL)', id, leaseMs, acknowledged);
     },
+    async announce(id, door) {
+      database.run('INSERT OR REPLACE INTO feed_doors VALUES (?, ?)', id, door);
+    },
     async holder(id) {
       return database.get<Holder>(`${HOLDERS} WHERE id = ?`, id);
     },
@@ -73,10 +77,14 @@ export function openFeedStoreSqlite(database: SqliteDatabase): FeedStore {
         database.run('UPDATE feed_incarnation SET incarnation = ?', newIncarnation());
         database.run('DELETE FROM feed_entries');
         database.run('DELETE FROM feed_holders');
+        database.run('DELETE FROM feed_doors');
       });
     },
     async remove(id) {
-      database.run('DELETE FROM feed_holders WHERE id = ?', id);
+      database.transaction(() => {
+        database.run('DELETE FROM feed_holders WHERE id = ?', id);
+        database.run('DELETE FROM feed_doors WHERE id = ?', id);
+      });
     },
   };
 }

@@ -37,6 +37,8 @@ export interface Holder {
   readonly acknowledged: number;
   /** Wall time at which it was struck off: it can sync no more. */
   readonly struckAtMs: number | null;
+  /** Where it answers requests, `http://host:port`; null: nowhere, or not told yet. */
+  readonly door: string | null;
 }
 
 export interface FeedStore {
@@ -46,6 +48,8 @@ export interface FeedStore {
   /** Entries after a number, in their order. */
   entries(after: number, limit: number): Promise<FeedEntry[]>;
   register(holder: Pick<Holder, 'id' | 'leaseMs' | 'acknowledged'>): Promise<void>;
+  /** Tells where a registered holder answers requests. */
+  announce(id: string, door: string): Promise<void>;
   holder(id: string): Promise<Holder | undefined>;
   holders(): Promise<Holder[]>;
   /** Raises what a holder has acknowledged; a struck or unknown one is left alone. */

@@ -25,6 +25,8 @@ export interface KeyLease {
   /** Raised with every loss that was applied: what was unsealed before it is to be looked at. */
   readonly losses: number;
   listen(listener: LossListener): void;
+  /** Tells where this process answers requests, so that an erasure can be attacked there. */
+  announce(door: string): Promise<void>;
   /** Ends the registration; keys cannot be used any more. */
   close(): Promise<void>;
 }
@@ -49,6 +51,7 @@ export function openKeyLease(deps: {
       return lease.losses;
     },
     listen: (listener) => void lease.listeners.push(listener),
+    announce: (door) => lease.announce(door),
     close: () => lease.close(),
   };
 }
@@ -58,6 +61,7 @@ class Lease {
   readonly listeners: LossListener[] = [];
   losses = 0;
   #id: string | undefined;
+  #door: string | undefined;
   #incarnation = '';
   #cursor = 0;
   #from: { monotonicMs: number; wallMs: number } | undefined;
@@ -167,10 +171,16 @@ class Lease {
     const { feed, randomness, leaseMs } = this.#deps;
     const id: string = randomId(randomness);
     await feed.register({ id, leaseMs, acknowledged: number });
+    if (this.#door !== undefined) await feed.announce(id, this.#door);
     this.#id = id;
     this.#incarnation = incarnation;
     this.#cursor = number;
     this.#timer ??= setInterval(() => this.#tick(), SYNC_INTERVAL_MS).unref();
+  }
+
+  async announce(door: string): Promise<void> {
+    this.#door = door;
+    if (this.#id !== undefined) await this.#deps.feed.announce(this.#id, door);
   }
 
   /** Without the feed, key material is given up when the lease ends. */

@@ -84,7 +84,8 @@ export async function openAnyRow(
   return openRow(row, await hierarchy.openerOf(row));
 }
 
-async function isFence(deps: ShredDeps, row: VaultRow): Promise<boolean> {
+/** Is it a fence, and not only a row that says so? */
+export async function isFence(deps: ShredDeps, row: VaultRow): Promise<boolean> {
   try {
     return row.state === rowStates.erased && (await openAnyRow(deps, row)) === 'erased';
   } catch (error) {

@@ -40,6 +40,7 @@ import {
   currentBucketKey,
   enterLoss,
   fenceRows,
+  isFence,
   openAnyRow,
   SHRED_ATTEMPTS_MAX,
   type ShredDeps,
@@ -109,6 +110,15 @@ export function createVaultShred(deps: ShredDeps): KeyringShred & DirectoryShred
       const outcome = await punctureRing(deps, { ref, key, taken });
       await enterLoss(deps, [key], erasure);
       return outcome;
+    },
+    async fencedBy(refs) {
+      const fences: (ErasureId | null)[] = [];
+      for (const ref of refs) {
+        const app = await deps.apps.find(ref.app);
+        const [row] = app === undefined ? [] : await store.read([ringRow(ref, app.buckets)]);
+        fences.push(row !== undefined && (await isFence(deps, row)) ? row.erasure : null);
+      }
+      return fences;
     },
     capture: (refs) => captureRings(deps, refs),
     async passHolders() {

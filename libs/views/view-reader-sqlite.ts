@@ -44,6 +44,13 @@ export function createViewReaderSqlite(
       const row = database.get<StoredMessage & { id: Uint8Array }>(sql, bytes(id));
       return row && toMessage(row, hex(row.id));
     },
+    async messageIds(conversation) {
+      const g = generation();
+      const sql = `SELECT message FROM messages_${g} WHERE conversation =
+        (SELECT row FROM conversations_${g} WHERE id = ?)`;
+      const rows = database.all<{ message: Uint8Array }>(sql, bytes(conversation));
+      return rows.map((row) => hex(row.message));
+    },
     async changes(messages) {
       return readChanges(database, generation(), messages);
     },

@@ -81,12 +81,17 @@ export function openViewStoreSqlite(database: SqliteDatabase): ViewStore {
       });
     },
     async switchTo(generation) {
-      database.transaction(() => {
+      const isThere = database.transaction(() => {
+        if (!generations(database).includes(generation)) return false;
         database.run('UPDATE view_generations SET live = (generation = ?)', generation);
         for (const other of generations(database)) {
           if (other !== generation) dropGeneration(database, other);
         }
+        return true;
       });
+      // What the old generation alone held is gone from the file, and from its log of writes.
+      database.truncateWal();
+      return isThere;
     },
     ...createViewReaderSqlite(database, () => liveGeneration(database)!),
   };

@@ -71,8 +71,8 @@ export interface ViewWriter {
 export interface ViewRebuilder extends ViewWriter {
   /** Makes an empty generation; what an unfinished rebuild left is removed first. */
   beginGeneration(): Promise<number>;
-  /** Lets the generation serve and removes the one that served. */
-  switchTo(generation: number): Promise<void>;
+  /** Lets the generation serve and removes the others. False: it is gone, nothing changed. */
+  switchTo(generation: number): Promise<boolean>;
 }
 
 /** What readers may do. */
@@ -83,6 +83,8 @@ export interface ViewReader {
   /** Messages in ascending order of position. */
   messages(conversation: string, page: PageRequest): Promise<MessageView[]>;
   message(id: string): Promise<MessageView | undefined>;
+  /** Ids of all messages of a conversation, in no promised order. */
+  messageIds(conversation: string): Promise<string[]>;
   /** Edits, reactions and receipts of messages, in ascending order of position. */
   changes(messages: readonly string[]): Promise<ChangeView[]>;
   participants(conversation: string): Promise<ParticipantView[]>;

@@ -9,6 +9,7 @@ import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
 import { sha256 } from '../../libs/codec/hash.ts';
 import { decodeSealedEvent, type SealedEvent } from '../../libs/codec/sealed-event.ts';
+import { isTombstone } from '../../libs/event-log/event-log.ts';
 import { eventRingRefs } from '../../libs/keyring/event-sealer.ts';
 import { type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
 import { ringRow } from '../../libs/vault/vault-rings.ts';
@@ -51,7 +52,9 @@ async function scanLog({ backends }: OpenStore, onProgress: (count: number) => v
     for (;;) {
       const records = await log.read(partition, next, PAGE_RECORDS);
       if (records.length === 0) break;
-      for (const { key, value } of records) {
+      for (const record of records) {
+        if (isTombstone(record)) continue;
+        const { key, value } = record;
         values.add(sha256(value).toString('latin1'));
         const event = tryDecode(() => decodeRecord(key, value));
         if (event === undefined) unreadable += 1;

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { makeBackup, testBackup } from '../../libs/backends/backup.ts';
 import { readConfiguration } from '../../libs/backends/configuration.ts';
+import { noteT1 } from '../privacy/afterlife.ts';
 import { type OpenStore, withStore } from './open-store.ts';
 import { restore } from './restore.ts';
 import { createProgress, printResult } from './terminal.ts';
@@ -28,6 +29,7 @@ export async function turnEpoch(
   // One that was interrupted does not cover what was erased since it began.
   const isResumed = lastTurn !== null && lastTurn.step !== 'done';
   if (isResumed && (await epoch.status()).dirtyBuckets > 0) turn = await epoch.turn(options);
+  await noteT1(backends.privacy(), turn);
   return { turn, backup };
 }
 
@@ -62,11 +64,14 @@ export function addEpochCommands(program: Command): void {
     .option('--json', 'print JSON')
     .action((options) =>
       withStore(async ({ backends }) => {
-        const status = await backends.epoch().status();
+        const afterlives = await backends.privacy().requests.afterlives();
+        const waitingForT1 = afterlives.filter((one) => one.t1AtMs === null).length;
+        const status = { ...(await backends.epoch().status()), waitingForT1 };
         const { lastTurn, dirtyBuckets, kmsKey, oldKmsKeyState, holdersBehind } = status;
         printResult(options.json, status, [
           `KMS key ${kmsKey}`,
           `${dirtyBuckets} buckets lost something that old copies of the vault still open`,
+          `${waitingForT1} losses wait for T1`,
           lastTurn === null
             ? 'no turn yet'
             : `last turn: ${lastTurn.step}; its old KMS key is ${oldKmsKeyState}`,

@@ -1,4 +1,4 @@
-/** `lethe forget`: a message, a conversation's messages, days. */
+/** `lethe forget`: a message, an attachment, a conversation's messages, days. */
 import type { Command } from 'commander';
 import type { ConversationId, MessageId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
@@ -15,8 +15,9 @@ const PREVIEW = 'count what it would take, and change nothing';
 export function addForgetCommands(program: Command): void {
   const forget = program
     .command('forget')
-    .description('a message, a conversation’s messages, days');
+    .description('a message, an attachment, a conversation’s messages, days');
   addMessage(forget);
+  addAttachment(forget);
   addConversation(forget);
   addDays(forget);
 }
@@ -45,6 +46,32 @@ function addMessage(forget: Command): void {
             ? ({ status: 'notFound' } as const)
             : await createPrivacy(powers).forgetMessage(app.id, conversation, message);
         report(outcome, options.json, { message }, 'the message is forgotten');
+      }),
+    );
+}
+
+function addAttachment(forget: Command): void {
+  forget
+    .command('attachment')
+    .description('an attachment; its message stays')
+    .argument('<id>', 'id of the attachment')
+    .requiredOption('--message <id>', 'the message that it belongs to')
+    .requiredOption('--app <app>', 'name or id of the app')
+    .option('--json', 'print JSON')
+    .action((id: string, options) =>
+      withStore(async ({ backends }) => {
+        const app = await findApp(backends, options.app);
+        const powers = backends.privacy();
+        const attachment: string = readIdArgument(id);
+        const message = readIdArgument<MessageId>(options.message);
+        const view = await powers.views.message(message);
+        const conversation = (view?.conversation ?? '') as ConversationId;
+        const of = { conversation, message, attachment };
+        const outcome =
+          view === undefined
+            ? ({ status: 'notFound' } as const)
+            : await createPrivacy(powers).forgetAttachment(app.id, of);
+        report(outcome, options.json, { attachment }, 'the attachment is forgotten');
       }),
     );
 }

@@ -49,9 +49,11 @@ export function report(
 
 function attackLines(attack: AttackReport | undefined): string[] {
   if (attack === undefined) return [];
-  const { events, rings } = attack;
+  const { events, rings, services } = attack;
+  const requests = services.reduce((sum, one) => sum + one.requests, 0);
   return [
     `attacked: ${events.opened} of ${events.tried} captured events open; ` +
+      `${services.length} running services gave nothing to ${requests} requests; ` +
       `${rings.opening} of ${rings.tried} captured rings open until the next turn (T1)`,
   ];
 }

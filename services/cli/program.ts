@@ -15,6 +15,7 @@ import { addReadCommands } from './read-commands.ts';
 import { firstStart, type RunningServer, startProjector, startServer } from './serve.ts';
 import { type ServiceName, serviceNames } from './serve-parts.ts';
 import { createProgress, exitCodes, printResult, reportError } from './terminal.ts';
+import { reclaimDue } from './upkeep.ts';
 import { addVerifyCommand } from './verify-command.ts';
 
 /** Runs the program with the arguments of the process; sets its exit code. */
@@ -114,6 +115,7 @@ async function untilEnd(server: RunningServer): Promise<void> {
 }
 
 function addUpkeep(program: Command): void {
+  addReclaim(program);
   program
     .command('rebuild')
     .description('build the views anew from the log, beside those that serve, and switch')
@@ -143,6 +145,30 @@ function addUpkeep(program: Command): void {
         });
         printResult(options.json, { passed, checks }, lines);
         if (!passed) process.exitCode = exitCodes.failed;
+      }),
+    );
+}
+
+function addReclaim(program: Command): void {
+  program
+    .command('reclaim')
+    .description('remove from log and views what nobody can open any more, once its day has come')
+    .option('--json', 'print JSON')
+    .action((options) =>
+      withStore(async (store) => {
+        const progress = createProgress(options.json);
+        const started = performance.now();
+        const done = await reclaimDue(store, (text) => progress.show(text));
+        progress.clear();
+        const seconds = Math.round(performance.now() - started) / 1_000;
+        const { losses, records, waiting, nextDueMs } = done;
+        const nextDue = nextDueMs === null ? null : new Date(nextDueMs).toISOString();
+        printResult(options.json, { losses, records, waiting, nextDue, seconds }, [
+          losses === 0
+            ? 'nothing is due'
+            : `${records} events of ${losses} losses removed in ${seconds} s`,
+          `${waiting} losses wait${nextDue === null ? '' : `, the first until ${nextDue}`}`,
+        ]);
       }),
     );
 }

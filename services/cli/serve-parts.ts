@@ -19,7 +19,7 @@ import { addStreamRoute } from '../reader/stream-route.ts';
 import { addAppRoutes } from './app-routes.ts';
 import type { Metrics } from './metrics.ts';
 import type { OpenStore } from './open-store.ts';
-import { runTurnSchedule } from './turn-schedule.ts';
+import { runUpkeep } from './upkeep.ts';
 
 export const serviceNames = ['ingest', 'projector', 'reader', 'privacy'] as const;
 export type ServiceName = (typeof serviceNames)[number];
@@ -99,7 +99,7 @@ async function privacy(context: PartContext): Promise<Part> {
     start() {
       worker = Promise.all([
         runRequestWorker(powers, signal, reportFailure(context, 'privacy worker')),
-        runTurnSchedule(store, signal, reportFailure(context, 'turn')),
+        runUpkeep(store, signal, (part, error) => reportFailure(context, part)(error)),
       ]);
     },
     async stop() {

@@ -53,7 +53,9 @@ export async function startServer(
   }
   const { log, views, apps } = backends.reader();
   const isReady = () => Promise.all([log.endOffsets(), views.generation(), apps.list()]);
-  return run(configuration, { ...frame, parts, isReady });
+  const server = await run(configuration, { ...frame, parts, isReady });
+  await backends.announce(server.address);
+  return server;
 }
 
 /** Starts the projector alone: it opens no vault and no key folder. */

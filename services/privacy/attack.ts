@@ -3,7 +3,7 @@
  * fence is tried after T0, with the means of an attacker who has today's KMS and vault.
  */
 import type { PrivacyPowers } from '../../libs/backends/powers.ts';
-import type { PlaceId, SubjectId } from '../../libs/base/ids.ts';
+import type { AppId, PlaceId, SubjectId } from '../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
 import { decodeSealedEvent, type SealedEvent } from '../../libs/codec/sealed-event.ts';
 import type { CapturedRings } from '../../libs/keyring/keyring.ts';
@@ -11,6 +11,7 @@ import { openEvents } from '../../libs/keyring/open-events.ts';
 import type { RingRef } from '../../libs/keyring/ring.ts';
 import { type RingKind, ringKinds } from '../../libs/sealing/tree-path.ts';
 import type { SubjectEntry } from '../../libs/vault/directory.ts';
+import { type AttackedDoor, attackDoors } from './attack-doors.ts';
 import { personalConversations, type Run, readSubject } from './request-run.ts';
 
 /** What was taken down before the fence. */
@@ -24,6 +25,8 @@ export interface Captures {
 export interface AttackReport {
   /** Sealed events through the vault's own code with today's KMS: `opened` must be 0. */
   readonly events: { readonly tried: number; readonly opened: number };
+  /** Every running holder of keys, asked over HTTP: `opened` must be 0 at each. */
+  readonly services: readonly AttackedDoor[];
   /** Captured wrapped rings with today's KMS: they open until the next turn ends that (T1). */
   readonly rings: { readonly tried: number; readonly opening: number };
   readonly notTried: readonly string[];
@@ -102,9 +105,11 @@ const isAbout = ({ header }: SealedEvent, subject: SubjectId, { app }: Run) =>
  * open, and whoever asked is told.
  */
 export async function attack(
-  { keyring }: Pick<PrivacyPowers, 'keyring'>,
+  powers: Pick<PrivacyPowers, 'keyring' | 'accessKeys' | 'clock' | 'doors'>,
+  app: AppId,
   captures: Captures,
 ): Promise<AttackReport> {
+  const { keyring } = powers;
   const contents = await openEvents(keyring, captures.events);
   const opened = contents.filter((content) => content !== undefined);
   for (const content of opened) content.fill(0);
@@ -112,14 +117,22 @@ export async function attack(
     const text = `${opened.length} of ${contents.length} captured events open after T0`;
     throw new LetheError('ERASURE_UNVERIFIED', text);
   }
+  const { services, notTried } = await attackDoors(powers, app, captures);
+  const leaking = services.filter((one) => one.opened > 0).map((one) => one.door);
+  if (leaking.length > 0) {
+    const text = `after T0, ${leaking.join(', ')} still hands out what was erased`;
+    throw new LetheError('ERASURE_UNVERIFIED', text);
+  }
   return {
+    services,
     events: { tried: contents.length, opened: 0 },
     rings: { tried: captures.rings.count, opening: await captures.rings.countOpening() },
     notTried: [
       ...(captures.rings.count === 0
         ? ['anything: nothing could be captured before the fence']
         : []),
-      'pages and answers that readers had before: other processes are not asked for them',
+      ...notTried,
+      'answers that were given before: they are with whoever asked',
       'log, views and backups that lie elsewhere: their events are under the keys that were tried',
     ],
   };

@@ -83,7 +83,7 @@ async function verify(
 ): Promise<Omit<Done, 't0'>> {
   const { captured, t0 } = given;
   if (captured === undefined) return {};
-  const report = await attack(powers, captured);
+  const report = await attack(powers, request.app, captured);
   const { alias } = captured;
   const certificate = await certify(powers, request, { alias, passed: t0, attack: report });
   return { attack: report, certificate };
@@ -116,6 +116,8 @@ async function finishOf(run: Run): Promise<void> {
       return finishConversation(run);
     case 'forget-days':
       return finishDays(run);
+    // Its message stays as it is, and an app's own facts went with it.
+    case 'forget-attachment':
     case 'erase-app':
       return;
   }

@@ -72,11 +72,17 @@ function statementOf(
         condition:
           'the next turn of the epoch; holds if no other copy of the old key folder exists',
       },
+      reclaim: {
+        at: 'pending',
+        due: toIso(clock.nowMs() + horizonDays * DAY_MS),
+        meaning: 'sealed events and their headers are removed from log and views',
+      },
       keyStore: 'local key folder',
       stores: {
         vault: 'rings replaced by fences, directory rows removed, file overwritten and truncated',
-        log: 'sealed events stay, without a key; headers under random ids stay until reclaim',
-        views: 'sealed records stay, without a key; they are shown as placeholders',
+        log: 'sealed events, without a key, and their headers under random ids, until reclaim',
+        views: 'sealed records, without a key, shown as placeholders, until reclaim',
+        backups: 'older copies of log and vault, which this store does not reach',
         ledger: `known deliveries are refused until ${toIso(clock.nowMs() + horizonDays * DAY_MS)}`,
       },
       attack: done.attack,

@@ -3,7 +3,7 @@ import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import type { AppId, ConversationId, MessageId, SubjectId } from '../../libs/base/ids.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { decodeSealedEvent, type EventHeader } from '../../libs/codec/sealed-event.ts';
-import { msToDay, retentionClasses, thingPath } from '../../libs/sealing/tree-path.ts';
+import { msToDay, retentionClasses, shareLeaf } from '../../libs/sealing/tree-path.ts';
 
 /** What a request is about. */
 export type PreviewTarget =
@@ -45,7 +45,7 @@ export async function previewLoss(
     const header = readHeader(record);
     if (header === undefined || header.app !== app) continue;
     if (target.kind === 'message' && header.place === place && header.thing !== target.message) {
-      if (isNeighbour(header.thing, target.message)) neighbours.add(header.thing);
+      if (shareLeaf(header.thing, target.message)) neighbours.add(header.thing);
     }
     if (!matches(header)) continue;
     events[header.type] = (events[header.type] ?? 0) + 1;
@@ -71,10 +71,6 @@ function readHeader(record: Buffer): EventHeader | undefined {
     if (isLetheError(error)) return undefined;
     throw error;
   }
-}
-
-function isNeighbour(one: string, other: string): boolean {
-  return Buffer.from(thingPath(one)).equals(Buffer.from(thingPath(other)));
 }
 
 async function placeOf({ views }: Pick<PrivacyPowers, 'views'>, message: MessageId) {

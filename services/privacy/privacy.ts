@@ -12,6 +12,7 @@ import { randomUuidV7 } from '../../libs/base/random.ts';
 import { assertFenced } from '../../libs/people/find-subject.ts';
 import type { RequestKind, RequestTarget } from '../../libs/requests/request-store.ts';
 import { carryOut, type Done } from './carry-out.ts';
+import { findThing } from './find-thing.ts';
 
 /** The id of the erasure, or why there was nothing to take. */
 export type PrivacyOutcome =
@@ -29,11 +30,19 @@ export interface Privacy {
   eraseSubjects(app: AppId, subjects: readonly SubjectId[]): Promise<PrivacyOutcome[]>;
   /** Names, e-mail, picture, metadata; identities and conversations stay. */
   clearProfile(app: AppId, subject: SubjectId): Promise<PrivacyOutcome>;
-  /** A message with its edits and everybody's reactions. */
+  /**
+   * A message with its edits and everybody's reactions. Refused when another message would go with
+   * it, because their keys share a leaf: two of n messages do with chance n / 2^40.
+   */
   forgetMessage(
     app: AppId,
     conversation: ConversationId,
     message: MessageId,
+  ): Promise<PrivacyOutcome>;
+  /** An attachment; the message that it belongs to stays. Refused like a message. */
+  forgetAttachment(
+    app: AppId,
+    of: { conversation: ConversationId; message: MessageId; attachment: string },
   ): Promise<PrivacyOutcome>;
   /** All messages; the conversation can be used again. */
   clearConversation(app: AppId, conversation: ConversationId): Promise<PrivacyOutcome>;
@@ -89,14 +98,12 @@ export function createPrivacy(powers: PrivacyPowers): Privacy {
       return request(app, 'clear-profile', { subject, place: entry.value.profilePlace });
     },
     async forgetMessage(app, conversation, message) {
-      const entry = await conversationOf(app, conversation);
-      if (entry === 'erased') return { status: 'erased' };
-      const view = await powers.views.message(message);
-      if (entry === undefined || view?.conversation !== conversation) {
-        return { status: 'notFound' };
-      }
-      const place = entry.value.messagePlace;
-      return request(app, 'forget-message', { conversation, message, place });
+      const target = await findThing(powers, app, { conversation, message });
+      return 'status' in target ? target : request(app, 'forget-message', target);
+    },
+    async forgetAttachment(app, of) {
+      const target = await findThing(powers, app, of);
+      return 'status' in target ? target : request(app, 'forget-attachment', target);
     },
     async clearConversation(app, conversation) {
       const entry = await conversationOf(app, conversation);

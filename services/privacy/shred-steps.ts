@@ -1,5 +1,6 @@
 /** The first half of each kind of request: key material goes. */
-import type { ConversationId, MessageId, PlaceId, SubjectId } from '../../libs/base/ids.ts';
+import type { ConversationId, PlaceId, SubjectId } from '../../libs/base/ids.ts';
+import { LetheError } from '../../libs/base/lethe-error.ts';
 import type { RingRef } from '../../libs/keyring/ring.ts';
 import { coverDayRange } from '../../libs/sealing/day-range.ts';
 import {
@@ -20,7 +21,9 @@ export async function shredOf(run: Run): Promise<void> {
     case 'clear-profile':
       return shredProfile(run);
     case 'forget-message':
-      return shredMessage(run);
+      return shredThing(run, run.request.target.message);
+    case 'forget-attachment':
+      return shredThing(run, run.request.target.attachment);
     case 'clear-conversation':
       return shredMessages(run);
     case 'delete-conversation':
@@ -60,11 +63,13 @@ async function shredProfile({ powers, app, request }: Run): Promise<void> {
   await powers.directory.replacePlace(app, { of, kind: 'profile', place }, request.id);
 }
 
-async function shredMessage(run: Run): Promise<void> {
+/** The leaf of a message, its edits and reactions; or of an attachment, whose message stays. */
+async function shredThing(run: Run, thing: string | undefined): Promise<void> {
   const { powers, app, request } = run;
   const place = request.target.place ?? (await readConversation(run))?.value.messagePlace;
+  if (thing === undefined) throw new LetheError('INVARIANT_BROKEN', 'a forget that names nothing');
   if (place === undefined) return;
-  const path = thingPath(request.target.message as MessageId);
+  const path = thingPath(thing);
   const ref = { app: app.id, kind: ringKinds.place, id: place };
   await powers.keyring.puncture(ref, [{ path, depth: THING_DEPTH }], request.id);
 }

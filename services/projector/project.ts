@@ -5,10 +5,10 @@
 
 import type { ProjectorPowers } from '../../libs/backends/powers.ts';
 import { projectorGroup } from '../../libs/backends/views-behind.ts';
-import { isLetheError } from '../../libs/base/lethe-error.ts';
+import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
 import { eventToViewChanges, type ViewChange } from '../../libs/conversation/view-changes.ts';
-import type { PlacedRecord } from '../../libs/event-log/event-log.ts';
+import { isTombstone, type PlacedRecord } from '../../libs/event-log/event-log.ts';
 import type { ViewWriter } from '../../libs/views/view-store.ts';
 
 /** Projects records into a generation. False: that generation is gone. */
@@ -19,6 +19,7 @@ export async function projectRecords(
 ): Promise<boolean> {
   const changes: ViewChange[] = [];
   for (const record of records) {
+    if (isTombstone(record)) continue;
     try {
       const event = decodeRecord(record.key, record.value);
       changes.push(...eventToViewChanges(event, record.value));
@@ -54,7 +55,7 @@ export async function runProjector(powers: ProjectorPowers, signal: AbortSignal)
 
 /**
  * Builds a new generation beside the one that serves, and switches when it has caught up. Reports
- * progress as (records done, records there).
+ * progress as (records done, records there). Throws CONTENDED when another rebuild took its place.
  */
 export async function rebuildViews(
   powers: ProjectorPowers,
@@ -71,7 +72,7 @@ export async function rebuildViews(
     for (let partition = 0; partition < log.partitions; partition += 1) {
       const records = await log.read(partition, next[partition]!, 2_000);
       if (records.length === 0) continue;
-      await projectRecords(views, generation, records);
+      if (!(await projectRecords(views, generation, records))) throw overtaken();
       next[partition] = records.at(-1)!.offset + 1;
       done += records.length;
       onProgress(
@@ -81,7 +82,12 @@ export async function rebuildViews(
     }
   }
   await log.saveCheckpoints(projectorGroup(generation), next);
-  await views.switchTo(generation);
+  if (!(await views.switchTo(generation))) throw overtaken();
   await log.dropGroup(projectorGroup(before));
   return done;
+}
+
+function overtaken(): LetheError {
+  const text = 'another rebuild of the views began meanwhile: it goes on, this one ended';
+  return new LetheError('CONTENDED', text, { retryable: true });
 }

@@ -14,6 +14,7 @@ import {
   isEventType,
   type LossRecorded,
 } from '../../libs/conversation/event-types.ts';
+import { isTombstone, type LogRecord } from '../../libs/event-log/event-log.ts';
 import { openContents } from '../../libs/people/open-content.ts';
 import { readPeople } from '../../libs/people/people.ts';
 import { dayToText } from '../../libs/sealing/tree-path.ts';
@@ -85,7 +86,8 @@ export async function* nextStreamEvents(
   }
 }
 
-function decodeOwn(record: { key: Buffer; value: Buffer }, app: AppId): SealedEvent | undefined {
+function decodeOwn(record: LogRecord, app: AppId): SealedEvent | undefined {
+  if (isTombstone(record)) return undefined;
   try {
     const event = decodeRecord(record.key, record.value);
     return event.header.app === app && isEventType(event.header.type) ? event : undefined;

@@ -53,7 +53,30 @@ describe.each(adapters.erasures)('list of erasures %s', (_, open) => {
 });
 
 describe.each(adapters.certificates)('certificates %s', (_, open) => {
-  it('are signed by one key, kept, and never replaced', async () => {
+  const statementOf = (n: number) => ({
+    _type: 'https://in-toto.io/Statement/v1' as const,
+    subject: [{ name: 'one', digest: { sha256: '00' } }],
+    predicateType: 'urn:test',
+    predicate: { n },
+  });
+
+  it('are issued once, whoever is first, and signed anew with what was reached since', async () => {
+    const folder = temporaryFolder();
+    const writers = Array.from({ length: 8 }, () => open(folder));
+    const issued = await Promise.all(writers.map((one, n) => one.issue('one', statementOf(n))));
+    expect(issued.filter((one) => one.isNew).length).toBe(1);
+    const first = issued.findIndex((one) => one.isNew);
+    const complete = (one: ReturnType<typeof statementOf>) => {
+      return { ...one, predicate: { ...one.predicate, t1: 'reached' } };
+    };
+    expect(await open(folder).complete('one', complete as never)).toBe(true);
+    expect(await open(folder).complete('another', complete as never)).toBe(false);
+    const key = createPublicKey(readFileSync(await open(folder).publicKeyFile()));
+    const statement = openEnvelope(readFileSync(issued[0]!.file, 'utf8'), key);
+    expect(statement).toEqual(complete(statementOf(first)));
+  });
+
+  it('are signed by one key, kept, and never replaced by another issue', async () => {
     const folder = temporaryFolder();
     const statement = {
       _type: 'https://in-toto.io/Statement/v1' as const,

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import type { EventLog, PlacedRecord } from '../../libs/event-log/event-log.ts';
+import { type EventLog, isTombstone, type PlacedRecord } from '../../libs/event-log/event-log.ts';
 import { temporaryFolder } from '../support/temporary-store.ts';
 import { adapters } from './adapters.ts';
 
@@ -36,6 +36,23 @@ describe.each(adapters.eventLog)('event log %s', (_, open) => {
     expect(texts).toEqual(['a', 'b', 'c']);
     expect((await log.endOffsets())[partition]).toBe(3);
     expect((await log.read(partition, 2, 10)).map((one) => one.offset)).toEqual([2]);
+  });
+
+  it('removes records for good, and keeps its end offsets and the order of the rest', async () => {
+    const folder = temporaryFolder();
+    const log = open(folder);
+    const texts = ['a', 'b', 'c', 'd'];
+    const [{ partition } = { partition: 0 }] = await log.append(texts.map((t) => record(5, t)));
+    await log.remove([1, 3].map((offset) => ({ partition, offset })));
+    const other = open(folder);
+    expect((await other.endOffsets())[partition]).toBe(4);
+    const left = (await other.read(partition, 0, 10)).filter((one) => !isTombstone(one));
+    expect(left.map((one) => `${one.offset} ${one.value}`)).toEqual(['0 a', '2 c']);
+    const [next] = await other.append([record(5, 'e')]);
+    expect(next!.offset).toBe(4);
+    // What was removed twice stays removed, and takes nothing else.
+    await log.remove([{ partition, offset: 3 }]);
+    expect((await followUntil(log, 'g', 3)).filter(Boolean)).toEqual(['a', 'c', 'e']);
   });
 
   it('is seen whole by another process, with the partitions it was made with', async () => {

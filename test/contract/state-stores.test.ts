@@ -63,6 +63,40 @@ describe.each(adapters.requests)('request store %s', (_, open) => {
   });
 });
 
+describe.each(adapters.requests)('afterlives of requests %s', (_, open) => {
+  const add = async (folder: string, n: number, kind: 'erase-subject' | 'forget-message') => {
+    const store = open(folder);
+    const target = { subject: id(7) as string, message: id(8) as string };
+    const times = { receivedAtMs: 0, changedAtMs: 0 };
+    await store.add({ id: id(n), app: id(1), kind, target, step: 'begun', ...times });
+    await store.record(id(n), 'done', 100 + n);
+    return store;
+  };
+
+  it('begin when a request is done, once, and end when T1 and reclaim are reached', async () => {
+    const folder = temporaryFolder();
+    const store = await add(folder, 1, 'erase-subject');
+    await store.record(id(1), 'done', 900);
+    const begun = { id: id(1), app: id(1), kind: 'erase-subject', target: {}, doneAtMs: 101 };
+    const open1 = { ...begun, t1AtMs: null, reclaimedAtMs: null };
+    expect(await open(folder).afterlives()).toEqual([open1]);
+    await store.reach(id(1), { t1AtMs: 5 });
+    await store.reach(id(1), { t1AtMs: 6, reclaimedAtMs: 7 });
+    expect(await store.afterlives()).toEqual([]);
+    expect(await store.afterlife(id(1))).toEqual({ ...open1, t1AtMs: 5, reclaimedAtMs: 7 });
+    expect(await store.afterlife(id(2))).toBeUndefined();
+  });
+
+  it('keep what a forget was about until it is reclaimed, and no longer', async () => {
+    const store = await add(temporaryFolder(), 2, 'forget-message');
+    expect((await store.afterlife(id(2)))!.target.message).toBe(id(8));
+    await store.reach(id(2), { t1AtMs: 5 });
+    expect((await store.afterlife(id(2)))!.target.message).toBe(id(8));
+    await store.reach(id(2), { reclaimedAtMs: 6 });
+    expect((await store.afterlife(id(2)))!.target).toEqual({});
+  });
+});
+
 describe.each(adapters.accessKeys)('access key store %s', (_, open) => {
   const key = (name: string, app: never | null) => ({
     id: name,

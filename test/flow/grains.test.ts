@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { MessageId } from '../../libs/base/ids.ts';
-import { textToDay } from '../../libs/sealing/tree-path.ts';
+import type { ConversationId, MessageId } from '../../libs/base/ids.ts';
+import type { Ring } from '../../libs/keyring/ring.ts';
+import { textToDay, thingPath } from '../../libs/sealing/tree-path.ts';
+import { messageIdOf } from '../../services/ingest/seal-plan.ts';
 import { previewLoss } from '../../services/privacy/preview.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { edited, PERSONAL, reacted, received } from '../support/events.ts';
@@ -8,6 +10,7 @@ import {
   defaultConversationOf,
   groupOf,
   messagesOf,
+  placeRingOf,
   subjectOf,
   textsOf,
 } from '../support/reading.ts';
@@ -108,6 +111,72 @@ describe('a preview', () => {
     expect(await textsOf(store, await defaultConversationOf(store, 'ann'))).toEqual(['secret']);
   });
 });
+
+describe('a leaf', () => {
+  it('that two messages share is named by the preview, and the forget takes neither', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ann', 'first', { id: 'first' }));
+    const group = await groupOf(store);
+    const [one, other] = await findColliding(store, group);
+    await store.deliver(
+      received('ann', 'one', { id: one }),
+      received('ben', 'other', { id: other }),
+    );
+    const messages = await messagesOf(store, group);
+    const [message, neighbour] = ['one', 'other'].map((text) => {
+      return messages.find((found) => found.content!.text === text)!.id as MessageId;
+    });
+    const powers = store.backends.privacy();
+    const preview = await previewLoss(powers, store.app.id, { kind: 'message', message: message! });
+    expect(preview).toMatchObject({ messages: 1, neighbours: [neighbour] });
+    const privacy = createPrivacy(powers);
+    const refused = await privacy.forgetMessage(store.app.id, group, message!);
+    expect(refused).toMatchObject({ status: 'refused' });
+    expect((refused as { reason: string }).reason).toContain(neighbour);
+    expect(await textsOf(store, group)).toEqual(['first', 'one', 'other']);
+    // One that shares its leaf with nobody goes, and they stay.
+    await privacy.forgetMessage(store.app.id, group, messages[0]!.id as MessageId);
+    expect(await textsOf(store, group)).toEqual([null, 'one', 'other']);
+  }, 120_000);
+
+  it('of an attachment goes, and its message stays', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ann', 'see this', { id: '1' }));
+    const group = await groupOf(store);
+    const [{ id: message } = { id: '' }] = await messagesOf(store, group);
+    const attachment = 'a7'.repeat(16);
+    const ref = await placeRingOf(store, group);
+    const hasLeaf = (thing: string) =>
+      store.backends.reader().keyring.use([ref], async ([ring]) => {
+        return (ring as Ring).writeThingLeaf(Buffer.from(thing, 'hex'), Buffer.alloc(32));
+      });
+    expect(await hasLeaf(attachment)).toBe(true);
+    const privacy = createPrivacy(store.backends.privacy());
+    const of = { conversation: group, message: message as MessageId, attachment };
+    expect((await privacy.forgetAttachment(store.app.id, of)).status).toBe('done');
+    expect([await hasLeaf(attachment), await hasLeaf(message)]).toEqual([false, true]);
+    expect(await textsOf(store, group)).toEqual(['see this']);
+    // Whoever names the message as its own attachment does not lose the message.
+    const mistaken = { ...of, attachment: message };
+    expect((await privacy.forgetAttachment(store.app.id, mistaken)).status).toBe('refused');
+  });
+});
+
+/** Two external ids whose messages hang on one leaf of the tree of a conversation. */
+async function findColliding(store: TestStore, group: ConversationId): Promise<[string, string]> {
+  const ref = await placeRingOf(store, group);
+  return store.backends.reader().keyring.use([ref], async ([ring]) => {
+    const hmac = (ring as Ring).idHmac();
+    const seen = new Map<number, number>();
+    for (let n = 0; ; n += 1) {
+      const id = messageIdOf(hmac, { source: '/channels/chat/main', externalId: `n-${n}` });
+      const leaf = Buffer.from(thingPath(id)).readUIntBE(0, 5);
+      const before = seen.get(leaf);
+      if (before !== undefined) return [`n-${before}`, `n-${n}`];
+      seen.set(leaf, n);
+    }
+  });
+}
 
 describe('many people', () => {
   it('are erased together, and share the wait for T0', async () => {

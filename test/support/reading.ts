@@ -1,6 +1,8 @@
 /** Reads a test store as its consumers do. */
 import type { ConversationId, SubjectId } from '../../libs/base/ids.ts';
+import type { RingRef } from '../../libs/keyring/ring.ts';
 import { findIdentity } from '../../libs/people/find-subject.ts';
+import { ringKinds } from '../../libs/sealing/tree-path.ts';
 import { rowKinds } from '../../libs/vault/vault-store.ts';
 import { type MessageJson, readMessages } from '../../services/reader/read-messages.ts';
 import { identity } from './events.ts';
@@ -26,6 +28,13 @@ export async function groupOf(
   const [found] = await directory.references(store.app.id, kind, [row]);
   if (found === undefined) throw new Error(`no conversation ${externalId}`);
   return found as ConversationId;
+}
+
+/** The ring of the place where a conversation's messages lie now. */
+export async function placeRingOf(store: TestStore, group: ConversationId): Promise<RingRef> {
+  const [entry] = await store.backends.reader().directory.conversations(store.app.id, [group]);
+  if (typeof entry !== 'object') throw new Error('no such conversation');
+  return { app: store.app.id, kind: ringKinds.place, id: entry.value.messagePlace };
 }
 
 /** A person's default conversation. */

@@ -1,0 +1,51 @@
+/** What comes after a request is done: T1 and reclaim, and its certificate, which tells of both. */
+import type { Statement } from '../../libs/audit/dsse.ts';
+import type { PrivacyPowers } from '../../libs/backends/powers.ts';
+import type { ErasureId } from '../../libs/base/ids.ts';
+import type { Afterlife } from '../../libs/requests/request-store.ts';
+import type { Turn } from '../../libs/vault/turn-store.ts';
+
+/**
+ * Notes what was reached, and completes the certificate. The certificate goes first: what is noted
+ * is never without it.
+ */
+export async function reach(
+  { requests, certificates }: Pick<PrivacyPowers, 'requests' | 'certificates'>,
+  id: ErasureId,
+  reached: { readonly t1AtMs?: number; readonly reclaimedAtMs?: number },
+): Promise<void> {
+  for (;;) {
+    const before = await requests.afterlife(id);
+    if (before === undefined) return;
+    const all = { ...before, ...reached };
+    await certificates.complete(id, (issued) => completed(issued, all));
+    await requests.reach(id, reached);
+    const after = await requests.afterlife(id);
+    // Another process may have noted the other one meanwhile, and we written over it.
+    const isWhole =
+      (after?.t1AtMs === null) === (all.t1AtMs === null) &&
+      (after?.reclaimedAtMs === null) === (all.reclaimedAtMs === null);
+    if (isWhole) return;
+  }
+}
+
+/** Notes T1 of all that was done before a turn which has ended. How many. */
+export async function noteT1(powers: PrivacyPowers, turn: Turn | null): Promise<number> {
+  if (turn?.t1AtMs == null) return 0;
+  const covered = (await powers.requests.afterlives()).filter(
+    (one) =>
+      one.t1AtMs === null && one.doneAtMs < turn.startedAtMs && !turn.failedApps.includes(one.app),
+  );
+  for (const { id } of covered) await reach(powers, id, { t1AtMs: turn.t1AtMs });
+  return covered.length;
+}
+
+function completed(issued: Statement, { t1AtMs, reclaimedAtMs }: Afterlife): Statement {
+  const { predicate } = issued;
+  const at = (part: unknown, ms: number | null) => {
+    return ms === null ? part : { ...(part as object), at: new Date(ms).toISOString() };
+  };
+  const t1 = at(predicate.t1, t1AtMs);
+  const reclaim = at(predicate.reclaim, reclaimedAtMs);
+  return { ...issued, predicate: { ...predicate, t1, reclaim } };
+}

@@ -1,0 +1,181 @@
+/**
+ * Reclaim: when the redelivery horizon has passed since a loss, the events that nobody can open any
+ * more leave the log, and the views are built anew from what is left. One scan of the log serves
+ * all losses that are due. Every step can be repeated, so that an interrupted reclaim is finished
+ * by running it again.
+ */
+import type { PrivacyPowers } from '../../libs/backends/powers.ts';
+import type { ErasureId } from '../../libs/base/ids.ts';
+import { isLetheError } from '../../libs/base/lethe-error.ts';
+import { decodeRecord } from '../../libs/codec/event-record.ts';
+import type { EventHeader } from '../../libs/codec/sealed-event.ts';
+import { isTombstone, type PlacedRecord } from '../../libs/event-log/event-log.ts';
+import { eventRingRefs, isKeyForgotten } from '../../libs/keyring/event-sealer.ts';
+import { Ring, type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
+import type { Afterlife, RequestTarget } from '../../libs/requests/request-store.ts';
+import { DAY_MS, msToDay } from '../../libs/sealing/tree-path.ts';
+import { reach } from './afterlife.ts';
+
+/** What came of a reclaim. */
+export interface Reclaimed {
+  /** Losses whose events are gone now. */
+  readonly losses: number;
+  /** Records removed from the log. */
+  readonly records: number;
+  /** Losses whose day has not come. */
+  readonly waiting: number;
+  /** The first of those days; null: nothing waits. */
+  readonly nextDueMs: number | null;
+}
+
+const PAGE_RECORDS = 2_000;
+
+/** When the events of a loss are due to be removed. */
+export function reclaimDueMs(
+  { doneAtMs }: Pick<Afterlife, 'doneAtMs'>,
+  { horizonDays }: Pick<PrivacyPowers, 'horizonDays'>,
+): number {
+  return doneAtMs + horizonDays * DAY_MS;
+}
+
+/**
+ * Reclaims what is due. `rebuildViews` builds the views anew from the log; `onProgress` is given
+ * the records looked at and those that were there when it began.
+ */
+export async function reclaim(
+  powers: PrivacyPowers,
+  use: {
+    rebuildViews(): Promise<unknown>;
+    onProgress?(done: number, total: number): void;
+  },
+): Promise<Reclaimed> {
+  const nowMs = powers.clock.nowMs();
+  const unreclaimed = (await powers.requests.afterlives()).filter(isUnreclaimed);
+  const due = unreclaimed.filter((one) => reclaimDueMs(one, powers) <= nowMs);
+  const waiting = unreclaimed.filter((one) => !due.includes(one));
+  const days = waiting.map((one) => reclaimDueMs(one, powers));
+  const nextDueMs = days.length === 0 ? null : days.reduce((a, b) => Math.min(a, b));
+  const rest = { waiting: waiting.length, nextDueMs };
+  if (due.length === 0) return { losses: 0, records: 0, ...rest };
+  const dueIds = new Set(due.map((one) => one.id));
+  const records = await removeLost(powers, dueIds, use.onProgress ?? (() => undefined));
+  await use.rebuildViews();
+  for (const { id } of due) await reach(powers, id, { reclaimedAtMs: powers.clock.nowMs() });
+  return { losses: due.length, records, ...rest };
+}
+
+const isUnreclaimed = (one: Afterlife) => one.reclaimedAtMs === null;
+
+async function removeLost(
+  powers: PrivacyPowers,
+  due: ReadonlySet<ErasureId>,
+  onProgress: (done: number, total: number) => void,
+): Promise<number> {
+  const { log } = powers;
+  const ends = await log.endOffsets();
+  const total = ends.reduce((sum, end) => sum + end, 0);
+  let [done, removed] = [0, 0];
+  for (let partition = 0; partition < log.partitions; partition += 1) {
+    for (let next = 0; next < ends[partition]!; ) {
+      const records = await log.read(partition, next, PAGE_RECORDS);
+      if (records.length === 0) break;
+      const lost = await lostOf(powers, records, due);
+      if (lost.length > 0) await log.remove(lost);
+      removed += lost.length;
+      next = records.at(-1)!.offset + 1;
+      done += records.length;
+      onProgress(done, total);
+    }
+  }
+  return removed;
+}
+
+/** An event that nobody can open, with what it takes to know which loss took it. */
+interface LostEvent {
+  readonly record: PlacedRecord;
+  readonly header: EventHeader;
+  /** Its rings that are fences; none: a hole in one of them took it. */
+  readonly fences: readonly RingRef[];
+}
+
+/** The records of a page that were lost by a request that is due. */
+async function lostOf(
+  powers: PrivacyPowers,
+  records: readonly PlacedRecord[],
+  due: ReadonlySet<ErasureId>,
+): Promise<PlacedRecord[]> {
+  const lost = await findLost(powers, records);
+  if (lost.length === 0) return [];
+  const fences = new Map<string, RingRef>();
+  for (const one of lost) for (const ref of one.fences) fences.set(ringRefToKey(ref), ref);
+  const by = await powers.keyring.fencedBy([...fences.values()]);
+  const erasureOf = new Map([...fences.keys()].map((key, i) => [key, by[i]!]));
+  // After the look at the rings: whatever was lost by then has its request here.
+  const waiting = await readWaiting(powers, due);
+  const isDue = ({ header, fences }: LostEvent) => {
+    if (waiting.apps.has(header.app)) return false;
+    if (fences.length === 0) return !waiting.forgets.some((target) => takes(target, header));
+    return fences.some((ref) => !waiting.ids.has(erasureOf.get(ringRefToKey(ref))!));
+  };
+  return lost.filter(isDue).map((one) => one.record);
+}
+
+async function findLost(
+  { keyring }: PrivacyPowers,
+  records: readonly PlacedRecord[],
+): Promise<LostEvent[]> {
+  const events = records.flatMap((record) => {
+    const header = readHeader(record);
+    return header === undefined ? [] : [{ record, header }];
+  });
+  const refs = new Map<string, RingRef>();
+  for (const { header } of events) {
+    for (const ref of eventRingRefs(header)) refs.set(ringRefToKey(ref), ref);
+  }
+  return keyring.use([...refs.values()], async (outcomes) => {
+    const rings = new Map([...refs.keys()].map((key, i) => [key, outcomes[i]!]));
+    return events.flatMap(({ record, header }) => {
+      const own = eventRingRefs(header);
+      const [app, owner, place] = own.map((ref) => rings.get(ringRefToKey(ref))!);
+      const fences = own.filter((ref) => rings.get(ringRefToKey(ref)) === 'erased');
+      if (fences.length > 0) return [{ record, header, fences }];
+      // A ring that is not there is tampering, not a loss: `lethe doctor` tells.
+      if (!(app instanceof Ring && owner instanceof Ring && place instanceof Ring)) return [];
+      const isLost = isKeyForgotten(header, { app, owner, place });
+      return isLost ? [{ record, header, fences }] : [];
+    });
+  });
+}
+
+/** What cannot be read is not judged: it stays. */
+function readHeader(record: PlacedRecord): EventHeader | undefined {
+  if (isTombstone(record)) return undefined;
+  try {
+    return decodeRecord(record.key, record.value).header;
+  } catch (error) {
+    if (isLetheError(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Losses whose events must stay: their day has not come, or they are under way. */
+async function readWaiting({ requests, clock }: PrivacyPowers, due: ReadonlySet<ErasureId>) {
+  const open = await requests.open(Number.MAX_SAFE_INTEGER, clock.nowMs() + DAY_MS);
+  const done = (await requests.afterlives()).filter(isUnreclaimed);
+  const all = [...open, ...done].filter((one) => !due.has(one.id));
+  const forgets = all.filter((one) => one.kind.startsWith('forget-'));
+  return {
+    ids: new Set(all.map((one) => one.id)),
+    apps: new Set(all.filter((one) => one.kind === 'erase-app').map((one) => one.app)),
+    forgets: forgets.map(({ target }) => target),
+  };
+}
+
+/** Did this forget take the event? */
+function takes(target: RequestTarget, header: EventHeader): boolean {
+  if (target.message !== undefined) return header.thing === target.message;
+  const { subject, fromDay, toDay } = target;
+  if (subject !== undefined && header.owner !== subject) return false;
+  const day = msToDay(header.occurredAt);
+  return fromDay !== undefined && toDay !== undefined && day >= fromDay && day <= toDay;
+}

@@ -1,0 +1,94 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { openBackends } from '../../libs/backends/open-backends.ts';
+import { startServer } from '../../services/cli/serve.ts';
+import { createPrivacy, type PrivacyOutcome } from '../../services/privacy/privacy.ts';
+import { runOpenRequests } from '../../services/privacy/request-worker.ts';
+import { PERSONAL, received } from '../support/events.ts';
+import { groupOf, messagesOf, subjectOf } from '../support/reading.ts';
+import { openTestStore, type TestStore } from '../support/temporary-store.ts';
+
+type Done = Extract<PrivacyOutcome, { status: 'done' }>;
+
+async function openServed(): Promise<TestStore> {
+  const store = await openTestStore();
+  const { accessKeys } = store.backends.administration();
+  await accessKeys.create({ app: store.app.id, scope: 'app', nowMs: 1 });
+  await store.deliver(
+    received('ann', 'hers', { id: '1' }),
+    received('ben', 'his', { id: '2' }),
+    received('ann', 'secret', { id: '3', conversation: PERSONAL }),
+  );
+  return store;
+}
+
+/** A holder of keys in another process's place, whose door answers as given. */
+async function openDoor(store: TestStore, answer: (path: string) => unknown): Promise<string> {
+  const asked = createServer((request, response) => {
+    const body = answer(request.url ?? '');
+    response.writeHead(body === undefined ? 404 : 200, { 'content-type': 'application/json' });
+    response.end(JSON.stringify(body ?? {}));
+  });
+  await new Promise<void>((resolve) => asked.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void asked.close());
+  const other = await openBackends(store.configuration);
+  onTestFinished(() => other.close());
+  const door = `http://127.0.0.1:${(asked.address() as AddressInfo).port}`;
+  await other.announce(door);
+  // It registers at its first use of a key.
+  await other.reader().keyring.use([], async () => undefined);
+  return door;
+}
+
+async function eraseAnn(store: TestStore): Promise<PrivacyOutcome> {
+  const privacy = createPrivacy(store.backends.privacy());
+  return privacy.eraseSubject(store.app.id, await subjectOf(store, 'ann'));
+}
+
+describe('the attack by the doors', () => {
+  it('asks every running service for the person and for their pages, and gets nothing', async () => {
+    const store = await openServed();
+    const server = await startServer(store);
+    onTestFinished(() => server.stop());
+    const { attack } = (await eraseAnn(store)) as Done;
+    // The person, the group, their personal conversation.
+    expect(attack!.services).toEqual([{ door: server.address, requests: 3, opened: 0 }]);
+    const left = await messagesOf(store, await groupOf(store));
+    expect(left.map((one) => one.deleted === true)).toEqual([true, false]);
+  });
+
+  it('does not certify while one service hands out a page that it kept', async () => {
+    const store = await openServed();
+    const kept = await messagesOf(store, await groupOf(store));
+    let isLeaking = true;
+    const door = await openDoor(store, (path) =>
+      isLeaking && path.includes('/messages') ? { messages: kept } : undefined,
+    );
+    await expect(eraseAnn(store)).rejects.toMatchObject({
+      code: 'ERASURE_UNVERIFIED',
+      message: expect.stringContaining(door),
+    });
+    const powers = store.backends.privacy();
+    expect((await powers.requests.open(10, Date.now())).length).toBe(1);
+    isLeaking = false;
+    expect(await runOpenRequests(powers)).toBe(1);
+  });
+
+  it('does not certify while one service still knows the person', async () => {
+    const store = await openServed();
+    await openDoor(store, (path) => (path.includes('/users/') ? { user: {} } : undefined));
+    await expect(eraseAnn(store)).rejects.toMatchObject({ code: 'ERASURE_UNVERIFIED' });
+  });
+
+  it('says which service it could not ask', async () => {
+    const store = await openServed();
+    const gone = await openBackends(store.configuration);
+    onTestFinished(() => gone.close());
+    await gone.announce('http://127.0.0.1:1');
+    await gone.reader().keyring.use([], async () => undefined);
+    const { attack } = (await eraseAnn(store)) as Done;
+    expect(attack!.services).toEqual([]);
+    expect(attack!.notTried).toContain('http://127.0.0.1:1: it did not answer');
+  });
+});
