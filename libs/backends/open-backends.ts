@@ -22,13 +22,12 @@ import { createDirectory } from '../vault/directory.ts';
 import { createDirectoryWriter } from '../vault/directory-writer.ts';
 import { readEpochStatus } from '../vault/epoch-status.ts';
 import { closeTurn, runTurn } from '../vault/epoch-turn.ts';
+import type { FeedStore } from '../vault/feed-store.ts';
 import { openFeedStoreSqlite } from '../vault/feed-store-sqlite.ts';
 import { createLossFeed } from '../vault/feed-wait.ts';
 import { createKeyHierarchy } from '../vault/key-hierarchy.ts';
 import { openKeyLease } from '../vault/key-lease.ts';
 import { STORE_ROOT } from '../vault/key-slots.ts';
-import type { RootKms } from '../vault/root-kms.ts';
-import { openRootKmsLocal } from '../vault/root-kms-local.ts';
 import { openTurnStoreSqlite } from '../vault/turn-store-sqlite.ts';
 import { checkVault, type VaultFindings } from '../vault/vault-check.ts';
 import { createVaultKeyring, type VaultKeyring } from '../vault/vault-keyring.ts';
@@ -39,6 +38,7 @@ import { openViewStoreSqlite } from '../views/view-store-sqlite.ts';
 import type { Configuration } from './configuration.ts';
 import { type Connections, openConnections } from './connections.ts';
 import { createIngestJournalSqlite } from './ingest-journal-sqlite.ts';
+import { openRootKms } from './open-root-kms.ts';
 import type {
   AdministrationPowers,
   CommonPowers,
@@ -83,6 +83,8 @@ interface OpenOptions {
   readonly randomness?: Randomness;
   readonly holderClocks?: HolderClocks;
   readonly wake?: WakeSignal;
+  /** Stands before the feed: drills cut a process off, or stop it, here. */
+  readonly overFeed?: (feed: FeedStore) => FeedStore;
 }
 
 /**
@@ -105,7 +107,7 @@ export async function openBackends(
     await assertVaultOfLog(store, engines.log());
     const kms = openRootKms(configuration, randomness);
     const clocks = options.holderClocks ?? systemHolderClocks;
-    const feed = openFeedStoreSqlite(vaultFile);
+    const feed = (options.overFeed ?? ((one) => one))(openFeedStoreSqlite(vaultFile));
     const { leaseMs } = configuration;
     const lease = openKeyLease({ feed, clocks, randomness, leaseMs });
     const hierarchy = createKeyHierarchy({ store, kms, randomness, lease });
@@ -146,14 +148,6 @@ export async function openBackends(
     connections.close();
     throw error;
   }
-}
-
-/** The KMS that the configuration names. */
-export function openRootKms(
-  { kmsFolder: folder, kmsPassphrase: passphrase }: Configuration,
-  randomness = createSystemRandomness(),
-): RootKms {
-  return openRootKmsLocal({ folder, randomness, ...(passphrase && { passphrase }) });
 }
 
 /** A new vault beside an old log is a mistake: no event of it could ever be opened again. */

@@ -10,9 +10,9 @@ import {
   type Backends,
   LOG_COPY,
   openBackends,
-  openRootKms,
   VAULT_COPY,
 } from '../../libs/backends/open-backends.ts';
+import { openRootKms } from '../../libs/backends/open-root-kms.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { carryOut } from '../privacy/carry-out.ts';
 import { runOpenRequests } from '../privacy/request-worker.ts';

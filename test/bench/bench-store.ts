@@ -24,7 +24,11 @@ export async function newBenchStore() {
 const WORDS = 'the of and to in is you that it he was for on are as with his they at be'.split(' ');
 
 /** Lines as a public chat channel has them: many rooms, many people, short texts. */
-export function* chatLines(count: number, shape: { rooms: number; people: number }) {
+export function* chatLines(
+  count: number,
+  shape: { rooms: number; people: number; stepMs?: number },
+) {
+  const { stepMs = 1_000 } = shape;
   for (let i = 0; i < count; i += 1) {
     const words = Array.from({ length: 12 }, (_, w) => WORDS[(i * 7 + w * 13) % WORDS.length]);
     const room = Math.floor((i * shape.rooms) / count);
@@ -35,7 +39,7 @@ export function* chatLines(count: number, shape: { rooms: number; people: number
       type: 'lethe.message.received',
       source: '/channels/chat/bench',
       id: `line-${i}`,
-      time: new Date(1_750_000_000_000 + i * 1_000).toISOString(),
+      time: new Date(1_650_000_000_000 + i * stepMs).toISOString(),
       data: {
         conversation: {
           type: 'sdkGroup',

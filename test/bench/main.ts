@@ -1,4 +1,6 @@
 /** `npm run bench`: the ratios that were promised, one JSON document with --json. */
+import { benchErase } from './erase-bench.ts';
+import { benchHoles } from './holes-bench.ts';
 import { benchIngest } from './ingest-bench.ts';
 import { benchPosts } from './post-bench.ts';
 import { benchReading } from './read-bench.ts';
@@ -10,6 +12,8 @@ const benches = {
   ingest: benchIngest,
   posts: benchPosts,
   reading: benchReading,
+  erase: benchErase,
+  holes: benchHoles,
 };
 
 const results: Record<string, unknown> = {};

@@ -3,11 +3,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { AppId } from '../../libs/base/ids.ts';
-import { runOpenRequests } from '../../services/privacy/request-worker.ts';
 import { received } from '../support/events.ts';
 import { recordFigures } from '../support/figures.ts';
-import { environmentOf, lethe, startLethe, startScript } from '../support/processes.ts';
-import { groupOf, messagesOf, subjectOf, textsOf } from '../support/reading.ts';
+import { lethe, startLethe } from '../support/processes.ts';
+import { groupOf, textsOf } from '../support/reading.ts';
 import { openAt, type TestStore, temporaryFolder } from '../support/temporary-store.ts';
 
 // Seeded, so that a failure can be repeated; the machine's speed adds the rest of the chance.
@@ -127,56 +126,6 @@ describe('kill -9', () => {
     expect(acknowledged.size).toBeGreaterThan(100);
     const figures = { kills, asked, acknowledged: acknowledged.size, inViews: texts.length };
     recordFigures('kill -9 of the server', figures);
-  });
-
-  it('of an erase at every gap between two writes: it is finished, and nobody else loses a byte', async () => {
-    const folder = temporaryFolder();
-    const appId = await newStore(folder);
-    const script = join(import.meta.dirname, '../support/die-in-erase.ts');
-    let kills = 0;
-    let finished = false;
-    for (let n = 1; !finished; n += 1) {
-      const store = await openAt(folder, {}, appId);
-      const name = `victim-${n}`;
-      await store.deliver(
-        received(name, 'her words', { conversation: { type: 'personal' }, displayName: name }),
-        received(name, 'her words'),
-        received('witness', `witness ${n}`),
-      );
-      const group = await groupOf(store);
-      const others = (await messagesOf(store, group)).filter((one) =>
-        String(one.content?.text).startsWith('witness'),
-      );
-      const subject = await subjectOf(store, name);
-      await store.ingest.close();
-      await store.backends.close();
-      const run = startScript(script, ['demo', subject, String(n)], environmentOf(folder));
-      const ended = await run.ended;
-      finished = ended.out === 'finished';
-      if (ended.signal === 'SIGKILL') kills += 1;
-      else expect(finished, ended.err).toBe(true);
-      const after = await openAt(folder, {}, appId);
-      const requests = await after.backends.privacy().requests.open(10, Date.now());
-      await runOpenRequests(after.backends.privacy());
-      const texts = await textsOf(after, group);
-      // Before the request is recorded nothing has begun; from then on it is finished.
-      const begun = requests.length > 0 || !texts.includes('her words');
-      if (begun) {
-        await expect(subjectOf(after, name)).rejects.toThrow('nobody');
-        expect(texts).not.toContain('her words');
-      } else {
-        expect(n).toBeLessThanOrEqual(2);
-        const powers = after.backends.privacy();
-        const { createPrivacy } = await import('../../services/privacy/privacy.ts');
-        await createPrivacy(powers).eraseSubject(appId, subject);
-      }
-      const now = new Map((await messagesOf(after, group)).map((one) => [one.id, one]));
-      for (const one of others) expect(now.get(one.id)).toEqual(one);
-      await after.ingest.close();
-      await after.backends.close();
-    }
-    expect(kills).toBeGreaterThanOrEqual(10);
-    recordFigures('kill -9 of an erase, at each gap', { kills });
   });
 
   it('two servers on one data folder are safe: each sees what the other took in', async () => {

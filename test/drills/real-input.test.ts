@@ -1,17 +1,13 @@
-import { createReadStream, existsSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { createGunzip } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import type { AppId } from '../../libs/base/ids.ts';
-import { chatLines } from '../bench/bench-store.ts';
 import { recordFigures } from '../support/figures.ts';
 import { lethe } from '../support/processes.ts';
 import { groupOf, textsOf } from '../support/reading.ts';
+import { inputFiles } from '../support/real-input.ts';
 import { openAt, temporaryFolder } from '../support/temporary-store.ts';
-
-// Set by CI to a folder of real conversations; without it a generated file of 20,000 lines is used.
-const DATA = process.env.TEST_DATA;
 
 interface Line {
   source: string;
@@ -29,18 +25,6 @@ async function textsOfFile(file: string): Promise<Map<string, string[]>> {
     texts.set(name, [...(texts.get(name)?.splice(0) ?? []), line.data.content.text]);
   }
   return texts;
-}
-
-function inputFiles(folder: string): [file: string, messages: number][] {
-  if (DATA !== undefined && existsSync(DATA)) {
-    return [
-      [join(DATA, 'ubuntu-irc.jsonl.gz'), 225_069],
-      [join(DATA, 'xpersona.jsonl.gz'), 81_316],
-    ];
-  }
-  const file = join(folder, 'generated.jsonl');
-  writeFileSync(file, [...chatLines(20_000, { rooms: 30, people: 700 })].join('\n'));
-  return [[file, 20_000]];
 }
 
 describe('real conversations', () => {

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -33,6 +33,7 @@ interface Drill {
   readonly file: string;
   startReader(skewMs?: number): Promise<Running>;
   erase(from: number, to: number): Promise<Erased[]>;
+  startErase(from: number, to: number, more?: Record<string, string>): Running;
 }
 
 async function openDrill(people: number): Promise<Drill> {
@@ -51,6 +52,10 @@ async function openDrill(people: number): Promise<Drill> {
   await store.ingest.close();
   await store.backends.close();
   const env = { ...environmentOf(store.folder), LETHE_LEASE_MS: String(LEASE_MS) };
+  const startErase = (from: number, to: number, more: Record<string, string> = {}) => {
+    const args = ['demo', file, String(from), String(to)];
+    return startScript(join(SUPPORT, 'erase-loop.ts'), args, { ...env, ...more });
+  };
   return {
     store,
     file,
@@ -60,16 +65,22 @@ async function openDrill(people: number): Promise<Drill> {
       await reader.printed('ready');
       return reader;
     },
-    async erase(from, to) {
-      const args = ['demo', file, String(from), String(to)];
-      const ended = await startScript(join(SUPPORT, 'erase-loop.ts'), args, env).ended;
-      expect(ended.err).toBe('');
-      return ended.out
-        .trim()
-        .split('\n')
-        .map((line) => JSON.parse(line));
-    },
+    startErase,
+    erase: (from, to) => resultOf(startErase(from, to)),
   };
+}
+
+async function resultOf(erase: Running): Promise<Erased[]> {
+  const ended = await erase.ended;
+  expect(ended.err).toBe('');
+  const lines = ended.out.trim().split('\n');
+  return lines.map((line) => JSON.parse(line));
+}
+
+/** The state of a process, as the kernel has it: T is stopped. */
+async function untilStopped({ child }: Running): Promise<void> {
+  const state = () => readFileSync(`/proc/${child.pid}/stat`, 'utf8').split(') ')[1]?.[0];
+  while (state() !== 'T') await sleep(10);
 }
 
 /** Stops a reader and counts what it handed on of erased people after their T0. */
@@ -81,12 +92,14 @@ async function handedAfterT0(reader: Running, erased: readonly Erased[]) {
     last: Record<string, string>;
     handed: number;
     refused: number;
+    servedAt: string;
   };
   const late = erased.filter(({ conversation, t0 }) => {
     const last = report.last[conversation];
     return last !== undefined && BigInt(last) > BigInt(t0);
   });
-  return { late: late.length, handed: report.handed, refused: report.refused };
+  const { handed, refused, servedAt } = report;
+  return { late: late.length, handed, refused, servedAt: BigInt(servedAt) };
 }
 
 function quantiles(erased: readonly Erased[]) {
@@ -114,6 +127,14 @@ describe('T0, across processes', () => {
     // The one that took in the load may end meanwhile.
     expect(erased.flatMap((one) => one.how)).not.toContain('waited');
     expect(times.p99Ms).toBeLessThanOrEqual(LEASE_MS + 1_000);
+  });
+
+  it('all services in one process: 100 people are erased while it reads', async () => {
+    const drill = await openDrill(100);
+    const erased = await resultOf(drill.startErase(0, 100, { SERVE: 'yes' }));
+    const times = quantiles(erased);
+    figures['one process'] = times;
+    expect(times.p99Ms).toBeLessThanOrEqual(LEASE_MS);
   });
 
   it('S06 a reader that is paused before the erase and woken 10 s later hands out nothing', async () => {
@@ -148,6 +169,46 @@ describe('T0, across processes', () => {
       figures[`wall clock ${skewMs}`] = { ...quantiles(erased), handed: report.handed };
     },
   );
+
+  it.each(['fence', 'entry'])(
+    'S01 privacy that is stopped after its %s for longer than the lease: nobody hands out anything after T0',
+    async (stopAt) => {
+      const drill = await openDrill(3);
+      const [cut, other] = await Promise.all([drill.startReader(), drill.startReader()]);
+      await sleep(500);
+      const erasing = drill.startErase(0, 1, { STOP_AT: stopAt });
+      await untilStopped(erasing);
+      // One that synced a moment ago, and hears nothing from now on.
+      cut.child.kill('SIGUSR1');
+      await sleep(3 * LEASE_MS);
+      erasing.child.kill('SIGCONT');
+      const erased = await resultOf(erasing);
+      await sleep(500);
+      expect((await handedAfterT0(cut, erased)).late).toBe(0);
+      expect((await handedAfterT0(other, erased)).late).toBe(0);
+      figures[`privacy stopped after its ${stopAt}`] = quantiles(erased);
+    },
+  );
+
+  it('a reader that is cut off from the feed hands out nothing after T0, refuses, and serves again by itself', async () => {
+    const drill = await openDrill(5);
+    const [cut, other] = await Promise.all([drill.startReader(), drill.startReader()]);
+    await sleep(500);
+    cut.child.kill('SIGUSR1');
+    const erased = await drill.erase(0, 2);
+    expect(quantiles(erased).maxMs).toBeLessThanOrEqual(LEASE_MS + 1_000);
+    expect(erased[0]!.how).toContain('waited');
+    await sleep(LEASE_MS);
+    cut.child.kill('SIGUSR1');
+    const backAt = process.hrtime.bigint();
+    await sleep(1_500);
+    const report = await handedAfterT0(cut, erased);
+    expect(report.late).toBe(0);
+    expect(report.refused).toBeGreaterThan(0);
+    expect(report.servedAt).toBeGreaterThan(backAt);
+    expect((await handedAfterT0(other, erased)).late).toBe(0);
+    figures['cut off'] = quantiles(erased);
+  });
 
   it('readers that start and load during the erases hand out nothing after T0', async () => {
     const drill = await openDrill(40);

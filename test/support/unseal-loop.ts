@@ -9,6 +9,7 @@ import { openBackends } from '../../libs/backends/open-backends.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { UsedRings } from '../../libs/keyring/used-rings.ts';
 import { readMessages } from '../../services/reader/read-messages.ts';
+import { cutOffFeed } from './odd-feed.ts';
 import { skewedClocks } from './skewed-clocks.ts';
 
 const [appName, victimsFile] = process.argv.slice(2);
@@ -16,12 +17,14 @@ const victims = JSON.parse(readFileSync(victimsFile!, 'utf8')) as { conversation
 const variables = Object.entries(process.env).filter(([name]) => name.startsWith('LETHE_'));
 const backends = await openBackends(readConfiguration(Object.fromEntries(variables)), {
   holderClocks: skewedClocks(),
+  overFeed: cutOffFeed,
 });
 const powers = backends.reader();
 const app = (await powers.apps.find(appName!))!;
 const last = new Map<string, string>();
 let handed = 0;
 let refused = 0;
+let servedAt = 0n;
 let stopping = false;
 process.on('SIGTERM', () => {
   stopping = true;
@@ -38,6 +41,7 @@ while (!stopping) {
         last.set(conversation, String(process.hrtime.bigint()));
         handed += 1;
       }
+      servedAt = process.hrtime.bigint();
     } catch (error) {
       // Without a lease, or in the middle of a change: a door answers 503.
       if (!isLetheError(error) || !error.retryable) throw error;
@@ -46,5 +50,6 @@ while (!stopping) {
   }
   await turn();
 }
-process.stdout.write(`${JSON.stringify({ last: Object.fromEntries(last), handed, refused })}\n`);
+const report = { last: Object.fromEntries(last), handed, refused, servedAt: String(servedAt) };
+process.stdout.write(`${JSON.stringify(report)}\n`);
 await backends.close();

@@ -1,20 +1,11 @@
-import { cpSync } from 'node:fs';
-import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
-import { readConfiguration } from '../../libs/backends/configuration.ts';
-import { openBackends } from '../../libs/backends/open-backends.ts';
 import { rowKinds } from '../../libs/vault/vault-store.ts';
 import { createApp } from '../../services/cli/app-commands.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { PERSONAL, received } from '../support/events.ts';
+import { copyFiles, joinCopies, openCopy } from '../support/old-copies.ts';
 import { defaultConversationOf, groupOf, subjectOf, textsOf } from '../support/reading.ts';
-import {
-  openAt,
-  openTestStore,
-  storeVariables,
-  type TestStore,
-} from '../support/temporary-store.ts';
+import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';
 
 const nowMs = () => Date.now();
 // Runs are a minute apart, so that one that died counts as silent.
@@ -44,36 +35,6 @@ async function openFriends(): Promise<TestStore> {
   return store;
 }
 
-/** Copies the vault as a backup or a snapshot would. */
-function copyVault(store: TestStore, name: string): string {
-  const folder = join(store.folder, name);
-  for (const file of ['vault.db', 'vault.db-wal', 'vault.db-shm']) {
-    cpSync(join(store.folder, 'data', file), join(folder, file), { force: true });
-  }
-  return folder;
-}
-
-/** The rings of an older copy under the roots of a newer one: what an attacker would try. */
-function joinCopies(store: TestStore, [older, newer]: [string, string], name: string): string {
-  const folder = join(store.folder, name);
-  cpSync(older, folder, { recursive: true });
-  const database = new DatabaseSync(join(folder, 'vault.db'));
-  const roots = "hex(substr(key, 17, 1)) IN ('01', '02', '08', '09', '0A')";
-  const columns = `key, bucket, version, state, wrapping_key, own_key, holds, edges, wrapped,
-    erasure, fingerprint`;
-  database.exec(`ATTACH '${join(newer, 'vault.db')}' AS newer;
-    DELETE FROM vault_rows WHERE ${roots};
-    INSERT INTO vault_rows (${columns}) SELECT ${columns} FROM newer.vault_rows WHERE ${roots};`);
-  database.close();
-  return folder;
-}
-
-/** Opens the store with another vault, as an attacker with today's KMS would. */
-function openCopy(store: TestStore, folder: string) {
-  const variables = { ...storeVariables(store.folder), LETHE_VAULT: `sqlite:${folder}/vault.db` };
-  return openBackends(readConfiguration(variables));
-}
-
 describe('a turn of the epoch', () => {
   it('leaves everybody who was not erased readable, before and after, in every process', async () => {
     const store = await openFriends();
@@ -97,14 +58,14 @@ describe('a turn of the epoch', () => {
   it('S10 S11 a copy of the vault from before opens nobody with today’s KMS', async () => {
     const store = await openFriends();
     const conversation = await defaultConversationOf(store, 'ann');
-    const before = copyVault(store, 'copy-1');
+    const before = copyFiles(store, 'copy-1');
     await erase(store, 'ann');
     // Until the turn is finished, the truth is that it opens what it held.
     const early = await openCopy(store, before);
     const opened = await textsOf({ ...store, backends: early }, conversation);
     expect(opened).toEqual(['secret']);
     await early.close();
-    const between = copyVault(store, 'copy-2');
+    const between = copyFiles(store, 'copy-2');
     await turn(store);
     for (const folder of [before, between]) {
       await expect(openCopy(store, folder)).rejects.toMatchObject({ code: 'ROOT_KMS_DENIED' });
@@ -257,20 +218,25 @@ describe('a turn of the epoch', () => {
   it('S11 copies from its middle open nothing of what it covers, alone or joined to older ones', async () => {
     const store = await openFriends();
     const conversation = await defaultConversationOf(store, 'ann');
-    const before = copyVault(store, 'before');
+    const before = copyFiles(store, 'before');
     await erase(store, 'ann');
     const vault = store.backends.vaultStore();
     const { commit } = vault;
     const copies: string[] = [];
     vault.commit = async (batches) => {
       const outcomes = await commit.call(vault, batches);
-      copies.push(copyVault(store, `middle-${copies.length}`));
+      copies.push(copyFiles(store, `middle-${copies.length}`));
       return outcomes;
     };
     await turn(store);
     vault.commit = commit;
     let opened = 0;
-    const joined = copies.map((folder, i) => joinCopies(store, [before, folder], `joined-${i}`));
+    const joined = copies.map((folder, i) =>
+      joinCopies(store, [before, folder], {
+        name: `joined-${i}`,
+        keys: 'roots and keys of predecessors',
+      }),
+    );
     for (const folder of [...copies, ...joined]) {
       const copy = await openCopy(store, folder).catch(() => undefined);
       if (copy === undefined) continue;
