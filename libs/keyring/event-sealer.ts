@@ -32,13 +32,13 @@ export type KeyedHeader = Pick<
 
 /** References of the three rings of an event: app, owner, place. */
 export function eventRingRefs(
-  header: Pick<EventHeader, 'app' | 'owner' | 'place'>,
+  header: Pick<EventHeader, 'app' | 'owner' | 'place' | 'thing'>,
 ): [RingRef, RingRef, RingRef] {
-  const { app } = header;
+  const { app, thing } = header;
   return [
     { app, kind: ringKinds.app, id: app },
     { app, kind: ringKinds.owner, id: header.owner },
-    { app, kind: ringKinds.place, id: header.place },
+    { app, kind: ringKinds.place, id: header.place, things: [thing] },
   ];
 }
 

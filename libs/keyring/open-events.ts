@@ -6,7 +6,7 @@ import { LetheError } from '../base/lethe-error.ts';
 import type { SealedEvent } from '../codec/sealed-event.ts';
 import { eventRingRefs, unsealEvent } from './event-sealer.ts';
 import type { KeyringUse } from './keyring.ts';
-import { Ring, type RingRef, ringRefToKey } from './ring.ts';
+import { collectRefs, Ring, ringRefToKey } from './ring.ts';
 
 const ATTEMPTS_MAX = 5;
 
@@ -18,10 +18,7 @@ export async function openEvents(
   keyring: KeyringUse,
   events: readonly SealedEvent[],
 ): Promise<(Buffer | undefined)[]> {
-  const refs = new Map<string, RingRef>();
-  for (const { header } of events) {
-    for (const ref of eventRingRefs(header)) refs.set(ringRefToKey(ref), ref);
-  }
+  const refs = collectRefs(events.flatMap(({ header }) => eventRingRefs(header)));
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
     const contents = await keyring.use([...refs.values()], async (outcomes) => {
       const rings = new Map([...refs.keys()].map((key, i) => [key, outcomes[i]!]));

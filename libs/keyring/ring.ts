@@ -2,7 +2,7 @@
  * A ring in memory: an opaque handle on the key tree of one app, owner or place. It can be used,
  * asked for its version and destroyed; its seeds never leave it and printing shows a placeholder.
  */
-import type { AppId } from '../base/ids.ts';
+import type { AppId, SegmentId } from '../base/ids.ts';
 import { HmacKey } from '../codec/hash.ts';
 import { writeAppPart } from '../sealing/event-key.ts';
 import { NODE_BYTES, walkDown, writeLeaf } from '../sealing/key-tree.ts';
@@ -15,12 +15,33 @@ import {
   writeThingPath,
   writeTimePath,
 } from '../sealing/tree-path.ts';
+import type { SegmentEntry } from './ring-material.ts';
+import { RingSegments } from './ring-segments.ts';
 
 /** Names a ring: the app it belongs to, its kind, and the id of its app, owner or place. */
 export interface RingRef {
   readonly app: AppId;
   readonly kind: RingKind;
   readonly id: string;
+  /** Of a place, the things whose keys are needed; without it, any. */
+  readonly things?: readonly string[];
+}
+
+/** Several references without repeats, by their text form; what is needed of each is put together. */
+export function collectRefs(refs: Iterable<RingRef>): Map<string, RingRef> {
+  const collected = new Map<string, RingRef>();
+  const things = new Map<string, string[]>();
+  for (const ref of refs) {
+    const key = ringRefToKey(ref);
+    const known = collected.get(key);
+    if (ref.things === undefined) collected.set(key, ref);
+    else if (known === undefined) {
+      const own = [...ref.things];
+      things.set(key, own);
+      collected.set(key, { ...ref, things: own });
+    } else if (known.things !== undefined) things.get(key)!.push(...ref.things);
+  }
+  return collected;
 }
 
 /** The text form of a ring reference, for maps. */
@@ -40,6 +61,7 @@ export class Ring {
   /** Version of the vault row this was read from; a newer row makes this ring stale. */
   readonly version: number;
   readonly #nodes: Buffer;
+  readonly #segments: RingSegments | undefined;
   readonly #idKey: Buffer | undefined;
   #idHmac: HmacKey | undefined;
   #destroyed = false;
@@ -56,17 +78,38 @@ export class Ring {
   constructor(
     ref: RingRef,
     version: number,
-    material: { nodes: Buffer; idKey?: Buffer | undefined },
+    material: {
+      nodes: Buffer;
+      idKey?: Buffer | undefined;
+      segments?: readonly SegmentEntry[];
+    },
   ) {
     this.ref = ref;
     this.version = version;
     this.#nodes = material.nodes;
     this.#idKey = material.idKey;
+    const { segments = [] } = material;
+    if (segments.length > 0) this.#segments = new RingSegments(segments);
   }
 
   /** Bytes of key material held, for bounded caches. */
   get sizeBytes(): number {
-    return this.#nodes.length + 256;
+    return this.#nodes.length + 256 + (this.#segments?.sizeBytes ?? 0);
+  }
+
+  /** The segments that must be installed before these things' keys (or, without, any) are used. */
+  missingSegments(things?: readonly string[]): readonly SegmentEntry[] {
+    return this.#segments?.missing(things) ?? [];
+  }
+
+  /** Takes over nodes of segments. */
+  installSegments(loaded: ReadonlyMap<SegmentId, Buffer>): void {
+    this.#segments?.install(loaded);
+  }
+
+  /** The nodes to look for an ancestor of this path in; undefined: there is none. */
+  #nodesOf(path: Uint8Array): Buffer | undefined {
+    return this.#segments === undefined ? this.#nodes : this.#segments.nodesOf(path);
   }
 
   get isDestroyed(): boolean {
@@ -92,7 +135,9 @@ export class Ring {
     const leaf = { path, depth: TIME_DEPTH };
     if (kind === ringKinds.place) throw new TypeError('a place ring has no days');
     this.#assertUsable();
-    if (!writeLeaf({ kind, nodes: this.#nodes }, leaf, { bytes: seed, at: 0 })) return undefined;
+    const nodes = this.#nodesOf(path);
+    if (nodes === undefined) return undefined;
+    if (!writeLeaf({ kind, nodes }, leaf, { bytes: seed, at: 0 })) return undefined;
     keepNewest(this.#daySeeds, { key, value: seed, countMax: DAY_SEEDS_MAX });
     return seed;
   }
@@ -132,7 +177,8 @@ export class Ring {
       walkDown({ kind: ringKinds.place, seed, depth: TOP_DEPTH }, leaf, into);
       return true;
     }
-    return writeLeaf({ kind: ringKinds.place, nodes: this.#nodes }, leaf, into);
+    const nodes = this.#nodesOf(path);
+    return nodes !== undefined && writeLeaf({ kind: ringKinds.place, nodes }, leaf, into);
   }
 
   /** The node under the first two nibbles: busy places walk from there instead of from the root. */
@@ -189,6 +235,7 @@ export class Ring {
   destroy(): void {
     this.#destroyed = true;
     this.#nodes.fill(0);
+    this.#segments?.destroy();
     this.#idKey?.fill(0);
     this.#idHmac?.destroy();
     for (const seed of this.#daySeeds.values()) seed.fill(0);

@@ -5,17 +5,18 @@
 import { LRUCache } from 'lru-cache';
 import type { Randomness } from '../base/random.ts';
 import type { RingOutcome } from '../keyring/keyring.ts';
-import type { Ring, RingRef } from '../keyring/ring.ts';
+import { Ring, type RingRef } from '../keyring/ring.ts';
 import type { AppRegistry } from './app-registry.ts';
 import type { FeedRow } from './feed-store.ts';
 import { contended, type KeyHierarchy } from './key-hierarchy.ts';
-import { readRings, type WantedRing, wantedRings } from './ring-loader.ts';
+import { completeRing, readRings, type WantedRing, wantedRings } from './ring-loader.ts';
 import { ringText } from './vault-rings.ts';
 import { rowKeyToText, rowKinds, type VaultStore } from './vault-store.ts';
 
 const CACHED_RINGS_MAX = 8_000;
 const FENCES_MAX = 20_000;
 const CACHED_BYTES_MAX = 64 * 1024 * 1024;
+const COUNTED_BYTES_MAX = CACHED_BYTES_MAX / 8;
 const ATTEMPTS_MAX = 8;
 
 interface Deps {
@@ -37,8 +38,8 @@ export class RingCache {
   readonly #rings = new LRUCache<string, Ring>({
     max: CACHED_RINGS_MAX,
     maxSize: CACHED_BYTES_MAX,
-    maxEntrySize: CACHED_BYTES_MAX * 8,
-    sizeCalculation: (ring) => Math.min(ring.sizeBytes, CACHED_BYTES_MAX),
+    // A large ring is rarely loaded whole: it does not push out all others.
+    sizeCalculation: (ring) => Math.min(ring.sizeBytes, COUNTED_BYTES_MAX),
     dispose: (ring) => ring.destroyWhenUnused(),
   });
   // A fence that authenticated is never taken back.
@@ -133,12 +134,23 @@ export class RingCache {
     for (const [text, outcome] of await this.#load([...missing.values()])) {
       outcomes.set(text, outcome);
     }
+    for (const one of wanted) {
+      const ring = one === undefined ? undefined : outcomes.get(one.text);
+      if (ring instanceof Ring) await this.#complete(ring, one!);
+    }
     return Promise.all(
       wanted.map(async (one, i) => {
         if (one !== undefined) return outcomes.get(one.text) ?? 'absent';
         return (await apps.wasErased(refs[i]!.app)) ? 'erased' : 'absent';
       }),
     );
+  }
+
+  /** A ring that is older than its parts is dropped, and opened anew by whoever waits for it. */
+  async #complete(ring: Ring, wanted: WantedRing): Promise<void> {
+    if (ring.isDestroyed || (await completeRing(this.#deps, ring, wanted))) return;
+    if (this.#rings.peek(wanted.text) === ring) this.#rings.delete(wanted.text);
+    void ring.revoke();
   }
 
   /** Loads rings, each once however many ask for it. */

@@ -2,11 +2,11 @@
 import type { AppId } from '../base/ids.ts';
 import type { Randomness } from '../base/random.ts';
 import type { RingOutcome } from '../keyring/keyring.ts';
-import type { RingRef } from '../keyring/ring.ts';
+import type { Ring, RingRef } from '../keyring/ring.ts';
 import type { WrappingKey } from '../keyring/wrapping-key.ts';
 import type { AppRegistry } from './app-registry.ts';
 import type { KeyHierarchy } from './key-hierarchy.ts';
-import { loadRing, ringRow } from './vault-rings.ts';
+import { loadSegments, openRing, ringRow } from './vault-rings.ts';
 import { type RowKey, rowKeyToText, type VaultRow, type VaultStore } from './vault-store.ts';
 
 /** A ring with the row it lies in. */
@@ -72,13 +72,33 @@ async function bucketKeysOf(
 }
 
 async function readRing(
-  { store, hierarchy, randomness }: Deps,
+  { hierarchy }: Deps,
   one: WantedRing & { row: VaultRow },
   keys: Map<number, WrappingKey> | undefined,
 ): Promise<RingOutcome> {
   if (keys === undefined) return 'erased';
   const current = keys.get(one.key.bucket)!;
   const isCurrent = current.id === one.row.wrappingKey;
-  const use = { wrapping: isCurrent ? current : await hierarchy.openerOf(one.row), randomness };
-  return loadRing(store, { ref: one.ref, row: one.row }, use);
+  return openRing(one, isCurrent ? current : await hierarchy.openerOf(one.row));
+}
+
+/**
+ * Loads the parts of a large ring that are asked for. False: the ring's row has changed since, and
+ * with it its parts. Throws SEGMENT_MISSING, VAULT_TAMPERED.
+ */
+export async function completeRing(
+  { store, randomness }: Deps,
+  ring: Ring,
+  wanted: WantedRing,
+): Promise<boolean> {
+  const entries = ring.missingSegments(wanted.ref.things);
+  if (entries.length === 0) return true;
+  try {
+    ring.installSegments(await loadSegments(store, ring.ref, { entries, randomness }));
+    return true;
+  } catch (error) {
+    const [row] = await store.versions([wanted.key]);
+    if (row === undefined || row.version > ring.version) return false;
+    throw error;
+  }
 }

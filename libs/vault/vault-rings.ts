@@ -109,21 +109,12 @@ export async function loadSegments(
   return loaded;
 }
 
-/** A usable ring of its row, with all its segments; or that the row is a fence. */
-export async function loadRing(
-  store: VaultStore,
-  row: { ref: RingRef; row: VaultRow },
-  use: { wrapping: WrappingKey; randomness: Randomness },
-): Promise<Ring | 'erased'> {
-  const material = openRingRow(row.row, use.wrapping);
-  if (material === 'erased') return 'erased';
-  const { segments, idKey } = material;
-  let { nodes } = material;
-  if (segments.length > 0) {
-    const context = { entries: segments, randomness: use.randomness };
-    const loaded = await loadSegments(store, row.ref, context);
-    nodes = Buffer.concat(segments.map((entry) => loaded.get(entry.id)!));
-    for (const part of loaded.values()) part.fill(0);
-  }
-  return new Ring(row.ref, row.row.version, { nodes, idKey });
+/** The ring of its row, without the nodes of its segments; or that the row is a fence. */
+export function openRing(
+  { ref, row }: { ref: RingRef; row: VaultRow },
+  wrapping: WrappingKey,
+): Ring | 'erased' {
+  const material = openRingRow(row, wrapping);
+  const { app, kind, id } = ref;
+  return material === 'erased' ? 'erased' : new Ring({ app, kind, id }, row.version, material);
 }

@@ -56,8 +56,8 @@ export async function areGone(
   app: App,
   messages: readonly Pick<KnownMessage, 'owner' | 'place' | 'thing'>[],
 ): Promise<boolean[]> {
-  const refs = messages.flatMap(({ owner, place }) =>
-    eventRingRefs({ app: app.id, owner, place }).slice(1),
+  const refs = messages.flatMap(({ owner, place, thing }) =>
+    eventRingRefs({ app: app.id, owner, place, thing }).slice(1),
   );
   const leaf = Buffer.alloc(32);
   return powers.keyring.use(refs, async (rings) => {

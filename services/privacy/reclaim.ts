@@ -11,7 +11,7 @@ import { decodeRecord } from '../../libs/codec/event-record.ts';
 import type { EventHeader } from '../../libs/codec/sealed-event.ts';
 import { isTombstone, type PlacedRecord } from '../../libs/event-log/event-log.ts';
 import { eventRingRefs, isKeyForgotten } from '../../libs/keyring/event-sealer.ts';
-import { Ring, type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
+import { collectRefs, Ring, type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
 import type { Afterlife, RequestTarget } from '../../libs/requests/request-store.ts';
 import { DAY_MS, msToDay } from '../../libs/sealing/tree-path.ts';
 import { reach } from './afterlife.ts';
@@ -106,8 +106,7 @@ async function lostOf(
 ): Promise<PlacedRecord[]> {
   const lost = await findLost(powers, records);
   if (lost.length === 0) return [];
-  const fences = new Map<string, RingRef>();
-  for (const one of lost) for (const ref of one.fences) fences.set(ringRefToKey(ref), ref);
+  const fences = collectRefs(lost.flatMap((one) => one.fences));
   const by = await powers.keyring.fencedBy([...fences.values()]);
   const erasureOf = new Map([...fences.keys()].map((key, i) => [key, by[i]!]));
   // After the look at the rings: whatever was lost by then has its request here.
@@ -128,10 +127,7 @@ async function findLost(
     const header = readHeader(record);
     return header === undefined ? [] : [{ record, header }];
   });
-  const refs = new Map<string, RingRef>();
-  for (const { header } of events) {
-    for (const ref of eventRingRefs(header)) refs.set(ringRefToKey(ref), ref);
-  }
+  const refs = collectRefs(events.flatMap(({ header }) => eventRingRefs(header)));
   return keyring.use([...refs.values()], async (outcomes) => {
     const rings = new Map([...refs.keys()].map((key, i) => [key, outcomes[i]!]));
     return events.flatMap(({ record, header }) => {

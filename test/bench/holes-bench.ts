@@ -89,7 +89,7 @@ async function coldLeaf(
     const { keyring } = backends.reader();
     await openEvents(keyring, [events.whole]);
     const { place, thing } = events.holed.header;
-    const ref = { app: store.app.id, kind: ringKinds.place, id: place };
+    const ref = { app: store.app.id, kind: ringKinds.place, id: place, things: [thing] };
     const began = performance.now();
     await keyring.use([ref], async ([ring]) => {
       const leaf = Buffer.alloc(32);

@@ -1,9 +1,13 @@
+import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { Ring } from '../../libs/keyring/ring.ts';
+import { THING_DEPTH, thingPath } from '../../libs/sealing/tree-path.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { received } from '../support/events.ts';
-import { subjectOf } from '../support/reading.ts';
+import { groupOf, placeRingOf, subjectOf } from '../support/reading.ts';
 import { openAt, openTestStore } from '../support/temporary-store.ts';
+
+const newThing = () => randomBytes(16).toString('hex');
 
 describe('a ring that is being loaded', () => {
   it('S02 is not installed when it was taken away since the load began', async () => {
@@ -46,5 +50,59 @@ describe('a ring that is being loaded', () => {
       expect(ring.daySeed(1, 20_005)).toBeUndefined();
       expect(ring.daySeed(1, 20_011)).toBeDefined();
     });
+  });
+});
+
+describe('a ring with so many holes that its nodes lie in segments', () => {
+  /** A place of which `count` things were forgotten, and whose segments are counted when read. */
+  async function openHoled(count: number) {
+    const store = await openTestStore();
+    await store.deliver(received('ann', 'words'));
+    const { app, kind, id } = await placeRingOf(store, await groupOf(store));
+    const shred = store.backends.privacy().keyring;
+    const forget = async (thing: string) => {
+      const taken = { path: thingPath(thing), depth: THING_DEPTH };
+      await shred.puncture({ app, kind, id }, [taken], newThing() as never);
+    };
+    for (let i = 0; i < count; i += 1) await forget(newThing());
+    const other = await openAt(store.folder, {}, store.app.id);
+    const vault = other.backends.vaultStore();
+    const { readSegments } = vault;
+    const read: string[] = [];
+    vault.readSegments = async (of, ids) => {
+      read.push(...ids);
+      return readSegments.call(vault, of, ids);
+    };
+    const { keyring } = other.backends.reader();
+    const hasLeaf = (...things: string[]) =>
+      keyring.use([{ app, kind, id, things }], async ([ring]) =>
+        things.map((thing) => {
+          return (ring as Ring).writeThingLeaf(Buffer.from(thing, 'hex'), Buffer.alloc(32));
+        }),
+      );
+    return { forget, hasLeaf, read };
+  }
+
+  it('is loaded in the parts that are asked for, each once', async () => {
+    const { hasLeaf, read } = await openHoled(100);
+    const thing = newThing();
+    expect(await hasLeaf(thing)).toEqual([true]);
+    expect(read.length).toBe(1);
+    expect(await hasLeaf(thing)).toEqual([true]);
+    expect(read.length).toBe(1);
+    const many = Array.from({ length: 200 }, newThing);
+    expect(await hasLeaf(...many)).toEqual(many.map(() => true));
+    expect(read.length).toBeGreaterThan(3);
+    expect(new Set(read).size).toBe(read.length);
+  });
+
+  it('is opened anew when a part that was not loaded yet was replaced meanwhile', async () => {
+    const { forget, hasLeaf } = await openHoled(60);
+    const things = Array.from({ length: 40 }, newThing);
+    expect(await hasLeaf(things[0]!)).toEqual([true]);
+    // This process has not heard of it yet: its ring names segments that are gone.
+    for (const thing of things.slice(20)) await forget(thing);
+    const expected = things.map((_, i) => i < 20);
+    expect(await hasLeaf(...things)).toEqual(expected);
   });
 });
