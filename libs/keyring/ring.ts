@@ -27,7 +27,7 @@ export interface RingRef {
   readonly things?: readonly string[];
 }
 
-/** Several references without repeats, by their text form; what is needed of each is put together. */
+/** References without repeats, by their text form; what is needed of each is put together. */
 export function collectRefs(refs: Iterable<RingRef>): Map<string, RingRef> {
   const collected = new Map<string, RingRef>();
   const things = new Map<string, string[]>();

@@ -39,6 +39,9 @@ const UPDATE = `UPDATE vault_rows SET version = ?, state = ?, wrapping_key = ?, 
 const REMOVE = 'DELETE FROM vault_rows WHERE key = ? AND version = ?';
 // Rows of one app and kind lie side by side under this key: app ‖ kind ‖ id.
 const SCAN = 'SELECT * FROM vault_rows WHERE key > ? AND key < ? ORDER BY key LIMIT 500';
+const NEXT_KEY = 'SELECT key FROM vault_rows WHERE key > ? AND key < ? ORDER BY key LIMIT 1';
+const KEY_BYTES = 33;
+const LAST_KEY = Buffer.alloc(KEY_BYTES + 1, 0xff);
 
 interface StoredRow {
   key: Uint8Array;
@@ -165,37 +168,59 @@ async function* scan(
   kind: RowKind,
   app?: AppId,
 ): AsyncIterable<VaultRow> {
-  const prefix = (id: AppId) => Buffer.concat([Buffer.from(id, 'hex'), Buffer.from([kind])]);
-  let from: Uint8Array = app === undefined ? Buffer.alloc(0) : prefix(app);
-  const end = Buffer.alloc(17, 0xff);
+  for (const id of app === undefined ? appsOf(database) : [app]) {
+    yield* scanPrefix(database, Buffer.concat([Buffer.from(id, 'hex'), Buffer.from([kind])]));
+  }
+}
+
+/** Every app that has rows, found by one seek each: the cost does not follow the number of rows. */
+function* appsOf(database: SqliteDatabase): Iterable<AppId> {
+  let after = Buffer.alloc(0);
   for (;;) {
-    const to = app === undefined ? end : Buffer.concat([prefix(app), end]);
+    const row = database.get<{ key: Uint8Array }>(NEXT_KEY, after, LAST_KEY);
+    if (row === undefined) return;
+    const app = toBuffer(row.key).subarray(0, 16);
+    yield toHex(app) as AppId;
+    after = Buffer.concat([app, Buffer.alloc(18, 0xff)]);
+  }
+}
+
+/** All rows whose key begins so. */
+function* scanPrefix(database: SqliteDatabase, prefix: Buffer): Iterable<VaultRow> {
+  const to = Buffer.concat([prefix, Buffer.alloc(KEY_BYTES - prefix.length + 1, 0xff)]);
+  let from: Uint8Array = prefix;
+  for (;;) {
     const rows = database.all<StoredRow>(SCAN, from, to);
-    for (const row of rows) if (row.key[16] === kind) yield toVaultRow(row);
+    for (const row of rows) yield toVaultRow(row);
     const last = rows.at(-1);
     if (last === undefined) return;
     from = last.key;
   }
 }
 
-/** Rows of a bucket have ids whose first u16 is its number, modulo the app's number of buckets. */
+/**
+ * Rows of a bucket have ids whose first u16 is its number, modulo the app's number of buckets.
+ * Numbers that no id begins with are passed over.
+ */
 async function* scanBucket(
   database: SqliteDatabase,
   at: { app: AppId; buckets: number; bucket: number },
 ): AsyncIterable<VaultRow> {
+  const { app, buckets, bucket } = at;
+  const prefixOf = (kind: RowKind, first: number) => {
+    const number = first.toString(16).padStart(4, '0');
+    return storedKey({ app, kind, id: number.padEnd(32, '0') }).subarray(0, 19);
+  };
   for (const kind of BUCKETED_KINDS) {
-    for (let first = at.bucket; first < 65_536; first += at.buckets) {
-      const number = first.toString(16).padStart(4, '0');
-      const prefix = storedKey({ app: at.app, kind, id: number.padEnd(32, '0') }).subarray(0, 19);
-      const to = Buffer.concat([prefix, Buffer.alloc(15, 0xff)]);
-      let from: Uint8Array = prefix;
-      for (;;) {
-        const rows = database.all<StoredRow>(SCAN, from, to);
-        for (const row of rows) yield toVaultRow(row);
-        const last = rows.at(-1);
-        if (last === undefined) break;
-        from = last.key;
-      }
+    const end = Buffer.concat([prefixOf(kind, 0).subarray(0, 17), Buffer.alloc(17, 0xff)]);
+    for (let first = bucket; first < 65_536; ) {
+      const next = database.get<{ key: Uint8Array }>(NEXT_KEY, prefixOf(kind, first), end);
+      if (next === undefined) break;
+      const found = toBuffer(next.key).readUInt16BE(17);
+      // The smallest number of this bucket that is not below what was found.
+      const ahead = first + Math.ceil((found - first) / buckets) * buckets;
+      if (ahead === found) yield* scanPrefix(database, prefixOf(kind, found));
+      first = ahead === found ? found + buckets : ahead;
     }
   }
 }

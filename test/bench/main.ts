@@ -1,10 +1,12 @@
 /** `npm run bench`: the ratios that were promised, one JSON document with --json. */
+import { benchBulk, benchKms } from './bulk-bench.ts';
 import { benchErase } from './erase-bench.ts';
 import { benchHoles } from './holes-bench.ts';
 import { benchIngest } from './ingest-bench.ts';
 import { benchPosts } from './post-bench.ts';
 import { benchReading } from './read-bench.ts';
 import { benchSealing } from './sealing-bench.ts';
+import { benchTurns } from './turn-bench.ts';
 
 const only = process.argv.find((argument) => argument.startsWith('--only='))?.slice(7);
 const benches = {
@@ -14,6 +16,9 @@ const benches = {
   reading: benchReading,
   erase: benchErase,
   holes: benchHoles,
+  turns: benchTurns,
+  bulk: benchBulk,
+  kms: benchKms,
 };
 
 const results: Record<string, unknown> = {};

@@ -1,7 +1,7 @@
 /**
- * Run as a process of its own: does one privacy operation and kills itself (SIGKILL) right before or
- * after its n-th durable write, so that every gap between two writes is met. With n = 0 it lives,
- * and prints how many gaps there were.
+ * Run as a process of its own: does one privacy operation and kills itself (SIGKILL) right before
+ * or after its n-th durable write, so that every gap between two writes is met. With n = 0 it
+ * lives, and prints how many gaps there were.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readConfiguration } from '../../libs/backends/configuration.ts';

@@ -26,8 +26,15 @@ export interface Running {
   printed(text: string): Promise<string>;
 }
 
-/** Starts a script of the checkout with this Node. */
-export function startScript(
+/** Starts a script of the checkout with this Node; it does not outlive the test. */
+export function startScript(...given: Parameters<typeof startProcess>): Running {
+  const running = startProcess(...given);
+  onTestFinished(() => void running.child.kill('SIGKILL'));
+  return running;
+}
+
+/** Starts a script; who starts it ends it. */
+export function startProcess(
   script: string,
   args: readonly string[],
   env: Record<string, string | undefined>,
@@ -49,7 +56,6 @@ export function startScript(
       for (const listener of listeners) listener();
     });
   });
-  onTestFinished(() => void child.kill('SIGKILL'));
   return {
     child,
     ended,
