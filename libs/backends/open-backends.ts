@@ -25,6 +25,7 @@ import { closeTurn, runTurn } from '../vault/epoch-turn.ts';
 import type { FeedStore } from '../vault/feed-store.ts';
 import { openFeedStoreSqlite } from '../vault/feed-store-sqlite.ts';
 import { createLossFeed } from '../vault/feed-wait.ts';
+import { createKeyringHold } from '../vault/holds.ts';
 import { createKeyHierarchy } from '../vault/key-hierarchy.ts';
 import { openKeyLease } from '../vault/key-lease.ts';
 import { STORE_ROOT } from '../vault/key-slots.ts';
@@ -274,7 +275,7 @@ function privacyPowers(
   return {
     ...common,
     log: engines.log(),
-    keyring: { ...keyring, ...shred },
+    keyring: { ...keyring, ...shred, ...createKeyringHold(vault) },
     directory: { ...directory, ...shred },
     requests: engines.requests(),
     erasures: openErasureListFile(configuration.erasuresFile),

@@ -11,7 +11,7 @@ import type { DeliveryLedger } from '../deliveries/delivery-ledger.ts';
 import type { DurableClock } from '../event-log/clock-mark.ts';
 import type { EventLog } from '../event-log/event-log.ts';
 import type { SealEvent } from '../keyring/event-sealer.ts';
-import type { KeyringCreate, KeyringShred, KeyringUse } from '../keyring/keyring.ts';
+import type { KeyringCreate, KeyringHold, KeyringShred, KeyringUse } from '../keyring/keyring.ts';
 import type { ErasureList } from '../requests/erasure-list.ts';
 import type { RequestStore } from '../requests/request-store.ts';
 import type { AppRegistry } from '../vault/app-registry.ts';
@@ -61,7 +61,7 @@ export interface ReaderPowers extends CommonPowers {
 
 /** Privacy: alone may shred. */
 export interface PrivacyPowers extends CommonPowers {
-  readonly keyring: KeyringUse & KeyringShred;
+  readonly keyring: KeyringUse & KeyringShred & KeyringHold;
   readonly directory: Directory & DirectoryShred;
   readonly requests: RequestStore;
   readonly certificates: Certificates;

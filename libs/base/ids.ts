@@ -24,6 +24,8 @@ export type Alias = Brand<'Alias'>;
 export type KeyId = Brand<'KeyId'>;
 export type SegmentId = Brand<'SegmentId'>;
 export type ErasureId = Brand<'ErasureId'>;
+/** Names a legal hold; it lies in the bucket of the person it is about. */
+export type HoldId = Brand<'HoldId'>;
 /** First 16 bytes of an HMAC that names a directory row or a delivery. */
 export type IndexId = Brand<'IndexId'>;
 /** Names the row that ties a person to a group. */
@@ -37,6 +39,7 @@ export type AnyId =
   | KeyId
   | SegmentId
   | ErasureId
+  | HoldId
   | IndexId
   | MemberId;
 

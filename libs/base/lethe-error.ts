@@ -20,6 +20,7 @@ export type ErrorCode =
   | 'INPUT_INVALID'
   | 'CERTIFICATE_INVALID'
   | 'ERASURE_UNVERIFIED'
+  | 'HELD'
   | 'CONTENDED'
   | 'LEASE_LOST'
   | 'OVERLOADED'

@@ -49,14 +49,20 @@ const ownerBytes = Buffer.alloc(16);
 const thing = Buffer.alloc(16);
 const eventId = Buffer.alloc(16);
 
-/** Writes the event key into the shared buffer. False: some part of it was taken away. */
-function deriveEventKey(header: KeyedHeader, rings: EventRings): boolean {
+/**
+ * Writes the event key into the shared buffer. False: some part of it was taken away. What was kept
+ * of a held person is for opening only: nothing new is sealed for a day that is gone.
+ */
+function deriveEventKey(header: KeyedHeader, rings: EventRings, to: 'seal' | 'open'): boolean {
   const day = msToDay(header.occurredAt);
   const { owner, retentionClass } = header;
   ownerBytes.write(owner, 'hex');
   thing.write(header.thing, 'hex');
   eventId.write(header.eventId, 'hex');
-  if (!rings.app.writeAppPart({ retentionClass, day, owner, ownerBytes }, appPart)) return false;
+  const isThere =
+    rings.app.writeAppPart({ retentionClass, day, owner, ownerBytes }, appPart) ||
+    (to === 'open' && rings.owner.writeKeptAppPart(retentionClass, day, appPart));
+  if (!isThere) return false;
   const ownerDaySeed = rings.owner.daySeed(retentionClass, day);
   if (ownerDaySeed === undefined) return false;
   if (!rings.place.writeThingLeaf(thing, thingLeaf)) return false;
@@ -71,7 +77,7 @@ function deriveEventKey(header: KeyedHeader, rings: EventRings): boolean {
 /** Can the key of an event not be made any more, though its rings live? */
 export function isKeyForgotten(header: KeyedHeader, rings: EventRings): boolean {
   try {
-    return !deriveEventKey(header, rings);
+    return !deriveEventKey(header, rings, 'open');
   } finally {
     wipe();
   }
@@ -106,7 +112,7 @@ export function sealEvent(
     cipher: ciphers.aes256Gcm,
   };
   try {
-    if (!deriveEventKey(header, use.rings)) return 'forgotten';
+    if (!deriveEventKey(header, use.rings, 'seal')) return 'forgotten';
     const headerBytes = encodeHeader(header);
     const bound = { associatedData: headerBytes, randomness: use.randomness };
     const value = encodeSealedEvent({ headerBytes, ...sealContent(key, content, bound) });
@@ -122,7 +128,7 @@ export type SealEvent = typeof sealEvent;
 /** Opens one event. `forgotten`: some part of its key is gone. Throws EVENT_TAMPERED. */
 export function unsealEvent(event: SealedEvent, rings: EventRings): Buffer | 'forgotten' {
   try {
-    if (!deriveEventKey(event.header, rings)) return 'forgotten';
+    if (!deriveEventKey(event.header, rings, 'open')) return 'forgotten';
     return unsealContent(key, event, event.headerBytes);
   } finally {
     wipe();

@@ -6,7 +6,7 @@
  * stored row does not authenticate, SEGMENT_MISSING when a part of a ring is gone without a fence.
  * Erased, absent and forgotten are results, never errors.
  */
-import type { AppId, ErasureId } from '../base/ids.ts';
+import type { AppId, ErasureId, HoldId, OwnerId, SubjectId } from '../base/ids.ts';
 import type { HmacKey } from '../codec/hash.ts';
 import type { Ring, RingRef } from './ring.ts';
 import type { Taken } from './ring-material.ts';
@@ -98,4 +98,28 @@ export interface KeyringShred {
    * so, or its lease has run out. The moment it resolves is T0.
    */
   passHolders(): Promise<PassedHolders>;
+}
+
+/** Legal holds and merges: they change ring rows, so that they and an erasure cannot both win. */
+export interface KeyringHold {
+  /**
+   * Puts a hold on a person, and on whom they were merged with, durably. Nothing of theirs can be
+   * shred from then on; what is under way may still take something that is not their own ring.
+   */
+  hold(app: AppId, subject: SubjectId, hold: HoldId): Promise<'held' | 'erased' | 'absent'>;
+  /** Takes a hold away, with the app parts that only it kept. */
+  release(app: AppId, subject: SubjectId, hold: HoldId): Promise<void>;
+  /** Everybody in the app on whom there is a hold. */
+  heldSubjects(app: AppId): Promise<SubjectId[]>;
+  /** Of these owners, those on whom there is a hold: as of this call. */
+  areHeld(app: AppId, owners: readonly OwnerId[]): Promise<boolean[]>;
+  /** Before the app loses days, a held person's ring receives what opens their own of them. */
+  keepDays(app: AppId, subject: SubjectId, days: { fromDay: number; toDay: number }): Promise<void>;
+  /**
+   * Ties the ring of a person to that of whom they turned out to be: whoever erases or holds one
+   * does so to both. `erased`: the other was erased first, and this one is now. Holds are shared.
+   */
+  merge(app: AppId, discarded: SubjectId, survivor: SubjectId): Promise<'merged' | 'erased'>;
+  /** Whom a person was merged with, themselves included, through any number of merges. */
+  mergedWith(app: AppId, subject: SubjectId): Promise<SubjectId[]>;
 }

@@ -4,6 +4,10 @@
  *   format u8 ‖ kind u8 ‖ id key 32 (place rings) ‖ u32 node count ‖ nodes (depth u8 ‖ path 5 ‖
  *   seed 32, sorted) ‖ u32 segment count ‖ segments (first path 5 ‖ id 16 ‖ key 32)
  *
+ * and in format 2, that of a held person of whose app days were cut:
+ *
+ *   ‖ u32 count ‖ kept app parts (class u8 ‖ first day u16 ‖ last day u16 ‖ id 16 ‖ key 32)
+ *
  * A ring has either nodes in its row or segments, never both. Pure: nothing here reads or writes.
  */
 import type { SegmentId } from '../base/ids.ts';
@@ -13,15 +17,31 @@ import { NODE_BYTES, puncture, wholeTree } from '../sealing/key-tree.ts';
 import { PATH_BYTES, type RingKind, ringKinds, treeDepth } from '../sealing/tree-path.ts';
 
 const FORMAT = 1;
+const FORMAT_HELD = 2;
+const KEPT_ENTRY_BYTES = 1 + 2 + 2 + 16 + 32;
 const SEGMENT_ENTRY_BYTES = PATH_BYTES + 16 + 32;
 export const ROW_NODE_BYTES_MAX = 49_152;
 export const SEGMENT_BYTES_MAX = 65_536;
 
-/** Where a part of a large ring's nodes lies, and the key that only the ring's row holds. */
-export interface SegmentEntry {
-  readonly firstPath: Buffer;
+/** What it takes to read a stored part of a ring. */
+export interface SegmentKey {
   readonly id: SegmentId;
   readonly key: Buffer;
+}
+
+/** Where a part of a large ring's nodes lies, and the key that only the ring's row holds. */
+export interface SegmentEntry extends SegmentKey {
+  readonly firstPath: Buffer;
+}
+
+/**
+ * Where the app parts of a class and some days lie, 32 bytes a day: with them the events of a held
+ * person open although the app has lost those days. Stored like a segment.
+ */
+export interface KeptPartsEntry extends SegmentKey {
+  readonly retentionClass: number;
+  readonly fromDay: number;
+  readonly toDay: number;
 }
 
 /** A ring in plain. */
@@ -30,6 +50,7 @@ export interface RingMaterial {
   readonly idKey: Buffer | undefined;
   readonly nodes: Buffer;
   readonly segments: readonly SegmentEntry[];
+  readonly kept: readonly KeptPartsEntry[];
 }
 
 /** A part of a subtree to take away: `depth` nibbles of `path`. */
@@ -51,7 +72,7 @@ export function newRingMaterial(kind: RingKind, randomness: Randomness): RingMat
   const nodes = wholeTree(seed);
   seed.fill(0);
   const idKey = kind === ringKinds.place ? randomness.fill(Buffer.alloc(32)) : undefined;
-  return { kind, idKey, nodes, segments: [] };
+  return { kind, idKey, nodes, segments: [], kept: [] };
 }
 
 /** The plain bytes of a ring. */
@@ -59,26 +80,60 @@ export function encodeRingMaterial(material: RingMaterial): Buffer {
   const counts = [Buffer.alloc(4), Buffer.alloc(4)] as const;
   counts[0].writeUInt32BE(material.nodes.length / NODE_BYTES);
   counts[1].writeUInt32BE(material.segments.length);
+  const { kept } = material;
   return Buffer.concat([
-    Buffer.from([FORMAT, material.kind]),
+    Buffer.from([kept.length > 0 ? FORMAT_HELD : FORMAT, material.kind]),
     material.idKey ?? Buffer.alloc(0),
     counts[0],
     material.nodes,
     counts[1],
     ...material.segments.flatMap((s) => [s.firstPath, Buffer.from(s.id, 'hex'), s.key]),
+    ...(kept.length > 0 ? [encodeKept(kept)] : []),
   ]);
+}
+
+function encodeKept(kept: readonly KeptPartsEntry[]): Buffer {
+  const out = Buffer.alloc(4 + kept.length * KEPT_ENTRY_BYTES);
+  out.writeUInt32BE(kept.length);
+  for (const [i, entry] of kept.entries()) {
+    const at = 4 + i * KEPT_ENTRY_BYTES;
+    out[at] = entry.retentionClass;
+    out.writeUInt16BE(entry.fromDay, at + 1);
+    out.writeUInt16BE(entry.toDay, at + 3);
+    out.write(entry.id, at + 5, 'hex');
+    out.set(entry.key, at + 21);
+  }
+  return out;
+}
+
+function decodeKept(bytes: Buffer): KeptPartsEntry[] {
+  if (bytes.length < 4) throw unreadable();
+  const count = bytes.readUInt32BE(0);
+  if (bytes.length !== 4 + count * KEPT_ENTRY_BYTES) throw unreadable();
+  return Array.from({ length: count }, (_, i) => {
+    const at = 4 + i * KEPT_ENTRY_BYTES;
+    return {
+      retentionClass: bytes[at]!,
+      fromDay: bytes.readUInt16BE(at + 1),
+      toDay: bytes.readUInt16BE(at + 3),
+      id: bytes.toString('hex', at + 5, at + 21) as SegmentId,
+      key: Buffer.from(bytes.subarray(at + 21, at + 53)),
+    };
+  });
 }
 
 /** The ring of its plain bytes. Throws FORMAT_UNKNOWN when they are not one. */
 export function decodeRingMaterial(bytes: Buffer): RingMaterial {
   const kind = bytes[1] as RingKind;
-  if (bytes[0] !== FORMAT || !(kind >= 1 && kind <= 3)) throw unreadable();
+  const isHeld = bytes[0] === FORMAT_HELD;
+  if (!(isHeld || bytes[0] === FORMAT) || !(kind >= 1 && kind <= 3)) throw unreadable();
   const nodesAt = (kind === ringKinds.place ? 34 : 2) + 4;
   if (bytes.length < nodesAt + 4) throw unreadable();
   const nodesEnd = nodesAt + bytes.readUInt32BE(nodesAt - 4) * NODE_BYTES;
   if (bytes.length < nodesEnd + 4) throw unreadable();
   const segmentCount = bytes.readUInt32BE(nodesEnd);
-  if (bytes.length !== nodesEnd + 4 + segmentCount * SEGMENT_ENTRY_BYTES) throw unreadable();
+  const segmentsEnd = nodesEnd + 4 + segmentCount * SEGMENT_ENTRY_BYTES;
+  if (isHeld ? bytes.length < segmentsEnd : bytes.length !== segmentsEnd) throw unreadable();
   const segments = Array.from({ length: segmentCount }, (_, i) => {
     const at = nodesEnd + 4 + i * SEGMENT_ENTRY_BYTES;
     const idAt = at + PATH_BYTES;
@@ -97,6 +152,7 @@ export function decodeRingMaterial(bytes: Buffer): RingMaterial {
     idKey: kind === ringKinds.place ? own.subarray(0, 32) : undefined,
     nodes: own.subarray(nodesAt - 2),
     segments,
+    kept: isHeld ? decodeKept(bytes.subarray(segmentsEnd)) : [],
   };
 }
 

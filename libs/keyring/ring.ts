@@ -15,7 +15,8 @@ import {
   writeThingPath,
   writeTimePath,
 } from '../sealing/tree-path.ts';
-import type { SegmentEntry } from './ring-material.ts';
+import { KeptParts } from './kept-parts.ts';
+import type { KeptPartsEntry, SegmentEntry, SegmentKey } from './ring-material.ts';
 import { RingSegments } from './ring-segments.ts';
 
 /** Names a ring: the app it belongs to, its kind, and the id of its app, owner or place. */
@@ -62,6 +63,7 @@ export class Ring {
   readonly version: number;
   readonly #nodes: Buffer;
   readonly #segments: RingSegments | undefined;
+  readonly #kept: KeptParts | undefined;
   readonly #idKey: Buffer | undefined;
   #idHmac: HmacKey | undefined;
   #destroyed = false;
@@ -82,14 +84,16 @@ export class Ring {
       nodes: Buffer;
       idKey?: Buffer | undefined;
       segments?: readonly SegmentEntry[];
+      kept?: readonly KeptPartsEntry[];
     },
   ) {
     this.ref = ref;
     this.version = version;
     this.#nodes = material.nodes;
     this.#idKey = material.idKey;
-    const { segments = [] } = material;
+    const { segments = [], kept = [] } = material;
     if (segments.length > 0) this.#segments = new RingSegments(segments);
+    if (kept.length > 0) this.#kept = new KeptParts(kept);
   }
 
   /** Bytes of key material held, for bounded caches. */
@@ -98,13 +102,15 @@ export class Ring {
   }
 
   /** The segments that must be installed before these things' keys (or, without, any) are used. */
-  missingSegments(things?: readonly string[]): readonly SegmentEntry[] {
-    return this.#segments?.missing(things) ?? [];
+  missingSegments(things?: readonly string[]): readonly SegmentKey[] {
+    const segments = this.#segments?.missing(things) ?? [];
+    return this.#kept === undefined ? segments : [...segments, ...this.#kept.missing()];
   }
 
   /** Takes over nodes of segments. */
   installSegments(loaded: ReadonlyMap<SegmentId, Buffer>): void {
     this.#segments?.install(loaded);
+    this.#kept?.install(loaded);
   }
 
   /** The nodes to look for an ancestor of this path in; undefined: there is none. */
@@ -161,6 +167,12 @@ export class Ring {
     }
     target.set(part, 0);
     return true;
+  }
+
+  /** Writes the app part that was kept for a held person (owner rings). False: none was. */
+  writeKeptAppPart(retentionClass: number, day: number, target: Uint8Array): boolean {
+    this.#assertUsable();
+    return this.#kept?.write(retentionClass, day, target) ?? false;
   }
 
   /** Writes the leaf of a thing (16 id bytes) into `target` (place rings). False: forgotten. */
@@ -236,6 +248,7 @@ export class Ring {
     this.#destroyed = true;
     this.#nodes.fill(0);
     this.#segments?.destroy();
+    this.#kept?.destroy();
     this.#idKey?.fill(0);
     this.#idHmac?.destroy();
     for (const seed of this.#daySeeds.values()) seed.fill(0);

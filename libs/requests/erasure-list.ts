@@ -10,7 +10,8 @@ import type { RequestKind, RequestTarget } from './request-store.ts';
 export interface ListedErasure {
   readonly id: ErasureId;
   readonly app: AppId;
-  readonly kind: RequestKind;
+  /** `withdrawn`: what was listed under this id before was refused. */
+  readonly kind: RequestKind | 'withdrawn';
   readonly target: RequestTarget;
   readonly atMs: number;
 }

@@ -70,6 +70,9 @@ export function openRequestStoreSqlite(database: SqliteDatabase): RequestStore {
         database.run(sql, step, nowMs, id);
       });
     },
+    async drop(id) {
+      database.run(`DELETE FROM requests WHERE id = ? AND step <> 'done'`, id);
+    },
     async afterlives() {
       const sql = 'SELECT * FROM request_afterlives WHERE t1_at IS NULL OR reclaimed_at IS NULL';
       return database.all<StoredAfterlife>(sql).map(toAfterlife);

@@ -27,6 +27,8 @@ export interface RequestTarget {
   /** Days, both included, counted from 1970-01-01; without a subject, everybody's. */
   readonly fromDay?: number;
   readonly toDay?: number;
+  /** Of days: only this retention class; without it, all that age. */
+  readonly retentionClass?: number;
   /** The place that was current when the request was made: a repeated clear takes no newer one. */
   readonly place?: string;
 }
@@ -71,6 +73,8 @@ export interface RequestStore {
    * afterlife. A request that is done stays done: a slower worker on it changes nothing.
    */
   record(id: ErasureId, step: string, nowMs: number): Promise<void>;
+  /** Removes a request that was refused: nothing of it was done. */
+  drop(id: ErasureId): Promise<void>;
   /** All that wait for T1 or for their reclaim, in no promised order. */
   afterlives(): Promise<Afterlife[]>;
   afterlife(id: ErasureId): Promise<Afterlife | undefined>;

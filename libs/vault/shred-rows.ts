@@ -1,6 +1,6 @@
 /** Building blocks of a shred: the current bucket key of a row, fences. */
 import type { ErasureId } from '../base/ids.ts';
-import { isLetheError } from '../base/lethe-error.ts';
+import { isLetheError, LetheError } from '../base/lethe-error.ts';
 import type { Randomness } from '../base/random.ts';
 import type { AppRegistry } from './app-registry.ts';
 import type { Directory } from './directory.ts';
@@ -54,7 +54,10 @@ export async function currentBucketKey({ hierarchy }: Pick<ShredDeps, 'hierarchy
   return { wrapping, guard };
 }
 
-/** Turns rows into fences, durably; rows that are absent or fences already are left alone. */
+/**
+ * Turns rows into fences, durably; rows that are absent or fences already are left alone. Throws
+ * HELD when there is a hold on one: the look and the write are one conditional write.
+ */
 export async function fenceRows(
   deps: ShredDeps,
   keys: readonly RowKey[],
@@ -68,12 +71,18 @@ export async function fenceRows(
       const { wrapping, guard } = await currentBucketKey(deps, row);
       // A row that only says that it is a fence would keep its keys.
       if (await isFence(deps, row)) continue;
+      if (row.holds.length > 0) throw held();
       batches.push({ guard, dirties: true, puts: [fenceRow(row, by, wrapping)] });
     }
     if (batches.length === 0) return store.scrub();
     await store.commit(batches);
   }
   throw contended();
+}
+
+/** What refuses a shred: it says nothing of whom or why. */
+export function held(): LetheError {
+  return new LetheError('HELD', 'there is a legal hold on what this would take: nothing was taken');
 }
 
 /** Opens a row under whichever key wraps it: during a turn, that may be its bucket's last one. */

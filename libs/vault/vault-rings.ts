@@ -9,7 +9,7 @@ import {
   encodeRingMaterial,
   newRingMaterial,
   type RingMaterial,
-  type SegmentEntry,
+  type SegmentKey,
 } from '../keyring/ring-material.ts';
 import { WrappingKey } from '../keyring/wrapping-key.ts';
 import { ringKinds } from '../sealing/tree-path.ts';
@@ -74,7 +74,7 @@ function segmentAssociatedData(ref: RingRef, id: SegmentId): Buffer {
 /** A segment's nodes wrapped under its own key. */
 export function wrapSegment(
   ref: RingRef,
-  part: { entry: SegmentEntry; nodes: Buffer },
+  part: { entry: SegmentKey; nodes: Buffer },
   randomness: Randomness,
 ): { id: SegmentId; wrapped: Buffer } {
   const { entry } = part;
@@ -86,7 +86,7 @@ export function wrapSegment(
 export async function loadSegments(
   store: VaultStore,
   ref: RingRef,
-  use: { entries: readonly SegmentEntry[]; randomness: Randomness },
+  use: { entries: readonly SegmentKey[]; randomness: Randomness },
 ): Promise<Map<SegmentId, Buffer>> {
   const { entries, randomness } = use;
   const wrapped = await store.readSegments(

@@ -28,6 +28,7 @@ export const rowKinds = {
   subject: 24,
   conversation: 25,
   member: 26,
+  hold: 27,
 } as const;
 export type RowKind = (typeof rowKinds)[keyof typeof rowKinds];
 
@@ -42,6 +43,7 @@ export const BUCKETED_KINDS: readonly RowKind[] = [
   rowKinds.subject,
   rowKinds.conversation,
   rowKinds.member,
+  rowKinds.hold,
 ];
 
 /** Numbered as in each wrap's associated data. */

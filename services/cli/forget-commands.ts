@@ -2,13 +2,15 @@
 import type { Command } from 'commander';
 import type { ConversationId, MessageId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
-import { textToDay } from '../../libs/sealing/tree-path.ts';
+import { retentionClasses, textToDay } from '../../libs/sealing/tree-path.ts';
 import { previewLoss } from '../privacy/preview.ts';
 import { createPrivacy } from '../privacy/privacy.ts';
 import { findApp, withStore } from './open-store.ts';
 import { report, reportPreview } from './privacy-report.ts';
 import { findSubject, readIdArgument } from './read-commands.ts';
 
+const AGEING = Object.entries(retentionClasses).filter(([name]) => name !== 'ageless');
+const CLASS_NAMES = `${AGEING.map(([name]) => name).join(', ')}, or a number from 4 to 14`;
 const PREVIEW = 'count what it would take, and change nothing';
 
 /** Adds the commands. */
@@ -106,6 +108,7 @@ function addDays(forget: Command): void {
     .requiredOption('--from <date>', 'first day, as in 2004-01-31 (UTC)')
     .requiredOption('--to <date>', 'the day after the last one')
     .option('--subject <id>', 'id of the person; without it, everybody')
+    .option('--class <class>', `only ${CLASS_NAMES}; without it, all that age`, readClass)
     .option('--preview', PREVIEW)
     .option('--json', 'print JSON')
     .action((options) =>
@@ -116,7 +119,13 @@ function addDays(forget: Command): void {
         const toDay = readDay('--to', options.to) - 1;
         if (toDay < fromDay) throw new LetheError('INPUT_INVALID', '--to: a day after --from');
         const subject = options.subject && (await findSubject(powers, app.id, options.subject));
-        const days = { fromDay, toDay, ...(subject && { subject }) };
+        const retentionClass = options.class as number | undefined;
+        const days = {
+          fromDay,
+          toDay,
+          ...(subject && { subject }),
+          ...(retentionClass !== undefined && { retentionClass }),
+        };
         if (options.preview) {
           const preview = await previewLoss(powers, app.id, { kind: 'days', ...days });
           return reportPreview(preview, options.json);
@@ -126,6 +135,15 @@ function addDays(forget: Command): void {
         report(outcome, options.json, shown, `${toDay - fromDay + 1} days are forgotten`);
       }),
     );
+}
+
+/** A class by its name, or by the number of one of an app's own. */
+function readClass(text: string): number {
+  const named = AGEING.find(([name]) => name === text)?.[1];
+  const own = /^(?:[4-9]|1[0-4])$/.test(text) ? Number(text) : undefined;
+  const found = named ?? own;
+  if (found !== undefined) return found;
+  throw new LetheError('INPUT_INVALID', `--class: expected ${CLASS_NAMES}`);
 }
 
 function readDay(option: string, text: string): number {

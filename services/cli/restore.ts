@@ -14,6 +14,8 @@ import {
 } from '../../libs/backends/open-backends.ts';
 import { openRootKms } from '../../libs/backends/open-root-kms.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
+import type { ListedErasure } from '../../libs/requests/erasure-list.ts';
+import type { RequestKind } from '../../libs/requests/request-store.ts';
 import { carryOut } from '../privacy/carry-out.ts';
 import { runOpenRequests } from '../privacy/request-worker.ts';
 import { rebuildViews } from '../projector/project.ts';
@@ -116,7 +118,8 @@ async function applyErasures(
     );
   }
   const listed = all.slice(manifest.erasures);
-  const later = [...new Map(listed.map((one) => [one.id, one])).values()];
+  const newest = new Map(listed.map((one) => [one.id, one]));
+  const later = [...newest.values()].filter(isCarriedOut);
   for (let at = 0; at < later.length; at += BATCH_ERASURES) {
     const nowMs = powers.clock.nowMs();
     const requests = later.slice(at, at + BATCH_ERASURES).map(({ id, app, kind, target }) => {
@@ -129,4 +132,9 @@ async function applyErasures(
     onProgress(`${at + requests.length} of ${later.length} erasures applied again`);
   }
   return later.length;
+}
+
+/** What was listed and then refused is not to be done again. */
+function isCarriedOut(one: ListedErasure): one is ListedErasure & { kind: RequestKind } {
+  return one.kind !== 'withdrawn';
 }

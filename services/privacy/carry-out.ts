@@ -6,7 +6,13 @@
  */
 
 import type { PrivacyPowers } from '../../libs/backends/powers.ts';
-import { type ConversationId, type ErasureId, idToBytes } from '../../libs/base/ids.ts';
+import {
+  type ConversationId,
+  type ErasureId,
+  idToBytes,
+  type SubjectId,
+} from '../../libs/base/ids.ts';
+import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { sha256 } from '../../libs/codec/hash.ts';
 import { labels } from '../../libs/codec/labels.ts';
 import type { LossRecorded } from '../../libs/conversation/event-types.ts';
@@ -18,6 +24,7 @@ import { type AttackReport, attack, type Captures, capture } from './attack.ts';
 import { type Certified, certify } from './certificate.ts';
 import { type LossType, recordLoss } from './record-loss.ts';
 import { personalConversations, type Run, readConversation, readSubject } from './request-run.ts';
+import { respectHolds } from './respect-holds.ts';
 import { shredOf, shredSubject } from './shred-steps.ts';
 
 /** What came of one request: how T0 was reached, or why it stays open. */
@@ -45,11 +52,12 @@ export async function carryOut(
       failures.set(request, error);
     }
   };
+  for (const request of requests) await attempt(request, respectHolds);
   // Before anything goes: a restore must know of it even if this process ends here.
+  const listed = requests.filter((request) => !failures.has(request));
+  const atMs = powers.clock.nowMs();
   await powers.erasures.add(
-    requests.map(({ id, app, kind, target }) => {
-      return { id, app, kind, target, atMs: powers.clock.nowMs() };
-    }),
+    listed.map(({ id, app, kind, target }) => ({ id, app, kind, target, atMs })),
   );
   const captures = new Map<PrivacyRequest, Captures>();
   for (const request of requests) {
@@ -59,6 +67,7 @@ export async function carryOut(
       await shredOf(run);
     });
   }
+  await endRefused(powers, failures, new Set(listed));
   const t0 = await powers.keyring.passHolders();
   const done = new Map<PrivacyRequest, Done>();
   for (const request of requests) {
@@ -74,6 +83,21 @@ export async function carryOut(
   return requests.map((request) =>
     failures.has(request) ? { failure: failures.get(request) } : (done.get(request) ?? { t0 }),
   );
+}
+
+/** A request that met a hold is over: nothing of it was done. */
+async function endRefused(
+  { requests, erasures, clock }: PrivacyPowers,
+  failures: ReadonlyMap<PrivacyRequest, unknown>,
+  listed: ReadonlySet<PrivacyRequest>,
+): Promise<void> {
+  for (const [request, error] of failures) {
+    if (!isLetheError(error, 'HELD')) continue;
+    const { id, app } = request;
+    const withdrawn = { id, app, kind: 'withdrawn' as const, target: {}, atMs: clock.nowMs() };
+    if (listed.has(request)) await erasures.add([withdrawn]);
+    await requests.drop(id);
+  }
 }
 
 /** Nothing is finished, nor certified, before what was captured was tried and failed. */
@@ -127,17 +151,26 @@ async function record(run: Run, type: LossType, content: Partial<LossRecorded>):
   await recordLoss(run.powers, run.app, { id: run.request.id, type, content });
 }
 
+/** Whoever was merged with the person goes too; the person's own row goes last. */
+async function finishSubject(run: Run): Promise<void> {
+  const { app, powers, request } = run;
+  const all = await powers.keyring.mergedWith(app.id, request.target.subject as SubjectId);
+  for (const id of all.reverse()) await finishPerson(run, id);
+}
+
 /**
- * The subject's own row leads to all else and goes last: as long as it is there, every step can be
+ * A person's own row leads to all else and goes last: as long as it is there, every step can be
  * repeated; when it is gone, all was done.
  */
-async function finishSubject(run: Run): Promise<void> {
+async function finishPerson(run: Run, id: SubjectId): Promise<void> {
   const { powers, app, request } = run;
   const { directory } = powers;
-  const subject = await readSubject(run);
+  const [subject] = await directory.subjects(app.id, [id]);
   if (subject === undefined) return;
-  const { value, id } = subject;
-  await record(run, 'SubjectErased', { user: value.alias });
+  const { value } = subject;
+  const fact = id === request.target.subject ? request.id : lossOf(request.id, id);
+  const content = { user: value.alias };
+  await recordLoss(powers, app, { id: fact, type: 'SubjectErased', content });
   for (const group of value.groups) await endForsakenGroup(run, group);
   const names = value.identities.map(({ row }) => ({ kind: rowKinds.identity, id: row }));
   await directory.removeReferences(app, names, id);
@@ -148,7 +181,7 @@ async function finishSubject(run: Run): Promise<void> {
   // A conversation that was made meanwhile is in a newer row: then all is done once more.
   await shredSubject(run);
   await powers.keyring.passHolders();
-  await finishSubject(run);
+  await finishPerson(run, id);
 }
 
 /** A group goes with the last person who ever joined it or wrote in it. */
@@ -164,8 +197,8 @@ async function endForsakenGroup(run: Run, id: ConversationId): Promise<void> {
 }
 
 /** The id of a further fact of one erasure: the same whenever the step is repeated. */
-function lossOf(erasure: ErasureId, conversation: ConversationId): ErasureId {
-  const bytes = Buffer.concat([labels.loss, idToBytes(erasure), idToBytes(conversation)]);
+function lossOf(erasure: ErasureId, of: ConversationId | SubjectId): ErasureId {
+  const bytes = Buffer.concat([labels.loss, idToBytes(erasure), idToBytes(of)]);
   return sha256(bytes).toString('hex', 0, 16) as ErasureId;
 }
 

@@ -15,6 +15,7 @@ export type PreviewTarget =
       readonly fromDay: number;
       readonly toDay: number;
       readonly subject?: SubjectId;
+      readonly retentionClass?: number;
     };
 
 export interface Preview {
@@ -99,6 +100,9 @@ async function matcherOf(
     case 'days':
       return ({ owner, occurredAt, retentionClass }) => {
         if (retentionClass === retentionClasses.ageless) return false;
+        if (target.retentionClass !== undefined && retentionClass !== target.retentionClass) {
+          return false;
+        }
         if (target.subject !== undefined && owner !== target.subject) return false;
         const day = msToDay(occurredAt);
         return day >= target.fromDay && day <= target.toDay;

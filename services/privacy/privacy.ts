@@ -5,14 +5,17 @@ import type {
   AppId,
   ConversationId,
   ErasureId,
+  HoldId,
   MessageId,
   SubjectId,
 } from '../../libs/base/ids.ts';
+import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { randomUuidV7 } from '../../libs/base/random.ts';
 import { assertFenced } from '../../libs/people/find-subject.ts';
 import type { RequestKind, RequestTarget } from '../../libs/requests/request-store.ts';
 import { carryOut, type Done } from './carry-out.ts';
 import { findThing } from './find-thing.ts';
+import { type HoldOutcome, holdSubject } from './person-ties.ts';
 
 /** The id of the erasure, or why there was nothing to take. */
 export type PrivacyOutcome =
@@ -51,6 +54,11 @@ export interface Privacy {
   /** Days, both included, of one person or (without a subject) of everybody in the app. */
   forgetDays(app: AppId, days: Days): Promise<PrivacyOutcome>;
   eraseApp(app: AppId): Promise<PrivacyOutcome>;
+  /** From when it resolves, nothing takes what is the person's, or whom they are merged with. */
+  hold(app: AppId, subject: SubjectId): Promise<HoldOutcome>;
+  release(app: AppId, subject: SubjectId, hold: HoldId): Promise<void>;
+  /** Two turn out to be one: erasing or holding either does so to both. */
+  merge(app: AppId, discarded: SubjectId, survivor: SubjectId): Promise<'merged' | 'erased'>;
 }
 
 /** Days counted from 1970-01-01, both included. */
@@ -58,6 +66,8 @@ export interface Days {
   readonly fromDay: number;
   readonly toDay: number;
   readonly subject?: SubjectId;
+  /** Only this retention class; without it, all that age. */
+  readonly retentionClass?: number;
 }
 
 const TOGETHER_MAX = 100;
@@ -121,17 +131,28 @@ export function createPrivacy(powers: PrivacyPowers): Privacy {
       }
       return request(app, 'delete-conversation', { conversation });
     },
-    async forgetDays(app, { fromDay, toDay, subject }) {
-      if (subject === undefined) return request(app, 'forget-days', { fromDay, toDay });
-      const [entry] = await directory.subjects(app, [subject]);
+    async forgetDays(app, days) {
+      if (days.subject === undefined) return request(app, 'forget-days', { ...days });
+      const [entry] = await directory.subjects(app, [days.subject]);
       if (entry === undefined) return { status: 'erased' };
-      return request(app, 'forget-days', { subject, fromDay, toDay });
+      return request(app, 'forget-days', { ...days });
     },
     async eraseApp(app) {
       if ((await powers.apps.find(app)) === undefined) {
         return { status: (await powers.apps.wasErased(app)) ? 'erased' : 'notFound' };
       }
       return request(app, 'erase-app', {});
+    },
+    hold: (app, subject) => holdSubject(powers, app, subject),
+    release: (app, subject, hold) => powers.keyring.release(app, subject, hold),
+    async merge(app, discarded, survivor) {
+      const outcome = await powers.keyring.merge(app, discarded, survivor);
+      const [left] = await directory.subjects(app, [discarded]);
+      // Their ring went with the other's; their names, and what else leads to them, go now.
+      if (outcome === 'erased' && left !== undefined) {
+        await request(app, 'erase-subject', { subject: discarded });
+      }
+      return outcome;
     },
   };
 }
@@ -150,7 +171,11 @@ async function requestAll(
   for (const one of made) await powers.requests.add(one);
   const carried = await carryOut(powers, made);
   return carried.map((one, i) => {
-    if ('failure' in one) return { status: 'failed', failure: one.failure };
+    if ('failure' in one) {
+      const { failure } = one;
+      if (isLetheError(failure, 'HELD')) return { status: 'refused', reason: failure.message };
+      return { status: 'failed', failure };
+    }
     return { status: 'done', erasure: made[i]!.id, ...one };
   });
 }

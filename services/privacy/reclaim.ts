@@ -170,7 +170,8 @@ async function readWaiting({ requests, clock }: PrivacyPowers, due: ReadonlySet<
 /** Did this forget take the event? */
 function takes(target: RequestTarget, header: EventHeader): boolean {
   if (target.message !== undefined) return header.thing === target.message;
-  const { subject, fromDay, toDay } = target;
+  const { subject, fromDay, toDay, retentionClass } = target;
+  if (retentionClass !== undefined && header.retentionClass !== retentionClass) return false;
   if (subject !== undefined && header.owner !== subject) return false;
   const day = msToDay(header.occurredAt);
   return fromDay !== undefined && toDay !== undefined && day >= fromDay && day <= toDay;

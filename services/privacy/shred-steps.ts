@@ -10,7 +10,7 @@ import {
   THING_DEPTH,
   thingPath,
 } from '../../libs/sealing/tree-path.ts';
-import { personalConversations, type Run, readConversation, readSubject } from './request-run.ts';
+import { personalConversations, type Run, readConversation } from './request-run.ts';
 
 /** Takes the key material away. */
 export async function shredOf(run: Run): Promise<void> {
@@ -38,23 +38,30 @@ export async function shredOf(run: Run): Promise<void> {
   }
 }
 
+/** Their own ring first: a hold on it refuses all else. Then whoever was merged with them. */
 export async function shredSubject(run: Run): Promise<void> {
   const { app, request, powers } = run;
-  const subject = await readSubject(run);
-  if (subject === undefined) return;
-  const { value } = subject;
-  const conversations = await personalConversations(run, subject);
-  const places = [
-    value.profilePlace,
-    value.recordPlace,
-    ...conversations.flatMap((one) => [one.value.messagePlace, one.value.profilePlace]),
-  ];
+  const { keyring, directory } = powers;
   const ref = (kind: RingRef['kind'], id: string) => ({ app: app.id, kind, id });
-  await powers.keyring.shred([ref(ringKinds.owner, subject.id)], request.id);
-  await powers.keyring.shred(
-    places.map((place) => ref(ringKinds.place, place)),
-    request.id,
-  );
+  const everybody = [request.target.subject as SubjectId];
+  for (const id of everybody) {
+    await keyring.shred([ref(ringKinds.owner, id)], request.id);
+    // As the fence has them: a merge that came before it is in it, a later one finds the fence.
+    for (const other of await keyring.mergedWith(app.id, id)) {
+      if (!everybody.includes(other)) everybody.push(other);
+    }
+    const [subject] = await directory.subjects(app.id, [id]);
+    if (subject === undefined) continue;
+    const { value } = subject;
+    const conversations = await personalConversations(run, subject);
+    const places = [
+      value.profilePlace,
+      value.recordPlace,
+      ...conversations.flatMap((one) => [one.value.messagePlace, one.value.profilePlace]),
+    ];
+    const refs = places.map((place) => ref(ringKinds.place, place));
+    await keyring.shred(refs, request.id);
+  }
 }
 
 async function shredProfile({ powers, app, request }: Run): Promise<void> {
@@ -82,9 +89,10 @@ async function shredMessages({ powers, app, request }: Run): Promise<void> {
 
 /** One person's days go from their ring, everybody's from the app's: all classes that age. */
 async function shredDays({ powers, app, request }: Run): Promise<void> {
-  const { subject, fromDay, toDay } = request.target;
+  const { subject, fromDay, toDay, retentionClass } = request.target;
   const taken = [];
   for (let kind: number = retentionClasses.messages; kind <= RETENTION_CLASS_MAX; kind += 1) {
+    if (retentionClass !== undefined && kind !== retentionClass) continue;
     taken.push(...coverDayRange(kind, fromDay!, toDay!));
   }
   const isOne = subject !== undefined;

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { ConversationId, MessageId } from '../../libs/base/ids.ts';
 import type { Ring } from '../../libs/keyring/ring.ts';
-import { textToDay, thingPath } from '../../libs/sealing/tree-path.ts';
+import { retentionClasses, textToDay, thingPath } from '../../libs/sealing/tree-path.ts';
 import { messageIdOf } from '../../services/ingest/seal-plan.ts';
 import { previewLoss } from '../../services/privacy/preview.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
-import { edited, PERSONAL, reacted, received } from '../support/events.ts';
+import { edited, PERSONAL, reacted, receipt, received } from '../support/events.ts';
 import {
   defaultConversationOf,
   groupOf,
@@ -54,6 +54,23 @@ describe('days', () => {
     // Her name has no age, and her other days go on.
     const [first] = await messagesOf(cold, await groupOf(cold));
     expect(first!.author!.displayName).toBe('Ann');
+  });
+
+  it('of one retention class go without the others (receipts, not messages)', async () => {
+    const store = await openDiaries();
+    await store.deliver(receipt('ben', 'a-1', 'read', { time: day('2025-01-01'), id: 'r-1' }));
+    const privacy = createPrivacy(store.backends.privacy());
+    const days = { ...YEAR, retentionClass: retentionClasses.receipts };
+    const target = { kind: 'days' as const, ...days };
+    const preview = await previewLoss(store.backends.privacy(), store.app.id, target);
+    expect(preview.events).toEqual({ ReceiptRecorded: 1 });
+    await privacy.forgetDays(store.app.id, days);
+    await store.project();
+    expect(await textsOf(store, await groupOf(store))).not.toContain(null);
+    const message = (await messagesOf(store, await groupOf(store))).find((one) => {
+      return one.content?.text === 'ann 2025-01-01';
+    });
+    expect(message!.receipts ?? []).toEqual([]);
   });
 
   it('of an app are cut for everybody by one change of one ring, and cannot come back', async () => {

@@ -7,7 +7,7 @@ import { decodeRecord } from '../../libs/codec/event-record.ts';
 import { contentCodecs } from '../../libs/conversation/event-types.ts';
 import { unsealEvent } from '../../libs/keyring/event-sealer.ts';
 import { Ring } from '../../libs/keyring/ring.ts';
-import { decodeRingMaterial } from '../../libs/keyring/ring-material.ts';
+import { decodeRingMaterial, encodeRingMaterial } from '../../libs/keyring/ring-material.ts';
 import { WrappingKey } from '../../libs/keyring/wrapping-key.ts';
 import { loadSegments } from '../../libs/vault/vault-rings.ts';
 import { rowKinds, rowStates, type VaultStore } from '../../libs/vault/vault-store.ts';
@@ -108,5 +108,40 @@ describe('frozen bytes of format 1', () => {
     const loaded = await loadSegments(store, ref, { entries: entries as never, randomness });
     const { nodes } = decodeRingMaterial(bytes(frozen.rings.placePuncturedAt09));
     expect([...loaded.values()][0]!.equals(nodes)).toBe(true);
+  });
+});
+
+describe('frozen bytes of a held ring, format 2', () => {
+  const idKeyless = { kind: 2 as const, idKey: undefined, segments: [] };
+  const nodes = Buffer.concat([Buffer.alloc(6), Buffer.alloc(32, 0x11)]);
+  const entry = {
+    retentionClass: 1,
+    fromDay: 19_723,
+    toDay: 20_088,
+    id: 'ab'.repeat(16) as never,
+    key: Buffer.alloc(32, 0x22),
+  };
+  const plain = [
+    '0202',
+    '00000001',
+    `000000000000${'11'.repeat(32)}`,
+    '00000000',
+    '00000001',
+    `014d0b4e78${'ab'.repeat(16)}${'22'.repeat(32)}`,
+  ].join('');
+
+  it('are written and read as they were', () => {
+    const material = { ...idKeyless, nodes, kept: [entry] };
+    expect(encodeRingMaterial(material).toString('hex')).toBe(plain);
+    expect(decodeRingMaterial(bytes(plain))).toMatchObject({ nodes, kept: [entry] });
+  });
+
+  it('become those of format 1 when nothing is kept, and are refused when cut short', () => {
+    const material = { ...idKeyless, nodes, kept: [] };
+    expect(encodeRingMaterial(material)[0]).toBe(1);
+    for (const cut of [1, 53, 57]) {
+      const short = bytes(plain).subarray(0, plain.length / 2 - cut);
+      expect(() => decodeRingMaterial(Buffer.from(short))).toThrow('unknown format');
+    }
   });
 });

@@ -1,0 +1,75 @@
+/**
+ * Legal holds: marks in the rows of people's rings, so that a hold and an erasure, which replaces
+ * the same row, cannot both win; and a row of its own for each, by which an app's holds are found.
+ */
+import type { HoldId } from '../base/ids.ts';
+import type { KeyringHold } from '../keyring/keyring.ts';
+import type { App } from './app-registry.ts';
+import { directoryRow, referenceCodec } from './directory.ts';
+import { dropHold, type KeptDeps, keepDays } from './kept-days.ts';
+import { mergeRings } from './merges.ts';
+import { appOf, editRow, mergedWith, personRow, readLiving, withId } from './person-rows.ts';
+import { openAnyRow } from './shred-rows.ts';
+import { rowKinds, type VaultRow } from './vault-store.ts';
+import { wrapRow } from './wrapped-row.ts';
+
+function holdRow(app: App, id: HoldId) {
+  return directoryRow({ app: app.id, buckets: app.buckets }, rowKinds.hold, id);
+}
+
+/** Opens the power to hold and to merge. */
+export function createKeyringHold(deps: KeptDeps): KeyringHold {
+  const { store } = deps;
+  return {
+    async hold(id, subject, hold) {
+      const app = await appOf(deps, id);
+      const clear = ({ holds }: VaultRow) =>
+        holds.includes(hold) ? undefined : { holds: withId(holds, hold) };
+      const first = await editRow(deps, personRow(app, subject), {
+        clear,
+        puts: (wrapping) => {
+          const plain = referenceCodec.encodeTagged({ target: subject });
+          return [wrapRow({ key: holdRow(app, hold) }, plain, wrapping)];
+        },
+      });
+      if (first !== 'done') return first;
+      for (const other of await mergedWith(deps, app, subject)) {
+        await editRow(deps, personRow(app, other), { clear });
+      }
+      return 'held';
+    },
+    async release(id, subject, hold) {
+      const app = await appOf(deps, id);
+      for (const other of await mergedWith(deps, app, subject)) {
+        await dropHold(deps, personRow(app, other), hold);
+      }
+      const [row] = await store.read([holdRow(app, hold)]);
+      if (row !== undefined) await store.commit([{ removals: [row] }]);
+    },
+    async heldSubjects(id) {
+      const app = await appOf(deps, id);
+      const held = new Set<string>();
+      for await (const row of store.scan(rowKinds.hold, id)) {
+        const plain = await openAnyRow(deps, row);
+        if (plain === 'erased') continue;
+        const { target } = referenceCodec.decodeTagged(plain);
+        for (const one of await mergedWith(deps, app, target as never)) held.add(one);
+      }
+      return [...held] as never;
+    },
+    async areHeld(id, owners) {
+      const app = await appOf(deps, id);
+      const rows = [];
+      for (const owner of owners) rows.push(await readLiving(deps, personRow(app, owner)));
+      return rows.map((row) => typeof row === 'object' && row.holds.length > 0);
+    },
+    async keepDays(id, subject, days) {
+      const app = await appOf(deps, id);
+      await keepDays(deps, app, { subject, key: personRow(app, subject), days });
+    },
+    async merge(id, discarded, survivor) {
+      return mergeRings(deps, await appOf(deps, id), { discarded, survivor });
+    },
+    mergedWith: async (id, subject) => mergedWith(deps, await appOf(deps, id), subject),
+  };
+}

@@ -1,0 +1,82 @@
+/** Rows of people's rings: what they say in clear (holds, edges), and how that is changed. */
+import type { AppId, SubjectId } from '../base/ids.ts';
+import { ringKinds } from '../sealing/tree-path.ts';
+import type { App } from './app-registry.ts';
+import { contended } from './key-hierarchy.ts';
+import { currentBucketKey, openAnyRow, SHRED_ATTEMPTS_MAX, type ShredDeps } from './shred-rows.ts';
+import { ringRow } from './vault-rings.ts';
+import type { RowKey, VaultBatch, VaultRow } from './vault-store.ts';
+import { wrapRow } from './wrapped-row.ts';
+
+/** The row of a person's ring. */
+export function personRow(app: App, id: string): RowKey {
+  return ringRow({ app: app.id, kind: ringKinds.owner, id }, app.buckets);
+}
+
+/** The app that an id names. */
+export async function appOf({ apps }: Pick<ShredDeps, 'apps'>, id: AppId): Promise<App> {
+  return (await apps.find(id))!;
+}
+
+/** The row of a ring that lives, authenticated; or what it is instead. */
+export async function readLiving(
+  deps: ShredDeps,
+  key: RowKey,
+): Promise<VaultRow | 'erased' | 'absent'> {
+  const [row] = await deps.store.read([key]);
+  if (row === undefined) return 'absent';
+  return (await openAnyRow(deps, row)) === 'erased' ? 'erased' : row;
+}
+
+type Wrapping = Awaited<ReturnType<typeof currentBucketKey>>['wrapping'];
+
+/** A change of what a row says in clear; undefined: it says so already. */
+export interface RowEdit {
+  clear(row: VaultRow): Partial<Pick<VaultRow, 'holds' | 'edges'>> | undefined;
+  /** Rows of the same bucket that are written in the same commit. */
+  puts?(wrapping: Wrapping): VaultRow[];
+}
+
+/** Changes a living row by compare-and-set; its keys stay. */
+export async function editRow(
+  deps: ShredDeps,
+  key: RowKey,
+  edit: RowEdit,
+): Promise<'done' | 'erased' | 'absent'> {
+  for (let attempt = 0; attempt < SHRED_ATTEMPTS_MAX; attempt += 1) {
+    const row = await readLiving(deps, key);
+    if (typeof row === 'string') return row;
+    const clear = edit.clear(row);
+    if (clear === undefined) return 'done';
+    const { wrapping, guard } = await currentBucketKey(deps, row);
+    const plain = (await openAnyRow(deps, row)) as Buffer;
+    const put = wrapRow({ key, previous: { ...row, ...clear } }, plain, wrapping);
+    plain.fill(0);
+    const batch: VaultBatch = { guard, puts: [put, ...(edit.puts?.(wrapping) ?? [])] };
+    if ((await deps.store.commit([batch]))[0] === 'done') return 'done';
+  }
+  throw contended();
+}
+
+/** Everybody a person was merged with, themselves first. A fence keeps its edges. */
+export async function mergedWith(
+  deps: ShredDeps,
+  app: App,
+  subject: SubjectId,
+): Promise<SubjectId[]> {
+  const found = [subject];
+  for (const id of found) {
+    const [row] = await deps.store.read([personRow(app, id)]);
+    if (row === undefined) continue;
+    await openAnyRow(deps, row);
+    for (const other of row.edges) {
+      if (!found.includes(other as SubjectId)) found.push(other as SubjectId);
+    }
+  }
+  return found;
+}
+
+/** Sorted, and once each: so they are part of what a row's wrap is bound to. */
+export function withId(ids: readonly string[], id: string): readonly string[] {
+  return ids.includes(id) ? ids : [...ids, id].sort();
+}

@@ -1,0 +1,50 @@
+/** Holds on people, and merges of two into one. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { PrivacyPowers } from '../../libs/backends/powers.ts';
+import { type AppId, type HoldId, idToBucket, type SubjectId } from '../../libs/base/ids.ts';
+import { LetheError } from '../../libs/base/lethe-error.ts';
+import { randomIdInBucket } from '../../libs/base/random.ts';
+
+const LOOK_INTERVAL_MS = 20;
+const GRANT_TIMEOUT_MS = 30_000;
+const FAR_MS = 86_400_000;
+
+/** A hold, or why there is none. */
+export type HoldOutcome =
+  | { readonly status: 'held'; readonly hold: HoldId }
+  | { readonly status: 'erased' }
+  | { readonly status: 'notFound' };
+
+/**
+ * Writes a hold first, and grants it when everything that was under way in the app by then has
+ * ended: that either finished before the hold, or has seen it. Throws CONTENDED when something does
+ * not end; the hold stays written.
+ */
+export async function holdSubject(
+  powers: PrivacyPowers,
+  app: AppId,
+  subject: SubjectId,
+): Promise<HoldOutcome> {
+  const hold = randomIdInBucket<HoldId>(powers.randomness, idToBucket(subject));
+  const outcome = await powers.keyring.hold(app, subject, hold);
+  if (outcome !== 'held') return { status: outcome === 'erased' ? 'erased' : 'notFound' };
+  await waitForRunning(powers, app);
+  return { status: 'held', hold };
+}
+
+async function waitForRunning({ requests, clock, leaseMs }: PrivacyPowers, app: AppId) {
+  const open = await requests.open(Number.MAX_SAFE_INTEGER, clock.nowMs() + FAR_MS);
+  const deadlineMs = performance.now() + GRANT_TIMEOUT_MS + leaseMs;
+  for (const { id } of open.filter((one) => one.app === app)) {
+    for (;;) {
+      const request = await requests.get(id);
+      if (request === undefined || request.step === 'done') break;
+      if (performance.now() > deadlineMs) {
+        const text =
+          'a privacy request that began before does not end: the hold is written, ask again';
+        throw new LetheError('CONTENDED', text, { retryable: true });
+      }
+      await sleep(LOOK_INTERVAL_MS);
+    }
+  }
+}

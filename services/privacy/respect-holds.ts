@@ -1,0 +1,52 @@
+/** Legal holds are looked at after a request is recorded, and before anything goes. */
+import type { ConversationId, MessageId, OwnerId, SubjectId } from '../../libs/base/ids.ts';
+import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
+import { membersOf } from '../../libs/vault/group-members.ts';
+import { held } from '../../libs/vault/shred-rows.ts';
+import { type Run, readConversation } from './request-run.ts';
+
+/**
+ * Throws HELD when there is a hold on somebody whose words this would take. Days of a whole app are
+ * taken all the same: who is held receives what opens their own of them.
+ */
+export async function respectHolds(run: Run): Promise<void> {
+  const { app, request, powers } = run;
+  const { keyring } = powers;
+  const { subject, fromDay, toDay } = request.target;
+  const holds = await keyring.heldSubjects(app.id);
+  if (holds.length === 0) return;
+  if (request.kind === 'erase-app') throw held();
+  if (request.kind === 'forget-days' && subject === undefined) {
+    const days = { fromDay: fromDay!, toDay: toDay! };
+    for (const one of holds) await keyring.keepDays(app.id, one, days);
+    return;
+  }
+  const areHeld = await keyring.areHeld(app.id, await ownersOf(run));
+  if (areHeld.includes(true)) throw held();
+}
+
+/** Whose words a request would take. */
+async function ownersOf(run: Run): Promise<OwnerId[]> {
+  const { app, request, powers } = run;
+  const { subject, message } = request.target;
+  if (subject !== undefined) return powers.keyring.mergedWith(app.id, subject as SubjectId);
+  if (message !== undefined) return ownersOfMessage(run, message as MessageId);
+  const conversation = await readConversation(run);
+  if (conversation === undefined) return [];
+  if (conversation.value.person !== null) return [conversation.value.person];
+  const owners = new Set<OwnerId>();
+  for await (const { value } of membersOf(powers.directory, app.id, conversation)) {
+    owners.add(value.person);
+  }
+  const id = request.target.conversation as ConversationId;
+  for (const one of await powers.views.participants(id)) owners.add(one.subject as OwnerId);
+  return [...owners];
+}
+
+/** A message goes with its edits and everybody's reactions. */
+async function ownersOfMessage({ powers }: Run, message: MessageId): Promise<OwnerId[]> {
+  const view = await powers.views.message(message);
+  const changes = await powers.views.changes([message]);
+  const records = [...(view === undefined ? [] : [view.record]), ...changes.map((c) => c.record)];
+  return records.map((record) => decodeSealedEvent(record).header.owner);
+}
