@@ -98,6 +98,8 @@ export interface KeyringShred {
    * so, or its lease has run out. The moment it resolves is T0.
    */
   passHolders(): Promise<PassedHolders>;
+  /** Drops from the feed what every holder has heard. */
+  pruneFeed(): Promise<void>;
 }
 
 /** Legal holds and merges: they change ring rows, so that they and an erasure cannot both win. */

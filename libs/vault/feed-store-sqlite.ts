@@ -53,6 +53,11 @@ export function openFeedStoreSqlite(database: SqliteDatabase): FeedStore {
     async entries(after, limit) {
       return database.all<Stored>(ENTRIES, after, limit).map(toEntry);
     },
+    async prune(before) {
+      const sql = `DELETE FROM feed_entries WHERE number < ?
+        AND number < (SELECT max(number) FROM feed_entries)`;
+      database.run(sql, before);
+    },
     async register({ id, leaseMs, acknowledged }) {
       database.run('INSERT INTO feed_holders VALUES (?, ?, ?, NULL)', id, leaseMs, acknowledged);
     },

@@ -47,6 +47,8 @@ export interface FeedStore {
   append(entry: FeedEntry): Promise<boolean>;
   /** Entries after a number, in their order. */
   entries(after: number, limit: number): Promise<FeedEntry[]>;
+  /** Removes entries before a number; the newest always stays. */
+  prune(before: number): Promise<void>;
   register(holder: Pick<Holder, 'id' | 'leaseMs' | 'acknowledged'>): Promise<void>;
   /** Tells where a registered holder answers requests. */
   announce(id: string, door: string): Promise<void>;

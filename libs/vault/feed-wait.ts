@@ -24,6 +24,8 @@ export interface LossFeed {
   holders(): Promise<Holder[]>;
   /** Enters rows into the feed, durably. */
   enter(rows: readonly FeedRow[], erasure: ErasureId): Promise<void>;
+  /** Removes entries that every holder has acknowledged; one that was struck begins anew. */
+  prune(): Promise<void>;
   /**
    * Resolves when every holder has acknowledged a durable entry or can use its keys no more. The
    * wait is measured from the call, which is later than the entry.
@@ -69,6 +71,11 @@ export function createLossFeed(deps: { feed: FeedStore; clocks: HolderClocks }):
         const number = (await feed.head()).number + 1;
         if (await feed.append({ number, erasure, rows })) return;
       }
+    },
+    async prune() {
+      const { number } = await feed.head();
+      const live = (await feed.holders()).filter((holder) => holder.struckAtMs === null);
+      await feed.prune(Math.min(number, ...live.map((holder) => holder.acknowledged)));
     },
     async pass(number) {
       const at = now();

@@ -125,6 +125,7 @@ export function createVaultShred(deps: ShredDeps): KeyringShred & DirectoryShred
       const { number } = await deps.lossFeed.head();
       return deps.lossFeed.pass(number);
     },
+    pruneFeed: () => deps.lossFeed.prune(),
     async removeSubject(entry) {
       const [outcome] = await store.commit([{ dirties: true, removals: [entry.row] }]);
       await store.scrub();

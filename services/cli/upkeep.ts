@@ -29,6 +29,7 @@ export async function runUpkeep(
       await noteT1(store.backends.privacy(), lastTurn);
     });
     await attempt('reclaim', () => reclaimDue(store));
+    await attempt('feed', () => store.backends.privacy().keyring.pruneFeed());
     await sleep(LOOK_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
   }
 }

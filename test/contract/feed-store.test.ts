@@ -27,6 +27,28 @@ describe.each(adapters.feed)('feed %s', (_, open) => {
     expect((await one.entries(0, 1)).map((found) => found.number)).toEqual([1]);
   });
 
+  it('drops what everybody has heard, and goes on numbering', async () => {
+    const folder = temporaryFolder();
+    const feed = open(folder);
+    for (const number of [1, 2, 3]) await feed.append(entry(number));
+    await feed.prune(3);
+    expect((await open(folder).entries(0, 10)).map((one) => one.number)).toEqual([3]);
+    await feed.prune(9);
+    expect((await feed.head()).number).toBe(3);
+    expect(await feed.append(entry(4))).toBe(true);
+  });
+
+  it('tells where holders answer, until they are gone', async () => {
+    const feed = open(temporaryFolder());
+    await feed.register({ id: 'a', leaseMs: 5_000, acknowledged: 0 });
+    expect((await feed.holder('a'))!.door).toBeNull();
+    await feed.announce('a', 'http://127.0.0.1:1');
+    expect((await feed.holders()).map((holder) => holder.door)).toEqual(['http://127.0.0.1:1']);
+    await feed.remove('a');
+    await feed.register({ id: 'a', leaseMs: 5_000, acknowledged: 0 });
+    expect((await feed.holder('a'))!.door).toBeNull();
+  });
+
   it('keeps holders: one that was struck off acknowledges nothing any more', async () => {
     const folder = temporaryFolder();
     const [one, other] = [open(folder), open(folder)];
