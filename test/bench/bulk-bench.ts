@@ -1,5 +1,5 @@
 /**
- * Many erasures at once (BULK_PEOPLE, 100,000 unless told), with memory looked at on the way and
+ * Many erasures at once (BULK_PEOPLE, 20,000 unless told), with memory looked at on the way and
  * one turn for all; and how often the KMS is called, with one app and with many.
  */
 import { openBackends } from '../../libs/backends/open-backends.ts';
@@ -8,7 +8,7 @@ import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { addPeople } from './bench-people.ts';
 import { newBenchStore } from './bench-store.ts';
 
-const PEOPLE = Number(process.env.BULK_PEOPLE ?? 100_000);
+const PEOPLE = Number(process.env.BULK_PEOPLE ?? 20_000);
 const PART = 1_000;
 const MANY_APPS = Number(process.env.BULK_APPS ?? 10_000);
 const MEGABYTE = 1_048_576;
