@@ -11,7 +11,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join, resolve, sep } from 'node:path';
 import { LetheError } from '../base/lethe-error.ts';
 import type { Configuration } from './configuration.ts';
 import { type Backends, LOG_COPY, openBackends, VAULT_COPY } from './open-backends.ts';
@@ -35,17 +35,21 @@ export interface FoundBackup {
 
 const MANIFEST = 'backup.json';
 
-/** Makes a backup in a new folder under `parent`. Throws STORE_FULL, VAULT_UNREACHABLE. */
+/**
+ * Makes a backup in a new folder under `parent`. Throws INPUT_INVALID (not a place for backups),
+ * STORE_FULL, VAULT_UNREACHABLE.
+ */
 export async function makeBackup(
-  backends: Backends,
+  { backends, configuration }: { backends: Backends; configuration: Configuration },
   parent: string,
   nowMs: number,
 ): Promise<FoundBackup> {
+  assertApart(configuration, parent);
   const madeAt = new Date(nowMs).toISOString();
   const folder = join(parent, madeAt.replaceAll(/[:.]/g, '-'));
   const partial = `${folder}.partial`;
   rmSync(partial, { recursive: true, force: true });
-  mkdirSync(partial, { recursive: true, mode: 0o700 });
+  makeFolder(partial);
   const { kmsKey } = await settledEpoch(backends);
   const listed = await backends.privacy().erasures.read();
   await backends.copyData(partial);
@@ -62,6 +66,25 @@ export async function makeBackup(
   writeFileSync(join(partial, MANIFEST), JSON.stringify(manifest), { mode: 0o600 });
   renameSync(partial, folder);
   return { folder, manifest };
+}
+
+/** A backup beside its keys protects nobody, and one among the data is lost with it. */
+function assertApart(configuration: Configuration, parent: string): void {
+  const { kmsFolder, logFile, vaultFile, viewsFile } = configuration;
+  const taken = [kmsFolder, ...[logFile, vaultFile, viewsFile].map(dirname)];
+  const path = `${resolve(parent)}${sep}`;
+  if (!taken.some((one) => path.startsWith(`${one}${sep}`))) return;
+  const text = `${parent} lies inside the folder of the data or of the keys: choose another place`;
+  throw new LetheError('INPUT_INVALID', text);
+}
+
+function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    const text = `cannot make the folder ${folder} (${(cause as NodeJS.ErrnoException).code})`;
+    throw new LetheError('INPUT_INVALID', text, { cause });
+  }
 }
 
 async function settledEpoch(backends: Backends) {

@@ -65,6 +65,8 @@ export interface CapturedRings {
 /** How one holder of keys was passed. */
 export interface PassedHolder {
   readonly holder: string;
+  /** Where it answers requests; null: nowhere, as a command does not. */
+  readonly door: string | null;
   /** `acknowledged`: it said so; `waited`: its lease ran out; `left`: it ended meanwhile. */
   readonly how: 'acknowledged' | 'waited' | 'left';
   readonly afterMs: number;

@@ -83,14 +83,14 @@ export function createLossFeed(deps: { feed: FeedStore; clocks: HolderClocks }):
       const longestMs = Math.max(0, ...holders.map((holder) => holder.leaseMs));
       const wait = { number, at, leaseMs: longestMs + LEASE_MARGIN_MS };
       const passed: PassedHolder[] = [];
-      let waiting = holders.map((holder) => holder.id);
+      let waiting = holders.map(({ id, door }) => ({ id, door }));
       for (let lookMs = LOOK_MS_MIN; ; lookMs = Math.min(lookMs * 2, LOOK_MS_MAX)) {
-        const left: string[] = [];
-        for (const holder of waiting) {
-          const how = await look(holder, wait);
+        const left: typeof waiting = [];
+        for (const one of waiting) {
+          const how = await look(one.id, wait);
           const afterMs = Math.round(clocks.monotonicMs() - at.monotonicMs);
-          if (how === undefined) left.push(holder);
-          else passed.push({ holder, how, afterMs });
+          if (how === undefined) left.push(one);
+          else passed.push({ holder: one.id, door: one.door, how, afterMs });
         }
         waiting = left;
         if (waiting.length === 0) break;

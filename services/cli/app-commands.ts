@@ -30,6 +30,7 @@ export function addAppCommands(program: Command): void {
   const apps = program.command('apps').description('tenants: create, list');
   apps
     .command('create')
+    .description('make an app')
     .argument('<name>', 'lower-case letters, digits and hyphens')
     .option('--buckets <n>', 'how many buckets its keys are spread over, for good', Number)
     .option('--json', 'print JSON')
@@ -46,6 +47,7 @@ export function addAppCommands(program: Command): void {
     );
   apps
     .command('list')
+    .description('all apps, oldest first')
     .option('--json', 'print JSON')
     .action((options) =>
       withStore(async ({ backends }) => {
@@ -70,12 +72,17 @@ function addKeyCommands(program: Command): void {
   const keys = program.command('keys').description('access keys: create, list, revoke');
   keys
     .command('create')
+    .description('make a key; its secret is shown once')
     .option('--app <app>', 'name or id of the app (not with --scope account)')
     .option('--scope <scope>', 'integration, app or account', 'integration')
     .option('--json', 'print JSON')
     .action((options) =>
       withStore(async ({ backends }) => {
         const scope = readScope(options.scope);
+        if (scope === 'account' && options.app !== undefined) {
+          const text = '--scope account reaches every app: leave --app out, or take another scope';
+          throw new LetheError('INPUT_INVALID', text);
+        }
         const app = scope === 'account' ? null : (await findApp(backends, options.app)).id;
         const powers = backends.administration();
         const nowMs = powers.clock.nowMs();
@@ -89,6 +96,7 @@ function addKeyCommands(program: Command): void {
     );
   keys
     .command('list')
+    .description('keys, without their secrets')
     .option('--app <app>', 'name or id of the app; without it, all keys')
     .option('--json', 'print JSON')
     .action((options) =>
@@ -113,6 +121,7 @@ function addKeyCommands(program: Command): void {
     );
   keys
     .command('revoke')
+    .description('end a key at once, also on open streams')
     .argument('<id>', 'id of the key')
     .option('--json', 'print JSON')
     .action((id: string, options) =>

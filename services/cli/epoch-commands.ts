@@ -18,7 +18,11 @@ export async function turnEpoch(
     nowMs,
     onProgress,
     async testBackup() {
-      const made = await makeBackup(backends, configuration.backupsFolder, nowMs());
+      const made = await makeBackup(
+        { backends, configuration },
+        configuration.backupsFolder,
+        nowMs(),
+      );
       await testBackup(configuration, made);
       backup = made.folder;
     },
@@ -61,6 +65,7 @@ export function addEpochCommands(program: Command): void {
     );
   epoch
     .command('status')
+    .description('what waits for a turn, and what the KMS says of the last key')
     .option('--json', 'print JSON')
     .action((options) =>
       withStore(async ({ backends }) => {
@@ -89,9 +94,9 @@ function addBackupCommands(program: Command): void {
     .argument('<dir>', 'where backups are kept; each gets a folder of its own')
     .option('--json', 'print JSON')
     .action((folder: string, options) =>
-      withStore(async ({ backends }) => {
-        const nowMs = backends.privacy().clock.nowMs();
-        const made = await makeBackup(backends, folder, nowMs);
+      withStore(async (store) => {
+        const nowMs = store.backends.privacy().clock.nowMs();
+        const made = await makeBackup(store, folder, nowMs);
         printResult(options.json, { backup: made.folder, ...made.manifest }, [
           `backup ${made.folder}`,
           `it opens with KMS key ${made.manifest.kmsKey} alone, which is not in it`,

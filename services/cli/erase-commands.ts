@@ -22,6 +22,7 @@ export function addEraseCommands(program: Command): void {
   const erase = program.command('erase').description('a person or an app, for good');
   erase
     .command('subject')
+    .description('people: their words, names and personal conversations')
     .argument('[ids...]', 'ids of people (lethe find)')
     .requiredOption('--app <app>', 'name or id of the app')
     .option('--file <file>', 'more ids, one a line')
@@ -39,11 +40,17 @@ export function addEraseCommands(program: Command): void {
     );
   erase
     .command('app')
+    .description('an app with everything in it')
     .argument('<app>', 'name or id of the app')
+    .option('--preview', 'count what it would take, and change nothing')
     .option('--json', 'print JSON')
     .action((name: string, options) =>
       withStore(async ({ backends }) => {
         const app = await findApp(backends, name);
+        if (options.preview) {
+          const preview = await previewLoss(backends.privacy(), app.id, { kind: 'app' });
+          return reportPreview(preview, options.json);
+        }
         const outcome = await createPrivacy(backends.privacy()).eraseApp(app.id);
         report(outcome, options.json, { app: app.id }, 'the app is erased');
       }),

@@ -1,13 +1,17 @@
 /** `lethe forget`: a message, an attachment, a conversation's messages, days. */
 import type { Command } from 'commander';
+import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import type { ConversationId, MessageId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
+import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
 import { retentionClasses, textToDay } from '../../libs/sealing/tree-path.ts';
+import { findThing } from '../privacy/find-thing.ts';
 import { previewLoss } from '../privacy/preview.ts';
 import { createPrivacy } from '../privacy/privacy.ts';
 import { findApp, withStore } from './open-store.ts';
 import { report, reportPreview } from './privacy-report.ts';
 import { findSubject, readIdArgument } from './read-commands.ts';
+import { CommandEnd, exitCodes } from './terminal.ts';
 
 const AGEING = Object.entries(retentionClasses).filter(([name]) => name !== 'ageless');
 const CLASS_NAMES = `${AGEING.map(([name]) => name).join(', ')}, or a number from 4 to 14`;
@@ -37,16 +41,16 @@ function addMessage(forget: Command): void {
         const app = await findApp(backends, options.app);
         const powers = backends.privacy();
         const message = readIdArgument<MessageId>(id);
+        const view = await findMessage(powers, message);
+        const conversation = view.conversation as ConversationId;
         if (options.preview) {
+          const found = await findThing(powers, app.id, { conversation, message });
+          // Neighbours refuse the run; the preview is what names them.
+          if ('status' in found && found.status !== 'refused') report(found, options.json, {}, '');
           const preview = await previewLoss(powers, app.id, { kind: 'message', message });
           return reportPreview(preview, options.json);
         }
-        const view = await powers.views.message(message);
-        const conversation = (view?.conversation ?? '') as ConversationId;
-        const outcome =
-          view === undefined
-            ? ({ status: 'notFound' } as const)
-            : await createPrivacy(powers).forgetMessage(app.id, conversation, message);
+        const outcome = await createPrivacy(powers).forgetMessage(app.id, conversation, message);
         report(outcome, options.json, { message }, 'the message is forgotten');
       }),
     );
@@ -66,14 +70,15 @@ function addAttachment(forget: Command): void {
         const powers = backends.privacy();
         const attachment: string = readIdArgument(id);
         const message = readIdArgument<MessageId>(options.message);
-        const view = await powers.views.message(message);
-        const conversation = (view?.conversation ?? '') as ConversationId;
+        const view = await findMessage(powers, message);
+        const conversation = view.conversation as ConversationId;
         const of = { conversation, message, attachment };
-        const outcome =
-          view === undefined
-            ? ({ status: 'notFound' } as const)
-            : await createPrivacy(powers).forgetAttachment(app.id, of);
-        report(outcome, options.json, { attachment }, 'the attachment is forgotten');
+        const outcome = await createPrivacy(powers).forgetAttachment(app.id, of);
+        const { attachments } = decodeSealedEvent(view.record).header;
+        const isListed = attachments.includes(attachment);
+        const known = isListed ? '' : ' (its message names no such attachment)';
+        const shown = { attachment, namedByMessage: isListed };
+        report(outcome, options.json, shown, `the key of the attachment is gone${known}`);
       }),
     );
 }
@@ -81,6 +86,7 @@ function addAttachment(forget: Command): void {
 function addConversation(forget: Command): void {
   forget
     .command('conversation')
+    .description('all messages of a conversation')
     .argument('<id>', 'id of the conversation; it can be written to again')
     .requiredOption('--app <app>', 'name or id of the app')
     .option('--preview', PREVIEW)
@@ -135,6 +141,13 @@ function addDays(forget: Command): void {
         report(outcome, options.json, shown, `${toDay - fromDay + 1} days are forgotten`);
       }),
     );
+}
+
+/** The message as the views have it. Ends the command when there is none. */
+async function findMessage({ views }: Pick<PrivacyPowers, 'views'>, message: MessageId) {
+  const view = await views.message(message);
+  if (view !== undefined) return view;
+  throw new CommandEnd(exitCodes.notFound, 'there is nothing of this id');
 }
 
 /** A class by its name, or by the number of one of an app's own. */

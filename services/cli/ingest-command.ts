@@ -1,7 +1,9 @@
 /** `lethe ingest`: events from files or stdin into the store, and into the views. */
-import { appendFileSync, writeFileSync } from 'node:fs';
+import { accessSync, appendFileSync, constants, existsSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { lastPositions, waitForViews } from '../../libs/backends/views-behind.ts';
 import type { AppId } from '../../libs/base/ids.ts';
+import { LetheError } from '../../libs/base/lethe-error.ts';
 import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
 import type { Delivery } from '../../libs/conversation/delivery.ts';
 import { type Ingest, openIngest } from '../ingest/ingest.ts';
@@ -51,6 +53,7 @@ export async function ingestFiles(
   files: readonly string[],
   options: IngestOptions,
 ): Promise<IngestSummary> {
+  assertReportWritable(options.report);
   const started = performance.now();
   const { backends, configuration } = store;
   const powers = backends.ingest();
@@ -154,5 +157,16 @@ class FileRun {
 
   clear(): void {
     this.#progress.clear();
+  }
+}
+
+/** Before the first line is taken: the first wrong one must not end the run half way. */
+function assertReportWritable(report: string): void {
+  try {
+    accessSync(dirname(report), constants.W_OK);
+    if (existsSync(report)) accessSync(report, constants.W_OK);
+  } catch (cause) {
+    const text = `--report: cannot write ${report}: name a file where rejected lines can be listed`;
+    throw new LetheError('INPUT_INVALID', text, { cause });
   }
 }

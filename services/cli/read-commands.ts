@@ -57,6 +57,7 @@ export function addReadCommands(program: Command): void {
   const show = program.command('show').description('a conversation, a person, an event');
   show
     .command('conversation')
+    .description('a conversation and its messages')
     .argument('<id>', 'id of the conversation')
     .requiredOption('--app <app>', 'name or id of the app')
     .option('--json', 'print JSON')
@@ -69,6 +70,7 @@ export function addReadCommands(program: Command): void {
     );
   show
     .command('subject')
+    .description('a person: profile and identities')
     .argument('<id>', 'id of the person (lethe find)')
     .requiredOption('--app <app>', 'name or id of the app')
     .option('--json', 'print JSON')
@@ -80,6 +82,7 @@ export function addReadCommands(program: Command): void {
     );
   show
     .command('event')
+    .description('one event of the log, by its id or its message’s')
     .argument('<id>', 'id of an event (eventId), or of a message')
     .requiredOption('--app <app>', 'name or id of the app')
     .option('--json', 'print JSON')

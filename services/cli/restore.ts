@@ -37,6 +37,7 @@ export async function restore(
   folder: string,
   onProgress: (text: string) => void,
 ): Promise<Restored> {
+  const backup = await chooseBackup(configuration, folder);
   const { logFile, viewsFile, vaultFile } = configuration;
   // SQLite would play an old write-ahead log into the restored file.
   const ends = ['', '-wal', '-shm', '-journal'];
@@ -46,7 +47,6 @@ export async function restore(
     if (!existsSync(file)) continue;
     throw new LetheError('INPUT_INVALID', `${file} is there: move the data away first`);
   }
-  const backup = await chooseBackup(configuration, folder);
   const staging = `${vaultFile}.restoring`;
   rmSync(staging, { recursive: true, force: true });
   mkdirSync(staging, { recursive: true, mode: 0o700 });
@@ -94,11 +94,12 @@ async function chooseBackup(configuration: Configuration, folder: string): Promi
   for (const backup of siblings) if (await opens(backup)) others.push(backup);
   const advice =
     others.length === 0
-      ? 'no backup beside it opens either'
-      : `the newest that opens is ${others[0]!.folder}`;
+      ? 'No backup beside it opens with these keys either'
+      : `The newest that opens is ${others[0]!.folder}`;
   throw new CommandEnd(
     exitCodes.refused,
-    `the KMS key of this backup is gone, a turn has ended its epoch: ${advice}`,
+    `the KMS key of this backup is not in LETHE_KMS: a turn has ended its epoch and destroyed it, ` +
+      `or this is another key folder. ${advice}`,
   );
 }
 

@@ -3,6 +3,7 @@ import { createPublicKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { openEnvelope } from '../../libs/audit/dsse.ts';
+import { isId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { commitmentOf } from '../privacy/certificate.ts';
 import { CommandEnd, exitCodes, printResult } from './terminal.ts';
@@ -22,6 +23,12 @@ export function addVerifyCommand(program: Command): void {
       const [subject] = statement.subject;
       if ((options.salt === undefined) !== (options.user === undefined)) {
         throw new LetheError('INPUT_INVALID', '--salt and --user: give both or none');
+      }
+      if (options.salt !== undefined && !/^[0-9a-f]{64}$/.test(options.salt)) {
+        throw new LetheError('INPUT_INVALID', '--salt: expected 64 hexadecimal digits');
+      }
+      if (options.user !== undefined && !isId(options.user)) {
+        throw new LetheError('INPUT_INVALID', '--user: expected 32 hexadecimal digits');
       }
       const isTheirs =
         options.salt && commitmentOf(options.salt, options.user) === subject?.digest.sha256;

@@ -45,7 +45,9 @@ function completed(issued: Statement, { t1AtMs, reclaimedAtMs }: Afterlife): Sta
   const at = (part: unknown, ms: number | null) => {
     return ms === null ? part : { ...(part as object), at: new Date(ms).toISOString() };
   };
+  const condition = 'holds if no other copy of the old key folder exists';
   const t1 = at(predicate.t1, t1AtMs);
+  if (t1AtMs !== null) Object.assign(t1 as object, { condition });
   const reclaim = at(predicate.reclaim, reclaimedAtMs);
   return { ...issued, predicate: { ...predicate, t1, reclaim } };
 }

@@ -28,7 +28,7 @@ export interface AttackReport {
   /** Every running holder of keys, asked over HTTP: `opened` must be 0 at each. */
   readonly services: readonly AttackedDoor[];
   /** Captured wrapped rings with today's KMS: they open until the next turn ends that (T1). */
-  readonly rings: { readonly tried: number; readonly opening: number };
+  readonly rings: { readonly tried: number; readonly openUntilT1: number };
   readonly notTried: readonly string[];
 }
 
@@ -126,7 +126,7 @@ export async function attack(
   return {
     services,
     events: { tried: contents.length, opened: 0 },
-    rings: { tried: captures.rings.count, opening: await captures.rings.countOpening() },
+    rings: { tried: captures.rings.count, openUntilT1: await captures.rings.countOpening() },
     notTried: [
       ...(captures.rings.count === 0
         ? ['anything: nothing could be captured before the fence']

@@ -10,6 +10,7 @@ export type PreviewTarget =
   | { readonly kind: 'message'; readonly message: MessageId }
   | { readonly kind: 'conversation'; readonly conversation: ConversationId }
   | { readonly kind: 'subject'; readonly subject: SubjectId }
+  | { readonly kind: 'app' }
   | {
       readonly kind: 'days';
       readonly fromDay: number;
@@ -97,6 +98,8 @@ async function matcherOf(
       const own = new Set<string>(entry?.value.conversations ?? []);
       return ({ owner, stream }) => owner === target.subject || own.has(stream);
     }
+    case 'app':
+      return () => true;
     case 'days':
       return ({ owner, occurredAt, retentionClass }) => {
         if (retentionClass === retentionClasses.ageless) return false;

@@ -39,7 +39,7 @@ describe('a restore', () => {
     const backups = join(store.folder, 'mine');
     await erase(store, 'ann');
     const group = await groupOf(store);
-    await makeBackup(store.backends, backups, 1_800_000_000_000);
+    await makeBackup(store, backups, 1_800_000_000_000);
     await erase(store, 'ben');
     const [, , last] = await messagesOf(store, group);
     const privacy = createPrivacy(store.backends.privacy());
@@ -57,18 +57,14 @@ describe('a restore', () => {
   it('S12 of the turn’s own backup works, and one from before the turn is refused and names it', async () => {
     const store = await openFriends();
     const group = await groupOf(store);
-    const old = await makeBackup(
-      store.backends,
-      store.configuration.backupsFolder,
-      1_700_000_000_000,
-    );
+    const old = await makeBackup(store, store.configuration.backupsFolder, 1_700_000_000_000);
     await erase(store, 'ann');
     const { turn, backup } = await turnEpoch(store);
     expect(turn.step).toBe('done');
     await erase(store, 'ben');
     await loseData(store);
     const refused = restore(store.configuration, old.folder, quiet);
-    await expect(refused).rejects.toThrow(`the newest that opens is ${backup}`);
+    await expect(refused).rejects.toThrow(`The newest that opens is ${backup}`);
     expect(existsSync(store.configuration.vaultFile)).toBe(false);
     expect((await restore(store.configuration, backup!, quiet)).applied).toBe(1);
     const again = await openAt(store.folder, {}, store.app.id);
@@ -84,7 +80,7 @@ describe('a restore', () => {
       }
     })();
     await new Promise((resolve) => setTimeout(resolve, 30));
-    await makeBackup(store.backends, parent, 1_800_000_000_000);
+    await makeBackup(store, parent, 1_800_000_000_000);
     await writing;
     await loseData(store);
     rmSync(join(store.folder, 'keys-copy'), { recursive: true, force: true });
@@ -101,7 +97,7 @@ describe('a restore', () => {
   it('is refused over data that is there, and from a folder without a backup', async () => {
     const store = await openFriends();
     const parent = join(store.folder, 'mine');
-    await makeBackup(store.backends, parent, 1_800_000_000_000);
+    await makeBackup(store, parent, 1_800_000_000_000);
     await expect(restore(store.configuration, parent, quiet)).rejects.toThrow('is there');
     expect(() => findBackups(join(store.folder, 'nothing'))).toThrow('no backup');
   });
@@ -110,7 +106,7 @@ describe('a restore', () => {
     const store = await openFriends();
     const parent = join(store.folder, 'mine');
     await erase(store, 'ann');
-    await makeBackup(store.backends, parent, 1_800_000_000_000);
+    await makeBackup(store, parent, 1_800_000_000_000);
     await erase(store, 'ben');
     await loseData(store);
     const list = store.configuration.erasuresFile;
@@ -136,7 +132,7 @@ describe('a restore', () => {
     const asked = { id, app: store.app.id, kind: 'erase-subject' as const, target: { subject } };
     await powers.requests.add({ ...asked, step: 'begun', ...times });
     await powers.erasures.add([{ ...asked, atMs: 1 }]);
-    await makeBackup(store.backends, parent, 1_800_000_000_000);
+    await makeBackup(store, parent, 1_800_000_000_000);
     await loseData(store);
     await restore(store.configuration, parent, quiet);
     const again = await openAt(store.folder, {}, store.app.id);

@@ -40,7 +40,7 @@ describe('a certificate', () => {
     expect(outcome.attack).toMatchObject({ events: { opened: 0 } });
     expect(outcome.attack!.events.tried).toBeGreaterThan(2);
     // The truth until the next turn: whoever kept the wrapped rings can open them with today's KMS.
-    expect(outcome.attack!.rings.opening).toBe(outcome.attack!.rings.tried);
+    expect(outcome.attack!.rings.openUntilT1).toBe(outcome.attack!.rings.tried);
     const statement = openEnvelope(text, publicKey);
     expect(statement.predicate).toMatchObject({
       erasure: outcome.erasure,

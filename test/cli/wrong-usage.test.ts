@@ -1,0 +1,76 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { received } from '../support/events.ts';
+import { lethe } from '../support/processes.ts';
+import { groupOf, messagesOf } from '../support/reading.ts';
+import { openAt, temporaryFolder } from '../support/temporary-store.ts';
+
+const WRONG = 2;
+const REFUSED = 3;
+const NOT_FOUND = 5;
+
+/** A store made by the commands, with one message in it. */
+async function madeStore() {
+  const folder = temporaryFolder();
+  const app = (await lethe(folder, ['apps', 'create', 'demo', '--buckets', '16'])).json.app.id;
+  const file = join(folder, 'lines.jsonl');
+  writeFileSync(file, JSON.stringify(received('ann', 'words', { id: '1' })));
+  expect((await lethe(folder, ['ingest', file, '--app', 'demo'])).json.accepted).toBe(1);
+  const store = await openAt(folder, {}, app);
+  const [message] = await messagesOf(store, await groupOf(store));
+  await store.backends.close();
+  return { folder, file, message: message!.id };
+}
+
+describe('wrong usage', () => {
+  it('is told before anything is done: scopes, places of backups, reports, salts', async () => {
+    const { folder, file } = await madeStore();
+    const run = async (...args: string[]) => {
+      const { code, err } = await lethe(folder, args);
+      return { code, err };
+    };
+    const wrong = [
+      await run('keys', 'create', '--scope', 'account', '--app', 'demo'),
+      await run('backup', join(folder, 'keys/backups')),
+      await run('backup', join(folder, 'data/backups')),
+      await run('backup', join(file, 'backups')),
+      await run('ingest', file, '--app', 'demo', '--report', join(folder, 'nowhere/report')),
+    ];
+    expect(wrong.map((one) => one.code)).toEqual(wrong.map(() => WRONG));
+    expect(wrong.map((one) => one.err).join()).not.toContain('unexpected');
+    expect(wrong.at(-1)!.err).toContain('--report');
+  });
+
+  it('of a preview is answered as the real command would be', async () => {
+    const { folder, message } = await madeStore();
+    const forget = (id: string, ...more: string[]) => {
+      return lethe(folder, ['forget', 'message', id, '--app', 'demo', ...more]);
+    };
+    expect((await forget('a'.repeat(32), '--preview')).code).toBe(NOT_FOUND);
+    expect((await forget('a'.repeat(32))).code).toBe(NOT_FOUND);
+    expect((await forget(message, '--preview')).json.preview.messages).toBe(1);
+    const whole = await lethe(folder, ['erase', 'app', 'demo', '--preview']);
+    expect(whole.json.preview).toMatchObject({ messages: 1, people: 1, conversations: 1 });
+  });
+
+  it('of an attachment’s id is told, and takes no message', async () => {
+    const { folder, message } = await madeStore();
+    const forget = (id: string, of: string) => {
+      return lethe(folder, ['forget', 'attachment', id, '--message', of, '--app', 'demo']);
+    };
+    expect((await forget('b'.repeat(32), message)).json).toMatchObject({ namedByMessage: false });
+    expect((await forget(message, message)).code).toBe(REFUSED);
+    expect((await forget('b'.repeat(32), 'a'.repeat(32))).code).toBe(NOT_FOUND);
+  });
+
+  it('of a backup with another key folder does not say that the backup is worth nothing', async () => {
+    const { folder } = await madeStore();
+    const { json } = await lethe(folder, ['backup', join(folder, 'kept')]);
+    const elsewhere = join(folder, 'other');
+    mkdirSync(elsewhere);
+    const restore = await lethe(elsewhere, ['restore', json.backup]);
+    expect(restore.code).toBe(REFUSED);
+    expect(restore.err).toContain('or this is another key folder');
+  });
+});
