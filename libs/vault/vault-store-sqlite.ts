@@ -38,7 +38,8 @@ const UPDATE = `UPDATE vault_rows SET version = ?, state = ?, wrapping_key = ?, 
   holds = ?, edges = ?, wrapped = ?, erasure = ?, fingerprint = ? WHERE key = ? AND version = ?`;
 const REMOVE = 'DELETE FROM vault_rows WHERE key = ? AND version = ?';
 // Rows of one app and kind lie side by side under this key: app ‖ kind ‖ id.
-const SCAN = 'SELECT * FROM vault_rows WHERE key > ? AND key < ? ORDER BY key LIMIT 500';
+const SCAN_ROWS = 500;
+const SCAN = `SELECT * FROM vault_rows WHERE key > ? AND key < ? ORDER BY key LIMIT ${SCAN_ROWS}`;
 const NEXT_KEY = 'SELECT key FROM vault_rows WHERE key > ? AND key < ? ORDER BY key LIMIT 1';
 const KEY_BYTES = 33;
 const LAST_KEY = Buffer.alloc(KEY_BYTES + 1, 0xff);
@@ -192,9 +193,8 @@ function* scanPrefix(database: SqliteDatabase, prefix: Buffer): Iterable<VaultRo
   for (;;) {
     const rows = database.all<StoredRow>(SCAN, from, to);
     for (const row of rows) yield toVaultRow(row);
-    const last = rows.at(-1);
-    if (last === undefined) return;
-    from = last.key;
+    if (rows.length < SCAN_ROWS) return;
+    from = rows.at(-1)!.key;
   }
 }
 

@@ -98,8 +98,8 @@ async function chooseBackup(configuration: Configuration, folder: string): Promi
       : `The newest that opens is ${others[0]!.folder}`;
   throw new CommandEnd(
     exitCodes.refused,
-    `the KMS key of this backup is not in LETHE_KMS: a turn has ended its epoch and destroyed it, ` +
-      `or this is another key folder. ${advice}`,
+    'the KMS key of this backup is not in LETHE_KMS: a turn has ended its epoch and destroyed ' +
+      `it, or this is another key folder. ${advice}`,
   );
 }
 

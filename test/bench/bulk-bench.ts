@@ -10,7 +10,7 @@ import { newBenchStore } from './bench-store.ts';
 
 const PEOPLE = Number(process.env.BULK_PEOPLE ?? 20_000);
 const PART = 1_000;
-const MANY_APPS = Number(process.env.BULK_APPS ?? 10_000);
+const MANY_APPS = Number(process.env.BULK_APPS ?? 2_000);
 const MEGABYTE = 1_048_576;
 
 /** Rate, memory and the one turn. */
