@@ -57,16 +57,23 @@ export function openEnvelope(text: string, publicKey: KeyObject): Statement {
     throw invalid('it is no DSSE envelope');
   }
   if (payloadType !== PAYLOAD_TYPE) throw invalid('its payload is no in-toto statement');
-  const body = Buffer.from(payload, 'base64');
-  // Base64 with anything beside its alphabet would let bytes be changed unseen.
-  if (body.toString('base64') !== payload) throw invalid('its payload is not canonical base64');
+  const body = fromBase64(payload);
+  if (body === undefined) throw invalid('its payload is not canonical base64');
   const signed = preAuthentication(payloadType, body);
-  const isBy = ({ sig }: { sig?: unknown }) =>
-    typeof sig === 'string' && verify(null, signed, publicKey, Buffer.from(sig, 'base64'));
+  const isBy = ({ sig }: { sig?: unknown }) => {
+    const bytes = typeof sig === 'string' ? fromBase64(sig) : undefined;
+    return bytes !== undefined && verify(null, signed, publicKey, bytes);
+  };
   if (!signatures.some(isBy)) throw invalid('no signature of it is by this key');
   const statement = parse<Statement>(body.toString('utf8'), 'its statement is not JSON');
   if (statement._type !== 'https://in-toto.io/Statement/v1') throw invalid('it is no statement');
   return statement;
+}
+
+/** Bits that base64 leaves unused, or letters beside its own, would let bytes be changed unseen. */
+function fromBase64(text: string): Buffer | undefined {
+  const bytes = Buffer.from(text, 'base64');
+  return bytes.toString('base64') === text ? bytes : undefined;
 }
 
 function parse<Value>(text: string, problem: string): Value {

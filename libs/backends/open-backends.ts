@@ -288,7 +288,6 @@ function privacyPowers(
     recordingClock,
     accessKeyStore: engines.accessKeys(),
     accessKeys,
-    doors: async () => (await vault.lossFeed.holders()).flatMap(({ door }) => door ?? []),
     views: engines.views(),
   };
 }

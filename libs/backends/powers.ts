@@ -74,8 +74,6 @@ export interface PrivacyPowers extends CommonPowers {
   recordingClock(): Promise<DurableClock>;
   readonly accessKeyStore: AccessKeyStore;
   readonly accessKeys: AccessKeys;
-  /** Where the running holders of keys answer requests. */
-  doors(): Promise<string[]>;
   readonly views: ViewReader;
 }
 

@@ -83,8 +83,11 @@ export interface PassedHolders {
 
 /** Take key material away. Every method is durable, and on the feed, when it resolves. */
 export interface KeyringShred {
-  /** Turns rows into fences, durably. A ring that never was, or is a fence, is left alone. */
-  shred(refs: readonly RingRef[], erasure: ErasureId): Promise<void>;
+  /**
+   * Turns rows into fences, durably. A ring that never was, or is a fence, is left alone. Throws
+   * HELD when there is a hold on one, unless `evenHeld`: it belongs to what has been taken already.
+   */
+  shred(refs: readonly RingRef[], erasure: ErasureId, evenHeld?: 'evenHeld'): Promise<void>;
   /** Takes subtrees out of a ring, durably. */
   puncture(
     ref: RingRef,
@@ -121,9 +124,14 @@ export interface KeyringHold {
   keepDays(app: AppId, subject: SubjectId, days: { fromDay: number; toDay: number }): Promise<void>;
   /**
    * Ties the ring of a person to that of whom they turned out to be: whoever erases or holds one
-   * does so to both. `erased`: the other was erased first, and this one is now. Holds are shared.
+   * does so to both. `erased`: the other was erased first, and this one is now, by `by`. Holds are
+   * shared. `absent`: one of them never was, and nothing changed.
    */
-  merge(app: AppId, discarded: SubjectId, survivor: SubjectId): Promise<'merged' | 'erased'>;
+  merge(
+    app: AppId,
+    of: { readonly discarded: SubjectId; readonly survivor: SubjectId },
+    by: ErasureId,
+  ): Promise<'merged' | 'erased' | 'absent'>;
   /** Whom a person was merged with, themselves included, through any number of merges. */
   mergedWith(app: AppId, subject: SubjectId): Promise<SubjectId[]>;
 }

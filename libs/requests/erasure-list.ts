@@ -10,8 +10,8 @@ import type { RequestKind, RequestTarget } from './request-store.ts';
 export interface ListedErasure {
   readonly id: ErasureId;
   readonly app: AppId;
-  /** `withdrawn`: what was listed under this id before was refused. */
-  readonly kind: RequestKind | 'withdrawn';
+  /** `withdrawn`: what was listed under this id before was refused. `hold`: a hold was granted. */
+  readonly kind: RequestKind | 'withdrawn' | 'hold';
   readonly target: RequestTarget;
   readonly atMs: number;
 }

@@ -65,9 +65,10 @@ export function openRequestStoreSqlite(database: SqliteDatabase): RequestStore {
       const target = step === 'done' ? `, target = '{}'` : '';
       const sql = `UPDATE requests SET step = ?, changed_at = ?${target}
         WHERE id = ? AND step <> 'done'`;
-      database.transaction(() => {
+      return database.transaction(() => {
         if (step === 'done') database.run(BEGIN_AFTERLIFE, nowMs, id);
         database.run(sql, step, nowMs, id);
+        return database.get('SELECT 1 FROM requests WHERE id = ?', id) !== undefined;
       });
     },
     async drop(id) {

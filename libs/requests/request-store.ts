@@ -16,7 +16,9 @@ export type RequestKind =
   | 'clear-conversation'
   | 'delete-conversation'
   | 'forget-days'
-  | 'erase-app';
+  | 'erase-app'
+  /** What was kept for a hold goes with it. */
+  | 'release-hold';
 
 /** What a request is about; which fields are set depends on its kind. */
 export interface RequestTarget {
@@ -24,6 +26,7 @@ export interface RequestTarget {
   readonly conversation?: string;
   readonly message?: string;
   readonly attachment?: string;
+  readonly hold?: string;
   /** Days, both included, counted from 1970-01-01; without a subject, everybody's. */
   readonly fromDay?: number;
   readonly toDay?: number;
@@ -70,9 +73,10 @@ export interface RequestStore {
   open(limit: number, idleSinceMs: number): Promise<PrivacyRequest[]>;
   /**
    * Records the step that is about to be done; `done` also drops the target and begins its
-   * afterlife. A request that is done stays done: a slower worker on it changes nothing.
+   * afterlife. A request that is done stays done: a slower worker on it changes nothing. False: it
+   * is not there, because it was refused meanwhile.
    */
-  record(id: ErasureId, step: string, nowMs: number): Promise<void>;
+  record(id: ErasureId, step: string, nowMs: number): Promise<boolean>;
   /** Removes a request that was refused: nothing of it was done. */
   drop(id: ErasureId): Promise<void>;
   /** All that wait for T1 or for their reclaim, in no promised order. */

@@ -2,7 +2,7 @@
  * Legal holds: marks in the rows of people's rings, so that a hold and an erasure, which replaces
  * the same row, cannot both win; and a row of its own for each, by which an app's holds are found.
  */
-import type { HoldId } from '../base/ids.ts';
+import type { HoldId, SubjectId } from '../base/ids.ts';
 import type { KeyringHold } from '../keyring/keyring.ts';
 import type { App } from './app-registry.ts';
 import { directoryRow, referenceCodec } from './directory.ts';
@@ -20,6 +20,16 @@ function holdRow(app: App, id: HoldId) {
 /** Opens the power to hold and to merge. */
 export function createKeyringHold(deps: KeptDeps): KeyringHold {
   const { store } = deps;
+
+  /** Its own row first: a merge that copies marks looks whether their holds are there still. */
+  async function release(app: App, subject: SubjectId, hold: HoldId): Promise<void> {
+    const [row] = await store.read([holdRow(app, hold)]);
+    if (row !== undefined) await store.commit([{ dirties: true, removals: [row] }]);
+    for (const other of await mergedWith(deps, app, subject)) {
+      await dropHold(deps, personRow(app, other), hold);
+    }
+  }
+
   return {
     async hold(id, subject, hold) {
       const app = await appOf(deps, id);
@@ -34,18 +44,15 @@ export function createKeyringHold(deps: KeptDeps): KeyringHold {
       });
       if (first !== 'done') return first;
       for (const other of await mergedWith(deps, app, subject)) {
-        await editRow(deps, personRow(app, other), { clear });
+        if ((await editRow(deps, personRow(app, other), { clear })) === 'erased') {
+          // An erasure of one of them has begun: it takes them all.
+          await release(app, subject, hold);
+          return 'erased';
+        }
       }
       return 'held';
     },
-    async release(id, subject, hold) {
-      const app = await appOf(deps, id);
-      for (const other of await mergedWith(deps, app, subject)) {
-        await dropHold(deps, personRow(app, other), hold);
-      }
-      const [row] = await store.read([holdRow(app, hold)]);
-      if (row !== undefined) await store.commit([{ removals: [row] }]);
-    },
+    release: async (id, subject, hold) => release(await appOf(deps, id), subject, hold),
     async heldSubjects(id) {
       const app = await appOf(deps, id);
       const held = new Set<string>();
@@ -59,16 +66,21 @@ export function createKeyringHold(deps: KeptDeps): KeyringHold {
     },
     async areHeld(id, owners) {
       const app = await appOf(deps, id);
-      const rows = [];
-      for (const owner of owners) rows.push(await readLiving(deps, personRow(app, owner)));
-      return rows.map((row) => typeof row === 'object' && row.holds.length > 0);
+      const held: boolean[] = [];
+      for (const owner of owners) {
+        const everybody = await mergedWith(deps, app, owner as SubjectId);
+        const rows = [];
+        for (const one of everybody) rows.push(await readLiving(deps, personRow(app, one)));
+        held.push(rows.some((row) => typeof row === 'object' && row.holds.length > 0));
+      }
+      return held;
     },
     async keepDays(id, subject, days) {
       const app = await appOf(deps, id);
       await keepDays(deps, app, { subject, key: personRow(app, subject), days });
     },
-    async merge(id, discarded, survivor) {
-      return mergeRings(deps, await appOf(deps, id), { discarded, survivor });
+    async merge(id, of, by) {
+      return mergeRings(deps, await appOf(deps, id), { ...of, by });
     },
     mergedWith: async (id, subject) => mergedWith(deps, await appOf(deps, id), subject),
   };

@@ -44,7 +44,9 @@ export async function keepDays(
   const runs = await collectRuns(deps, app, of);
   if (runs.length === 0) return;
   const ref: RingRef = { app: app.id, kind: ringKinds.owner, id: of.subject };
-  await changeMaterial(deps, of.key, async (material) => {
+  await changeMaterial(deps, of.key, async (material, row) => {
+    // The hold has ended meanwhile: then there is nothing to keep for.
+    if (row.holds.length === 0) return undefined;
     const written = runs.map(({ parts, ...run }) => {
       const key = deps.randomness.fill(Buffer.alloc(32));
       const entry: KeptPartsEntry = { ...run, id: randomId<SegmentId>(deps.randomness), key };
@@ -63,15 +65,17 @@ export async function keepDays(
 export async function dropHold(deps: KeptDeps, key: RowKey, hold: HoldId): Promise<void> {
   let removed: SegmentId[] = [];
   await changeMaterial(deps, key, async (material, row) => {
-    if (!row.holds.includes(hold)) return undefined;
     const holds = row.holds.filter((one) => one !== hold);
     const isLast = holds.length === 0 && material.kept.length > 0;
+    if (holds.length === row.holds.length && !isLast) return undefined;
     removed = isLast ? material.kept.map((entry) => entry.id) : [];
     const kept = isLast ? [] : material.kept;
     return { material: { ...material, kept }, holds, more: isLast ? { dirties: true } : {} };
   });
   await deps.store.removeSegments(key.app, removed);
   await deps.store.scrub();
+  // Also when this only repeats what a crash cut short: others may hold the ring as it was.
+  await enterLoss(deps, [key], key.id as ErasureId);
 }
 
 interface MaterialEdit {

@@ -2,46 +2,54 @@
  * Merges: an edge in the discarded person's row, then one back in the survivor's, then a feed
  * entry. Whoever erases or holds one of them finds the other by it.
  */
-import type { ErasureId, SubjectId } from '../base/ids.ts';
+import type { ErasureId, HoldId, SubjectId } from '../base/ids.ts';
 import type { App } from './app-registry.ts';
-import { contended } from './key-hierarchy.ts';
-import { editRow, personRow, readLiving, withId } from './person-rows.ts';
-import { enterLoss, fenceRows, SHRED_ATTEMPTS_MAX, type ShredDeps } from './shred-rows.ts';
-import type { RowKey, VaultRow } from './vault-store.ts';
+import { directoryRow } from './directory.ts';
+import { dropHold, type KeptDeps } from './kept-days.ts';
+import { editRow, mergedWith, personRow, readLiving, withId } from './person-rows.ts';
+import { enterLoss, fenceRows } from './shred-rows.ts';
+import { rowKinds, type VaultRow } from './vault-store.ts';
 
 /** See KeyringHold. */
 export async function mergeRings(
-  deps: ShredDeps,
+  deps: KeptDeps,
   app: App,
-  of: { discarded: SubjectId; survivor: SubjectId },
-): Promise<'merged' | 'erased'> {
+  of: { discarded: SubjectId; survivor: SubjectId; by: ErasureId },
+): Promise<'merged' | 'erased' | 'absent'> {
   const [one, other] = [personRow(app, of.discarded), personRow(app, of.survivor)];
-  for (let attempt = 0; attempt < SHRED_ATTEMPTS_MAX; attempt += 1) {
-    const holds = [...(await holdsOf(deps, one)), ...(await holdsOf(deps, other))];
-    const tieTo = (id: string) => ({
-      clear: (row: VaultRow) => ({
-        edges: withId(row.edges, id),
-        holds: holds.reduce<readonly string[]>(withId, row.holds),
-      }),
-    });
-    if ((await editRow(deps, one, tieTo(of.survivor))) !== 'done') return 'erased';
-    if ((await editRow(deps, other, tieTo(of.discarded))) !== 'done') {
-      // The survivor was erased meanwhile: so is the one who turned out to be them.
-      const [fence] = await deps.store.read([other]);
-      const by = fence?.erasure ?? (app.id as string as ErasureId);
-      await fenceRows(deps, [one], by);
-      await enterLoss(deps, [one, other], by);
-      return 'erased';
-    }
-    // A hold that came while the rows were tied may be in one of them only: then once more.
-    if ((await holdsOf(deps, one)).join() !== (await holdsOf(deps, other)).join()) continue;
-    await enterLoss(deps, [one, other], app.id as string as ErasureId);
-    return 'merged';
+  const rows = [await readLiving(deps, one), await readLiving(deps, other)];
+  if (rows.includes('absent')) return 'absent';
+  const tieTo = (id: string) => ({
+    clear: (row: VaultRow) => ({ edges: withId(row.edges, id) }),
+  });
+  if ((await editRow(deps, one, tieTo(of.survivor))) !== 'done') return 'erased';
+  if ((await editRow(deps, other, tieTo(of.discarded))) !== 'done') {
+    // The survivor was erased meanwhile: so is the one who turned out to be them.
+    await fenceRows(deps, [one], of.by);
+    await enterLoss(deps, [one, other], of.by);
+    return 'erased';
   }
-  throw contended();
+  await shareHolds(deps, app, of.survivor);
+  await enterLoss(deps, [one, other], of.by);
+  return 'merged';
 }
 
-async function holdsOf(deps: ShredDeps, key: RowKey): Promise<readonly string[]> {
-  const row = await readLiving(deps, key);
-  return typeof row === 'object' ? row.holds : [];
+/** Everybody who is one now has the holds of each; one that ended meanwhile goes from all. */
+async function shareHolds(deps: KeptDeps, app: App, subject: SubjectId): Promise<void> {
+  const keys = (await mergedWith(deps, app, subject)).map((id) => personRow(app, id));
+  const holds = new Set<string>();
+  for (const key of keys) {
+    const row = await readLiving(deps, key);
+    if (typeof row === 'object') for (const hold of row.holds) holds.add(hold);
+  }
+  for (const key of keys) {
+    await editRow(deps, key, {
+      clear: (row) => ({ holds: [...holds].reduce<readonly string[]>(withId, row.holds) }),
+    });
+  }
+  for (const hold of holds as Set<HoldId>) {
+    const at = { app: app.id, buckets: app.buckets };
+    const [row] = await deps.store.read([directoryRow(at, rowKinds.hold, hold)]);
+    if (row === undefined) for (const key of keys) await dropHold(deps, key, hold);
+  }
 }

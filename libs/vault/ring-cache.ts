@@ -16,7 +16,7 @@ import { rowKeyToText, rowKinds, type VaultStore } from './vault-store.ts';
 const CACHED_RINGS_MAX = 8_000;
 const FENCES_MAX = 20_000;
 const CACHED_BYTES_MAX = 64 * 1024 * 1024;
-const COUNTED_BYTES_MAX = CACHED_BYTES_MAX / 8;
+const COUNTED_BYTES_MAX = CACHED_BYTES_MAX / 64;
 const ATTEMPTS_MAX = 8;
 
 interface Deps {
@@ -65,7 +65,13 @@ export class RingCache {
         ring.retain();
         this.#inUse.set(ring, (this.#inUse.get(ring) ?? 0) + 1);
       }
-      return { outcomes, rings };
+      try {
+        if (await this.#complete(refs, outcomes)) return { outcomes, rings };
+      } catch (error) {
+        this.release(rings);
+        throw error;
+      }
+      this.release(rings);
     }
     throw contended();
   }
@@ -134,10 +140,6 @@ export class RingCache {
     for (const [text, outcome] of await this.#load([...missing.values()])) {
       outcomes.set(text, outcome);
     }
-    for (const one of wanted) {
-      const ring = one === undefined ? undefined : outcomes.get(one.text);
-      if (ring instanceof Ring) await this.#complete(ring, one!);
-    }
     return Promise.all(
       wanted.map(async (one, i) => {
         if (one !== undefined) return outcomes.get(one.text) ?? 'absent';
@@ -146,11 +148,22 @@ export class RingCache {
     );
   }
 
-  /** A ring that is older than its parts is dropped, and opened anew by whoever waits for it. */
-  async #complete(ring: Ring, wanted: WantedRing): Promise<void> {
-    if (ring.isDestroyed || (await completeRing(this.#deps, ring, wanted))) return;
-    if (this.#rings.peek(wanted.text) === ring) this.#rings.delete(wanted.text);
-    void ring.revoke();
+  /**
+   * Loads what is asked for of large rings. False: one has changed since, and is opened anew by
+   * whoever asks again. The rings are retained: nothing zeroes them meanwhile.
+   */
+  async #complete(refs: readonly RingRef[], outcomes: readonly RingOutcome[]): Promise<boolean> {
+    let isWhole = true;
+    for (const [i, ref] of refs.entries()) {
+      const ring = outcomes[i];
+      if (!(ring instanceof Ring) || ring.missingSegments(ref.things).length === 0) continue;
+      const [wanted] = await wantedRings(this.#deps.apps, [ref]);
+      if (wanted !== undefined && (await completeRing(this.#deps, ring, wanted))) continue;
+      if (this.#rings.peek(ringText(ref)) === ring) this.#rings.delete(ringText(ref));
+      void ring.revoke();
+      isWhole = false;
+    }
+    return isWhole && !outcomes.some((ring) => ring instanceof Ring && ring.isRevoked);
   }
 
   /** Loads rings, each once however many ask for it. */

@@ -94,13 +94,13 @@ export function createVaultShred(deps: ShredDeps): KeyringShred & DirectoryShred
   const { store } = deps;
 
   return {
-    async shred(refs, erasure) {
+    async shred(refs, erasure, evenHeld) {
       const keys: RowKey[] = [];
       for (const ref of refs) {
         const app = await deps.apps.find(ref.app);
         if (app !== undefined) keys.push(ringRow(ref, app.buckets));
       }
-      await fenceRows(deps, keys, erasure);
+      await fenceRows(deps, keys, erasure, evenHeld);
       await enterLoss(deps, keys, erasure);
     },
     async puncture(ref, taken, erasure) {

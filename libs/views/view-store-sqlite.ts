@@ -8,6 +8,7 @@ import { applyViewChanges } from './view-writer-sqlite.ts';
 
 const COMMON = `
   CREATE TABLE IF NOT EXISTS view_generations (generation INTEGER PRIMARY KEY, live INTEGER);
+  CREATE TABLE IF NOT EXISTS view_generation_newest (one INTEGER PRIMARY KEY, generation INTEGER);
   CREATE TABLE IF NOT EXISTS dead_letters (
     partition INTEGER NOT NULL, place INTEGER NOT NULL, reason TEXT NOT NULL,
     PRIMARY KEY (partition, place)
@@ -75,9 +76,10 @@ export function openViewStoreSqlite(database: SqliteDatabase): ViewStore {
         for (const generation of generations(database)) {
           if (generation !== live) dropGeneration(database, generation);
         }
-        makeGeneration(database, live + 1);
-        database.run('UPDATE view_generations SET live = 0 WHERE generation = ?', live + 1);
-        return live + 1;
+        const next = nextGeneration(database, live);
+        makeGeneration(database, next);
+        database.run('UPDATE view_generations SET live = 0 WHERE generation = ?', next);
+        return next;
       });
     },
     async switchTo(generation) {
@@ -105,6 +107,15 @@ function liveGeneration(database: SqliteDatabase): number | undefined {
 function generations(database: SqliteDatabase): number[] {
   const sql = 'SELECT generation FROM view_generations';
   return database.all<{ generation: number }>(sql).map((row) => row.generation);
+}
+
+/** Never a number that was used before: whoever still fills a dropped one must find it gone. */
+function nextGeneration(database: SqliteDatabase, live: number): number {
+  const sql = 'SELECT generation FROM view_generation_newest';
+  const newest = database.get<{ generation: number }>(sql)?.generation ?? 0;
+  const next = Math.max(newest, live) + 1;
+  database.run('INSERT OR REPLACE INTO view_generation_newest VALUES (1, ?)', next);
+  return next;
 }
 
 function makeGeneration(database: SqliteDatabase, generation: number): void {

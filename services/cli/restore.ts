@@ -13,6 +13,8 @@ import {
   VAULT_COPY,
 } from '../../libs/backends/open-backends.ts';
 import { openRootKms } from '../../libs/backends/open-root-kms.ts';
+import type { PrivacyPowers } from '../../libs/backends/powers.ts';
+import type { HoldId, SubjectId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import type { ListedErasure } from '../../libs/requests/erasure-list.ts';
 import type { RequestKind } from '../../libs/requests/request-store.ts';
@@ -120,22 +122,41 @@ async function applyErasures(
   }
   const listed = all.slice(manifest.erasures);
   const newest = new Map(listed.map((one) => [one.id, one]));
-  const later = [...newest.values()].filter(isCarriedOut);
-  for (let at = 0; at < later.length; at += BATCH_ERASURES) {
-    const nowMs = powers.clock.nowMs();
-    const requests = later.slice(at, at + BATCH_ERASURES).map(({ id, app, kind, target }) => {
-      return { id, app, kind, target, step: 'received', receivedAtMs: nowMs, changedAtMs: nowMs };
-    });
-    for (const request of requests) await powers.requests.add(request);
-    for (const carried of await carryOut(powers, requests)) {
-      if ('failure' in carried) throw carried.failure;
+  // What was listed and then refused is not to be done again.
+  const later = [...newest.values()].filter((one) => one.kind !== 'withdrawn');
+  for (let at = 0; at < later.length; ) {
+    const one = later[at]!;
+    if (one.kind === 'hold') {
+      const { subject, hold } = one.target;
+      await powers.keyring.hold(one.app, subject as SubjectId, hold as HoldId);
+      at += 1;
+      continue;
     }
-    onProgress(`${at + requests.length} of ${later.length} erasures applied again`);
+    // In the order of then: what was asked for between two holds stays between them.
+    const next = later.findIndex((other, i) => i > at && other.kind === 'hold');
+    const end = Math.min(next < 0 ? later.length : next, at + BATCH_ERASURES);
+    await applyAgain(powers, later.slice(at, end).filter(isRequest));
+    at = end;
+    onProgress(`${at} of ${later.length} erasures applied again`);
   }
   return later.length;
 }
 
-/** What was listed and then refused is not to be done again. */
-function isCarriedOut(one: ListedErasure): one is ListedErasure & { kind: RequestKind } {
-  return one.kind !== 'withdrawn';
+/** They were carried out before, when nothing held them: no hold of then refuses them now. */
+async function applyAgain(
+  powers: PrivacyPowers,
+  listed: readonly (ListedErasure & { kind: RequestKind })[],
+): Promise<void> {
+  const nowMs = powers.clock.nowMs();
+  const requests = listed.map(({ id, app, kind, target }) => {
+    return { id, app, kind, target, step: 'received', receivedAtMs: nowMs, changedAtMs: nowMs };
+  });
+  for (const request of requests) await powers.requests.add(request);
+  for (const carried of await carryOut(powers, requests, 'restored')) {
+    if ('failure' in carried) throw carried.failure;
+  }
+}
+
+function isRequest(one: ListedErasure): one is ListedErasure & { kind: RequestKind } {
+  return one.kind !== 'withdrawn' && one.kind !== 'hold';
 }

@@ -2,6 +2,7 @@
 import type { Statement } from '../../libs/audit/dsse.ts';
 import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import type { ErasureId } from '../../libs/base/ids.ts';
+import { isLetheError } from '../../libs/base/lethe-error.ts';
 import type { Afterlife } from '../../libs/requests/request-store.ts';
 import type { Turn } from '../../libs/vault/turn-store.ts';
 
@@ -9,7 +10,7 @@ import type { Turn } from '../../libs/vault/turn-store.ts';
  * Notes what was reached, and completes the certificate. The certificate goes first: what is noted
  * is never without it.
  */
-export async function reach(
+async function reach(
   { requests, certificates }: Pick<PrivacyPowers, 'requests' | 'certificates'>,
   id: ErasureId,
   reached: { readonly t1AtMs?: number; readonly reclaimedAtMs?: number },
@@ -18,7 +19,7 @@ export async function reach(
     const before = await requests.afterlife(id);
     if (before === undefined) return;
     const all = { ...before, ...reached };
-    await certificates.complete(id, (issued) => completed(issued, all));
+    await completeIfOurs(certificates, id, all);
     await requests.reach(id, reached);
     const after = await requests.afterlife(id);
     // Another process may have noted the other one meanwhile, and we written over it.
@@ -29,6 +30,30 @@ export async function reach(
   }
 }
 
+/** One that somebody changed cannot be completed: it must not keep anything else from its end. */
+async function completeIfOurs(
+  certificates: PrivacyPowers['certificates'],
+  id: ErasureId,
+  all: Afterlife,
+): Promise<void> {
+  try {
+    await certificates.complete(id, (issued) => completed(issued, all));
+  } catch (error) {
+    if (!isLetheError(error, 'CERTIFICATE_INVALID')) throw error;
+  }
+}
+
+/** Does it for each; what fails for one is thrown when all the others were tried. */
+export async function reachAll(
+  powers: Pick<PrivacyPowers, 'requests' | 'certificates'>,
+  of: readonly Afterlife[],
+  reached: { readonly t1AtMs?: number; readonly reclaimedAtMs?: number },
+): Promise<void> {
+  const failures: unknown[] = [];
+  for (const { id } of of) await reach(powers, id, reached).catch((error) => failures.push(error));
+  if (failures.length > 0) throw failures[0];
+}
+
 /** Notes T1 of all that was done before a turn which has ended. How many. */
 export async function noteT1(powers: PrivacyPowers, turn: Turn | null): Promise<number> {
   if (turn?.t1AtMs == null) return 0;
@@ -36,7 +61,7 @@ export async function noteT1(powers: PrivacyPowers, turn: Turn | null): Promise<
     (one) =>
       one.t1AtMs === null && one.doneAtMs < turn.startedAtMs && !turn.failedApps.includes(one.app),
   );
-  for (const { id } of covered) await reach(powers, id, { t1AtMs: turn.t1AtMs });
+  await reachAll(powers, covered, { t1AtMs: turn.t1AtMs });
   return covered.length;
 }
 

@@ -5,6 +5,7 @@
 import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import type { SealedEvent } from '../../libs/codec/sealed-event.ts';
+import type { PassedHolder } from '../../libs/keyring/keyring.ts';
 
 /** What one running service answered. */
 export interface AttackedDoor {
@@ -27,16 +28,23 @@ interface Attacker {
 }
 
 const PAGE_SIZE = 100;
+const PAGES_MAX = 10;
 const ANSWER_TIMEOUT_MS = 2_000;
 
-/** Asks every door at the same time. */
+/** Asks every holder that acknowledged T0, at the same time. */
 export async function attackDoors(
-  powers: Pick<PrivacyPowers, 'accessKeys' | 'clock' | 'doors'>,
+  powers: Pick<PrivacyPowers, 'accessKeys' | 'clock'>,
   app: AppId,
-  of: { alias: string; events: readonly SealedEvent[] },
+  of: { alias: string; events: readonly SealedEvent[]; holders: readonly PassedHolder[] },
 ): Promise<AttackedDoors> {
-  const doors = await powers.doors();
-  if (doors.length === 0) return { services: [], notTried: ['running services: there are none'] };
+  const withDoor = of.holders.flatMap(({ door, how }) => (door === null ? [] : { door, how }));
+  // One that did not acknowledge may be gone, and somebody else be where it was.
+  const silent = withDoor.filter(({ how }) => how !== 'acknowledged').map(({ door }) => door);
+  const doors = withDoor.filter(({ how }) => how === 'acknowledged').map(({ door }) => door);
+  const passedOver = silent.map((door) => `${door}: it did not acknowledge the loss`);
+  if (doors.length === 0) {
+    return { services: [], notTried: ['running services: none to be asked', ...passedOver] };
+  }
   const authorization = await powers.accessKeys.borrow(app, powers.clock.nowMs());
   if (authorization === undefined) {
     return { services: [], notTried: ['running services: the app has no access key to ask with'] };
@@ -46,43 +54,75 @@ export async function attackDoors(
   );
   return {
     services: tried.flatMap((one) => (one.status === 'fulfilled' ? one.value : [])),
-    notTried: tried.flatMap((one, i) =>
-      one.status === 'rejected' ? `${doors[i]}: it did not answer` : [],
-    ),
+    notTried: [
+      ...passedOver,
+      ...tried.flatMap((one, i) =>
+        one.status === 'rejected' ? `${doors[i]}: ${(one.reason as Error).message}` : [],
+      ),
+    ],
   };
 }
 
+/** A door that does not read (of ingest alone, of privacy alone) is asked that one question. */
 async function attackDoor(
   attacker: Attacker,
   { alias, events }: { alias: string; events: readonly SealedEvent[] },
 ): Promise<AttackedDoor> {
-  const posted = events.filter(({ header }) => header.type === 'MessagePosted');
-  const conversations = [...new Set(posted.map(({ header }) => header.stream as string))];
-  const theirs = new Set(posted.map(({ header }) => header.thing as string));
-  let opened = 0;
-  const user = await ask(attacker, `users/${alias}`);
-  if (user !== undefined) opened += 1;
-  for (const conversation of conversations) {
-    const path = `conversations/${conversation}/messages?page[size]=${PAGE_SIZE}`;
-    const page = (await ask(attacker, path)) as { messages?: AnsweredMessage[] } | undefined;
-    const told = page?.messages?.filter((one) => theirs.has(one.id) && one.deleted !== true) ?? [];
-    opened += told.length;
+  const { door } = attacker;
+  // What must be answered: a refusal of everything would pass for an erasure.
+  if ((await ask(attacker, 'conversations?page[size]=1')) === undefined) {
+    return { door, requests: 1, opened: 0 };
   }
-  return { door: attacker.door, requests: 1 + conversations.length, opened };
+  const posted = events.filter(({ header }) => header.type === 'MessagePosted');
+  const conversations = new Set(posted.map(({ header }) => header.stream as string));
+  const theirs = new Set(posted.map(({ header }) => header.thing as string));
+  let requests = 2;
+  let opened = (await ask(attacker, `users/${alias}`)) === undefined ? 0 : 1;
+  for (const conversation of conversations) {
+    for await (const page of pagesOf(attacker, conversation)) {
+      requests += 1;
+      opened += page.filter((one) => theirs.has(one.id) && one.deleted !== true).length;
+    }
+  }
+  return { door, requests, opened };
 }
 
-interface AnsweredMessage {
+/** The newest pages of a conversation, as far back as messages were captured. */
+async function* pagesOf(attacker: Attacker, conversation: string): AsyncGenerator<Answered[]> {
+  let before = '';
+  for (let page = 0; page < PAGES_MAX; page += 1) {
+    const path = `conversations/${conversation}/messages?page[size]=${PAGE_SIZE}${before}`;
+    const answer = (await ask(attacker, path)) as Page | undefined;
+    yield answer?.messages ?? [];
+    if (answer?.meta?.hasMore !== true || answer.meta.beforeCursor === undefined) return;
+    before = `&page[before]=${answer.meta.beforeCursor}`;
+  }
+}
+
+interface Page {
+  readonly messages?: Answered[];
+  readonly meta?: { readonly hasMore?: boolean; readonly beforeCursor?: string };
+}
+
+interface Answered {
   readonly id: string;
   readonly deleted?: boolean;
 }
 
-/** The body of a good answer; undefined: it was refused. Throws when there is no answer. */
+/** The body of a good answer; undefined: nothing is there. Throws when it is no answer. */
 async function ask({ door, authorization, app }: Attacker, path: string): Promise<unknown> {
-  const answer = await fetch(`${door}/v2/apps/${app}/${path}`, {
-    headers: { authorization },
-    signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
-  });
-  const body = await answer.text();
-  if (answer.status >= 500) throw new Error(`${answer.status}`);
-  return answer.ok ? JSON.parse(body) : undefined;
+  let answer: Response;
+  let body: string;
+  try {
+    answer = await fetch(`${door}/v2/apps/${app}/${path}`, {
+      headers: { authorization },
+      signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+    });
+    body = await answer.text();
+  } catch {
+    throw new Error('it did not answer');
+  }
+  if (answer.ok) return JSON.parse(body);
+  if (answer.status === 404) return undefined;
+  throw new Error(`it answered ${answer.status}, which tells nothing`);
 }

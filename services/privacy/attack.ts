@@ -6,7 +6,7 @@ import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import type { AppId, PlaceId, SubjectId } from '../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
 import { decodeSealedEvent, type SealedEvent } from '../../libs/codec/sealed-event.ts';
-import type { CapturedRings } from '../../libs/keyring/keyring.ts';
+import type { CapturedRings, PassedHolder } from '../../libs/keyring/keyring.ts';
 import { openEvents } from '../../libs/keyring/open-events.ts';
 import type { RingRef } from '../../libs/keyring/ring.ts';
 import { type RingKind, ringKinds } from '../../libs/sealing/tree-path.ts';
@@ -71,9 +71,9 @@ async function captureAll(run: Run): Promise<Captures | undefined> {
     ...places.map((place) => ringOf(ringKinds.place, place)),
   ]);
   const isFence = await run.powers.keyring.use([owner], async ([ring]) => ring === 'erased');
-  // After a crash between fence and end, nothing from before the fence is there to be tried.
-  if (isFence) return { alias: subject.value.alias, events: [], rings: NO_RINGS };
-  return { alias: subject.value.alias, events: events.slice(0, EVENTS_MAX), rings };
+  // After a crash between fence and end, no ring from before the fence is there to be tried.
+  const captured = { alias: subject.value.alias, events: events.slice(0, EVENTS_MAX) };
+  return { ...captured, rings: isFence ? NO_RINGS : rings };
 }
 
 /** Facts about the person, and the newest messages of where they are or were. */
@@ -105,11 +105,12 @@ const isAbout = ({ header }: SealedEvent, subject: SubjectId, { app }: Run) =>
  * open, and whoever asked is told.
  */
 export async function attack(
-  powers: Pick<PrivacyPowers, 'keyring' | 'accessKeys' | 'clock' | 'doors'>,
+  powers: Pick<PrivacyPowers, 'keyring' | 'accessKeys' | 'clock'>,
   app: AppId,
-  captures: Captures,
+  of: { readonly captures: Captures; readonly holders: readonly PassedHolder[] },
 ): Promise<AttackReport> {
   const { keyring } = powers;
+  const { captures, holders } = of;
   const contents = await openEvents(keyring, captures.events);
   const opened = contents.filter((content) => content !== undefined);
   for (const content of opened) content.fill(0);
@@ -117,7 +118,7 @@ export async function attack(
     const text = `${opened.length} of ${contents.length} captured events open after T0`;
     throw new LetheError('ERASURE_UNVERIFIED', text);
   }
-  const { services, notTried } = await attackDoors(powers, app, captures);
+  const { services, notTried } = await attackDoors(powers, app, { ...captures, holders });
   const leaking = services.filter((one) => one.opened > 0).map((one) => one.door);
   if (leaking.length > 0) {
     const text = `after T0, ${leaking.join(', ')} still hands out what was erased`;
@@ -129,7 +130,7 @@ export async function attack(
     rings: { tried: captures.rings.count, openUntilT1: await captures.rings.countOpening() },
     notTried: [
       ...(captures.rings.count === 0
-        ? ['anything: nothing could be captured before the fence']
+        ? ['wrapped rings: none could be captured before the fence']
         : []),
       ...notTried,
       'answers that were given before: they are with whoever asked',

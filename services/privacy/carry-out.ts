@@ -19,6 +19,7 @@ import type { LossRecorded } from '../../libs/conversation/event-types.ts';
 import type { PassedHolders } from '../../libs/keyring/keyring.ts';
 import type { PrivacyRequest } from '../../libs/requests/request-store.ts';
 import type { ConversationEntry } from '../../libs/vault/directory.ts';
+import { held } from '../../libs/vault/shred-rows.ts';
 import { rowKinds } from '../../libs/vault/vault-store.ts';
 import { type AttackReport, attack, type Captures, capture } from './attack.ts';
 import { type Certified, certify } from './certificate.ts';
@@ -37,10 +38,14 @@ export interface Done {
   readonly certificate?: Certified;
 }
 
-/** Carries requests out to their end; they share the wait for T0. */
+/**
+ * Carries requests out to their end; they share the wait for T0. `restored`: they were carried out
+ * before, when nothing held them.
+ */
 export async function carryOut(
   powers: PrivacyPowers,
   requests: readonly PrivacyRequest[],
+  as: 'asked' | 'restored' = 'asked',
 ): Promise<Carried[]> {
   const failures = new Map<PrivacyRequest, unknown>();
   const attempt = async (request: PrivacyRequest, work: (run: Run) => Promise<void>) => {
@@ -52,7 +57,7 @@ export async function carryOut(
       failures.set(request, error);
     }
   };
-  for (const request of requests) await attempt(request, respectHolds);
+  for (const request of requests) await attempt(request, (run) => respectHolds(run, as));
   // Before anything goes: a restore must know of it even if this process ends here.
   const listed = requests.filter((request) => !failures.has(request));
   const atMs = powers.clock.nowMs();
@@ -64,7 +69,7 @@ export async function carryOut(
     await attempt(request, async (run) => {
       const captured = request.kind === 'erase-subject' ? await capture(run) : undefined;
       if (captured !== undefined) captures.set(request, captured);
-      await shredOf(run);
+      await shredOf(run, as);
     });
   }
   await endRefused(powers, failures, new Set(listed));
@@ -107,7 +112,10 @@ async function verify(
 ): Promise<Omit<Done, 't0'>> {
   const { captured, t0 } = given;
   if (captured === undefined) return {};
-  const report = await attack(powers, request.app, captured);
+  const report = await attack(powers, request.app, {
+    captures: captured,
+    holders: t0.holders,
+  });
   const { alias } = captured;
   const certificate = await certify(powers, request, { alias, passed: t0, attack: report });
   return { attack: report, certificate };
@@ -115,7 +123,10 @@ async function verify(
 
 async function openRun(powers: PrivacyPowers, request: PrivacyRequest): Promise<Run | undefined> {
   const { requests, clock, apps } = powers;
-  const step = (name: string) => requests.record(request.id, name, clock.nowMs());
+  const step = async (name: string) => {
+    // Another worker has met a hold and ended it: nothing more may go.
+    if (!(await requests.record(request.id, name, clock.nowMs()))) throw held();
+  };
   const app = await apps.find(request.app);
   return app && { powers, app, request, step };
 }
@@ -142,6 +153,7 @@ async function finishOf(run: Run): Promise<void> {
       return finishDays(run);
     // Its message stays as it is, and an app's own facts went with it.
     case 'forget-attachment':
+    case 'release-hold':
     case 'erase-app':
       return;
   }

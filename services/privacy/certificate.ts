@@ -7,6 +7,7 @@ import type { PassedHolders } from '../../libs/keyring/keyring.ts';
 import type { PrivacyRequest } from '../../libs/requests/request-store.ts';
 import { DAY_MS } from '../../libs/sealing/tree-path.ts';
 import type { AttackReport } from './attack.ts';
+import { reclaimDueMs } from './reclaim.ts';
 
 /** A certificate that was issued. */
 export interface Certified {
@@ -74,7 +75,7 @@ function statementOf(
       },
       reclaim: {
         at: 'pending',
-        due: toIso(clock.nowMs() + horizonDays * DAY_MS),
+        due: toIso(reclaimDueMs({ doneAtMs: clock.nowMs() }, { horizonDays })),
         meaning: 'sealed events and their headers are removed from log and views',
       },
       keyStore: 'local key folder',

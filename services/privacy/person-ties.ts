@@ -1,7 +1,13 @@
 /** Holds on people, and merges of two into one. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PrivacyPowers } from '../../libs/backends/powers.ts';
-import { type AppId, type HoldId, idToBucket, type SubjectId } from '../../libs/base/ids.ts';
+import {
+  type AppId,
+  type ErasureId,
+  type HoldId,
+  idToBucket,
+  type SubjectId,
+} from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { randomIdInBucket } from '../../libs/base/random.ts';
 
@@ -18,21 +24,33 @@ export type HoldOutcome =
 /**
  * Writes a hold first, and grants it when everything that was under way in the app by then has
  * ended: that either finished before the hold, or has seen it. Throws CONTENDED when something does
- * not end; the hold stays written.
+ * not end; the hold stays written, and is asked for again by the id that the error names.
  */
 export async function holdSubject(
   powers: PrivacyPowers,
   app: AppId,
-  subject: SubjectId,
+  of: { readonly subject: SubjectId; readonly hold: HoldId | undefined },
 ): Promise<HoldOutcome> {
-  const hold = randomIdInBucket<HoldId>(powers.randomness, idToBucket(subject));
+  const { subject } = of;
+  const hold = of.hold ?? randomIdInBucket<HoldId>(powers.randomness, idToBucket(subject));
   const outcome = await powers.keyring.hold(app, subject, hold);
   if (outcome !== 'held') return { status: outcome === 'erased' ? 'erased' : 'notFound' };
-  await waitForRunning(powers, app);
-  return { status: 'held', hold };
+  const atMs = powers.clock.nowMs();
+  await powers.erasures.add([
+    { id: hold as string as ErasureId, app, kind: 'hold', target: { subject, hold }, atMs },
+  ]);
+  await waitForRunning(powers, app, hold);
+  // What ended meanwhile may have been the erasure of the app, or of the person.
+  if ((await powers.apps.find(app)) === undefined) return { status: 'erased' };
+  const [isHeld] = await powers.keyring.areHeld(app, [subject]);
+  return isHeld ? { status: 'held', hold } : { status: 'erased' };
 }
 
-async function waitForRunning({ requests, clock, leaseMs }: PrivacyPowers, app: AppId) {
+async function waitForRunning(
+  { requests, clock, leaseMs }: PrivacyPowers,
+  app: AppId,
+  hold: HoldId,
+): Promise<void> {
   const open = await requests.open(Number.MAX_SAFE_INTEGER, clock.nowMs() + FAR_MS);
   const deadlineMs = performance.now() + GRANT_TIMEOUT_MS + leaseMs;
   for (const { id } of open.filter((one) => one.app === app)) {
@@ -41,7 +59,8 @@ async function waitForRunning({ requests, clock, leaseMs }: PrivacyPowers, app: 
       if (request === undefined || request.step === 'done') break;
       if (performance.now() > deadlineMs) {
         const text =
-          'a privacy request that began before does not end: the hold is written, ask again';
+          `a privacy request that began before does not end: hold ${hold} is written, ` +
+          'ask for it again by this id';
         throw new LetheError('CONTENDED', text, { retryable: true });
       }
       await sleep(LOOK_INTERVAL_MS);

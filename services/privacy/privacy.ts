@@ -55,10 +55,14 @@ export interface Privacy {
   forgetDays(app: AppId, days: Days): Promise<PrivacyOutcome>;
   eraseApp(app: AppId): Promise<PrivacyOutcome>;
   /** From when it resolves, nothing takes what is the person's, or whom they are merged with. */
-  hold(app: AppId, subject: SubjectId): Promise<HoldOutcome>;
-  release(app: AppId, subject: SubjectId, hold: HoldId): Promise<void>;
+  hold(app: AppId, subject: SubjectId, hold?: HoldId): Promise<HoldOutcome>;
+  release(app: AppId, subject: SubjectId, hold: HoldId): Promise<PrivacyOutcome>;
   /** Two turn out to be one: erasing or holding either does so to both. */
-  merge(app: AppId, discarded: SubjectId, survivor: SubjectId): Promise<'merged' | 'erased'>;
+  merge(
+    app: AppId,
+    discarded: SubjectId,
+    survivor: SubjectId,
+  ): Promise<'merged' | 'erased' | 'absent'>;
 }
 
 /** Days counted from 1970-01-01, both included. */
@@ -143,29 +147,40 @@ export function createPrivacy(powers: PrivacyPowers): Privacy {
       }
       return request(app, 'erase-app', {});
     },
-    hold: (app, subject) => holdSubject(powers, app, subject),
-    release: (app, subject, hold) => powers.keyring.release(app, subject, hold),
-    async merge(app, discarded, survivor) {
-      const outcome = await powers.keyring.merge(app, discarded, survivor);
-      const [left] = await directory.subjects(app, [discarded]);
-      // Their ring went with the other's; their names, and what else leads to them, go now.
-      if (outcome === 'erased' && left !== undefined) {
-        await request(app, 'erase-subject', { subject: discarded });
-      }
-      return outcome;
-    },
+    hold: (app, subject, hold) => holdSubject(powers, app, { subject, hold }),
+    release: (app, subject, hold) => request(app, 'release-hold', { subject, hold }),
+    merge: (app, discarded, survivor) => mergeSubjects(powers, app, { discarded, survivor }),
   };
+}
+
+async function mergeSubjects(
+  powers: PrivacyPowers,
+  app: AppId,
+  of: { discarded: SubjectId; survivor: SubjectId },
+): Promise<'merged' | 'erased' | 'absent'> {
+  const by = newErasureId(powers);
+  const outcome = await powers.keyring.merge(app, of, by);
+  const [left] = await powers.directory.subjects(app, [of.discarded]);
+  // Their ring went with the other's; their names, and what else leads to them, go now.
+  if (outcome === 'erased' && left !== undefined) {
+    const target = { subject: of.discarded };
+    await requestAll(powers, app, [{ id: by, kind: 'erase-subject', target }]);
+  }
+  return outcome;
+}
+
+function newErasureId({ randomness, clock }: PrivacyPowers): ErasureId {
+  return randomUuidV7(randomness, clock.nowMs()) as string as ErasureId;
 }
 
 async function requestAll(
   powers: PrivacyPowers,
   app: AppId,
-  wanted: readonly { kind: RequestKind; target: RequestTarget }[],
+  wanted: readonly { id?: ErasureId; kind: RequestKind; target: RequestTarget }[],
 ): Promise<PrivacyOutcome[]> {
   const nowMs = powers.clock.nowMs();
   const times = { receivedAtMs: nowMs, changedAtMs: nowMs };
-  const made = wanted.map(({ kind, target }) => {
-    const id = randomUuidV7(powers.randomness, nowMs) as string as ErasureId;
+  const made = wanted.map(({ id = newErasureId(powers), kind, target }) => {
     return { id, app, kind, target, step: 'begun', ...times };
   });
   for (const one of made) await powers.requests.add(one);

@@ -14,7 +14,7 @@ import { eventRingRefs, isKeyForgotten } from '../../libs/keyring/event-sealer.t
 import { collectRefs, Ring, type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
 import type { Afterlife, RequestTarget } from '../../libs/requests/request-store.ts';
 import { DAY_MS, msToDay } from '../../libs/sealing/tree-path.ts';
-import { reach } from './afterlife.ts';
+import { reachAll } from './afterlife.ts';
 
 /** What came of a reclaim. */
 export interface Reclaimed {
@@ -30,12 +30,12 @@ export interface Reclaimed {
 
 const PAGE_RECORDS = 2_000;
 
-/** When the events of a loss are due to be removed. */
+/** When the events of a loss are due: at a day's end, so that a day's losses share one scan. */
 export function reclaimDueMs(
   { doneAtMs }: Pick<Afterlife, 'doneAtMs'>,
   { horizonDays }: Pick<PrivacyPowers, 'horizonDays'>,
 ): number {
-  return doneAtMs + horizonDays * DAY_MS;
+  return (msToDay(doneAtMs) + 1 + horizonDays) * DAY_MS;
 }
 
 /**
@@ -60,7 +60,7 @@ export async function reclaim(
   const dueIds = new Set(due.map((one) => one.id));
   const records = await removeLost(powers, dueIds, use.onProgress ?? (() => undefined));
   await use.rebuildViews();
-  for (const { id } of due) await reach(powers, id, { reclaimedAtMs: powers.clock.nowMs() });
+  await reachAll(powers, due, { reclaimedAtMs: powers.clock.nowMs() });
   return { losses: due.length, records, ...rest };
 }
 
@@ -127,6 +127,22 @@ async function findLost(
     const header = readHeader(record);
     return header === undefined ? [] : [{ record, header }];
   });
+  try {
+    return await judge(keyring, events);
+  } catch (error) {
+    if (!isLetheError(error, 'VAULT_TAMPERED') && !isLetheError(error, 'SEGMENT_MISSING'))
+      throw error;
+  }
+  // A damaged ring keeps its own events from being judged, and nobody else's.
+  const lost: LostEvent[] = [];
+  for (const event of events) lost.push(...(await judge(keyring, [event]).catch(() => [])));
+  return lost;
+}
+
+async function judge(
+  keyring: PrivacyPowers['keyring'],
+  events: readonly { record: PlacedRecord; header: EventHeader }[],
+): Promise<LostEvent[]> {
   const refs = collectRefs(events.flatMap(({ header }) => eventRingRefs(header)));
   return keyring.use([...refs.values()], async (outcomes) => {
     const rings = new Map([...refs.keys()].map((key, i) => [key, outcomes[i]!]));

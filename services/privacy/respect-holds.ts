@@ -1,25 +1,39 @@
 /** Legal holds are looked at after a request is recorded, and before anything goes. */
+import { lastPositions, waitForViews } from '../../libs/backends/views-behind.ts';
 import type { ConversationId, MessageId, OwnerId, SubjectId } from '../../libs/base/ids.ts';
+import { LetheError } from '../../libs/base/lethe-error.ts';
 import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
 import { membersOf } from '../../libs/vault/group-members.ts';
 import { held } from '../../libs/vault/shred-rows.ts';
 import { type Run, readConversation } from './request-run.ts';
 
+const VIEWS_TIMEOUT_MS = 10_000;
+
 /**
  * Throws HELD when there is a hold on somebody whose words this would take. Days of a whole app are
- * taken all the same: who is held receives what opens their own of them.
+ * taken all the same: who is held receives what opens their own of them. What has begun to take is
+ * finished: a hold that came later waits for it.
  */
-export async function respectHolds(run: Run): Promise<void> {
+export async function respectHolds(run: Run, as: 'asked' | 'restored'): Promise<void> {
   const { app, request, powers } = run;
   const { keyring } = powers;
   const { subject, fromDay, toDay } = request.target;
   const holds = await keyring.heldSubjects(app.id);
   if (holds.length === 0) return;
-  if (request.kind === 'erase-app') throw held();
+  const mayRefuse = as === 'asked' && ['begun', 'received'].includes(request.step);
   if (request.kind === 'forget-days' && subject === undefined) {
     const days = { fromDay: fromDay!, toDay: toDay! };
     for (const one of holds) await keyring.keepDays(app.id, one, days);
     return;
+  }
+  if (!mayRefuse || request.kind === 'release-hold') return;
+  if (request.kind === 'erase-app') throw held();
+  // Whose a message is, and who reacted to it, is judged by what is on the log by now.
+  const positions = await lastPositions(powers.log);
+  if (!(await waitForViews(powers, positions, VIEWS_TIMEOUT_MS))) {
+    const text =
+      'somebody is held, and the views are behind the log: tried again when they are not';
+    throw new LetheError('CONTENDED', text, { retryable: true });
   }
   const areHeld = await keyring.areHeld(app.id, await ownersOf(run));
   if (areHeld.includes(true)) throw held();

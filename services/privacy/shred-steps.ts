@@ -1,5 +1,5 @@
 /** The first half of each kind of request: key material goes. */
-import type { ConversationId, PlaceId, SubjectId } from '../../libs/base/ids.ts';
+import type { ConversationId, HoldId, PlaceId, SubjectId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import type { RingRef } from '../../libs/keyring/ring.ts';
 import { coverDayRange } from '../../libs/sealing/day-range.ts';
@@ -13,11 +13,15 @@ import {
 import { personalConversations, type Run, readConversation } from './request-run.ts';
 
 /** Takes the key material away. */
-export async function shredOf(run: Run): Promise<void> {
+export async function shredOf(run: Run, as: 'asked' | 'restored' = 'asked'): Promise<void> {
   await run.step('shred');
   switch (run.request.kind) {
     case 'erase-subject':
-      return shredSubject(run);
+      return shredSubject(run, as);
+    case 'release-hold': {
+      const { subject, hold } = run.request.target;
+      return run.powers.keyring.release(run.app.id, subject as SubjectId, hold as HoldId);
+    }
     case 'clear-profile':
       return shredProfile(run);
     case 'forget-message':
@@ -39,13 +43,15 @@ export async function shredOf(run: Run): Promise<void> {
 }
 
 /** Their own ring first: a hold on it refuses all else. Then whoever was merged with them. */
-export async function shredSubject(run: Run): Promise<void> {
+export async function shredSubject(run: Run, as: 'asked' | 'restored' = 'asked'): Promise<void> {
   const { app, request, powers } = run;
   const { keyring, directory } = powers;
   const ref = (kind: RingRef['kind'], id: string) => ({ app: app.id, kind, id });
   const everybody = [request.target.subject as SubjectId];
-  for (const id of everybody) {
-    await keyring.shred([ref(ringKinds.owner, id)], request.id);
+  for (const [i, id] of everybody.entries()) {
+    // A hold can refuse the first, before anything went; from then on the erasure has won.
+    const evenHeld = i > 0 || as === 'restored' ? 'evenHeld' : undefined;
+    await keyring.shred([ref(ringKinds.owner, id)], request.id, evenHeld);
     // As the fence has them: a merge that came before it is in it, a later one finds the fence.
     for (const other of await keyring.mergedWith(app.id, id)) {
       if (!everybody.includes(other)) everybody.push(other);

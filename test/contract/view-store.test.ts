@@ -110,4 +110,17 @@ describe.each(adapters.views)('view store %s', (_, open) => {
     expect(await store.apply(live, CHANGES)).toBe(false);
     expect(await open(folder).generation()).toBe(next);
   });
+
+  it('never gives a generation a number that was used before, so that whoever fills a dropped one is told', async () => {
+    const folder = temporaryFolder();
+    const [one, other] = [open(folder), open(folder)];
+    const first = await one.beginGeneration();
+    const second = await other.beginGeneration();
+    expect(second).toBeGreaterThan(first);
+    expect(await one.apply(first, CHANGES)).toBe(false);
+    expect(await one.switchTo(first)).toBe(false);
+    expect(await other.apply(second, CHANGES)).toBe(true);
+    expect(await other.switchTo(second)).toBe(true);
+    expect(await one.generation()).toBe(second);
+  });
 });

@@ -24,10 +24,16 @@ async function openServed(): Promise<TestStore> {
 }
 
 /** A holder of keys in another process's place, whose door answers as given. */
-async function openDoor(store: TestStore, answer: (path: string) => unknown): Promise<string> {
+async function openDoor(
+  store: TestStore,
+  answer: (path: string) => unknown,
+  refusal = 404,
+): Promise<string> {
   const asked = createServer((request, response) => {
-    const body = answer(request.url ?? '');
-    response.writeHead(body === undefined ? 404 : 200, { 'content-type': 'application/json' });
+    const path = request.url ?? '';
+    const reads = path.includes('/conversations?') && refusal === 404 ? {} : undefined;
+    const body = answer(path) ?? reads;
+    response.writeHead(body === undefined ? refusal : 200, { 'content-type': 'application/json' });
     response.end(JSON.stringify(body ?? {}));
   });
   await new Promise<void>((resolve) => asked.listen(0, '127.0.0.1', resolve));
@@ -52,8 +58,8 @@ describe('the attack by the doors', () => {
     const server = await startServer(store);
     onTestFinished(() => server.stop());
     const { attack } = (await eraseAnn(store)) as Done;
-    // The person, the group, their personal conversation.
-    expect(attack!.services).toEqual([{ door: server.address, requests: 3, opened: 0 }]);
+    // Whether it reads, the person, the group, their personal conversation.
+    expect(attack!.services).toEqual([{ door: server.address, requests: 4, opened: 0 }]);
     const left = await messagesOf(store, await groupOf(store));
     expect(left.map((one) => one.deleted === true)).toEqual([true, false]);
   });
@@ -71,6 +77,8 @@ describe('the attack by the doors', () => {
     });
     const powers = store.backends.privacy();
     expect((await powers.requests.open(10, Date.now())).length).toBe(1);
+    // Trying again asks the same questions: what leaks is not certified the second time either.
+    await expect(runOpenRequests(powers)).rejects.toMatchObject({ code: 'ERASURE_UNVERIFIED' });
     isLeaking = false;
     expect(await runOpenRequests(powers)).toBe(1);
   });
@@ -90,5 +98,13 @@ describe('the attack by the doors', () => {
     const { attack } = (await eraseAnn(store)) as Done;
     expect(attack!.services).toEqual([]);
     expect(attack!.notTried).toContain('http://127.0.0.1:1: it did not answer');
+  });
+
+  it('does not take a refusal of everything for an erasure', async () => {
+    const store = await openServed();
+    const door = await openDoor(store, () => undefined, 401);
+    const { attack } = (await eraseAnn(store)) as Done;
+    expect(attack!.services).toEqual([]);
+    expect(attack!.notTried).toContain(`${door}: it answered 401, which tells nothing`);
   });
 });

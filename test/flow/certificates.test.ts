@@ -58,7 +58,7 @@ describe('a certificate', () => {
     const store = await openVictim();
     const { publicKey, text } = await eraseAnn(store);
     expect(() => openEnvelope(text, publicKey)).not.toThrow();
-    for (let at = 0; at < text.length; at += 7) {
+    for (let at = 0; at < text.length; at += 1) {
       const changed = text.slice(0, at) + (text[at] === 'A' ? 'B' : 'A') + text.slice(at + 1);
       // The key's name in the envelope is a hint: nobody trusts it, nobody needs it.
       if (changed === text || isInKeyId(text, at)) continue;

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { type Configuration, readConfiguration } from '../../libs/backends/configuration.ts';
 import { type Backends, openBackends } from '../../libs/backends/open-backends.ts';
+import { projectorGroup } from '../../libs/backends/views-behind.ts';
 import type { Clock } from '../../libs/base/clock.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
@@ -101,6 +102,8 @@ export async function openAt(
         const last = records.at(-1);
         if (last !== undefined) next.set(partition, last.offset + 1);
       }
+      const done = Array.from({ length: log.partitions }, (_, i) => next.get(i) ?? 0);
+      await log.saveCheckpoints(projectorGroup(generation), done);
     },
     async reopen() {
       await ingest.close();

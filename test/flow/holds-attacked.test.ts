@@ -1,0 +1,207 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { makeBackup } from '../../libs/backends/backup.ts';
+import type { PrivacyPowers } from '../../libs/backends/powers.ts';
+import type { HoldId, SubjectId } from '../../libs/base/ids.ts';
+import { textToDay } from '../../libs/sealing/tree-path.ts';
+import { restore } from '../../services/cli/restore.ts';
+import { createPrivacy } from '../../services/privacy/privacy.ts';
+import { runOpenRequests } from '../../services/privacy/request-worker.ts';
+import { PERSONAL, received, removed } from '../support/events.ts';
+import { defaultConversationOf, groupOf, subjectOf, textsOf } from '../support/reading.ts';
+import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';
+
+// Each of these was a way round a hold, found by attacking the first form of it.
+
+const YEAR = { fromDay: textToDay('2024-01-01'), toDay: textToDay('2024-12-31') };
+const in2024 = { time: '2024-06-01T12:00:00.000Z' };
+const privacyOf = (store: TestStore) => createPrivacy(store.backends.privacy());
+const groupTexts = async (store: TestStore) => textsOf(store, await groupOf(store));
+
+async function openCase(): Promise<TestStore> {
+  const store = await openTestStore();
+  await store.deliver(
+    received('ann', 'ann 2024', { id: 'a1', ...in2024 }),
+    received('ben', 'ben 2025', { id: 'b1' }),
+    received('cem', 'cem 2025', { id: 'c1' }),
+    received('ann', 'ann alone', { id: 'a2', conversation: PERSONAL }),
+  );
+  return store;
+}
+
+async function holdOn(store: TestStore, subject: SubjectId): Promise<HoldId> {
+  const outcome = await privacyOf(store).hold(store.app.id, subject);
+  if (outcome.status !== 'held') throw new Error(outcome.status);
+  return outcome.hold;
+}
+
+/** Powers of a worker that is stopped right before, or fails right at, one step. */
+function brokenAt(store: TestStore, at: Partial<PrivacyPowers['keyring']>): PrivacyPowers {
+  const powers = store.backends.privacy();
+  return { ...powers, keyring: { ...powers.keyring, ...at } };
+}
+
+describe('a hold that is asked for while something is under way', () => {
+  it('does not undo what has begun: it is finished, and then the hold is granted', async () => {
+    const store = await openCase();
+    const { id } = store.app;
+    const ann = await subjectOf(store, 'ann');
+    const alone = await defaultConversationOf(store, 'ann');
+    // The clear has fenced its place when its process ends.
+    const dying = brokenAt(store, { passHolders: () => Promise.reject(new Error('killed')) });
+    await expect(createPrivacy(dying).clearConversation(id, alone)).rejects.toThrow('killed');
+    const [held] = await Promise.all([
+      privacyOf(store).hold(id, ann),
+      runOpenRequests(store.backends.privacy()),
+    ]);
+    expect(held.status).toBe('held');
+    const { requests } = store.backends.privacy();
+    expect(await requests.open(10, Number.MAX_SAFE_INTEGER)).toEqual([]);
+    expect((await requests.afterlives()).map((one) => one.kind)).toEqual(['clear-conversation']);
+  });
+
+  it('is not passed by a worker that slept over it: its request was refused, and takes nothing', async () => {
+    const store = await openCase();
+    const { id } = store.app;
+    const ann = await subjectOf(store, 'ann');
+    const alone = await defaultConversationOf(store, 'ann');
+    const powers = store.backends.privacy();
+    const other = await openAt(store.folder, {}, id);
+    // It has looked for holds and sleeps; meanwhile one is written, and another worker refuses it.
+    const add: PrivacyPowers['erasures']['add'] = async (listed) => {
+      const hold = other.backends.privacy().keyring.hold(id, ann, 'ab'.repeat(16) as HoldId);
+      expect(await hold).toBe('held');
+      await runOpenRequests(other.backends.privacy()).catch(() => undefined);
+      await powers.erasures.add(listed);
+    };
+    const sleeping = { ...powers, erasures: { ...powers.erasures, add } };
+    const outcome = await createPrivacy(sleeping).clearConversation(id, alone);
+    expect(outcome.status).toBe('refused');
+    expect(await textsOf(store, alone)).toEqual(['ann alone']);
+  });
+
+  it('tells its id when something does not end, and is granted or released by that id', async () => {
+    const store = await openCase();
+    const { id } = store.app;
+    const ann = await subjectOf(store, 'ann');
+    const hold = 'cd'.repeat(16) as HoldId;
+    const { keyring } = store.backends.privacy();
+    expect(await keyring.hold(id, ann, hold)).toBe('held');
+    expect(await privacyOf(store).hold(id, ann, hold)).toEqual({ status: 'held', hold });
+    await privacyOf(store).release(id, ann, hold);
+    expect(await keyring.areHeld(id, [ann])).toEqual([false]);
+    expect((await privacyOf(store).eraseSubject(id, ann)).status).toBe('done');
+  });
+});
+
+describe('a hold on one of several who were merged', () => {
+  it('holds all of them, and what it kept of all of them goes with it', async () => {
+    const store = await openCase();
+    const { id } = store.app;
+    const privacy = privacyOf(store);
+    const [ann, ben, cem] = [
+      await subjectOf(store, 'ann'),
+      await subjectOf(store, 'ben'),
+      await subjectOf(store, 'cem'),
+    ];
+    const hold = await holdOn(store, cem);
+    await privacy.merge(id, ann, ben);
+    await privacy.merge(id, ben, cem);
+    const alone = await defaultConversationOf(store, 'ann');
+    expect((await privacy.clearConversation(id, alone)).status).toBe('refused');
+    expect((await privacy.eraseSubject(id, ann)).status).toBe('refused');
+    await privacy.forgetDays(id, YEAR);
+    expect(await groupTexts(store)).toContain('ann 2024');
+    await privacy.release(id, cem, hold);
+    expect(await groupTexts(store)).not.toContain('ann 2024');
+    const cold = await openAt(store.folder, {}, id);
+    expect(await groupTexts(cold)).not.toContain('ann 2024');
+    expect((await privacy.eraseSubject(id, ann)).status).toBe('done');
+  });
+
+  it('loses against an erasure of them that has begun, wholly', async () => {
+    const store = await openCase();
+    const { id } = store.app;
+    const privacy = privacyOf(store);
+    const [ann, ben] = [await subjectOf(store, 'ann'), await subjectOf(store, 'ben')];
+    await privacy.merge(id, ann, ben);
+    const { keyring } = store.backends.privacy();
+    let held: unknown;
+    const racing = brokenAt(store, {
+      async shred(refs, erasure, evenHeld) {
+        await keyring.shred(refs, erasure, evenHeld);
+        held ??= await keyring.hold(id, ben, 'ef'.repeat(16) as HoldId);
+      },
+    });
+    expect((await createPrivacy(racing).eraseSubject(id, ann)).status).toBe('done');
+    expect(held).toBe('erased');
+    await store.project();
+    expect(await groupTexts(store)).toEqual([null, null, 'cem 2025']);
+    for (const name of ['ann', 'ben'])
+      await expect(subjectOf(store, name)).rejects.toThrow('nobody');
+  });
+
+  it('is not made with somebody who never was: nothing changes', async () => {
+    const store = await openCase();
+    const ann = await subjectOf(store, 'ann');
+    const nobody = ann.slice(0, 4) + '0'.repeat(28);
+    expect(await privacyOf(store).merge(store.app.id, ann, nobody as SubjectId)).toBe('absent');
+    expect(await groupTexts(store)).not.toContain(null);
+  });
+});
+
+describe('a hold and the views', () => {
+  it('keeps a message that its channel takes away before it is in the views', async () => {
+    const store = await openCase();
+    const ann = await subjectOf(store, 'ann');
+    await holdOn(store, ann);
+    const { project } = store;
+    // The projector is behind: message and removal are both on the log only.
+    const silent = { ...store, project: async () => undefined };
+    Object.assign(store, silent);
+    await store.deliver(received('ann', 'evidence', { id: 'e1' }), removed('e1'));
+    Object.assign(store, { project });
+    await Promise.allSettled([
+      runOpenRequests(store.backends.privacy()),
+      new Promise((resolve) => setTimeout(resolve, 300)).then(() => store.project()),
+    ]);
+    expect(await groupTexts(store)).toContain('evidence');
+  });
+});
+
+describe('a restore', () => {
+  async function lose(store: TestStore): Promise<void> {
+    await store.ingest.close();
+    await store.backends.close();
+    rmSync(join(store.folder, 'data'), { recursive: true });
+  }
+
+  it('erases again who was erased after a hold had ended that the backup still has', async () => {
+    const store = await openCase();
+    const { id } = store.app;
+    const ann = await subjectOf(store, 'ann');
+    const hold = await holdOn(store, ann);
+    const backup = await makeBackup(store, join(store.folder, 'kept'), Date.now());
+    await privacyOf(store).release(id, ann, hold);
+    await privacyOf(store).eraseSubject(id, ann);
+    await lose(store);
+    await restore(store.configuration, backup.folder, () => undefined);
+    const after = await openAt(store.folder, {}, id);
+    expect(await groupTexts(after)).toEqual([null, 'ben 2025', 'cem 2025']);
+  });
+
+  it('puts a hold back that came after the backup, before the cut that came after it', async () => {
+    const store = await openCase();
+    const { id } = store.app;
+    const ann = await subjectOf(store, 'ann');
+    const backup = await makeBackup(store, join(store.folder, 'kept'), Date.now());
+    await holdOn(store, ann);
+    await privacyOf(store).forgetDays(id, YEAR);
+    await lose(store);
+    await restore(store.configuration, backup.folder, () => undefined);
+    const after = await openAt(store.folder, {}, id);
+    expect(await groupTexts(after)).toEqual(['ann 2024', 'ben 2025', 'cem 2025']);
+    expect((await privacyOf(after).eraseSubject(id, ann)).status).toBe('refused');
+  });
+});
