@@ -18,11 +18,14 @@ export type RequestKind =
   | 'forget-days'
   | 'erase-app'
   /** What was kept for a hold goes with it. */
-  | 'release-hold';
+  | 'release-hold'
+  /** `subject` turns out to be `other`. */
+  | 'merge-subjects';
 
 /** What a request is about; which fields are set depends on its kind. */
 export interface RequestTarget {
   readonly subject?: string;
+  readonly other?: string;
   readonly conversation?: string;
   readonly message?: string;
   readonly attachment?: string;

@@ -18,6 +18,7 @@ import { labels } from '../../libs/codec/labels.ts';
 import type { LossRecorded } from '../../libs/conversation/event-types.ts';
 import type { PassedHolders } from '../../libs/keyring/keyring.ts';
 import type { PrivacyRequest } from '../../libs/requests/request-store.ts';
+import { ringKinds } from '../../libs/sealing/tree-path.ts';
 import type { ConversationEntry } from '../../libs/vault/directory.ts';
 import { held } from '../../libs/vault/shred-rows.ts';
 import { rowKinds } from '../../libs/vault/vault-store.ts';
@@ -139,6 +140,8 @@ async function finishOf(run: Run): Promise<void> {
   switch (request.kind) {
     case 'erase-subject':
       return finishSubject(run);
+    case 'merge-subjects':
+      return finishMerge(run);
     case 'clear-profile':
       return finishProfile(run);
     case 'forget-message': {
@@ -168,6 +171,14 @@ async function finishSubject(run: Run): Promise<void> {
   const { app, powers, request } = run;
   const all = await powers.keyring.mergedWith(app.id, request.target.subject as SubjectId);
   for (const id of all.reverse()) await finishPerson(run, id);
+}
+
+/** Their names go too when their ring went with the other's. */
+async function finishMerge(run: Run): Promise<void> {
+  const subject = run.request.target.subject as SubjectId;
+  const ref = { app: run.app.id, kind: ringKinds.owner, id: subject };
+  const isGone = await run.powers.keyring.use([ref], async ([ring]) => ring === 'erased');
+  if (isGone) await finishSubject(run);
 }
 
 /**

@@ -13,6 +13,7 @@ import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { randomUuidV7 } from '../../libs/base/random.ts';
 import { assertFenced } from '../../libs/people/find-subject.ts';
 import type { RequestKind, RequestTarget } from '../../libs/requests/request-store.ts';
+import { ringKinds } from '../../libs/sealing/tree-path.ts';
 import { carryOut, type Done } from './carry-out.ts';
 import { findThing } from './find-thing.ts';
 import { type HoldOutcome, holdSubject } from './person-ties.ts';
@@ -158,29 +159,24 @@ async function mergeSubjects(
   app: AppId,
   of: { discarded: SubjectId; survivor: SubjectId },
 ): Promise<'merged' | 'erased' | 'absent'> {
-  const by = newErasureId(powers);
-  const outcome = await powers.keyring.merge(app, of, by);
-  const [left] = await powers.directory.subjects(app, [of.discarded]);
-  // Their ring went with the other's; their names, and what else leads to them, go now.
-  if (outcome === 'erased' && left !== undefined) {
-    const target = { subject: of.discarded };
-    await requestAll(powers, app, [{ id: by, kind: 'erase-subject', target }]);
-  }
-  return outcome;
-}
-
-function newErasureId({ randomness, clock }: PrivacyPowers): ErasureId {
-  return randomUuidV7(randomness, clock.nowMs()) as string as ErasureId;
+  const refs = [of.discarded, of.survivor].map((id) => ({ app, kind: ringKinds.owner, id }));
+  const outcomes = () => powers.keyring.use(refs, async (rings) => rings);
+  if ((await outcomes()).includes('absent')) return 'absent';
+  const target = { subject: of.discarded, other: of.survivor };
+  const [outcome] = await requestAll(powers, app, [{ kind: 'merge-subjects', target }]);
+  if (outcome?.status === 'failed') throw outcome.failure;
+  return (await outcomes())[0] === 'erased' ? 'erased' : 'merged';
 }
 
 async function requestAll(
   powers: PrivacyPowers,
   app: AppId,
-  wanted: readonly { id?: ErasureId; kind: RequestKind; target: RequestTarget }[],
+  wanted: readonly { kind: RequestKind; target: RequestTarget }[],
 ): Promise<PrivacyOutcome[]> {
   const nowMs = powers.clock.nowMs();
   const times = { receivedAtMs: nowMs, changedAtMs: nowMs };
-  const made = wanted.map(({ id = newErasureId(powers), kind, target }) => {
+  const made = wanted.map(({ kind, target }) => {
+    const id = randomUuidV7(powers.randomness, nowMs) as string as ErasureId;
     return { id, app, kind, target, step: 'begun', ...times };
   });
   for (const one of made) await powers.requests.add(one);

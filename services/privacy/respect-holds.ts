@@ -3,11 +3,23 @@ import { lastPositions, waitForViews } from '../../libs/backends/views-behind.ts
 import type { ConversationId, MessageId, OwnerId, SubjectId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
+import type { RequestKind } from '../../libs/requests/request-store.ts';
 import { membersOf } from '../../libs/vault/group-members.ts';
 import { held } from '../../libs/vault/shred-rows.ts';
 import { type Run, readConversation } from './request-run.ts';
 
 const VIEWS_TIMEOUT_MS = 10_000;
+/** What a hold refuses: not the end of another hold, nor that two are one, who then share it. */
+const TAKING: readonly RequestKind[] = [
+  'erase-subject',
+  'clear-profile',
+  'forget-message',
+  'forget-attachment',
+  'clear-conversation',
+  'delete-conversation',
+  'forget-days',
+  'erase-app',
+];
 
 /**
  * Throws HELD when there is a hold on somebody whose words this would take. Days of a whole app are
@@ -26,7 +38,7 @@ export async function respectHolds(run: Run, as: 'asked' | 'restored'): Promise<
     for (const one of holds) await keyring.keepDays(app.id, one, days);
     return;
   }
-  if (!mayRefuse || request.kind === 'release-hold') return;
+  if (!mayRefuse || !TAKING.includes(request.kind)) return;
   if (request.kind === 'erase-app') throw held();
   // Whose a message is, and who reacted to it, is judged by what is on the log by now.
   const positions = await lastPositions(powers.log);

@@ -18,6 +18,8 @@ export async function shredOf(run: Run, as: 'asked' | 'restored' = 'asked'): Pro
   switch (run.request.kind) {
     case 'erase-subject':
       return shredSubject(run, as);
+    case 'merge-subjects':
+      return mergeSubjects(run);
     case 'release-hold': {
       const { subject, hold } = run.request.target;
       return run.powers.keyring.release(run.app.id, subject as SubjectId, hold as HoldId);
@@ -68,6 +70,14 @@ export async function shredSubject(run: Run, as: 'asked' | 'restored' = 'asked')
     const refs = places.map((place) => ref(ringKinds.place, place));
     await keyring.shred(refs, request.id);
   }
+}
+
+/** When the other was erased first, this one, who turned out to be them, goes too. */
+async function mergeSubjects(run: Run): Promise<void> {
+  const { subject, other } = run.request.target;
+  const of = { discarded: subject as SubjectId, survivor: other as SubjectId };
+  const outcome = await run.powers.keyring.merge(run.app.id, of, run.request.id);
+  if (outcome === 'erased') await shredSubject(run);
 }
 
 async function shredProfile({ powers, app, request }: Run): Promise<void> {

@@ -142,6 +142,27 @@ describe('a hold on one of several who were merged', () => {
       await expect(subjectOf(store, name)).rejects.toThrow('nobody');
   });
 
+  it('is finished when the process that merged them ended in the middle', async () => {
+    const store = await openCase();
+    const { id } = store.app;
+    const [ann, ben] = [await subjectOf(store, 'ann'), await subjectOf(store, 'ben')];
+    const vault = store.backends.vaultStore();
+    const { commit } = vault;
+    let commits = 0;
+    vault.commit = async (batches) => {
+      commits += 1;
+      if (commits === 2) throw new Error('killed');
+      return commit.call(vault, batches);
+    };
+    await expect(privacyOf(store).merge(id, ann, ben)).rejects.toThrow('killed');
+    vault.commit = commit;
+    await runOpenRequests(store.backends.privacy());
+    const { keyring } = store.backends.privacy();
+    for (const one of [ann, ben]) {
+      expect((await keyring.mergedWith(id, one)).toSorted()).toEqual([ann, ben].toSorted());
+    }
+  });
+
   it('is not made with somebody who never was: nothing changes', async () => {
     const store = await openCase();
     const ann = await subjectOf(store, 'ann');
