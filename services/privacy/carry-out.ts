@@ -26,7 +26,7 @@ import { type AttackReport, attack, type Captures, capture } from './attack.ts';
 import { type Certified, certify } from './certificate.ts';
 import { type LossType, recordLoss } from './record-loss.ts';
 import { personalConversations, type Run, readConversation, readSubject } from './request-run.ts';
-import { respectHolds } from './respect-holds.ts';
+import { hasHeldReactions, respectHolds } from './respect-holds.ts';
 import { shredOf, shredSubject } from './shred-steps.ts';
 
 /** What came of one request: how T0 was reached, or why it stays open. */
@@ -212,6 +212,8 @@ async function endForsakenGroup(run: Run, id: ConversationId): Promise<void> {
   const { powers, app, request } = run;
   const [group] = await powers.directory.conversations(app.id, [id]);
   if (typeof group !== 'object') return;
+  // Whoever only reacted there is no member, but held all the same: the group stays with them.
+  if (await hasHeldReactions(run, id)) return;
   if ((await powers.directory.shredForsakenGroup(app, group, request.id)) === 'kept') return;
   await powers.keyring.passHolders();
   const fact = { id: lossOf(request.id, id), type: 'ConversationDeleted' as const };

@@ -76,3 +76,15 @@ async function ownersOfMessage({ powers }: Run, message: MessageId): Promise<Own
   const records = [...(view === undefined ? [] : [view.record]), ...changes.map((c) => c.record)];
   return records.map((record) => decodeSealedEvent(record).header.owner);
 }
+
+/** Did somebody who is held edit, react to or read a message of a conversation? */
+export async function hasHeldReactions(
+  { app, powers }: Run,
+  conversation: ConversationId,
+): Promise<boolean> {
+  const holds = new Set<string>(await powers.keyring.heldSubjects(app.id));
+  if (holds.size === 0) return false;
+  const ids = await powers.views.messageIds(conversation);
+  const changes = await powers.views.changes(ids);
+  return changes.some(({ record }) => holds.has(decodeSealedEvent(record).header.owner));
+}

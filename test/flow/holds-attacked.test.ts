@@ -8,7 +8,7 @@ import { textToDay } from '../../libs/sealing/tree-path.ts';
 import { restore } from '../../services/cli/restore.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { runOpenRequests } from '../../services/privacy/request-worker.ts';
-import { PERSONAL, received, removed } from '../support/events.ts';
+import { PERSONAL, reacted, received, removed } from '../support/events.ts';
 import { defaultConversationOf, groupOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';
 
@@ -188,6 +188,24 @@ describe('a hold and the views', () => {
       new Promise((resolve) => setTimeout(resolve, 300)).then(() => store.project()),
     ]);
     expect(await groupTexts(store)).toContain('evidence');
+  });
+});
+
+describe('a group', () => {
+  it('whose last member is erased stays while somebody is held who only reacted there', async () => {
+    const store = await openTestStore();
+    await store.deliver(
+      received('ann', 'words', { id: 'a1' }),
+      received('dan', 'dan alone', { id: 'd1', conversation: PERSONAL }),
+    );
+    await store.deliver(reacted('dan', 'a1', '👍', { id: 'r1' }));
+    const group = await groupOf(store);
+    await holdOn(store, await subjectOf(store, 'dan'));
+    await privacyOf(store).eraseSubject(store.app.id, await subjectOf(store, 'ann'));
+    await store.project();
+    const { directory } = store.backends.reader();
+    expect(typeof (await directory.conversations(store.app.id, [group]))[0]).toBe('object');
+    expect(await textsOf(store, group)).toEqual([null]);
   });
 });
 
