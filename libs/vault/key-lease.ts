@@ -180,7 +180,9 @@ class Lease {
 
   async announce(door: string): Promise<void> {
     this.#door = door;
-    if (this.#id !== undefined) await this.#deps.feed.announce(this.#id, door);
+    // One that has used no key yet registers now: it is asked like all others.
+    if (this.#id === undefined) await this.sync();
+    else await this.#deps.feed.announce(this.#id, door);
   }
 
   /** Without the feed, key material is given up when the lease ends. */

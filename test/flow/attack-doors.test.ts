@@ -42,8 +42,6 @@ async function openDoor(
   onTestFinished(() => other.close());
   const door = `http://127.0.0.1:${(asked.address() as AddressInfo).port}`;
   await other.announce(door);
-  // It registers at its first use of a key.
-  await other.reader().keyring.use([], async () => undefined);
   return door;
 }
 
@@ -94,7 +92,6 @@ describe('the attack by the doors', () => {
     const gone = await openBackends(store.configuration);
     onTestFinished(() => gone.close());
     await gone.announce('http://127.0.0.1:1');
-    await gone.reader().keyring.use([], async () => undefined);
     const { attack } = (await eraseAnn(store)) as Done;
     expect(attack!.services).toEqual([]);
     expect(attack!.notTried).toContain('http://127.0.0.1:1: it did not answer');
