@@ -1,12 +1,15 @@
 /**
  * `lethe attack`: what somebody with the disk finds. Every file of the store, its backups and its
- * lists is searched for given texts, and every row of the vault is looked at.
+ * lists is searched for given texts, every row of the vault is looked at, and running services are
+ * asked for what is lost.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Command } from 'commander';
 import type { Configuration } from '../../libs/backends/configuration.ts';
+import type { Backends } from '../../libs/backends/open-backends.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
+import { attackRunning } from '../privacy/attack-running.ts';
 import { filesBelow, searchFiles } from './disk-search.ts';
 import { withStore } from './open-store.ts';
 import { exitCodes, printResult } from './terminal.ts';
@@ -30,18 +33,36 @@ export function addAttackCommand(program: Command): void {
         const files = filesOf(configuration);
         const hits = searchFiles(files, texts);
         const vault = await backends.vaultCheck();
+        const running = await attackServices(backends);
+        const leaking = running.flatMap((one) => one.services).filter((one) => one.opened > 0);
         const found = hits.map(({ file: where, form }) => ({ file: where, form }));
-        const passed = hits.length === 0 && vault.tampered + vault.missing === 0;
+        const isSound = vault.tampered + vault.missing === 0 && leaking.length === 0;
+        const passed = hits.length === 0 && isSound;
         const tried = { texts: texts.length, files: files.length, rows: vault.rows };
-        printResult(options.json, { passed, tried, hits: found, vault, notTried: NOT_TRIED }, [
+        const notTried = [...NOT_TRIED, ...new Set(running.flatMap((one) => one.notTried))];
+        printResult(options.json, { passed, tried, hits: found, vault, running, notTried }, [
           ...found.map((hit) => `FOUND   ${hit.form} in ${hit.file}`),
           `${texts.length} texts in ${files.length} files, in every form: ${hits.length} hits`,
           `${vault.rows} rows of the vault: ${vault.tampered} do not authenticate`,
-          ...NOT_TRIED.map((what) => `not tried: ${what}`),
+          ...leaking.map((one) => `LEAK    ${one.door} tells ${one.opened} lost messages`),
+          ...running.map(({ app, lost, services }) => {
+            return `app ${app}: ${lost} lost messages asked for at ${services.length} services`;
+          }),
+          ...notTried.map((what) => `not tried: ${what}`),
         ]);
         if (!passed) process.exitCode = exitCodes.failed;
       }),
     );
+}
+
+/** What is lost of each app is asked for wherever somebody answers. */
+async function attackServices(backends: Backends) {
+  const powers = backends.privacy();
+  const attacked = [];
+  for (const { id } of await powers.apps.list()) {
+    attacked.push({ app: id, ...(await attackRunning(powers, id)) });
+  }
+  return attacked;
 }
 
 function readTexts(file: string): string[] {

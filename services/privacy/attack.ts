@@ -16,7 +16,10 @@ import { personalConversations, type Run, readSubject } from './request-run.ts';
 
 /** What was taken down before the fence. */
 export interface Captures {
-  readonly alias: string;
+  /** What the certificate commits to: the user id, or the app's id. */
+  readonly name: string;
+  /** The user id to ask for at the doors; null: all of the app is erased. */
+  readonly user: string | null;
   readonly events: readonly SealedEvent[];
   readonly rings: CapturedRings;
 }
@@ -35,21 +38,44 @@ export interface AttackReport {
 const EVENTS_MAX = 100;
 const CONVERSATIONS_MAX = 10;
 const MESSAGES_MAX = 1_000;
+const RECORDS_MAX = 20_000;
 
-/** Takes down sealed events and wrapped rings of a person; undefined: there is no such person. */
+/**
+ * Takes down sealed events and wrapped rings of a person or an app; undefined: there is no such
+ * person, or it is a lesser request.
+ */
 export async function capture(run: Run): Promise<Captures | undefined> {
+  const { kind } = run.request;
+  if (kind === 'erase-app') return captureApp(run);
+  if (kind !== 'erase-subject') return undefined;
   try {
-    return await captureAll(run);
+    return await capturePerson(run);
   } catch {
     // What cannot be captured keeps nobody's keys alive: the erasure goes on, and says so.
     const subject = await readSubject(run);
-    return subject && { alias: subject.value.alias, events: [], rings: NO_RINGS };
+    return subject && { ...named(subject), events: [], rings: NO_RINGS };
   }
+}
+
+const named = ({ value }: SubjectEntry) => ({ name: value.alias, user: value.alias });
+
+async function captureApp({ app, powers }: Run): Promise<Captures> {
+  const events: SealedEvent[] = [];
+  let seen = 0;
+  for await (const record of powers.views.scanRecords()) {
+    seen += 1;
+    events.push(...tryDecode(record).filter(({ header }) => header.app === app.id));
+    if (events.length === EVENTS_MAX || seen === RECORDS_MAX) break;
+  }
+  const ref = { app: app.id, kind: ringKinds.app, id: app.id };
+  const rings = await powers.keyring.capture([ref]);
+  const isFence = await powers.keyring.use([ref], async ([ring]) => ring === 'erased');
+  return { name: app.id, user: null, events, rings: isFence ? NO_RINGS : rings };
 }
 
 const NO_RINGS: CapturedRings = { count: 0, countOpening: async () => 0 };
 
-async function captureAll(run: Run): Promise<Captures | undefined> {
+async function capturePerson(run: Run): Promise<Captures | undefined> {
   const subject = await readSubject(run);
   if (subject === undefined) return undefined;
   const records = await recordsOf(run, subject);
@@ -72,7 +98,7 @@ async function captureAll(run: Run): Promise<Captures | undefined> {
   ]);
   const isFence = await run.powers.keyring.use([owner], async ([ring]) => ring === 'erased');
   // After a crash between fence and end, no ring from before the fence is there to be tried.
-  const captured = { alias: subject.value.alias, events: events.slice(0, EVENTS_MAX) };
+  const captured = { ...named(subject), events: events.slice(0, EVENTS_MAX) };
   return { ...captured, rings: isFence ? NO_RINGS : rings };
 }
 
@@ -118,7 +144,11 @@ export async function attack(
     const text = `${opened.length} of ${contents.length} captured events open after T0`;
     throw new LetheError('ERASURE_UNVERIFIED', text);
   }
-  const { services, notTried } = await attackDoors(powers, app, { ...captures, holders });
+  const { services, notTried } = await attackDoors(powers, app, {
+    ...captures,
+    isWholeApp: captures.user === null,
+    holders,
+  });
   const leaking = services.filter((one) => one.opened > 0).map((one) => one.door);
   if (leaking.length > 0) {
     const text = `after T0, ${leaking.join(', ')} still hands out what was erased`;

@@ -34,7 +34,7 @@ export type Carried = Done | { readonly failure: unknown };
 
 export interface Done {
   readonly t0: PassedHolders;
-  /** Of the erasure of a person. */
+  /** Of the erasure of a person or an app. */
   readonly attack?: AttackReport;
   readonly certificate?: Certified;
 }
@@ -68,7 +68,7 @@ export async function carryOut(
   const captures = new Map<PrivacyRequest, Captures>();
   for (const request of requests) {
     await attempt(request, async (run) => {
-      const captured = request.kind === 'erase-subject' ? await capture(run) : undefined;
+      const captured = await capture(run);
       if (captured !== undefined) captures.set(request, captured);
       await shredOf(run, as);
     });
@@ -117,8 +117,8 @@ async function verify(
     captures: captured,
     holders: t0.holders,
   });
-  const { alias } = captured;
-  const certificate = await certify(powers, request, { alias, passed: t0, attack: report });
+  const { name } = captured;
+  const certificate = await certify(powers, request, { name, passed: t0, attack: report });
   return { attack: report, certificate };
 }
 

@@ -21,19 +21,19 @@ export interface Certified {
 
 const toIso = (ms: number) => new Date(ms).toISOString();
 
-/** SHA-256(salt ‖ user id): names nobody to those who have not both. */
-export function commitmentOf(salt: string, alias: string): string {
-  return sha256(Buffer.concat([Buffer.from(salt, 'hex'), Buffer.from(alias)])).toString('hex');
+/** SHA-256(salt ‖ user id, or app id): names nobody to those who have not both. */
+export function commitmentOf(salt: string, name: string): string {
+  return sha256(Buffer.concat([Buffer.from(salt, 'hex'), Buffer.from(name)])).toString('hex');
 }
 
 /** Issues it. The salt is not kept. */
 export async function certify(
   powers: Pick<PrivacyPowers, 'certificates' | 'clock' | 'horizonDays'>,
   request: PrivacyRequest,
-  done: { alias: string; passed: PassedHolders; attack: AttackReport | 'not tried' },
+  done: { name: string; passed: PassedHolders; attack: AttackReport | 'not tried' },
 ): Promise<Certified> {
   const salt = randomBytes(32).toString('hex');
-  const commitment = commitmentOf(salt, done.alias);
+  const commitment = commitmentOf(salt, done.name);
   const statement = statementOf(powers, request, { ...done, commitment });
   const { file, isNew } = await powers.certificates.issue(request.id, statement);
   return { file, salt: isNew ? salt : null };
@@ -54,7 +54,10 @@ function statementOf(
       erasure: request.id,
       app: request.app,
       kind: request.kind,
-      commitment: 'SHA-256(salt ‖ user id); the salt was handed out and not kept',
+      commitment:
+        request.kind === 'erase-app'
+          ? 'SHA-256(salt ‖ app id)'
+          : 'SHA-256(salt ‖ user id); the salt was handed out and not kept',
       requestedAt: toIso(request.receivedAtMs),
       certifiedAt: toIso(clock.nowMs()),
       t0: {

@@ -2,7 +2,9 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openBackends } from '../../libs/backends/open-backends.ts';
+import type { MessageId } from '../../libs/base/ids.ts';
 import { startServer } from '../../services/cli/serve.ts';
+import { attackRunning } from '../../services/privacy/attack-running.ts';
 import { createPrivacy, type PrivacyOutcome } from '../../services/privacy/privacy.ts';
 import { runOpenRequests } from '../../services/privacy/request-worker.ts';
 import { PERSONAL, received } from '../support/events.ts';
@@ -103,5 +105,48 @@ describe('the attack by the doors', () => {
     const { attack } = (await eraseAnn(store)) as Done;
     expect(attack!.services).toEqual([]);
     expect(attack!.notTried).toContain(`${door}: it answered 401, which tells nothing`);
+  });
+
+  it('of an erased app asks for its conversations, and its certificate says what came of it', async () => {
+    const store = await openServed();
+    const server = await startServer(store);
+    onTestFinished(() => server.stop());
+    const privacy = createPrivacy(store.backends.privacy());
+    const { attack, certificate } = (await privacy.eraseApp(store.app.id)) as Done;
+    expect(attack).toMatchObject({ events: { opened: 0 }, rings: { tried: 1 } });
+    expect(attack!.events.tried).toBeGreaterThan(2);
+    // Its conversations, and the pages of both.
+    expect(attack!.services).toEqual([{ door: server.address, requests: 3, opened: 0 }]);
+    expect(certificate!.file).toContain('certificates');
+  });
+
+  it('does not certify the erasure of an app while one service still tells a message of it', async () => {
+    const store = await openServed();
+    await openDoor(store, (path) => {
+      if (path.includes('/conversations?')) return { conversations: [{ id: 'kept' }] };
+      return path.includes('kept') ? { messages: [{ id: 'one', content: {} }] } : undefined;
+    });
+    const privacy = createPrivacy(store.backends.privacy());
+    await expect(privacy.eraseApp(store.app.id)).rejects.toMatchObject({
+      code: 'ERASURE_UNVERIFIED',
+    });
+  });
+
+  it('can be made at any time: what is lost is asked for, and a page that was kept is found', async () => {
+    const store = await openServed();
+    const group = await groupOf(store);
+    const kept = await messagesOf(store, group);
+    const powers = store.backends.privacy();
+    const { id } = store.app;
+    await createPrivacy(powers).forgetMessage(id, group, kept[0]!.id as MessageId);
+    const server = await startServer(store);
+    onTestFinished(() => server.stop());
+    const sound = await attackRunning(powers, id);
+    expect(sound).toMatchObject({ lost: 1, services: [{ opened: 0 }] });
+    const door = await openDoor(store, (path) => {
+      return path.includes('/messages') ? { messages: kept } : undefined;
+    });
+    const { services } = await attackRunning(powers, id);
+    expect(services.find((one) => one.door === door)!.opened).toBe(1);
   });
 });
