@@ -30,7 +30,9 @@ export async function runUpkeep(
     });
     await attempt('reclaim', () => reclaimDue(store));
     await attempt('feed', () => store.backends.privacy().keyring.pruneFeed());
-    await sleep(LOOK_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
+    // Two privacy services must not overtake each other's rebuild again and again.
+    const waitMs = LOOK_INTERVAL_MS * (1 + Math.random());
+    await sleep(waitMs, undefined, { signal }).catch(() => undefined);
   }
 }
 
