@@ -58,6 +58,8 @@ export interface KeyringCreate {
 /** Wrapped rings as they were; nothing in it is a key by itself. */
 export interface CapturedRings {
   readonly count: number;
+  /** Parts of large rings among them. */
+  readonly segmentCount: number;
   /** How many of them today's KMS and vault still open: all until a turn, none after it. */
   countOpening(): Promise<number>;
 }

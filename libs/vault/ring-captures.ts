@@ -1,32 +1,65 @@
 /** What an attacker with the vault's disk would have of rings, taken down in memory. */
+import type { SegmentId } from '../base/ids.ts';
 import type { CapturedRings } from '../keyring/keyring.ts';
 import type { RingRef } from '../keyring/ring.ts';
-import { openAnyRow, type ShredDeps } from './shred-rows.ts';
-import { ringRow } from './vault-rings.ts';
-import type { RowKey } from './vault-store.ts';
+import type { ShredDeps } from './shred-rows.ts';
+import { loadSegments, openRingRow, ringRow } from './vault-rings.ts';
+import type { VaultRow } from './vault-store.ts';
 
-/** Takes the rows down as they are now. */
+/** A row, and the wrapped parts of a large ring that it has the keys of. */
+interface Captured {
+  readonly ref: RingRef;
+  readonly row: VaultRow;
+  readonly segments: ReadonlyMap<SegmentId, Buffer>;
+}
+
+/** Takes the rows, and the segments that they name, down as they are now. */
 export async function captureRings(
   deps: ShredDeps,
   refs: readonly RingRef[],
 ): Promise<CapturedRings> {
-  const keys: RowKey[] = [];
+  const captured: Captured[] = [];
   for (const ref of refs) {
     const app = await deps.apps.find(ref.app);
-    if (app !== undefined) keys.push(ringRow(ref, app.buckets));
+    const [row] = app === undefined ? [] : await deps.store.read([ringRow(ref, app.buckets)]);
+    if (row !== undefined) captured.push({ ref, row, segments: await segmentsOf(deps, ref, row) });
   }
-  const rows = (await deps.store.read(keys)).filter((row) => row !== undefined);
   return {
-    count: rows.length,
+    count: captured.length,
+    segmentCount: captured.reduce((sum, one) => sum + one.segments.size, 0),
     async countOpening() {
       let opening = 0;
-      for (const row of rows) {
-        const opened = await openAnyRow(deps, row).catch(() => undefined);
-        if (opened === undefined || opened === 'erased') continue;
-        opened.fill(0);
-        opening += 1;
-      }
+      for (const one of captured) if (await opens(deps, one)) opening += 1;
       return opening;
     },
   };
+}
+
+async function segmentsOf(
+  deps: ShredDeps,
+  ref: RingRef,
+  row: VaultRow,
+): Promise<Map<SegmentId, Buffer>> {
+  const material = openRingRow(row, await deps.hierarchy.openerOf(row));
+  if (material === 'erased') return new Map();
+  const ids = material.segments.map((entry) => entry.id);
+  const wrapped = await deps.store.readSegments(ref.app, ids);
+  return new Map(ids.flatMap((id, i) => (wrapped[i] === undefined ? [] : [[id, wrapped[i]]])));
+}
+
+/** With today's KMS and vault, and the segments as they were captured. */
+async function opens(deps: ShredDeps, { ref, row, segments }: Captured): Promise<boolean> {
+  try {
+    const material = openRingRow(row, await deps.hierarchy.openerOf(row));
+    if (material === 'erased') return false;
+    const readSegments = async (_: unknown, ids: readonly SegmentId[]) => {
+      return ids.map((id) => segments.get(id));
+    };
+    const context = { entries: material.segments, randomness: deps.randomness };
+    const loaded = await loadSegments({ ...deps.store, readSegments }, ref, context);
+    for (const nodes of [material.nodes, ...loaded.values()]) nodes.fill(0);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -31,7 +31,11 @@ export interface AttackReport {
   /** Every running holder of keys, asked over HTTP: `opened` must be 0 at each. */
   readonly services: readonly AttackedDoor[];
   /** Captured wrapped rings with today's KMS: they open until the next turn ends that (T1). */
-  readonly rings: { readonly tried: number; readonly openUntilT1: number };
+  readonly rings: {
+    readonly tried: number;
+    readonly segments: number;
+    readonly openUntilT1: number;
+  };
   readonly notTried: readonly string[];
 }
 
@@ -73,7 +77,7 @@ async function captureApp({ app, powers }: Run): Promise<Captures> {
   return { name: app.id, user: null, events, rings: isFence ? NO_RINGS : rings };
 }
 
-const NO_RINGS: CapturedRings = { count: 0, countOpening: async () => 0 };
+const NO_RINGS: CapturedRings = { count: 0, segmentCount: 0, countOpening: async () => 0 };
 
 async function capturePerson(run: Run): Promise<Captures | undefined> {
   const subject = await readSubject(run);
@@ -157,7 +161,11 @@ export async function attack(
   return {
     services,
     events: { tried: contents.length, opened: 0 },
-    rings: { tried: captures.rings.count, openUntilT1: await captures.rings.countOpening() },
+    rings: {
+      tried: captures.rings.count,
+      segments: captures.rings.segmentCount,
+      openUntilT1: await captures.rings.countOpening(),
+    },
     notTried: [
       ...(captures.rings.count === 0
         ? ['wrapped rings: none could be captured before the fence']

@@ -1,10 +1,17 @@
 import { describe, expect, it } from 'vitest';
+import { THING_DEPTH, thingPath } from '../../libs/sealing/tree-path.ts';
 import { rowKinds } from '../../libs/vault/vault-store.ts';
 import { createApp } from '../../services/cli/app-commands.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { copyFiles, joinCopies, openCopy } from '../support/old-copies.ts';
-import { defaultConversationOf, groupOf, subjectOf, textsOf } from '../support/reading.ts';
+import {
+  defaultConversationOf,
+  groupOf,
+  placeRingOf,
+  subjectOf,
+  textsOf,
+} from '../support/reading.ts';
 import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';
 
 const nowMs = () => Date.now();
@@ -263,5 +270,24 @@ describe('a turn of the epoch', () => {
       counts.push(store.backends.kmsCallCount() - before);
     }
     expect(counts[0]).toBe(counts[1]);
+  });
+});
+
+describe('captured rings', () => {
+  it('with the segments of a large one, open until a turn has ended the epoch, and not after it', async () => {
+    const store = await openFriends();
+    const { keyring } = store.backends.privacy();
+    const ref = await placeRingOf(store, await groupOf(store));
+    for (let i = 0; i < 20; i += 1) {
+      const path = thingPath(i.toString(16).padStart(32, '0'));
+      await keyring.puncture(ref, [{ path, depth: THING_DEPTH }], 'ab'.repeat(16) as never);
+    }
+    const captured = await keyring.capture([ref]);
+    expect(captured.count).toBe(1);
+    expect(captured.segmentCount).toBeGreaterThan(1);
+    await erase(store, 'ann');
+    expect(await captured.countOpening()).toBe(1);
+    await turn(store);
+    expect(await captured.countOpening()).toBe(0);
   });
 });
