@@ -103,7 +103,7 @@ export class Ring {
 
   /** The segments that must be installed before these things' keys (or, without, any) are used. */
   missingSegments(things?: readonly string[]): readonly SegmentKey[] {
-    const segments = this.#segments?.missing(things) ?? [];
+    const segments = this.#segments?.missingFor(things) ?? [];
     return this.#kept === undefined ? segments : [...segments, ...this.#kept.missing()];
   }
 
