@@ -44,7 +44,7 @@ export async function keepDays(
   const runs = await collectRuns(deps, app, of);
   if (runs.length === 0) return;
   const ref: RingRef = { app: app.id, kind: ringKinds.owner, id: of.subject };
-  await changeMaterial(deps, of.key, async (material, row) => {
+  const isChanged = await changeMaterial(deps, of.key, async (material, row) => {
     // The hold has ended meanwhile: then there is nothing to keep for.
     if (row.holds.length === 0) return undefined;
     const written = runs.map(({ parts, ...run }) => {
@@ -59,6 +59,7 @@ export async function keepDays(
     return { material: { ...material, kept }, orphans: wrapped.map((part) => part.id) };
   });
   for (const { parts } of runs) for (const part of parts) part.fill(0);
+  if (isChanged) await enterLoss(deps, [of.key], of.subject as string as ErasureId);
 }
 
 /** Takes a hold off a row, and with the last one what was kept for it. */
@@ -72,10 +73,10 @@ export async function dropHold(deps: KeptDeps, key: RowKey, hold: HoldId): Promi
     const kept = isLast ? [] : material.kept;
     return { material: { ...material, kept }, holds, more: isLast ? { dirties: true } : {} };
   });
-  await deps.store.removeSegments(key.app, removed);
-  await deps.store.scrub();
   // Also when this only repeats what a crash cut short: others may hold the ring as it was.
   await enterLoss(deps, [key], key.id as ErasureId);
+  await deps.store.removeSegments(key.app, removed);
+  await deps.store.scrub();
 }
 
 interface MaterialEdit {
@@ -86,26 +87,29 @@ interface MaterialEdit {
   readonly orphans?: readonly SegmentId[];
 }
 
-/** Writes another material into a living ring's row; every holder of it reads it anew. */
+/**
+ * Writes another material into a living ring's row. True: it did; whoever calls enters it into the
+ * feed, so that every holder reads it anew.
+ */
 async function changeMaterial(
   deps: KeptDeps,
   key: RowKey,
   edit: (material: RingMaterial, row: VaultRow) => Promise<MaterialEdit | undefined>,
-): Promise<void> {
+): Promise<boolean> {
   const { store, hierarchy } = deps;
   for (let attempt = 0; attempt < SHRED_ATTEMPTS_MAX; attempt += 1) {
     const [row] = await store.read([key]);
     const opened = row && openRingRow(row, await hierarchy.openerOf(row));
-    if (row === undefined || opened === undefined || opened === 'erased') return;
+    if (row === undefined || opened === undefined || opened === 'erased') return false;
     const { wrapping, guard } = await currentBucketKey(deps, row);
     const edited = await edit(opened, row);
-    if (edited === undefined) return;
+    if (edited === undefined) return false;
     const plain = encodeRingMaterial(edited.material);
     const previous = { ...row, holds: edited.holds ?? row.holds };
     const put = wrapRow({ key, previous }, plain, wrapping);
     plain.fill(0);
     const [outcome] = await store.commit([{ guard, puts: [put], ...edited.more }]);
-    if (outcome === 'done') return enterLoss(deps, [key], key.id as ErasureId);
+    if (outcome === 'done') return true;
     await store.removeSegments(key.app, edited.orphans ?? []);
   }
   throw contended();
