@@ -11,9 +11,9 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join, resolve, sep } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { LetheError } from '../base/lethe-error.ts';
-import type { Configuration } from './configuration.ts';
+import { type Configuration, isInside } from './configuration.ts';
 import { type Backends, LOG_COPY, openBackends, VAULT_COPY } from './open-backends.ts';
 
 /** What a backup says of itself. */
@@ -72,8 +72,7 @@ export async function makeBackup(
 function assertApart(configuration: Configuration, parent: string): void {
   const { kmsFolder, logFile, vaultFile, viewsFile } = configuration;
   const taken = [kmsFolder, ...[logFile, vaultFile, viewsFile].map(dirname)];
-  const path = `${resolve(parent)}${sep}`;
-  if (!taken.some((one) => path.startsWith(`${one}${sep}`))) return;
+  if (!taken.some((folder) => isInside(folder, resolve(parent)))) return;
   const text = `${parent} lies inside the folder of the data or of the keys: choose another place`;
   throw new LetheError('INPUT_INVALID', text);
 }

@@ -218,11 +218,12 @@ function assertKeysApart(configuration: Configuration): void {
   const { backupsFolder, erasuresFile } = configuration;
   for (const file of [logFile, viewsFile, vaultFile, stateFile]) {
     const folder = resolve(file, '..');
-    const inside = (path: string) => `${path}${sep}`.startsWith(`${folder}${sep}`);
-    if (inside(backupsFolder)) throw invalid('LETHE_BACKUPS', 'it lies inside a data folder; ');
+    if (isInside(folder, backupsFolder))
+      throw invalid('LETHE_BACKUPS', 'it lies inside a data folder; ');
     // A restore of the data must not put the list back in time with it.
-    if (inside(erasuresFile)) throw invalid('LETHE_ERASURES', 'it lies inside a data folder; ');
-    if (`${kmsFolder}${sep}`.startsWith(`${folder}${sep}`)) {
+    if (isInside(folder, erasuresFile))
+      throw invalid('LETHE_ERASURES', 'it lies inside a data folder; ');
+    if (isInside(folder, kmsFolder)) {
       throw invalid(
         'LETHE_KMS',
         'the key folder lies inside a data folder, where every backup ' +
@@ -230,4 +231,9 @@ function assertKeysApart(configuration: Configuration): void {
       );
     }
   }
+}
+
+/** Is a path a folder itself, or below it? Both are absolute. */
+export function isInside(folder: string, path: string): boolean {
+  return `${path}${sep}`.startsWith(`${folder}${sep}`);
 }
