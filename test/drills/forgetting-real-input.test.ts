@@ -7,6 +7,7 @@ import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { type MessageJson, readMessages } from '../../services/reader/read-messages.ts';
 import { recordFigures } from '../support/figures.ts';
 import { lethe } from '../support/processes.ts';
+import { recordsOf } from '../support/reading.ts';
 import { inputFiles } from '../support/real-input.ts';
 import { openAt, type TestStore, temporaryFolder } from '../support/temporary-store.ts';
 
@@ -25,20 +26,11 @@ interface Seen {
 const hashOf = (message: MessageJson) =>
   createHash('sha256').update(JSON.stringify(message)).digest('base64');
 
-async function conversationsOf({ backends }: TestStore): Promise<ConversationId[]> {
-  const { log } = backends.reader();
+async function conversationsOf(store: TestStore): Promise<ConversationId[]> {
   const found = new Set<string>();
-  for (let partition = 0; partition < log.partitions; partition += 1) {
-    for (let next = 0; ; ) {
-      const records = await log.read(partition, next, 5_000);
-      const last = records.at(-1);
-      if (last === undefined) break;
-      for (const { value } of records) {
-        const { header } = decodeSealedEvent(value);
-        if (header.type === 'MessagePosted') found.add(header.stream);
-      }
-      next = last.offset + 1;
-    }
+  for await (const { value } of recordsOf(store)) {
+    const { header } = decodeSealedEvent(value);
+    if (header.type === 'MessagePosted') found.add(header.stream);
   }
   return [...found] as ConversationId[];
 }

@@ -13,7 +13,7 @@ import {
   type TodaysKeys,
   undoFences,
 } from '../support/old-copies.ts';
-import { groupOf, subjectOf, textsOf } from '../support/reading.ts';
+import { groupOf, recordsOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openTestStore, type TestStore } from '../support/temporary-store.ts';
 
 const PEOPLE = 20;
@@ -41,12 +41,7 @@ async function openCopies(): Promise<Copies> {
     ]),
   );
   const events: SealedEvent[] = [];
-  const { log } = store.backends.reader();
-  for (let partition = 0; partition < log.partitions; partition += 1) {
-    for (const { key, value } of await log.read(partition, 0, 10_000)) {
-      events.push(decodeRecord(key, value));
-    }
-  }
+  for await (const { key, value } of recordsOf(store)) events.push(decodeRecord(key, value));
   const messages = events.filter(({ header }) => header.type === 'MessagePosted');
   const eventsOf = async (kind: string) => {
     const people = new Set<string>();

@@ -9,7 +9,7 @@ import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { recordFigures } from '../support/figures.ts';
 import { lethe, startLethe } from '../support/processes.ts';
-import { defaultConversationOf, subjectOf, textsOf } from '../support/reading.ts';
+import { defaultConversationOf, recordsOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openAt, type TestStore, temporaryFolder } from '../support/temporary-store.ts';
 
 const PEOPLE = 50_000;
@@ -31,20 +31,11 @@ function writeLines(folder: string, channel: string, orderOf: (i: number) => num
 }
 
 /** Who the messages on the log are about. */
-async function ownersOf({ backends }: TestStore): Promise<string[]> {
-  const { log } = backends.reader();
+async function ownersOf(store: TestStore): Promise<string[]> {
   const owners: string[] = [];
-  for (let partition = 0; partition < log.partitions; partition += 1) {
-    for (let next = 0; ; ) {
-      const records = await log.read(partition, next, 5_000);
-      const last = records.at(-1);
-      if (last === undefined) break;
-      for (const { value } of records) {
-        const { header } = decodeSealedEvent(value);
-        if (header.type === 'MessagePosted') owners.push(header.owner);
-      }
-      next = last.offset + 1;
-    }
+  for await (const { value } of recordsOf(store)) {
+    const { header } = decodeSealedEvent(value);
+    if (header.type === 'MessagePosted') owners.push(header.owner);
   }
   return owners;
 }

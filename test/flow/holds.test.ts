@@ -11,6 +11,7 @@ import {
   defaultConversationOf,
   groupOf,
   messagesOf,
+  recordsOf,
   subjectOf,
   textsOf,
 } from '../support/reading.ts';
@@ -49,14 +50,11 @@ const groupTexts = async (store: TestStore) =>
 /** Another process over the same store. */
 const otherOf = (store: TestStore) => openAt(store.folder, {}, store.app.id);
 
-async function eventsOf({ backends }: TestStore, owner: string) {
-  const { log } = backends.reader();
+async function eventsOf(store: TestStore, owner: string) {
   const events = [];
-  for (let partition = 0; partition < log.partitions; partition += 1) {
-    for (const { key, value } of await log.read(partition, 0, 10_000)) {
-      const event = decodeRecord(key, value);
-      if (event.header.owner === owner && event.header.type === 'MessagePosted') events.push(event);
-    }
+  for await (const { key, value } of recordsOf(store)) {
+    const event = decodeRecord(key, value);
+    if (event.header.owner === owner && event.header.type === 'MessagePosted') events.push(event);
   }
   return events;
 }

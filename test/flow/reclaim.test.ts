@@ -5,14 +5,13 @@ import { describe, expect, it } from 'vitest';
 import { openEnvelope } from '../../libs/audit/dsse.ts';
 import type { Clock } from '../../libs/base/clock.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
-import { isTombstone } from '../../libs/event-log/event-log.ts';
 import { textToDay } from '../../libs/sealing/tree-path.ts';
 import { turnEpoch } from '../../services/cli/epoch-commands.ts';
 import { reclaimDue } from '../../services/cli/upkeep.ts';
 import { createPrivacy, type PrivacyOutcome } from '../../services/privacy/privacy.ts';
 import { rebuildViews } from '../../services/projector/project.ts';
 import { edited, PERSONAL, profile, reacted, received } from '../support/events.ts';
-import { groupOf, messagesOf, subjectOf, textsOf } from '../support/reading.ts';
+import { groupOf, messagesOf, recordsOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openTestStore, type TestStore } from '../support/temporary-store.ts';
 
 const DAY_MS = 86_400_000;
@@ -45,16 +44,11 @@ async function openGroup(): Promise<{ store: TestStore; clock: MovedClock }> {
   return { store, clock };
 }
 
-/** Every record of the log, by its event's id; tombstones are not counted. */
-async function recordsOf({ backends }: TestStore): Promise<Map<string, Buffer>> {
-  const { log } = backends.reader();
+/** Every record of the log, by its event's id. */
+async function recordsById(store: TestStore): Promise<Map<string, Buffer>> {
   const records = new Map<string, Buffer>();
-  for (let partition = 0; partition < log.partitions; partition += 1) {
-    for (const record of await log.read(partition, 0, 100_000)) {
-      if (isTombstone(record)) continue;
-      const { header } = decodeRecord(record.key, record.value);
-      records.set(header.eventId, record.value);
-    }
+  for await (const { key, value } of recordsOf(store)) {
+    records.set(decodeRecord(key, value).header.eventId, value);
   }
   return records;
 }
@@ -76,7 +70,7 @@ function isOnDisk({ folder }: TestStore, bytes: Buffer): boolean {
 describe('reclaim', () => {
   it('leaves everything in place until the horizon has passed, then removes what is lost, and nothing else', async () => {
     const { store, clock } = await openGroup();
-    const before = await recordsOf(store);
+    const before = await recordsById(store);
     await eraseAnn(store);
     clock.move(29);
     expect(await reclaimDue(store)).toMatchObject({ losses: 0, records: 0, waiting: 1 });
@@ -87,7 +81,7 @@ describe('reclaim', () => {
     clock.move(2);
     const done = await reclaimDue(store);
     expect(done).toMatchObject({ losses: 1, waiting: 0 });
-    const after = await recordsOf(store);
+    const after = await recordsById(store);
     const gone = [...before.keys()].filter((id) => !after.has(id));
     expect(gone.length).toBe(done.records);
     // Three messages, a reaction, a profile, a display name, identities, joins: all hers.
@@ -153,7 +147,7 @@ describe('reclaim', () => {
     await privacy.eraseApp(id);
     clock.move(31);
     await reclaimDue(store);
-    expect([...(await recordsOf(store)).keys()]).toEqual([]);
+    expect([...(await recordsById(store)).keys()]).toEqual([]);
   });
 
   it('completes the certificate, as the turn of the epoch does', async () => {
