@@ -18,6 +18,7 @@ const LAYERS: readonly (readonly string[])[] = [
     'libs/views',
     'libs/deliveries',
     'libs/requests',
+    'libs/blobs',
     'libs/access',
     'libs/audit',
   ],
@@ -35,7 +36,14 @@ const DRIVERS: Readonly<Record<string, RegExp>> = {
   fastify: /^libs\/http\//,
   jose: /^libs\/access\/access-keys\.ts$/,
   commander: /^services\/cli\//,
+  'cassandra-driver': /^libs\/base\/cassandra-database\.ts$/,
+  kafkajs: /^libs\/event-log\/(kafka-|.*-kafka)/,
+  ioredis: /^libs\/views\/view-cache-redis\.ts$/,
+  '@aws-sdk/client-s3': /^libs\/blobs\/blob-store-s3\.ts$/,
+  '@aws-sdk/lib-storage': /^libs\/blobs\/blob-store-s3\.ts$/,
+  '@aws-sdk/client-kms': /^libs\/vault\/root-kms-aws\.ts$/,
   '@prometheus-io/client': /^services\/cli\/metrics\.ts$/,
+  '@opentelemetry/api': /^libs\/base\/tracing\.ts$/,
 };
 
 function filesUnder(folder: string): string[] {
@@ -48,7 +56,7 @@ function filesUnder(folder: string): string[] {
 }
 
 const product = [...filesUnder('libs'), ...filesUnder('services')];
-const tests = filesUnder('test');
+const tests = [...filesUnder('test'), ...filesUnder('infra')];
 const text = (file: string) => readFileSync(join(ROOT, file), 'utf8');
 const folderOf = (file: string) => file.split('/').slice(0, 2).join('/');
 const layerOf = (folder: string) => LAYERS.findIndex((layer) => layer.includes(folder));
@@ -97,7 +105,8 @@ describe('habits', () => {
   });
 
   it('only backends import adapters', () => {
-    const isAdapter = (file: string) => /-(sqlite|local)\.ts$/.test(file);
+    const isAdapter = (file: string) =>
+      /-(sqlite|local|memory|cassandra|kafka|redis|s3|aws)\.ts$/.test(file);
     for (const file of product.filter((one) => !one.startsWith('libs/backends/'))) {
       for (const { from } of importsOf(file)) {
         const own = isAdapter(file) && folderOf(from) === folderOf(file);

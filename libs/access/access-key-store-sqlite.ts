@@ -41,6 +41,9 @@ export function openAccessKeyStoreSqlite(database: SqliteDatabase): AccessKeySto
     async removeAll(app) {
       database.run('DELETE FROM access_keys WHERE app = ?', app);
     },
+    async *all() {
+      for (const row of database.all<Stored>('SELECT * FROM access_keys')) yield toRow(row);
+    },
   };
 }
 

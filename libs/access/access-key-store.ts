@@ -28,4 +28,6 @@ export interface AccessKeyStore {
   revoke(id: string, nowMs: number): Promise<boolean>;
   /** Removes the keys of an erased app. */
   removeAll(app: AppId): Promise<void>;
+  /** All keys there are, for a copy to another engine. */
+  all(): AsyncIterable<AccessKeyRow>;
 }

@@ -13,8 +13,9 @@ import {
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { LetheError } from '../base/lethe-error.ts';
-import { type Configuration, isInside } from './configuration.ts';
-import { type Backends, LOG_COPY, openBackends, VAULT_COPY } from './open-backends.ts';
+import { type Configuration, embeddedFiles, isInside } from './configuration.ts';
+import { LOG_COPY, VAULT_COPY } from './copy-data.ts';
+import { type Backends, openBackends } from './open-backends.ts';
 
 /** What a backup says of itself. */
 export interface BackupManifest {
@@ -51,7 +52,9 @@ export async function makeBackup(
   rmSync(partial, { recursive: true, force: true });
   makeFolder(partial);
   const { kmsKey } = await settledEpoch(backends);
-  const listed = await backends.privacy().erasures.read();
+  const { erasures } = backends.privacy();
+  await erasures.begin();
+  const listed = await erasures.read();
   await backends.copyData(partial);
   // A turn that began meanwhile may have left the copy between two keys.
   if ((await settledEpoch(backends)).kmsKey !== kmsKey) throw inTurn();
@@ -70,8 +73,9 @@ export async function makeBackup(
 
 /** A backup beside its keys protects nobody, and one among the data is lost with it. */
 function assertApart(configuration: Configuration, parent: string): void {
-  const { kmsFolder, logFile, vaultFile, viewsFile } = configuration;
-  const taken = [kmsFolder, ...[logFile, vaultFile, viewsFile].map(dirname)];
+  const { kms, signingFolder } = configuration;
+  const keys = kms.engine === 'local' ? [kms.folder, signingFolder] : [signingFolder];
+  const taken = [...keys, ...embeddedFiles(configuration).map(dirname)];
   if (!taken.some((folder) => isInside(folder, resolve(parent)))) return;
   const text = `${parent} lies inside the folder of the data or of the keys: choose another place`;
   throw new LetheError('INPUT_INVALID', text);
@@ -117,10 +121,23 @@ function readManifest(folder: string): FoundBackup | undefined {
 
 /** The configuration of a store that lies in a backup, with views of its own. */
 export function configurationOf(configuration: Configuration, folder: string): Configuration {
-  const logFile = join(folder, LOG_COPY);
-  const viewsFile = join(folder, 'views.db');
-  const vaultFile = join(folder, VAULT_COPY);
-  return { ...configuration, logFile, stateFile: logFile, viewsFile, vaultFile };
+  const file = (name: string) => ({ engine: 'sqlite' as const, file: join(folder, name) });
+  const log = file(LOG_COPY);
+  return { ...configuration, log, state: log, views: file('views.db'), vault: file(VAULT_COPY) };
+}
+
+/**
+ * The configuration of a store that is being restored: state and vault lie in a folder, where
+ * nobody finds them; log and views too, unless they are on servers and have stayed there.
+ */
+export function stagedConfiguration(configuration: Configuration, folder: string): Configuration {
+  const { log, views } = configuration;
+  const staged = configurationOf(configuration, folder);
+  return {
+    ...staged,
+    log: log.engine === 'sqlite' ? staged.log : log,
+    views: views.engine === 'sqlite' ? staged.views : views,
+  };
 }
 
 /**

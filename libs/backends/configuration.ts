@@ -1,121 +1,38 @@
-/**
- * The configuration: environment variables, validated once at start. The table of the README is
- * written from `settings` below.
- */
+/** The configuration: environment variables, validated once at start. */
 import { resolve, sep } from 'node:path';
+import {
+  type AwsKmsEngine,
+  type CassandraEngine,
+  type KafkaEngine,
+  type LocalKmsEngine,
+  type MemoryEngine,
+  type RedisEngine,
+  readAwsKmsUrl,
+  readCassandraUrl,
+  readKafkaUrl,
+  readMemoryUrl,
+  readRedisUrl,
+  type SqliteEngine,
+  type TlsFiles,
+} from '../base/engine-urls.ts';
 import { LetheError } from '../base/lethe-error.ts';
-
-/** One variable: its default, what it may be, and what it is for. */
-export interface Setting {
-  readonly name: string;
-  readonly fallback: string;
-  readonly expected: string;
-  readonly purpose: string;
-}
-
-/** Every variable that is read, in the order of the README's table. */
-export const settings: readonly Setting[] = [
-  {
-    name: 'LETHE_LOG',
-    fallback: 'sqlite:./data/lethe.db',
-    expected: 'sqlite:FILE',
-    purpose: 'the log of sealed events',
-  },
-  {
-    name: 'LETHE_VIEWS',
-    fallback: 'sqlite:./data/views.db',
-    expected: 'sqlite:FILE',
-    purpose: 'the views that readers are served from',
-  },
-  {
-    name: 'LETHE_VAULT',
-    fallback: 'sqlite:./data/vault.db',
-    expected: 'sqlite:FILE',
-    purpose: 'wrapped rings and the directory',
-  },
-  {
-    name: 'LETHE_STATE',
-    fallback: 'sqlite:./data/lethe.db',
-    expected: 'sqlite:FILE, the same file as LETHE_LOG',
-    purpose: 'access keys, delivery ledger, requests, clock mark',
-  },
-  {
-    name: 'LETHE_KMS',
-    fallback: 'local:./keys',
-    expected: 'local:FOLDER, outside the folders of the other files',
-    purpose: 'the key at the root of the vault; keep a copy of it elsewhere',
-  },
-  {
-    name: 'LETHE_KMS_PASSPHRASE',
-    fallback: '',
-    expected: 'text; empty: the key file is protected by its mode 0600 alone',
-    purpose: 'protects the key file of LETHE_KMS',
-  },
-  {
-    name: 'LETHE_HTTP',
-    fallback: '127.0.0.1:8080',
-    expected: 'HOST:PORT; port 0 takes a free one',
-    purpose: 'where the server listens',
-  },
-  {
-    name: 'LETHE_BODY_BYTES_MAX',
-    fallback: '10485760',
-    expected: 'a whole number from 1024 to 104857600',
-    purpose: 'largest body that the server takes',
-  },
-  {
-    name: 'LETHE_HORIZON_DAYS',
-    fallback: '30',
-    expected: 'a whole number from 1 to 400',
-    purpose: 'how long a delivery is remembered, so that its redelivery is known',
-  },
-  {
-    name: 'LETHE_BACKUPS',
-    fallback: './backups',
-    expected: 'a folder outside those of the other files and of LETHE_KMS',
-    purpose: 'where turns keep their backups',
-  },
-  {
-    name: 'LETHE_ERASURES',
-    fallback: './erasures/list.jsonl',
-    expected: 'a file outside the folders of the other files; keep a copy of it elsewhere',
-    purpose: 'the list of what was erased, by random ids, that a restore applies',
-  },
-  {
-    name: 'LETHE_CERTIFICATES',
-    fallback: './certificates',
-    expected: 'a folder',
-    purpose: 'where certificates of erasures are kept, with the public key that checks them',
-  },
-  {
-    name: 'LETHE_LEASE_MS',
-    fallback: '5000',
-    expected: 'a whole number from 1000 to 60000',
-    purpose: 'how long a process may use keys without hearing what was erased',
-  },
-  {
-    name: 'LETHE_TURN_SCHEDULE',
-    fallback: 'off',
-    expected: 'off, or every Nh: hours, 1 to 8760',
-    purpose: 'how often the privacy service turns the epoch, if anything was erased since',
-  },
-  {
-    name: 'LETHE_LOG_LEVEL',
-    fallback: 'info',
-    expected: 'silent, error, warn, info or debug',
-    purpose: 'how much the server logs (never content or names)',
-  },
-];
+import { type Setting, settings } from './settings.ts';
 
 /** The validated configuration. */
 export interface Configuration {
-  readonly logFile: string;
-  readonly viewsFile: string;
-  readonly vaultFile: string;
-  readonly stateFile: string;
-  readonly kmsFolder: string;
+  readonly log: SqliteEngine | KafkaEngine;
+  readonly views: SqliteEngine | CassandraEngine;
+  readonly vault: SqliteEngine | CassandraEngine;
+  readonly state: SqliteEngine | CassandraEngine;
+  readonly kms: LocalKmsEngine | AwsKmsEngine;
+  readonly cache: MemoryEngine | RedisEngine;
   readonly kmsPassphrase: string | undefined;
-  readonly http: { readonly host: string; readonly port: number };
+  readonly http: {
+    readonly host: string;
+    readonly port: number;
+    readonly tls?: Required<Pick<TlsFiles, 'cert' | 'key'>>;
+    readonly url?: string;
+  };
   readonly bodyBytesMax: number;
   readonly horizonDays: number;
   readonly leaseMs: number;
@@ -124,10 +41,9 @@ export interface Configuration {
   readonly backupsFolder: string;
   readonly erasuresFile: string;
   readonly certificatesFolder: string;
+  readonly signingFolder: string;
   readonly logLevel: string;
 }
-
-const NOT_BUILT_YET = /^(kafka|cassandra|redis|aws-kms|s3):/;
 
 /**
  * Reads the configuration from variables. Throws CONFIGURATION_INVALID naming the variable, what
@@ -142,15 +58,23 @@ export function readConfiguration(
     throw new LetheError('CONFIGURATION_INVALID', `${unknown} is not a variable of Lethe`);
   }
   const value = (name: string) => env[name] || settingOf(name).fallback;
-  const sqlite = (name: string) => fileOf(name, value(name), 'sqlite');
+  const kms = readKms('LETHE_KMS', value('LETHE_KMS'));
+  const signing = value('LETHE_SIGNING_KEYS');
   const configuration: Configuration = {
-    logFile: sqlite('LETHE_LOG'),
-    viewsFile: sqlite('LETHE_VIEWS'),
-    vaultFile: sqlite('LETHE_VAULT'),
-    stateFile: sqlite('LETHE_STATE'),
-    kmsFolder: fileOf('LETHE_KMS', value('LETHE_KMS'), 'local'),
+    log: readEngine('LETHE_LOG', value, readKafkaUrl),
+    views: readEngine('LETHE_VIEWS', value, readCassandraUrl),
+    vault: readEngine('LETHE_VAULT', value, readCassandraUrl),
+    state: readEngine('LETHE_STATE', value, readCassandraUrl),
+    kms,
+    signingFolder:
+      signing === '' && kms.engine === 'local' ? kms.folder : resolve(signing || 'keys'),
+    cache: readCache('LETHE_CACHE', value('LETHE_CACHE')),
     kmsPassphrase: env.LETHE_KMS_PASSPHRASE || undefined,
-    http: readAddress('LETHE_HTTP', value('LETHE_HTTP')),
+    http: {
+      ...readAddress('LETHE_HTTP', value('LETHE_HTTP')),
+      ...readHttpTls('LETHE_HTTP_TLS', value('LETHE_HTTP_TLS')),
+      ...readHttpUrl('LETHE_HTTP_URL', value('LETHE_HTTP_URL')),
+    },
     bodyBytesMax: readNumber('LETHE_BODY_BYTES_MAX', value, [1_024, 104_857_600]),
     turnEveryHours: readSchedule('LETHE_TURN_SCHEDULE', value('LETHE_TURN_SCHEDULE')),
     backupsFolder: resolve(value('LETHE_BACKUPS')),
@@ -163,8 +87,9 @@ export function readConfiguration(
   if (!['silent', 'error', 'warn', 'info', 'debug'].includes(configuration.logLevel)) {
     throw invalid('LETHE_LOG_LEVEL');
   }
-  if (configuration.stateFile !== configuration.logFile) {
-    // One commit must take an event and its entry in the ledger, or a crash could lose the event.
+  const { log, state } = configuration;
+  if (log.engine === 'sqlite' && !(state.engine === 'sqlite' && state.file === log.file)) {
+    // One commit takes an event and its entry in the ledger.
     throw invalid('LETHE_STATE', 'it must name the same file as LETHE_LOG; ');
   }
   assertKeysApart(configuration);
@@ -181,11 +106,34 @@ function invalid(name: string, why = ''): LetheError {
   return new LetheError('CONFIGURATION_INVALID', `${name}: ${why}expected ${expected}${example}`);
 }
 
-function fileOf(name: string, url: string, scheme: string): string {
-  const engine = NOT_BUILT_YET.exec(url)?.[1];
-  if (engine !== undefined) throw invalid(name, `${engine} is not built yet; `);
-  if (!url.startsWith(`${scheme}:`) || url.length === scheme.length + 1) throw invalid(name);
-  return resolve(url.slice(scheme.length + 1));
+function readEngine<Other>(
+  name: string,
+  value: (name: string) => string,
+  read: (url: string) => Other | undefined,
+): SqliteEngine | Other {
+  const url = value(name);
+  const file = pathOf(url, 'sqlite');
+  const engine = file === undefined ? read(url) : { engine: 'sqlite' as const, file };
+  if (engine === undefined) throw invalid(name);
+  return engine;
+}
+
+function readKms(name: string, url: string): LocalKmsEngine | AwsKmsEngine {
+  const folder = pathOf(url, 'local');
+  const engine = folder === undefined ? readAwsKmsUrl(url) : { engine: 'local' as const, folder };
+  if (engine === undefined) throw invalid(name);
+  return engine;
+}
+
+function readCache(name: string, url: string): MemoryEngine | RedisEngine {
+  const engine = readMemoryUrl(url) ?? readRedisUrl(url);
+  if (engine === undefined) throw invalid(name);
+  return engine;
+}
+
+function pathOf(url: string, scheme: string): string | undefined {
+  const path = url.startsWith(`${scheme}:`) ? url.slice(scheme.length + 1) : '';
+  return path === '' ? undefined : resolve(path);
 }
 
 function readAddress(name: string, text: string): { host: string; port: number } {
@@ -193,6 +141,22 @@ function readAddress(name: string, text: string): { host: string; port: number }
   const port = Number(match?.[2]);
   if (match === null || port > 65_535) throw invalid(name);
   return { host: match[1]!.replace(/^\[(.*)\]$/, '$1'), port };
+}
+
+function readHttpTls(name: string, text: string): Pick<Configuration['http'], 'tls'> {
+  if (text === 'off') return {};
+  const files = new URLSearchParams(text);
+  const [cert, key] = [files.get('cert'), files.get('key')];
+  if (!cert || !key) throw invalid(name);
+  return { tls: { cert: resolve(cert), key: resolve(key) } };
+}
+
+function readHttpUrl(name: string, text: string): Pick<Configuration['http'], 'url'> {
+  if (text === '') return {};
+  const url = URL.parse(text);
+  const isWhole = url !== null && /^https?:$/.test(url.protocol) && url.pathname === '/';
+  if (!isWhole || url.username !== '' || url.search !== '') throw invalid(name);
+  return { url: url.origin };
 }
 
 function readSchedule(name: string, text: string): number | null {
@@ -214,23 +178,32 @@ function readNumber(
 
 // Whoever copies the data folder must not copy the keys with it.
 function assertKeysApart(configuration: Configuration): void {
-  const { kmsFolder, logFile, viewsFile, vaultFile, stateFile } = configuration;
-  const { backupsFolder, erasuresFile } = configuration;
-  for (const file of [logFile, viewsFile, vaultFile, stateFile]) {
+  const { backupsFolder, erasuresFile, signingFolder, kms } = configuration;
+  for (const file of embeddedFiles(configuration)) {
     const folder = resolve(file, '..');
     if (isInside(folder, backupsFolder))
       throw invalid('LETHE_BACKUPS', 'it lies inside a data folder; ');
     // A restore of the data must not put the list back in time with it.
     if (isInside(folder, erasuresFile))
       throw invalid('LETHE_ERASURES', 'it lies inside a data folder; ');
-    if (isInside(folder, kmsFolder)) {
-      throw invalid(
-        'LETHE_KMS',
-        'the key folder lies inside a data folder, where every backup ' +
-          'of the data would hold the keys; ',
-      );
-    }
+    const why =
+      'the key folder lies inside a data folder, where every backup would hold the keys; ';
+    if (kms.engine === 'local' && isInside(folder, kms.folder)) throw invalid('LETHE_KMS', why);
+    if (isInside(folder, signingFolder)) throw invalid('LETHE_SIGNING_KEYS', why);
   }
+}
+
+/** The files of the engines that are embedded: log, state, views, vault, each once. */
+export function embeddedFiles({ log, state, views, vault }: Configuration): string[] {
+  const engines = [log, state, views, vault];
+  return [...new Set(engines.flatMap((one) => (one.engine === 'sqlite' ? one.file : [])))];
+}
+
+/** The file of an engine that has to be embedded here. Throws CONFIGURATION_INVALID. */
+export function fileOf(of: SqliteEngine | KafkaEngine | CassandraEngine): string {
+  if (of.engine === 'sqlite') return of.file;
+  const text = `this works with sqlite: only, not with ${of.engine}: see infra/runbooks`;
+  throw new LetheError('CONFIGURATION_INVALID', text);
 }
 
 /** Is a path a folder itself, or below it? Both are absolute. */

@@ -1,18 +1,19 @@
 /**
  * Port: what ingest commits. An item's delivery row decides whether its records are appended, so
  * that two processes that were given the same delivery append it once; an engine that holds log and
- * ledger together commits both at once.
+ * ledger together commits both at once, others one after the other.
  *
- * Failures: LOG_UNREACHABLE, STATE_UNREACHABLE (retryable), STORE_FULL; then nothing was written.
+ * Failures: LOG_UNREACHABLE, STATE_UNREACHABLE (retryable), STORE_FULL; then nothing counts as
+ * taken in: the same items can be committed once more.
  */
 import type { AppId } from '../base/ids.ts';
-import type { DeliveryRow } from '../deliveries/delivery-store.ts';
+import type { DeliveryWrite } from '../deliveries/delivery-store.ts';
 import type { LogPosition, LogRecord } from '../event-log/event-log.ts';
 import type { PrivacyRequest } from '../requests/request-store.ts';
 
 export interface JournalItem {
   /** Absent for what has no source of its own and so cannot be redelivered. */
-  readonly delivery?: DeliveryRow;
+  readonly delivery?: DeliveryWrite;
   readonly records: readonly LogRecord[];
   readonly request?: PrivacyRequest;
 }

@@ -1,44 +1,45 @@
 /** Opens the engines that the configuration names, and hands out each power by itself. */
-import { join } from 'node:path';
-import { openAccessKeyStoreSqlite } from '../access/access-key-store-sqlite.ts';
 import { type AccessKeys, createAccessKeys } from '../access/access-keys.ts';
 import { openCertificatesFile } from '../audit/certificates-file.ts';
 import { type Clock, type HolderClocks, systemClock, systemHolderClocks } from '../base/clock.ts';
-import { type ErrorCode, LetheError } from '../base/lethe-error.ts';
+import { LetheError } from '../base/lethe-error.ts';
 import { createSystemRandomness, type Randomness } from '../base/random.ts';
-import { SqliteDatabase } from '../base/sqlite-database.ts';
 import { createDeliveryLedger } from '../deliveries/delivery-ledger.ts';
-import { openDeliveryStoreSqlite } from '../deliveries/delivery-store-sqlite.ts';
 import { type DurableClock, openDurableClock } from '../event-log/clock-mark.ts';
-import { openClockMarkSqlite } from '../event-log/clock-mark-sqlite.ts';
 import type { EventLog } from '../event-log/event-log.ts';
-import { openEventLogSqlite } from '../event-log/event-log-sqlite.ts';
 import { createWakeSignal, type WakeSignal } from '../event-log/wake-signal.ts';
 import { sealEvent } from '../keyring/event-sealer.ts';
 import { openErasureListFile } from '../requests/erasure-list-file.ts';
-import { openRequestStoreSqlite } from '../requests/request-store-sqlite.ts';
 import { createAppRegistry } from '../vault/app-registry.ts';
 import { createDirectory } from '../vault/directory.ts';
 import { createDirectoryWriter } from '../vault/directory-writer.ts';
 import { readEpochStatus } from '../vault/epoch-status.ts';
+import { settleT1 } from '../vault/epoch-t1.ts';
 import { closeTurn, runTurn } from '../vault/epoch-turn.ts';
 import type { FeedStore } from '../vault/feed-store.ts';
-import { openFeedStoreSqlite } from '../vault/feed-store-sqlite.ts';
 import { createLossFeed } from '../vault/feed-wait.ts';
 import { createKeyringHold } from '../vault/holds.ts';
 import { createKeyHierarchy } from '../vault/key-hierarchy.ts';
 import { openKeyLease } from '../vault/key-lease.ts';
 import { STORE_ROOT } from '../vault/key-slots.ts';
-import { openTurnStoreSqlite } from '../vault/turn-store-sqlite.ts';
 import { checkVault, type VaultFindings } from '../vault/vault-check.ts';
 import { createVaultKeyring, type VaultKeyring } from '../vault/vault-keyring.ts';
 import { createVaultShred } from '../vault/vault-shred.ts';
 import type { VaultStore } from '../vault/vault-store.ts';
-import { openVaultStoreSqlite } from '../vault/vault-store-sqlite.ts';
-import { openViewStoreSqlite } from '../views/view-store-sqlite.ts';
+import { createPageReader } from '../views/page-reader.ts';
+import type { CacheCounts } from '../views/view-cache.ts';
 import type { Configuration } from './configuration.ts';
-import { type Connections, openConnections } from './connections.ts';
-import { createIngestJournalSqlite } from './ingest-journal-sqlite.ts';
+import { openConnections } from './connections.ts';
+import { copyData } from './copy-data.ts';
+import {
+  type EngineUse,
+  openCache,
+  openJournal,
+  openLog,
+  openState,
+  openVault,
+  openViews,
+} from './open-engines.ts';
 import { openRootKms } from './open-root-kms.ts';
 import type {
   AdministrationPowers,
@@ -71,13 +72,13 @@ export interface Backends {
   announce(door: string): Promise<void>;
   /** How many times the root KMS was called. */
   kmsCallCount(): number;
+  /** How long this process may use keys without hearing more from the feed. */
+  leaseLeftMs(): number;
+  /** What the cache of hot pages gave, did not have, and failed to answer. */
+  cacheCounts(): CacheCounts;
   /** Ends this process's registration as a holder of keys, and the connections. */
   close(): Promise<void>;
 }
-
-/** Names of the files in a copy. */
-export const LOG_COPY = 'lethe.db';
-export const VAULT_COPY = 'vault.db';
 
 interface OpenOptions {
   readonly clock?: Clock;
@@ -99,54 +100,74 @@ export async function openBackends(
   const clock = options.clock ?? systemClock;
   const randomness = options.randomness ?? createSystemRandomness();
   const wake = options.wake ?? createWakeSignal();
-  const connections = openConnections();
+  const use = { wake, connections: openConnections() };
+  const opened = await openEngines(configuration, use);
   try {
-    const database = (file: string, code: ErrorCode) => connections.open('main', file, code);
-    const vaultFile = database(configuration.vaultFile, 'VAULT_UNREACHABLE');
-    const store = openVaultStoreSqlite(vaultFile);
-    const engines = openEngines(configuration, { wake, connections });
-    await assertVaultOfLog(store, engines.log());
-    const kms = openRootKms(configuration, randomness);
+    const { store, turns } = opened.vault;
+    await assertVaultOfLog(store, opened.logs.log());
+    const kms = await openRootKms(configuration, randomness);
     const clocks = options.holderClocks ?? systemHolderClocks;
-    const feed = (options.overFeed ?? ((one) => one))(openFeedStoreSqlite(vaultFile));
+    const feed = (options.overFeed ?? ((one) => one))(opened.vault.feed);
     const { leaseMs } = configuration;
     const lease = openKeyLease({ feed, clocks, randomness, leaseMs });
-    const hierarchy = createKeyHierarchy({ store, kms, randomness, lease });
+    const lossFeed = createLossFeed({ feed, clocks });
+    const hierarchy = createKeyHierarchy({ store, kms, randomness, lease, lossFeed });
     await hierarchy.storeRoot();
     const apps = createAppRegistry({ store, hierarchy, randomness });
-    const keyring = createVaultKeyring({ store, hierarchy, apps, randomness, lease });
+    const keyring = createVaultKeyring({ store, hierarchy, apps, randomness, lease, lossFeed });
     const directory = createDirectory({ store, hierarchy, apps, keyring });
-    const lossFeed = createLossFeed({ feed, clocks });
-    const turns = openTurnStoreSqlite(vaultFile);
     const vault = { store, hierarchy, apps, keyring, directory, randomness, lease, lossFeed };
     const common = { clock, randomness, apps };
     return {
       wake,
-      ...handOut({ configuration, common, vault, engines }),
+      ...handOut({ configuration, common, vault, engines: opened }),
       epoch: () => ({
         turn: (given) => runTurn({ ...vault, turns, kms }, given),
         status: () => readEpochStatus({ ...vault, turns, kms }),
+        settleT1: (nowMs, onReached) => settleT1({ turns, kms }, nowMs, onReached),
         closeTurn: () => closeTurn({ turns }),
       }),
-      async copyData(folder) {
-        // The log first: the vault that is copied after it has every ring that its events need.
-        await connections
-          .open('main', configuration.logFile, 'LOG_UNREACHABLE')
-          .copyTo(join(folder, LOG_COPY));
-        await vaultFile.copyTo(join(folder, VAULT_COPY));
-      },
+      copyData: (folder) => copyData(configuration, { use, ...opened }, folder),
       renewFeed: () => feed.renew(),
       vaultStore: () => store,
       vaultCheck: () => checkVault(vault),
       announce: (door) => lease.announce(door),
       kmsCallCount: () => kms.callCount,
+      leaseLeftMs: () => lease.leftMs(),
+      cacheCounts: () => opened.cache.counts,
       async close() {
         await lease.close();
-        connections.close();
+        await opened.close();
       },
     };
   } catch (error) {
-    connections.close();
+    await opened.close();
+    throw error;
+  }
+}
+
+type Engines = Awaited<ReturnType<typeof openEngines>>;
+
+async function openEngines(configuration: Configuration, use: EngineUse) {
+  const closing: { close(): Promise<void> }[] = [];
+  const keep = <Opened extends { close(): Promise<void> }>(one: Opened) => {
+    closing.push(one);
+    return one;
+  };
+  async function close() {
+    await Promise.all(closing.map((one) => one.close()));
+    use.connections.close();
+  }
+  try {
+    const vault = keep(await openVault(configuration, use));
+    const logs = keep(await openLog(configuration, use));
+    const state = keep(await openState(configuration, use));
+    const { views } = keep(await openViews(configuration, use));
+    const cache = keep(await openCache(configuration));
+    const journal = () => openJournal(configuration, { log: logs.log(), state }, use);
+    return { vault, logs, state, views, cache, journal, close };
+  } catch (error) {
+    await close();
     throw error;
   }
 }
@@ -162,45 +183,6 @@ async function assertVaultOfLog(store: VaultStore, log: EventLog): Promise<void>
   );
 }
 
-/** The projector's part alone: it opens no vault and no key folder. */
-export function openProjectorBackends(
-  configuration: Configuration,
-  wake: WakeSignal,
-): ProjectorPowers & { close(): void } {
-  const connections = openConnections();
-  // On the log the projector writes its checkpoints alone. One that is lost with the machine means
-  // that records come again, and an fsync for each would keep ingest from its own.
-  const database = new SqliteDatabase(configuration.logFile, 'LOG_UNREACHABLE', { fsync: false });
-  connections.adopt('main', configuration.logFile, database);
-  const { log, views } = openEngines(configuration, { wake, connections });
-  return { log: log(), views: views(), close: () => connections.close() };
-}
-
-type Engines = ReturnType<typeof openEngines>;
-
-function openEngines(
-  configuration: Configuration,
-  use: { wake: WakeSignal; connections: Connections },
-) {
-  const { connections, wake } = use;
-  const { logFile, stateFile, viewsFile } = configuration;
-  const log = (user: string) => connections.open(user, logFile, 'LOG_UNREACHABLE');
-  const state = (user: string) => connections.open(user, stateFile, 'STATE_UNREACHABLE');
-  const views = (user: string) => connections.open(user, viewsFile, 'VIEWS_UNREACHABLE');
-  return {
-    log: (user = 'main') => openEventLogSqlite(log(user), { wake }),
-    views: (user = 'main') => openViewStoreSqlite(views(user)),
-    deliveries: () => openDeliveryStoreSqlite(state('main')),
-    requests: () => openRequestStoreSqlite(state('main')),
-    clockMark: () => openClockMarkSqlite(state('main')),
-    accessKeys: () => openAccessKeyStoreSqlite(state('main')),
-    journal: (eventLog: EventLog) => {
-      const { partitions } = eventLog;
-      return createIngestJournalSqlite({ database: log('main'), partitions, wake });
-    },
-  };
-}
-
 function handOut(from: {
   configuration: Configuration;
   common: Omit<CommonPowers, 'log'>;
@@ -209,46 +191,45 @@ function handOut(from: {
 }) {
   const { configuration, common, vault, engines } = from;
   const { keyring, directory } = vault;
-  const accessKeyStore = () => engines.accessKeys();
+  const { state, logs, views } = engines;
   const accessKeys = () => {
-    return createAccessKeys({ store: accessKeyStore(), keyring, randomness: common.randomness });
+    return createAccessKeys({ store: state.accessKeys, keyring, randomness: common.randomness });
   };
   let clock: Promise<DurableClock> | undefined;
   const recordingClock = () => {
-    clock ??= openDurableClock(engines.clockMark(), common.clock);
+    clock ??= openDurableClock(state.clockMark, common.clock);
     return clock;
   };
   return {
     ingest: (): IngestPowers => {
-      const store = engines.deliveries();
-      const log = engines.log();
       return {
         ...common,
-        log,
+        log: logs.log(),
         keyring,
         directory: {
           ...directory,
           ...createDirectoryWriter(vault),
         },
-        ledger: createDeliveryLedger({ store, keyring }),
-        requests: engines.requests(),
+        ledger: createDeliveryLedger({ store: state.deliveries, keyring }),
+        requests: state.requests,
         recordingClock,
-        views: engines.views(),
+        views: views(),
         horizonDays: configuration.horizonDays,
-        journal: engines.journal(log),
+        journal: engines.journal(),
         sealEvent,
       };
     },
     projector: (): ProjectorPowers => ({
-      log: engines.log('projector'),
-      views: engines.views('projector'),
+      log: logs.log('projector'),
+      views: views('projector'),
     }),
     reader: (): ReaderPowers => ({
       ...common,
-      log: engines.log(),
+      log: logs.log(),
       keyring,
       directory,
-      views: engines.views(),
+      views: views(),
+      pages: createPageReader({ views: views(), cache: engines.cache }),
     }),
     privacy: () => privacyPowers(from, recordingClock, accessKeys()),
     administration: (): AdministrationPowers => {
@@ -257,7 +238,7 @@ function handOut(from: {
         apps,
         keyring,
         accessKeys: accessKeys(),
-        accessKeyStore: accessKeyStore(),
+        accessKeyStore: state.accessKeys,
         clock,
       };
     },
@@ -274,20 +255,23 @@ function privacyPowers(
   const shred = createVaultShred(vault);
   return {
     ...common,
-    log: engines.log(),
+    log: engines.logs.log(),
     keyring: { ...keyring, ...shred, ...createKeyringHold(vault) },
     directory: { ...directory, ...shred },
-    requests: engines.requests(),
+    requests: engines.state.requests,
     erasures: openErasureListFile(configuration.erasuresFile),
     certificates: openCertificatesFile({
       folder: configuration.certificatesFolder,
-      keyFolder: configuration.kmsFolder,
+      keyFolder: configuration.signingFolder,
     }),
     horizonDays: configuration.horizonDays,
+    engines: { vault: configuration.vault.engine, kms: configuration.kms.engine },
     leaseMs: configuration.leaseMs,
     recordingClock,
-    accessKeyStore: engines.accessKeys(),
+    accessKeyStore: engines.state.accessKeys,
     accessKeys,
     views: engines.views(),
+    pages: createPageReader({ views: engines.views(), cache: engines.cache }),
+    cache: engines.cache,
   };
 }

@@ -5,9 +5,13 @@ import { openRootKmsLocal } from '../vault/root-kms-local.ts';
 import type { Configuration } from './configuration.ts';
 
 /** Opens it. Throws CONFIGURATION_INVALID. */
-export function openRootKms(
-  { kmsFolder: folder, kmsPassphrase: passphrase }: Configuration,
+export async function openRootKms(
+  { kms, kmsPassphrase: passphrase }: Configuration,
   randomness = createSystemRandomness(),
-): RootKms {
-  return openRootKmsLocal({ folder, randomness, ...(passphrase && { passphrase }) });
+): Promise<RootKms> {
+  if (kms.engine === 'local') {
+    return openRootKmsLocal({ folder: kms.folder, randomness, ...(passphrase && { passphrase }) });
+  }
+  const { openRootKmsAws } = await import('../vault/root-kms-aws.ts');
+  return openRootKmsAws(kms);
 }

@@ -18,9 +18,12 @@ import type { AppRegistry } from '../vault/app-registry.ts';
 import type { Directory } from '../vault/directory.ts';
 import type { DirectoryWriter } from '../vault/directory-writer.ts';
 import type { EpochStatus } from '../vault/epoch-status.ts';
+import type { ReachedT1 } from '../vault/epoch-t1.ts';
 import type { TurnOptions } from '../vault/turn-run.ts';
 import type { Turn } from '../vault/turn-store.ts';
 import type { DirectoryShred } from '../vault/vault-shred.ts';
+import type { PageReader } from '../views/page-reader.ts';
+import type { ViewCache } from '../views/view-cache.ts';
 import type { ViewReader, ViewRebuilder } from '../views/view-store.ts';
 import type { IngestJournal } from './ingest-journal.ts';
 
@@ -57,6 +60,7 @@ export interface ReaderPowers extends CommonPowers {
   readonly keyring: KeyringUse;
   readonly directory: Directory;
   readonly views: ViewReader;
+  readonly pages: PageReader;
 }
 
 /** Privacy: alone may shred. */
@@ -66,6 +70,8 @@ export interface PrivacyPowers extends CommonPowers {
   readonly requests: RequestStore;
   readonly certificates: Certificates;
   readonly horizonDays: number;
+  /** What the vault and its root lie in: certificates say what that means. */
+  readonly engines: { readonly vault: 'sqlite' | 'cassandra'; readonly kms: 'local' | 'aws-kms' };
   /** How long a wait for T0 can last. */
   readonly leaseMs: number;
   /** What was erased, kept apart from the data. */
@@ -75,6 +81,8 @@ export interface PrivacyPowers extends CommonPowers {
   readonly accessKeyStore: AccessKeyStore;
   readonly accessKeys: AccessKeys;
   readonly views: ViewReader;
+  readonly pages: PageReader;
+  readonly cache: Pick<ViewCache, 'drop'>;
 }
 
 /** Turns of the epoch; privacy's, like all that takes key material away. */
@@ -82,6 +90,8 @@ export interface EpochPowers {
   /** Runs a turn, or goes on with the one that was interrupted. */
   turn(options: TurnOptions): Promise<Turn>;
   status(): Promise<EpochStatus>;
+  /** Tells of turns whose T1 has come by now; it may tell twice. */
+  settleT1(nowMs: number, onReached: (reached: ReachedT1) => Promise<unknown>): Promise<void>;
   /** Ends the record of a turn that came with a restored backup. */
   closeTurn(): Promise<void>;
 }

@@ -3,6 +3,7 @@ import type { EventLog, LogPosition } from '../event-log/event-log.ts';
 import type { ViewReader } from '../views/view-store.ts';
 
 const LOOK_INTERVAL_MS = 5;
+const LOOK_INTERVAL_MS_MAX = 50;
 
 /** The consumer group that fills a generation of views. */
 export function projectorGroup(generation: number): string {
@@ -22,12 +23,24 @@ export async function waitForViews(
   timeoutMs: number,
 ): Promise<boolean> {
   const deadlineMs = performance.now() + timeoutMs;
-  for (;;) {
-    const next = await log.checkpoints(projectorGroup(await views.generation()));
+  for (let waitMs = LOOK_INTERVAL_MS; ; waitMs = Math.min(waitMs * 1.5, LOOK_INTERVAL_MS_MAX)) {
+    const next = await checkpointsOf({ log, views });
     if (positions.every(({ partition, offset }) => (next[partition] ?? 0) > offset)) return true;
     if (performance.now() >= deadlineMs) return false;
-    await new Promise((resolve) => setTimeout(resolve, LOOK_INTERVAL_MS));
+    await new Promise((resolve) => setTimeout(resolve, waitMs));
   }
+}
+
+const looks = new WeakMap<EventLog, Promise<number[]>>();
+
+/** All who ask at the same time share a look: one that began earlier never tells too much. */
+export function checkpointsOf({ log, views }: ViewsAndLog): Promise<number[]> {
+  const shared = looks.get(log);
+  if (shared !== undefined) return shared;
+  const look = async () => log.checkpoints(projectorGroup(await views.generation()));
+  const own = look().finally(() => looks.delete(log));
+  looks.set(log, own);
+  return own;
 }
 
 /** The last position of each partition now. */

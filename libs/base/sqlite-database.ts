@@ -74,6 +74,15 @@ export class SqliteDatabase {
     this.guard(() => this.#database.exec(sql));
   }
 
+  /** Adds a column to a table that was made without it. */
+  addColumn(table: string, column: string): void {
+    const [name] = column.split(' ');
+    const columns = this.all<{ name: string }>(`SELECT name FROM pragma_table_info('${table}')`);
+    if (!columns.some((one) => one.name === name)) {
+      this.define(`ALTER TABLE ${table} ADD COLUMN ${column}`);
+    }
+  }
+
   /** The prepared statement of this text; each text is prepared once. */
   statement(sql: string): StatementSync {
     let statement = this.#statements.get(sql);

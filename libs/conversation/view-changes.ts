@@ -43,6 +43,8 @@ export type ViewChange =
       readonly position: Position;
       /** The message that may be the conversation's newest; null for other events. */
       readonly message: string | null;
+      /** Rises with each event of the conversation, whatever its position. */
+      readonly version: number;
     }
   | {
       readonly row: 'inbox';
@@ -69,15 +71,23 @@ export function eventPosition(header: SealedEvent['header']): Position {
   return (occurredAt + header.recordedAt + header.eventId) as Position;
 }
 
-/** The views' upserts of one event; empty for facts that no view shows. */
-export function eventToViewChanges(event: SealedEvent, record: Buffer): ViewChange[] {
+/**
+ * The views' upserts of one event; empty for facts that no view shows. `offset` is its place in its
+ * partition: a conversation lies in one, so the place behind its last event tells its version.
+ */
+export function eventToViewChanges(
+  event: SealedEvent,
+  record: Buffer,
+  offset: number,
+): ViewChange[] {
   const { header } = event;
+  const version = offset + 1;
   if (!isEventType(header.type)) return [];
   const position = eventPosition(header);
   const { attempt } = header;
   switch (header.type) {
     case 'MessagePosted':
-      return messageChanges(event, record, position);
+      return messageChanges(event, record, { position, version });
     case 'MessageEdited':
     case 'MessageReacted':
     case 'ReceiptRecorded': {
@@ -90,7 +100,7 @@ export function eventToViewChanges(event: SealedEvent, record: Buffer): ViewChan
       const event = header.eventId;
       return [
         { row: 'change', kind, message: header.thing, event, position, attempt, record },
-        conversationChange(header, position, null),
+        conversationChange(header, { position, version }, null),
       ];
     }
     case 'ParticipantJoined':
@@ -99,7 +109,7 @@ export function eventToViewChanges(event: SealedEvent, record: Buffer): ViewChan
       const conversation = header.stream;
       return [
         { row: 'participant', conversation, subject: header.owner, position, left },
-        conversationChange(header, position, null),
+        conversationChange(header, { position, version }, null),
       ];
     }
     case 'ProfileUpdated':
@@ -112,7 +122,7 @@ export function eventToViewChanges(event: SealedEvent, record: Buffer): ViewChan
     case 'ConversationDescribed':
       return [
         factChange(header, record, { position, key: '' }),
-        conversationChange(header, position, null),
+        conversationChange(header, { position, version }, null),
         ...personalParticipant(header, position),
       ];
     default:
@@ -120,14 +130,20 @@ export function eventToViewChanges(event: SealedEvent, record: Buffer): ViewChan
   }
 }
 
-function messageChanges(event: SealedEvent, record: Buffer, position: Position): ViewChange[] {
+interface EventPlace {
+  readonly position: Position;
+  readonly version: number;
+}
+
+function messageChanges(event: SealedEvent, record: Buffer, place: EventPlace): ViewChange[] {
   const { header } = event;
+  const { position } = place;
   const { attempt, app } = header;
   const conversation = header.stream;
   const day = Math.floor(header.occurredAt / DAY_MS);
   return [
     { row: 'message', conversation, message: header.thing, position, attempt, record },
-    conversationChange(header, position, header.thing),
+    conversationChange(header, place, header.thing),
     ...personalParticipant(header, position),
     { row: 'inbox', app, day, conversation },
   ];
@@ -141,11 +157,11 @@ function personalParticipant(header: SealedEvent['header'], position: Position):
 
 function conversationChange(
   header: SealedEvent['header'],
-  position: Position,
+  place: EventPlace,
   message: string | null,
 ): ViewChange {
   const { app, stream: conversation } = header;
-  return { row: 'conversation', app, conversation, position, message };
+  return { row: 'conversation', app, conversation, message, ...place };
 }
 
 function factChange(

@@ -20,7 +20,7 @@ import { recordCodec } from '../codec/avro.ts';
 import { labels } from '../codec/labels.ts';
 import type { OwnerKind } from '../codec/sealed-event.ts';
 import type { KeyringUse } from '../keyring/keyring.ts';
-import type { DeliveryRow, DeliveryStore } from './delivery-store.ts';
+import type { DeliveryRow, DeliveryStore, DeliveryWrite } from './delivery-store.ts';
 
 /** What a delivery became. `gone`: refused, or kept past its day because its words were erased. */
 export interface DeliveryEntry {
@@ -44,10 +44,12 @@ export interface DeliveryName {
   readonly actorExternalId: string;
 }
 
-/** An entry with the row it was read from. */
+/** An entry with the row that holds it. */
 export interface KnownDelivery {
-  readonly row: DeliveryRow;
+  readonly row: DeliveryWrite;
   readonly entry: DeliveryEntry;
+  /** Are its events on the log? */
+  readonly isSettled: boolean;
 }
 
 export interface DeliveryLedger {
@@ -62,7 +64,7 @@ export interface DeliveryLedger {
     app: AppId,
     writes: readonly { id: IndexId; entry: DeliveryEntry; known?: KnownDelivery }[],
     day: number,
-  ): Promise<DeliveryRow[]>;
+  ): Promise<DeliveryWrite[]>;
   /**
    * Removes entries of days before `day - horizonDays`. One whose words `isGone` stays one more
    * horizon, once. The number removed.
@@ -98,7 +100,7 @@ export function createDeliveryLedger(deps: {
     if (plain === undefined) {
       throw new LetheError('VAULT_TAMPERED', 'an entry of the delivery ledger was changed');
     }
-    return { row, entry: codec.decodeTagged(plain) };
+    return { row, entry: codec.decodeTagged(plain), isSettled: row.isSettled };
   }
 
   const ledger: DeliveryLedger = {
@@ -137,7 +139,9 @@ export function createDeliveryLedger(deps: {
           entry: { ...one.entry, state: 'gone' as const },
           known: one,
         }));
-        await store.put(app, await ledger.prepare(app, writes, day));
+        const rewritten = await ledger.prepare(app, writes, day);
+        await store.put(app, rewritten);
+        await store.settle(app, rewritten);
         const expired = known.filter((one) => !kept.includes(one)).map((one) => one.row.id);
         await store.remove(app, expired);
         removed += expired.length;

@@ -1,7 +1,7 @@
 /** The delivery ledger's rows in one SQLite table. */
 import type { AppId, IndexId } from '../base/ids.ts';
 import type { SqliteDatabase } from '../base/sqlite-database.ts';
-import type { DeliveryRow, DeliveryStore } from './delivery-store.ts';
+import type { DeliveryRow, DeliveryStore, DeliveryWrite } from './delivery-store.ts';
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS deliveries (
@@ -17,6 +17,9 @@ const UPDATE = `UPDATE deliveries SET day = ?, revision = ?, wrapped = ?
   WHERE key = ? AND revision = ?`;
 const OLDER = `SELECT key, day, revision, wrapped FROM deliveries
   WHERE day < ? AND key > ? AND key < ? LIMIT ?`;
+const PAGE = 'SELECT * FROM deliveries WHERE row > ? ORDER BY row LIMIT 500';
+const LOAD = `INSERT INTO deliveries (key, day, revision, wrapped) VALUES (?, ?, ?, ?)
+  ON CONFLICT DO NOTHING`;
 
 interface Stored {
   key: Uint8Array;
@@ -38,6 +41,8 @@ export function openDeliveryStoreSqlite(database: SqliteDatabase): DeliveryStore
     async put(app, rows) {
       return database.transaction(() => rows.map((row) => putDelivery(database, app, row)));
     },
+    // Ledger and log lie in one file: a row is there only when its events are.
+    async settle() {},
     async olderThan(app, day, limit) {
       const from = Buffer.from(app, 'hex');
       const to = Buffer.concat([from, Buffer.alloc(17, 0xff)]);
@@ -51,11 +56,29 @@ export function openDeliveryStoreSqlite(database: SqliteDatabase): DeliveryStore
         }
       });
     },
+    async *all() {
+      for (let after = 0; ; ) {
+        const rows = database.all<Stored & { row: number }>(PAGE, after);
+        for (const row of rows) {
+          const app = Buffer.from(row.key).toString('hex', 0, 16) as AppId;
+          yield { app, row: toRow(row) };
+        }
+        if (rows.length === 0) return;
+        after = rows.at(-1)!.row;
+      }
+    },
+    async load(app, rows) {
+      database.transaction(() => {
+        for (const { id, day, revision, wrapped } of rows) {
+          database.run(LOAD, storedKey(app, id), day, revision, wrapped);
+        }
+      });
+    },
   };
 }
 
 /** Writes one row inside the caller's transaction; false where another writer was first. */
-export function putDelivery(database: SqliteDatabase, app: AppId, row: DeliveryRow): boolean {
+export function putDelivery(database: SqliteDatabase, app: AppId, row: DeliveryWrite): boolean {
   const key = storedKey(app, row.id);
   const { day, revision, wrapped } = row;
   if (revision === 1) return database.run(INSERT, key, day, wrapped) === 1;
@@ -69,5 +92,5 @@ function storedKey(app: AppId, id: IndexId): Buffer {
 function toRow(row: Stored): DeliveryRow {
   const { day, revision, wrapped } = row;
   const id = Buffer.from(row.key).toString('hex', 16) as IndexId;
-  return { id, day, revision, wrapped: Buffer.from(wrapped) };
+  return { id, day, revision, wrapped: Buffer.from(wrapped), isSettled: true };
 }

@@ -6,7 +6,8 @@
  */
 import type { AppId, IndexId } from '../base/ids.ts';
 
-export interface DeliveryRow {
+/** A row as it is written. */
+export interface DeliveryWrite {
   readonly id: IndexId;
   /** UTC day whose ledger key wraps the entry. */
   readonly day: number;
@@ -15,11 +16,26 @@ export interface DeliveryRow {
   readonly wrapped: Buffer;
 }
 
+/** A row as it is read. */
+export interface DeliveryRow extends DeliveryWrite {
+  /**
+   * Are the events it stands for on the log? False: whoever wrote it may have died before, and the
+   * delivery is taken in once more. Engines that commit both at once never say so.
+   */
+  readonly isSettled: boolean;
+}
+
 export interface DeliveryStore {
   find(app: AppId, ids: readonly IndexId[]): Promise<(DeliveryRow | undefined)[]>;
   /** Revision 1 inserts if absent, N replaces N - 1; false where it did not. */
-  put(app: AppId, rows: readonly DeliveryRow[]): Promise<boolean[]>;
+  put(app: AppId, rows: readonly DeliveryWrite[]): Promise<boolean[]>;
+  /** The events of these rows are on the log. */
+  settle(app: AppId, rows: readonly DeliveryWrite[]): Promise<void>;
   /** Up to `limit` rows of days before `day`. */
   olderThan(app: AppId, day: number, limit: number): Promise<DeliveryRow[]>;
   remove(app: AppId, ids: readonly IndexId[]): Promise<void>;
+  /** All rows there are, for a copy to another engine. */
+  all(): AsyncIterable<{ app: AppId; row: DeliveryRow }>;
+  /** Writes rows as they are, settled or not; one that is there already stays. */
+  load(app: AppId, rows: readonly DeliveryRow[]): Promise<void>;
 }

@@ -4,6 +4,7 @@
  */
 import type { SqliteDatabase } from '../base/sqlite-database.ts';
 import { streamToPartition } from '../codec/event-record.ts';
+import { openDeadLettersSqlite } from './dead-letters-sqlite.ts';
 import type { EventLog, LogPosition, LogRecord, PlacedRecord } from './event-log.ts';
 import { followSqlite, SAVE_CHECKPOINT } from './follow-sqlite.ts';
 import type { WakeSignal } from './wake-signal.ts';
@@ -68,6 +69,8 @@ export function openEventLogSqlite(
 
   return {
     partitions,
+    removesLater: false,
+    deadLetters: openDeadLettersSqlite(database),
     async append(records) {
       const positions = database.transaction(() => insertRecords(database, partitions, records));
       wake.notify();

@@ -5,11 +5,14 @@
  *
  * Failures of every method: LOG_UNREACHABLE (retryable), STORE_FULL.
  */
+import type { DeadLetters } from './dead-letters.ts';
 
 /** Key and value as `libs/codec` writes them. */
 export interface LogRecord {
   readonly key: Buffer;
   readonly value: Buffer;
+  /** The W3C `traceparent` it was recorded under; kept where the engine has a place beside it. */
+  readonly trace?: string;
 }
 
 export interface LogPosition {
@@ -41,13 +44,18 @@ export interface FollowOptions {
 export interface EventLog {
   /** Fixed when the log is made. */
   readonly partitions: number;
+  /** Are removed records still read for a while, before tombstones of the same keys? */
+  readonly removesLater: boolean;
+  /** References to records that could not be projected. */
+  readonly deadLetters: DeadLetters;
   /** Appends a batch, durably; the positions in its order. */
   append(records: readonly LogRecord[]): Promise<LogPosition[]>;
   /** Records of a partition from an offset on, at most `limit`. */
   read(partition: number, from: number, limit: number): Promise<PlacedRecord[]>;
   /**
-   * Removes records for good: when it resolves, the engine itself keeps nothing of their bytes. End
-   * offsets stay; where the last record of a partition was, a tombstone is read.
+   * Removes records for good. End offsets stay. An engine that removes at once keeps nothing of
+   * their bytes when this resolves, and a tombstone is read where the last record of a partition
+   * was. One that `removesLater` appends tombstones; until it compacts, the records are read too.
    */
   remove(positions: readonly LogPosition[]): Promise<void>;
   /** The next offset of each partition. */

@@ -7,6 +7,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastify, {
   type FastifyBaseLogger,
   type FastifyError,
+  type FastifyInstance,
   type FastifyReply,
   type FastifyRequest,
   LogController,
@@ -16,6 +17,7 @@ import type { AccessScope } from '../access/access-key-store.ts';
 import type { AccessKeys, Principal } from '../access/access-keys.ts';
 import { type AppId, textToId } from '../base/ids.ts';
 import { isLetheError, type LetheError } from '../base/lethe-error.ts';
+import { isTracing, openSpan } from '../base/tracing.ts';
 import type { AppRegistry } from '../vault/app-registry.ts';
 import { badRequest, ErrorAnswer, errorBody, HttpError, notFound } from './http-error.ts';
 
@@ -36,6 +38,8 @@ export interface HttpServerOptions {
   readonly bodyBytesMax: number;
   readonly logLevel: string;
   readonly version: string;
+  /** PEM; the server then speaks HTTPS alone. */
+  readonly tls?: { readonly cert: Buffer; readonly key: Buffer };
   /** Called after each answer, for metrics. */
   onAnswer(answer: { route: string; method: string; status: number; seconds: number }): void;
 }
@@ -48,6 +52,8 @@ export async function createHttpServer(options: HttpServerOptions) {
   const settings = { level: options.logLevel, base: { service: 'lethe' } };
   const logger = pino(settings, pino.destination({ fd: 2, sync: true }));
   const server = fastify({
+    // One type of server for both: what is listened to differs, nothing else here.
+    ...(options.tls && ({ https: options.tls } as object)),
     logController: new LogController({ disableRequestLogging: true }),
     loggerInstance: logger as FastifyBaseLogger,
     bodyLimit: options.bodyBytesMax,
@@ -72,6 +78,7 @@ export async function createHttpServer(options: HttpServerOptions) {
   server.removeContentTypeParser('text/plain');
   server.addContentTypeParser('application/json', { parseAs: 'string' }, parseJson);
   server.decorateRequest('principal', undefined);
+  addSpans(server);
   let isClosing = false;
   server.addHook('preClose', async () => {
     isClosing = true;
@@ -108,6 +115,28 @@ export async function createHttpServer(options: HttpServerOptions) {
   });
   server.get('/openapi.json', { schema: { hide: true } }, () => server.swagger());
   return server;
+}
+
+/**
+ * A span a request, by its route: addresses name people, so they are not in it. It begins a trace
+ * of its own, linked to the caller's: the id that a caller chose is not written beside events.
+ */
+function addSpans(server: FastifyInstance): void {
+  const spans = new WeakMap<FastifyRequest, ReturnType<typeof openSpan>>();
+  server.addHook('onRequest', (request, _reply, done) => {
+    if (!isTracing()) return done();
+    const { method, headers } = request;
+    const route = request.routeOptions.url ?? 'unknown';
+    const attributes = { 'http.request.method': method, 'http.route': route };
+    const links = [headers.traceparent ?? []].flat();
+    const span = openSpan(`${method} ${route}`, { kind: 'server', attributes, links });
+    spans.set(request, span);
+    span.run(done);
+  });
+  server.addHook('onResponse', async (request, reply) => {
+    const { statusCode } = reply;
+    spans.get(request)?.end({ 'http.response.status_code': statusCode }, statusCode >= 500);
+  });
 }
 
 /** What the OpenAPI document says of the whole. */

@@ -3,6 +3,7 @@
  * envelope. Synchronous: rings are opened before, and checked for staleness after, by the caller.
  */
 import type { Randomness } from '../base/random.ts';
+import { tally } from '../base/tally.ts';
 import { encodeRecordKey } from '../codec/event-record.ts';
 import {
   type EventHeader,
@@ -116,6 +117,7 @@ export function sealEvent(
     const headerBytes = encodeHeader(header);
     const bound = { associatedData: headerBytes, randomness: use.randomness };
     const value = encodeSealedEvent({ headerBytes, ...sealContent(key, content, bound) });
+    tally.eventsSealed += 1;
     return { header, key: encodeRecordKey(header), value };
   } finally {
     wipe();
@@ -129,7 +131,9 @@ export type SealEvent = typeof sealEvent;
 export function unsealEvent(event: SealedEvent, rings: EventRings): Buffer | 'forgotten' {
   try {
     if (!deriveEventKey(event.header, rings, 'open')) return 'forgotten';
-    return unsealContent(key, event, event.headerBytes);
+    const content = unsealContent(key, event, event.headerBytes);
+    tally.eventsUnsealed += 1;
+    return content;
   } finally {
     wipe();
   }

@@ -19,7 +19,7 @@ export interface Person {
 
 /** The people behind subject ids; those that were erased are missing. `names`: no identities. */
 export async function readPeople(
-  powers: ReaderPowers,
+  powers: Omit<ReaderPowers, 'pages'>,
   app: AppId,
   ids: readonly SubjectId[],
   wanted: 'names' | 'all' = 'all',

@@ -19,6 +19,9 @@ export interface ListedErasure {
 export interface ErasureList {
   /** Adds entries, durably. */
   add(erasures: readonly ListedErasure[]): Promise<void>;
+  /** Makes an empty list unless there is one: that there is none means that it was lost. */
+  begin(): Promise<void>;
+  isThere(): Promise<boolean>;
   /** All of them, in their order; one may be listed more than once. */
   read(): Promise<ListedErasure[]>;
 }

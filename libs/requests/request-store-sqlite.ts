@@ -1,7 +1,12 @@
 /** Privacy requests in one SQLite table. */
-import type { AppId, ErasureId } from '../base/ids.ts';
 import type { SqliteDatabase } from '../base/sqlite-database.ts';
-import type { Afterlife, PrivacyRequest, RequestKind, RequestStore } from './request-store.ts';
+import {
+  type StoredAfterlife,
+  type StoredRequest,
+  toAfterlife,
+  toRequest,
+} from './request-rows.ts';
+import type { PrivacyRequest, RequestStore } from './request-store.ts';
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS requests (
@@ -21,29 +26,11 @@ const ADD = `INSERT INTO requests (id, app, kind, target, step, received_at, cha
 const BEGIN_AFTERLIFE = `INSERT INTO request_afterlives (id, app, kind, target, done_at)
   SELECT id, app, kind, CASE WHEN kind LIKE 'forget-%' THEN target ELSE '{}' END, ?
   FROM requests WHERE id = ? AND step <> 'done' ON CONFLICT DO NOTHING`;
+const LOAD_AFTERLIFE = `INSERT INTO request_afterlives (id, app, kind, target, done_at, t1_at,
+  reclaimed_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`;
 const REACH = `UPDATE request_afterlives SET t1_at = coalesce(t1_at, ?1),
   reclaimed_at = coalesce(reclaimed_at, ?2),
   target = CASE WHEN ?2 IS NULL THEN target ELSE '{}' END WHERE id = ?3`;
-
-interface Stored {
-  id: string;
-  app: string;
-  kind: string;
-  target: string;
-  step: string;
-  received_at: number;
-  changed_at: number;
-}
-
-interface StoredAfterlife {
-  id: string;
-  app: string;
-  kind: string;
-  target: string;
-  done_at: number;
-  t1_at: number | null;
-  reclaimed_at: number | null;
-}
 
 /** Opens the requests' tables. */
 export function openRequestStoreSqlite(database: SqliteDatabase): RequestStore {
@@ -53,13 +40,13 @@ export function openRequestStoreSqlite(database: SqliteDatabase): RequestStore {
       addRequest(database, request);
     },
     async get(id) {
-      const row = database.get<Stored>('SELECT * FROM requests WHERE id = ?', id);
+      const row = database.get<StoredRequest>('SELECT * FROM requests WHERE id = ?', id);
       return row && toRequest(row);
     },
     async open(limit, idleSinceMs) {
       const sql = `SELECT * FROM requests WHERE step <> 'done'
         AND (step = 'received' OR changed_at <= ?) ORDER BY row LIMIT ?`;
-      return database.all<Stored>(sql, idleSinceMs, limit).map(toRequest);
+      return database.all<StoredRequest>(sql, idleSinceMs, limit).map(toRequest);
     },
     async record(id, step, nowMs) {
       const target = step === 'done' ? `, target = '{}'` : '';
@@ -86,6 +73,17 @@ export function openRequestStoreSqlite(database: SqliteDatabase): RequestStore {
     async reach(id, { t1AtMs = null, reclaimedAtMs = null }) {
       database.run(REACH, t1AtMs, reclaimedAtMs, id);
     },
+    async *all() {
+      for (const row of database.all<StoredRequest>('SELECT * FROM requests')) yield toRequest(row);
+    },
+    async *allAfterlives() {
+      const sql = 'SELECT * FROM request_afterlives';
+      for (const row of database.all<StoredAfterlife>(sql)) yield toAfterlife(row);
+    },
+    async loadAfterlife({ id, app, kind, target, doneAtMs, t1AtMs, reclaimedAtMs }) {
+      const values = [id, app, kind, JSON.stringify(target), doneAtMs, t1AtMs, reclaimedAtMs];
+      database.run(LOAD_AFTERLIFE, ...values);
+    },
   };
 }
 
@@ -94,28 +92,4 @@ export function addRequest(database: SqliteDatabase, request: PrivacyRequest): v
   const { id, app, kind, step, receivedAtMs, changedAtMs } = request;
   const target = JSON.stringify(request.target);
   database.run(ADD, id, app, kind, target, step, receivedAtMs, changedAtMs);
-}
-
-function toRequest(row: Stored): PrivacyRequest {
-  return {
-    id: row.id as ErasureId,
-    app: row.app as AppId,
-    kind: row.kind as RequestKind,
-    target: JSON.parse(row.target),
-    step: row.step,
-    receivedAtMs: row.received_at,
-    changedAtMs: row.changed_at,
-  };
-}
-
-function toAfterlife(row: StoredAfterlife): Afterlife {
-  return {
-    id: row.id as ErasureId,
-    app: row.app as AppId,
-    kind: row.kind as RequestKind,
-    target: JSON.parse(row.target),
-    doneAtMs: row.done_at,
-    t1AtMs: row.t1_at,
-    reclaimedAtMs: row.reclaimed_at,
-  };
 }

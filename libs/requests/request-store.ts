@@ -87,4 +87,9 @@ export interface RequestStore {
   afterlife(id: ErasureId): Promise<Afterlife | undefined>;
   /** Notes what was reached; what was noted before stays. */
   reach(id: ErasureId, reached: { t1AtMs?: number; reclaimedAtMs?: number }): Promise<void>;
+  /** All there are, done or not, for a copy to another engine. */
+  all(): AsyncIterable<PrivacyRequest>;
+  allAfterlives(): AsyncIterable<Afterlife>;
+  /** Writes an afterlife as it is; one that is there already stays. */
+  loadAfterlife(afterlife: Afterlife): Promise<void>;
 }

@@ -16,11 +16,21 @@ import {
   storeSlot,
 } from './key-slots.ts';
 import type { TurnDeps } from './turn-run.ts';
-import { type RowKey, rowKinds, type VaultRow } from './vault-store.ts';
+import {
+  type RowKey,
+  rowKinds,
+  type VaultBatch,
+  type VaultRow,
+  type VaultStore,
+} from './vault-store.ts';
 import { rewrapRow, wrapRow } from './wrapped-row.ts';
 
 const ATTEMPTS_MAX = 16;
 const ROWS_PER_COMMIT = 200;
+// Rows of a bucket are written some at a time, together: on a server each write is a round of
+// Paxos. Cassandra warns of batches over 5 KiB; a row's other columns take about this much.
+const BATCH_BYTES_MAX = 4_096;
+const ROW_BYTES = 150;
 
 /** Turns one app; what was interrupted is gone on with. */
 export async function turnApp(
@@ -30,6 +40,7 @@ export async function turnApp(
 ): Promise<{ buckets: number; rows: number }> {
   await finishLeftover(deps, app);
   await replaceRoot(deps, app);
+  if (deps.store.guards === 'inPartition') await insertMissingBuckets(deps, app);
   await rewrapKeys(deps, app, new Set(dirty));
   return rewrapBuckets(deps, app);
 }
@@ -103,6 +114,29 @@ async function replaceRoot(deps: TurnDeps, app: App): Promise<void> {
   throw contended();
 }
 
+/**
+ * Where a bucket's key cannot be bound to the app's root by the write itself, every bucket gets its
+ * key now: one that is inserted late, under the root that this turn retires, finds the place taken.
+ */
+async function insertMissingBuckets(deps: TurnDeps, app: App): Promise<void> {
+  const { store, hierarchy, randomness } = deps;
+  hierarchy.forgetCurrent();
+  const parent = (await hierarchy.appRoot(app.id))!;
+  const there = new Set((await list(deps, rowKinds.bucketKey, app)).map((row) => row.bucket));
+  const guard = { key: appSlot(app.id).current, ownKey: parent.id };
+  let puts: VaultRow[] = [];
+  const flush = async () => {
+    await store.commit(puts.map((put) => ({ guard, puts: [put] })));
+    puts = [];
+  };
+  for (let bucket = 0; bucket < app.buckets; bucket += 1) {
+    if (there.has(bucket)) continue;
+    puts.push(newKeyRow(bucketKeyRow(app.id, bucket), parent, randomness));
+    if (puts.length >= ROWS_PER_COMMIT) await flush();
+  }
+  await flush();
+}
+
 /** Keys under the app's root: unchanged under the new one, new where a bucket lost something. */
 async function rewrapKeys(deps: TurnDeps, app: App, dirty: ReadonlySet<number>): Promise<void> {
   const { store, hierarchy } = deps;
@@ -118,21 +152,61 @@ async function rewrapKeys(deps: TurnDeps, app: App, dirty: ReadonlySet<number>):
     if (old.length === 0) return;
     const dying = await retiredKey(deps, appSlot(app.id));
     const guard = { key: appSlot(app.id).current, ownKey: parent.id };
-    for (const row of old) {
-      const isNew = row.kind === rowKinds.bucketKey && dirty.has(row.bucket);
-      const slot = bucketSlot(app.id, row.bucket);
-      const batch = isNew
-        ? {
-            guard,
-            puts: await replaceKey(deps, slot, { row, parent, dying }),
-            cleans: { app: app.id, bucket: row.bucket },
-          }
-        : { guard, puts: [rewrapRow(row, dying, parent)] };
-      await store.commit([batch]);
-      if (isNew) hierarchy.forgetBucketKey(app.id, row.bucket);
+    const isNew = (row: VaultRow) => row.kind === rowKinds.bucketKey && dirty.has(row.bucket);
+    for (let at = 0; at < old.length; at += ROWS_PER_COMMIT) {
+      const rows = old.slice(at, at + ROWS_PER_COMMIT);
+      const batches: VaultBatch[] = [];
+      for (const row of rows) {
+        const { bucket } = row;
+        const under = { row, parent, dying };
+        const batch = isNew(row)
+          ? {
+              puts: await replaceKey(deps, bucketSlot(app.id, bucket), under),
+              cleans: { app: app.id, bucket },
+            }
+          : { puts: [rewrapRow(row, dying, parent)] };
+        batches.push({ guard, ...batch });
+      }
+      try {
+        await store.commit(batches);
+      } finally {
+        for (const { bucket } of rows.filter(isNew)) hierarchy.forgetBucketKey(app.id, bucket);
+      }
     }
   }
   throw contended();
+}
+
+/** Writes rows of one bucket; how many were still what they had been when they were read. */
+async function commitRows(
+  store: VaultStore,
+  guard: NonNullable<VaultBatch['guard']>,
+  rows: readonly VaultRow[],
+): Promise<number> {
+  const groups = groupBySize(rows);
+  const outcomes = await store.commit(groups.map((puts) => ({ guard, puts })));
+  const isDone = (i: number) => outcomes[i] === 'done';
+  const done = groups.filter((_, i) => isDone(i)).flat().length;
+  // One row that was written meanwhile keeps its group from being written: now each by itself.
+  const alone = groups.filter((group, i) => !isDone(i) && group.length > 1).flat();
+  if (alone.length === 0) return done;
+  const again = await store.commit(alone.map((row) => ({ guard, puts: [row] })));
+  return done + again.filter((outcome) => outcome === 'done').length;
+}
+
+function groupBySize(rows: readonly VaultRow[]): VaultRow[][] {
+  const groups: VaultRow[][] = [];
+  let size = Number.POSITIVE_INFINITY;
+  for (const row of rows) {
+    const bytes = ROW_BYTES + row.wrapped.length;
+    if (size + bytes > BATCH_BYTES_MAX) {
+      groups.push([]);
+      size = 0;
+    }
+    groups.at(-1)!.push(row);
+    size += bytes;
+  }
+  return groups;
 }
 
 /** Wraps a bucket's surviving rows under its new key, until none names another. */
@@ -148,9 +222,11 @@ async function rewrapBucket(deps: TurnDeps, app: App, bucket: number): Promise<n
     let old: VaultRow[] = [];
     let seen = 0;
     const flush = async () => {
-      const puts = old.map((row) => rewrapRow(row, retired, current));
-      const outcomes = await store.commit(puts.map((row) => ({ guard, puts: [row] })));
-      count += outcomes.filter((outcome) => outcome === 'done').length;
+      count += await commitRows(
+        store,
+        guard,
+        old.map((row) => rewrapRow(row, retired, current)),
+      );
       old = [];
       // Live reads and writes come between.
       await new Promise((resolve) => setImmediate(resolve));

@@ -1,5 +1,6 @@
 /** What is known of the epoch: what waits for the next turn, and what the KMS says of the last. */
 
+import { keysWaitedFor } from './epoch-t1.ts';
 import { STORE_ROOT } from './key-slots.ts';
 import type { TurnDeps } from './turn-run.ts';
 import type { Turn } from './turn-store.ts';
@@ -14,6 +15,8 @@ export interface EpochStatus {
   readonly lastTurn: Turn | null;
   /** What the KMS says of the key that turn replaced. */
   readonly oldKmsKeyState: 'usable' | 'pending' | 'gone' | null;
+  /** KMS keys that turns replaced and the KMS has still: T1 waits for them. */
+  readonly keysWaitedFor: number;
   /** Holders that have not acknowledged everything yet, by their random ids. */
   readonly holdersBehind: readonly string[];
 }
@@ -33,6 +36,7 @@ export async function readEpochStatus(
     dirtyBuckets: (await store.dirtyBuckets()).length,
     lastTurn,
     oldKmsKeyState: lastTurn && (await kms.describeKey(lastTurn.oldKmsKey)),
+    keysWaitedFor: lastTurn === null ? 0 : keysWaitedFor(lastTurn).length,
     holdersBehind: behind.map((holder) => holder.id),
   };
 }

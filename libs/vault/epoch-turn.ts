@@ -8,6 +8,7 @@ import type { AppId } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import { randomId } from '../base/random.ts';
 import { turnApp } from './app-turn.ts';
+import { keysWaitedFor } from './epoch-t1.ts';
 import { contended } from './key-hierarchy.ts';
 import { newStoreRootRow, wrapByKms } from './key-rows.ts';
 import { storeSlot } from './key-slots.ts';
@@ -94,6 +95,7 @@ async function beginTurn({ turns, store, kms, randomness }: TurnDeps, nowMs: num
     aliveAtMs: nowMs,
     t1AtMs: null,
     failedApps: [],
+    waiting: last === undefined ? [] : keysWaitedFor(last),
     buckets: 0,
     rows: 0,
   };

@@ -1,9 +1,9 @@
 /** The feed in the vault's SQLite file. */
 import { randomBytes } from 'node:crypto';
-import type { AppId, ErasureId } from '../base/ids.ts';
+import type { ErasureId } from '../base/ids.ts';
 import type { SqliteDatabase } from '../base/sqlite-database.ts';
-import type { FeedEntry, FeedHead, FeedRow, FeedStore, Holder } from './feed-store.ts';
-import type { RowKind } from './vault-store.ts';
+import { decodeFeedRows, encodeFeedRows } from './feed-rows.ts';
+import type { FeedEntry, FeedHead, FeedStore, Holder } from './feed-store.ts';
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS feed_incarnation (
@@ -26,7 +26,6 @@ const HOLDERS = `SELECT id, lease_ms AS leaseMs, acknowledged, struck_at_ms AS s
   FROM feed_holders LEFT JOIN feed_doors USING (id)`;
 const ACKNOWLEDGE = `UPDATE feed_holders SET acknowledged = max(acknowledged, ?)
   WHERE id = ? AND struck_at_ms IS NULL`;
-const ROW_BYTES = 33;
 
 interface Stored {
   number: number;
@@ -47,7 +46,7 @@ export function openFeedStoreSqlite(database: SqliteDatabase): FeedStore {
       return { incarnation, number: number ?? 0 };
     },
     async append({ number, erasure, rows }) {
-      const values = [number, Buffer.from(erasure, 'hex'), encodeRows(rows), number];
+      const values = [number, Buffer.from(erasure, 'hex'), encodeFeedRows(rows), number];
       return database.run(APPEND, ...values) === 1;
     },
     async entries(after, limit) {
@@ -98,27 +97,7 @@ function newIncarnation(): string {
   return randomBytes(16).toString('hex');
 }
 
-/** app 16 ‖ kind u8 ‖ id 16 of each row. */
-function encodeRows(rows: readonly FeedRow[]): Buffer {
-  return Buffer.concat(
-    rows.flatMap(({ app, kind, id }) => [
-      Buffer.from(app, 'hex'),
-      Buffer.from([kind]),
-      Buffer.from(id, 'hex'),
-    ]),
-  );
-}
-
 function toEntry(stored: Stored): FeedEntry {
-  const bytes = Buffer.from(stored.rows);
-  const rows = Array.from({ length: bytes.length / ROW_BYTES }, (_, i) => {
-    const at = i * ROW_BYTES;
-    return {
-      app: bytes.toString('hex', at, at + 16) as AppId,
-      kind: bytes[at + 16] as RowKind,
-      id: bytes.toString('hex', at + 17, at + ROW_BYTES),
-    };
-  });
   const erasure = Buffer.from(stored.erasure).toString('hex') as ErasureId;
-  return { number: stored.number, erasure, rows };
+  return { number: stored.number, erasure, rows: decodeFeedRows(stored.rows) };
 }

@@ -3,8 +3,8 @@
  * follow it. Entries are numbered without gaps under one incarnation; they name rows by random ids
  * and hold nothing else.
  *
- * Every method is linearizable across processes. Failures: VAULT_UNREACHABLE (retryable),
- * STORE_FULL.
+ * A write that has resolved is seen by every read that begins afterwards, in any process.
+ * Failures: VAULT_UNREACHABLE (retryable), STORE_FULL.
  */
 import type { AppId, ErasureId } from '../base/ids.ts';
 import type { RowKind } from './vault-store.ts';

@@ -78,8 +78,13 @@ export function createLossFeed(deps: { feed: FeedStore; clocks: HolderClocks }):
       await feed.prune(Math.min(number, ...live.map((holder) => holder.acknowledged)));
     },
     async pass(number) {
-      const at = now();
+      const began = clocks.monotonicMs();
       const holders = await feed.holders();
+      const at = now();
+      // From the wait's own beginning, so that whoever was struck before is gone when it ends.
+      for (const { id, struckAtMs } of holders) {
+        if (struckAtMs !== null && !struck.has(id)) struck.set(id, at);
+      }
       const longestMs = Math.max(0, ...holders.map((holder) => holder.leaseMs));
       const wait = { number, at, leaseMs: longestMs + LEASE_MARGIN_MS };
       const passed: PassedHolder[] = [];
@@ -88,7 +93,7 @@ export function createLossFeed(deps: { feed: FeedStore; clocks: HolderClocks }):
         const left: typeof waiting = [];
         for (const one of waiting) {
           const how = await look(one.id, wait);
-          const afterMs = Math.round(clocks.monotonicMs() - at.monotonicMs);
+          const afterMs = Math.round(clocks.monotonicMs() - began);
           if (how === undefined) left.push(one);
           else passed.push({ holder: one.id, door: one.door, how, afterMs });
         }
@@ -96,7 +101,7 @@ export function createLossFeed(deps: { feed: FeedStore; clocks: HolderClocks }):
         if (waiting.length === 0) break;
         await sleep(lookMs);
       }
-      const waitedMs = Math.round(clocks.monotonicMs() - at.monotonicMs);
+      const waitedMs = Math.round(clocks.monotonicMs() - began);
       return { feedNumber: number, t0Ms: clocks.wallMs(), waitedMs, holders: passed };
     },
   };

@@ -11,6 +11,7 @@ import { type ConversationEntry, conversationCodec } from './directory.ts';
 import { membersOf } from './group-members.ts';
 import { contended } from './key-hierarchy.ts';
 import {
+  commitUnderKeys,
   currentBucketKey,
   enterLoss,
   openAnyRow,
@@ -56,7 +57,7 @@ export async function shredForsakenGroup(
       wrapRow({ key: group.row, previous: group.row }, plain, wrapping),
       ...live.map((row) => fenceRow(row, forsaken.by, wrapping)),
     ];
-    const [outcome] = await store.commit([{ guard, dirties: true, puts }]);
+    const [outcome] = await commitUnderKeys(deps, [{ guard, dirties: true, puts }]);
     if (outcome !== 'done') continue;
     await store.scrub();
     await enterLoss(deps, keys, forsaken.by);

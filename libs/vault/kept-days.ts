@@ -15,7 +15,13 @@ import {
 import { RETENTION_CLASS_MAX, retentionClasses, ringKinds } from '../sealing/tree-path.ts';
 import type { App } from './app-registry.ts';
 import { contended } from './key-hierarchy.ts';
-import { currentBucketKey, enterLoss, SHRED_ATTEMPTS_MAX, type ShredDeps } from './shred-rows.ts';
+import {
+  commitUnderKeys,
+  currentBucketKey,
+  enterLoss,
+  SHRED_ATTEMPTS_MAX,
+  type ShredDeps,
+} from './shred-rows.ts';
 import { openRingRow, wrapSegment } from './vault-rings.ts';
 import type { RowKey, VaultBatch, VaultRow } from './vault-store.ts';
 import { wrapRow } from './wrapped-row.ts';
@@ -108,7 +114,7 @@ async function changeMaterial(
     const previous = { ...row, holds: edited.holds ?? row.holds };
     const put = wrapRow({ key, previous }, plain, wrapping);
     plain.fill(0);
-    const [outcome] = await store.commit([{ guard, puts: [put], ...edited.more }]);
+    const [outcome] = await commitUnderKeys(deps, [{ guard, puts: [put], ...edited.more }]);
     if (outcome === 'done') return true;
     await store.removeSegments(key.app, edited.orphans ?? []);
   }

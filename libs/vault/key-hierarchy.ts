@@ -22,6 +22,7 @@ import {
   STORE_ROOT,
   storeSlot,
 } from './key-slots.ts';
+import { enterOwed, type OwedEntries } from './owed-entries.ts';
 import type { RootKms } from './root-kms.ts';
 import {
   type RowKey,
@@ -72,6 +73,7 @@ interface Deps {
   readonly kms: RootKms;
   readonly randomness: Randomness;
   readonly lease: Pick<KeyLease, 'ensure'>;
+  readonly lossFeed: OwedEntries['lossFeed'];
 }
 
 /** Opens the hierarchy over a store and a KMS. */
@@ -105,6 +107,7 @@ class Hierarchy implements KeyHierarchy {
     if (known !== undefined) return known.wrapping;
     const [row] = await this.#deps.store.read([key]);
     if (row === undefined) return undefined;
+    await enterOwed(this.#deps, [row]);
     const opened = await this.#open(row);
     return opened === 'erased' ? undefined : opened.wrapping;
   }

@@ -22,6 +22,8 @@ export interface KeyLease {
   /** Applies everything that was on the feed when this was called. Throws LEASE_LOST. */
   sync(): Promise<void>;
   isHeld(): boolean;
+  /** Milliseconds until the lease ends, by the clock that ends it first; 0: it is not held. */
+  leftMs(): number;
   /** Raised with every loss that was applied: what was unsealed before it is to be looked at. */
   readonly losses: number;
   listen(listener: LossListener): void;
@@ -47,6 +49,7 @@ export function openKeyLease(deps: {
     ensure: () => lease.ensure(),
     sync: () => lease.sync(),
     isHeld: () => lease.isHeld(),
+    leftMs: () => lease.leftMs(),
     get losses() {
       return lease.losses;
     },
@@ -85,6 +88,13 @@ class Lease {
     if (this.#from === undefined || this.#isClosed) return false;
     const monotonicAgeMs = clocks.monotonicMs() - this.#from.monotonicMs;
     return monotonicAgeMs < leaseMs && wallMs - this.#from.wallMs < leaseMs;
+  }
+
+  leftMs(): number {
+    if (!this.isHeld()) return 0;
+    const { clocks, leaseMs } = this.#deps;
+    const { monotonicMs, wallMs } = this.#from!;
+    return leaseMs - Math.max(clocks.monotonicMs() - monotonicMs, clocks.wallMs() - wallMs);
   }
 
   async ensure(): Promise<void> {

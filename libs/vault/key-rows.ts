@@ -19,11 +19,13 @@ export async function makeStoreRoot({ store, kms, randomness }: Deps): Promise<v
   for await (const _ of store.scan(rowKinds.appRoot)) {
     throw new LetheError('VAULT_TAMPERED', 'the root of the vault is missing, its apps are not');
   }
-  const row = await newStoreRootRow(
-    { kms, randomness },
-    { kmsKey: await kms.createKey(), version: 1 },
-  );
+  const kmsKey = await kms.createKey();
+  const row = await newStoreRootRow({ kms, randomness }, { kmsKey, version: 1 });
   await store.commit([{ puts: [row] }]);
+  // Where another process was first its key counts, and this one was never used.
+  const [root] = await store.read([STORE_ROOT]);
+  const isLost = root?.version === 1 && root.wrappingKey !== kmsKey;
+  if (isLost) await kms.destroyKey(kmsKey);
 }
 
 /** A row with a new store root, wrapped by a key of the KMS. */
@@ -48,7 +50,7 @@ export async function wrapByKms(
   at: RowKey & { version: number; wrappingKey: KeyId; ownKey: KeyId },
   plain: Buffer,
 ): Promise<VaultRow> {
-  const nothing = { holds: [], edges: [], erasure: null, fingerprint: null };
+  const nothing = { holds: [], edges: [], erasure: null, fingerprint: null, owed: null };
   const clear = { ...at, ...nothing, state: rowStates.active };
   const context = rowAssociatedData(clear).toString('hex');
   const wrapped = await kms.wrap(at.wrappingKey, plain, context);

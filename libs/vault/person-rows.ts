@@ -3,9 +3,15 @@ import type { AppId, SubjectId } from '../base/ids.ts';
 import { ringKinds } from '../sealing/tree-path.ts';
 import type { App } from './app-registry.ts';
 import { contended } from './key-hierarchy.ts';
-import { currentBucketKey, openAnyRow, SHRED_ATTEMPTS_MAX, type ShredDeps } from './shred-rows.ts';
+import {
+  commitUnderKeys,
+  currentBucketKey,
+  openAnyRow,
+  SHRED_ATTEMPTS_MAX,
+  type ShredDeps,
+} from './shred-rows.ts';
 import { ringRow } from './vault-rings.ts';
-import type { RowKey, VaultBatch, VaultRow } from './vault-store.ts';
+import type { RowKey, VaultRow } from './vault-store.ts';
 import { wrapRow } from './wrapped-row.ts';
 
 /** The row of a person's ring. */
@@ -52,8 +58,8 @@ export async function editRow(
     const plain = (await openAnyRow(deps, row)) as Buffer;
     const put = wrapRow({ key, previous: { ...row, ...clear } }, plain, wrapping);
     plain.fill(0);
-    const batch: VaultBatch = { guard, puts: [put, ...(edit.puts?.(wrapping) ?? [])] };
-    if ((await deps.store.commit([batch]))[0] === 'done') return 'done';
+    const puts = [put, ...(edit.puts?.(wrapping) ?? [])];
+    if ((await commitUnderKeys(deps, [{ guard, puts }]))[0] === 'done') return 'done';
   }
   throw contended();
 }

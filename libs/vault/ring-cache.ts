@@ -9,6 +9,7 @@ import { Ring, type RingRef } from '../keyring/ring.ts';
 import type { AppRegistry } from './app-registry.ts';
 import type { FeedRow } from './feed-store.ts';
 import { contended, type KeyHierarchy } from './key-hierarchy.ts';
+import type { OwedEntries } from './owed-entries.ts';
 import { completeRing, readRings, type WantedRing, wantedRings } from './ring-loader.ts';
 import { ringText } from './vault-rings.ts';
 import { rowKeyToText, rowKinds, type VaultStore } from './vault-store.ts';
@@ -24,6 +25,7 @@ interface Deps {
   readonly hierarchy: KeyHierarchy;
   readonly apps: AppRegistry;
   readonly randomness: Randomness;
+  readonly lossFeed: OwedEntries['lossFeed'];
 }
 
 /** A load under way. */

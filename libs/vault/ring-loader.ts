@@ -6,6 +6,7 @@ import type { Ring, RingRef } from '../keyring/ring.ts';
 import type { WrappingKey } from '../keyring/wrapping-key.ts';
 import type { AppRegistry } from './app-registry.ts';
 import type { KeyHierarchy } from './key-hierarchy.ts';
+import { enterOwed, type OwedEntries } from './owed-entries.ts';
 import { loadSegments, openRing, ringRow } from './vault-rings.ts';
 import { type RowKey, rowKeyToText, type VaultRow, type VaultStore } from './vault-store.ts';
 
@@ -20,6 +21,7 @@ interface Deps {
   readonly store: VaultStore;
   readonly hierarchy: KeyHierarchy;
   readonly randomness: Randomness;
+  readonly lossFeed: OwedEntries['lossFeed'];
 }
 
 /** Where rings lie; undefined for an app that does not exist. */
@@ -42,6 +44,7 @@ export async function wantedRings(
 /** Reads and unwraps rings; one outcome for each in their order. */
 export async function readRings(deps: Deps, wanted: readonly WantedRing[]): Promise<RingOutcome[]> {
   const rows = await deps.store.read(wanted.map((one) => one.key));
+  await enterOwed(deps, rows);
   const keys = await bucketKeysOf(deps, wanted, rows);
   const outcomes: RingOutcome[] = [];
   for (const [i, one] of wanted.entries()) {

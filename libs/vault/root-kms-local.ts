@@ -22,6 +22,7 @@ import type { KeyId } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import { type Randomness, randomId } from '../base/random.ts';
 import { createSingleFlight } from '../base/single-flight.ts';
+import { tally } from '../base/tally.ts';
 import { labels } from '../codec/labels.ts';
 import { WrappingKey } from '../keyring/wrapping-key.ts';
 import type { RootKms } from './root-kms.ts';
@@ -61,6 +62,7 @@ export function openRootKmsLocal(options: {
       callCount += 1;
       const plain = (await load(id)).unwrap(wrapped, contextBytes(id, context));
       if (plain !== undefined) return plain;
+      tally.kmsFailures += 1;
       throw new LetheError(
         'ROOT_KMS_DENIED',
         `the key ${id} in ${folder} does not open this vault: is it the folder of another vault?`,

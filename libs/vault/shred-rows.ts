@@ -4,12 +4,12 @@ import { isLetheError, LetheError } from '../base/lethe-error.ts';
 import type { Randomness } from '../base/random.ts';
 import type { AppRegistry } from './app-registry.ts';
 import type { Directory } from './directory.ts';
-import type { FeedRow } from './feed-store.ts';
 import type { LossFeed } from './feed-wait.ts';
 import { contended, type KeyHierarchy } from './key-hierarchy.ts';
 import type { KeyLease } from './key-lease.ts';
 import { bucketKeyRow } from './key-slots.ts';
 import {
+  type BatchOutcome,
   type RowKey,
   rowStates,
   type VaultBatch,
@@ -30,13 +30,16 @@ export interface ShredDeps {
 
 export const SHRED_ATTEMPTS_MAX = 16;
 
+type GuardedBatch = VaultBatch & Required<Pick<VaultBatch, 'guard'>>;
+
 /** Enters a loss into the feed, durably, and lets this process apply it at once. */
 export async function enterLoss(
-  deps: Pick<ShredDeps, 'lossFeed' | 'lease'>,
-  rows: readonly FeedRow[],
+  deps: Pick<ShredDeps, 'store' | 'lossFeed' | 'lease'>,
+  rows: readonly RowKey[],
   by: ErasureId,
 ): Promise<void> {
   await deps.lossFeed.enter(rows, by);
+  await deps.store.entered(rows, by);
   await deps.lease.sync();
 }
 
@@ -54,6 +57,18 @@ export async function currentBucketKey({ hierarchy }: Pick<ShredDeps, 'hierarchy
   return { wrapping, guard };
 }
 
+/** Commits; after a conflict a bucket's key is read again, for a turn may have replaced it. */
+export async function commitUnderKeys(
+  { store, hierarchy }: Pick<ShredDeps, 'store' | 'hierarchy'>,
+  batches: readonly GuardedBatch[],
+): Promise<BatchOutcome[]> {
+  const outcomes = await store.commit(batches);
+  for (const [i, { guard }] of batches.entries()) {
+    if (outcomes[i] === 'conflict') hierarchy.forgetBucketKey(guard.key.app, guard.key.bucket);
+  }
+  return outcomes;
+}
+
 /**
  * Turns rows into fences, durably; rows that are absent or fences already are left alone. Throws
  * HELD when there is a hold on one: the look and the write are one conditional write.
@@ -67,7 +82,7 @@ export async function fenceRows(
   const { store } = deps;
   for (let attempt = 0; attempt < SHRED_ATTEMPTS_MAX; attempt += 1) {
     const rows = (await store.read(keys)).filter((row) => row !== undefined);
-    const batches: VaultBatch[] = [];
+    const batches: GuardedBatch[] = [];
     for (const row of rows) {
       const { wrapping, guard } = await currentBucketKey(deps, row);
       // A row that only says that it is a fence would keep its keys.
@@ -76,7 +91,7 @@ export async function fenceRows(
       batches.push({ guard, dirties: true, puts: [fenceRow(row, by, wrapping)] });
     }
     if (batches.length === 0) return store.scrub();
-    await store.commit(batches);
+    await commitUnderKeys(deps, batches);
   }
   throw contended();
 }

@@ -4,7 +4,6 @@ import { isLetheError } from '../base/lethe-error.ts';
 import type { WrappingKey } from '../keyring/wrapping-key.ts';
 import { contended } from './key-hierarchy.ts';
 import { APP_KINDS, appSlot, PREVIOUS_KINDS } from './key-slots.ts';
-import { enterLoss } from './shred-rows.ts';
 import type { TurnDeps, TurnRun } from './turn-run.ts';
 import { type RowKind, rowKinds, type VaultRow } from './vault-store.ts';
 import { rewrapRow } from './wrapped-row.ts';
@@ -35,7 +34,8 @@ export async function retire(
   }
   await store.scrub();
   hierarchy.forgetCurrent();
-  await enterLoss(deps, retired, run.turn.id as ErasureId);
+  await deps.lossFeed.enter(retired, run.turn.id as ErasureId);
+  await deps.lease.sync();
   await deps.lossFeed.pass((await deps.lossFeed.head()).number);
 }
 

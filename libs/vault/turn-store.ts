@@ -9,10 +9,16 @@ import type { AppId, KeyId } from '../base/ids.ts';
 export const turnSteps = ['begun', 'apps', 'retired', 'tested', 'done'] as const;
 export type TurnStep = (typeof turnSteps)[number];
 
-export interface Turn {
+/** A KMS key that a turn replaced. */
+export interface ReplacedKey {
+  readonly oldKmsKey: KeyId;
+  readonly startedAtMs: number;
+  readonly failedApps: readonly AppId[];
+}
+
+export interface Turn extends ReplacedKey {
   readonly id: string;
   readonly step: TurnStep;
-  readonly oldKmsKey: KeyId;
   readonly newKmsKey: KeyId;
   /** What was erased before this is covered by the turn's T1, and nothing later. */
   readonly startedAtMs: number;
@@ -23,6 +29,8 @@ export interface Turn {
   readonly t1AtMs: number | null;
   /** Apps that kept their keys, and whose T1 waits for the next turn. */
   readonly failedApps: readonly AppId[];
+  /** Keys that earlier turns replaced and the KMS has still, oldest first. */
+  readonly waiting?: readonly ReplacedKey[];
   readonly buckets: number;
   readonly rows: number;
 }

@@ -12,6 +12,7 @@ import type { AppRegistry } from './app-registry.ts';
 import { contended, type KeyHierarchy } from './key-hierarchy.ts';
 import type { KeyLease } from './key-lease.ts';
 import { bucketKeyRow, PREVIOUS_KINDS } from './key-slots.ts';
+import type { OwedEntries } from './owed-entries.ts';
 import { RingCache } from './ring-cache.ts';
 import { type WantedRing, wantedRings } from './ring-loader.ts';
 import { newRing } from './vault-rings.ts';
@@ -23,6 +24,7 @@ interface Deps {
   readonly apps: AppRegistry;
   readonly randomness: Randomness;
   readonly lease: KeyLease;
+  readonly lossFeed: OwedEntries['lossFeed'];
 }
 
 /** The keyring, and where new rings are handed over to it. */

@@ -37,6 +37,7 @@ import { contended } from './key-hierarchy.ts';
 import { appRootRow, STORE_ROOT } from './key-slots.ts';
 import { captureRings } from './ring-captures.ts';
 import {
+  commitUnderKeys,
   currentBucketKey,
   enterLoss,
   fenceRows,
@@ -107,7 +108,7 @@ export function createVaultShred(deps: ShredDeps): KeyringShred & DirectoryShred
       const app = await deps.apps.find(ref.app);
       if (app === undefined) return 'absent';
       const key = ringRow(ref, app.buckets);
-      const outcome = await punctureRing(deps, { ref, key, taken });
+      const outcome = await punctureRing(deps, { ref, key, taken, loss: erasure });
       await enterLoss(deps, [key], erasure);
       return outcome;
     },
@@ -173,10 +174,10 @@ async function fenceRoot(deps: ShredDeps, app: AppId, by: ErasureId): Promise<vo
 
 async function punctureRing(
   deps: ShredDeps,
-  of: { ref: RingRef; key: RowKey; taken: readonly Taken[] },
+  of: { ref: RingRef; key: RowKey; taken: readonly Taken[]; loss: ErasureId },
 ): Promise<'done' | 'erased' | 'absent'> {
   const { store, randomness } = deps;
-  const { ref, key, taken } = of;
+  const { ref, key, taken, loss } = of;
   for (let attempt = 0; attempt < SHRED_ATTEMPTS_MAX; attempt += 1) {
     const [row] = await store.read([key]);
     if (row === undefined) return 'absent';
@@ -188,9 +189,9 @@ async function punctureRing(
     // Segments first, the row last: the row is the only commit point.
     await store.writeSegments(ref.app, segments);
     const plain = encodeRingMaterial(change.material);
-    const put = wrapRow({ key, previous: row }, plain, wrapping);
+    const put = wrapRow({ key, previous: row, loss }, plain, wrapping);
     plain.fill(0);
-    const [outcome] = await store.commit([{ guard, dirties: true, puts: [put] }]);
+    const [outcome] = await commitUnderKeys(deps, [{ guard, dirties: true, puts: [put] }]);
     const orphans = outcome === 'done' ? change.removed : change.written.map((w) => w.entry.id);
     await store.removeSegments(ref.app, orphans);
     if (outcome === 'done') {
@@ -280,7 +281,7 @@ async function replacePlace(
       wrapRow({ key: holder.row, previous: holder.row }, holder.withPlace(place), wrapping),
     ];
     if (old.state !== rowStates.erased) puts.push(fenceRow(old, cleared.by, wrapping));
-    const [outcome] = await store.commit([{ guard, dirties: true, puts }]);
+    const [outcome] = await commitUnderKeys(deps, [{ guard, dirties: true, puts }]);
     if (outcome === 'done') {
       await store.scrub();
       await enterLoss(deps, [old], cleared.by);

@@ -18,7 +18,8 @@ const TABLES = `
   CREATE TABLE IF NOT EXISTS vault_rows (
     row INTEGER PRIMARY KEY, key BLOB NOT NULL, bucket INTEGER NOT NULL,
     version INTEGER NOT NULL, state INTEGER NOT NULL, wrapping_key BLOB NOT NULL, own_key BLOB,
-    holds BLOB NOT NULL, edges BLOB NOT NULL, wrapped BLOB NOT NULL, erasure BLOB, fingerprint BLOB
+    holds BLOB NOT NULL, edges BLOB NOT NULL, wrapped BLOB NOT NULL, erasure BLOB, fingerprint BLOB,
+    owed BLOB
   );
   CREATE UNIQUE INDEX IF NOT EXISTS vault_rows_key ON vault_rows (key);
   CREATE TABLE IF NOT EXISTS vault_dirty (
@@ -33,9 +34,12 @@ const READ = 'SELECT * FROM vault_rows WHERE key IN (KEYS)';
 const VERSIONS = 'SELECT key, version, state FROM vault_rows WHERE key IN (KEYS)';
 const OWN_KEY = 'SELECT own_key FROM vault_rows WHERE key = ?';
 const INSERT = `INSERT INTO vault_rows (key, bucket, version, state, wrapping_key, own_key, holds,
-  edges, wrapped, erasure, fingerprint) VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING`;
+  edges, wrapped, erasure, fingerprint, owed)
+  VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING`;
 const UPDATE = `UPDATE vault_rows SET version = ?, state = ?, wrapping_key = ?, own_key = ?,
-  holds = ?, edges = ?, wrapped = ?, erasure = ?, fingerprint = ? WHERE key = ? AND version = ?`;
+  holds = ?, edges = ?, wrapped = ?, erasure = ?, fingerprint = ?, owed = ?
+  WHERE key = ? AND version = ?`;
+const ENTERED = 'UPDATE vault_rows SET owed = NULL WHERE key = ? AND owed = ?';
 const REMOVE = 'DELETE FROM vault_rows WHERE key = ? AND version = ?';
 // Rows of one app and kind lie side by side under this key: app ‖ kind ‖ id.
 const SCAN_ROWS = 500;
@@ -44,7 +48,7 @@ const NEXT_KEY = 'SELECT key FROM vault_rows WHERE key > ? AND key < ? ORDER BY 
 const KEY_BYTES = 33;
 const LAST_KEY = Buffer.alloc(KEY_BYTES + 1, 0xff);
 
-interface StoredRow {
+export interface StoredRow {
   key: Uint8Array;
   bucket: number;
   version: number;
@@ -56,12 +60,15 @@ interface StoredRow {
   wrapped: Uint8Array;
   erasure: Uint8Array | null;
   fingerprint: Uint8Array | null;
+  owed: Uint8Array | null;
 }
 
 /** Opens the vault's tables in a database. */
 export function openVaultStoreSqlite(database: SqliteDatabase): VaultStore {
   database.define(TABLES);
+  database.addColumn('vault_rows', 'owed BLOB');
   return {
+    guards: 'everywhere',
     async read(keys) {
       const stored = keys.map(storedKey);
       const rows = database.allIn<StoredRow>(READ, stored).map(toVaultRow);
@@ -81,6 +88,12 @@ export function openVaultStoreSqlite(database: SqliteDatabase): VaultStore {
           database.attempt(() => apply(database, batch)) ? 'done' : 'conflict',
         ),
       );
+    },
+    async entered(keys, loss) {
+      const owed = Buffer.from(loss, 'hex');
+      database.transaction(() => {
+        for (const key of keys) database.run(ENTERED, storedKey(key), owed);
+      });
     },
     scan: (kind, app) => scan(database, kind, app),
     scanBucket: (at) => scanBucket(database, at),
@@ -124,7 +137,8 @@ function apply(database: SqliteDatabase, batch: VaultBatch): boolean {
     if (row?.own_key == null || toHex(row.own_key) !== batch.guard.ownKey) return false;
   }
   for (const row of batch.puts ?? []) {
-    if ((row.version === 1 ? insert(database, row) : update(database, row)) !== 1) return false;
+    if ((row.version === 1 ? insertVaultRow(database, row) : update(database, row)) !== 1)
+      return false;
   }
   for (const key of batch.removals ?? []) {
     if (database.run(REMOVE, storedKey(key), key.version) !== 1) return false;
@@ -142,7 +156,8 @@ function apply(database: SqliteDatabase, batch: VaultBatch): boolean {
   return true;
 }
 
-function insert(database: SqliteDatabase, row: VaultRow): number {
+/** Writes a row as it is unless there is one; the number that was written. */
+export function insertVaultRow(database: SqliteDatabase, row: VaultRow): number {
   return database.run(INSERT, storedKey(row), row.bucket, row.version, ...columns(row).slice(1));
 }
 
@@ -161,6 +176,7 @@ function columns(row: VaultRow): (number | Buffer | null)[] {
     row.wrapped,
     row.erasure === null ? null : Buffer.from(row.erasure, 'hex'),
     row.fingerprint,
+    row.owed === null ? null : Buffer.from(row.owed, 'hex'),
   ];
 }
 
@@ -225,7 +241,8 @@ async function* scanBucket(
   }
 }
 
-function storedKey(key: Pick<RowKey, 'app' | 'kind' | 'id'>): Buffer {
+/** app ‖ kind ‖ id, by which a row is found. */
+export function storedKey(key: Pick<RowKey, 'app' | 'kind' | 'id'>): Buffer {
   const out = Buffer.allocUnsafe(33);
   out.write(key.app, 0, 'hex');
   out[16] = key.kind;
@@ -234,7 +251,7 @@ function storedKey(key: Pick<RowKey, 'app' | 'kind' | 'id'>): Buffer {
 }
 
 /** Throws VAULT_TAMPERED for values of types that were never written. */
-function toVaultRow(row: StoredRow): VaultRow {
+export function toVaultRow(row: StoredRow): VaultRow {
   try {
     return readVaultRow(row);
   } catch (cause) {
@@ -259,6 +276,7 @@ function readVaultRow(row: StoredRow): VaultRow {
     wrapped: toBuffer(row.wrapped),
     erasure: row.erasure === null ? null : (toHex(row.erasure) as ErasureId),
     fingerprint: row.fingerprint === null ? null : toBuffer(row.fingerprint),
+    owed: row.owed === null ? null : (toHex(row.owed) as ErasureId),
   };
 }
 

@@ -46,6 +46,14 @@ export const BUCKETED_KINDS: readonly RowKind[] = [
   rowKinds.hold,
 ];
 
+/** Kinds of row whose losses every holder of keys hears of by the feed. */
+export const FOLLOWED_KINDS: readonly RowKind[] = [
+  rowKinds.appRoot,
+  rowKinds.appRing,
+  rowKinds.ownerRing,
+  rowKinds.placeRing,
+];
+
 /** Numbered as in each wrap's associated data. */
 export const rowStates = { active: 1, restricted: 2, erased: 3 } as const;
 export type RowState = (typeof rowStates)[keyof typeof rowStates];
@@ -73,6 +81,8 @@ export interface VaultRow extends RowKey {
   /** In a fence: which erasure made it, and the SHA-256 of the last wrapped bytes. */
   readonly erasure: ErasureId | null;
   readonly fingerprint: Buffer | null;
+  /** What this row lost is not known to be on the feed: the loss that still has to be entered. */
+  readonly owed: ErasureId | null;
 }
 
 /** Writes that are applied together or not at all; all lie in one (app, bucket). */
@@ -98,11 +108,19 @@ export interface RowVersion {
 }
 
 export interface VaultStore {
+  /**
+   * `everywhere`: a guard is checked in the commit itself wherever it lies. `inPartition`: only
+   * when it lies in the (app, bucket) that is written; else it is looked at before and after, and
+   * an insertion that came too late is undone.
+   */
+  readonly guards: 'everywhere' | 'inPartition';
   /** One row or undefined per key, in their order. */
   read(keys: readonly RowKey[]): Promise<(VaultRow | undefined)[]>;
   versions(keys: readonly RowKey[]): Promise<(RowVersion | undefined)[]>;
   /** Applies batches in order, each by itself; all that were done are durable on return. */
   commit(batches: readonly VaultBatch[]): Promise<BatchOutcome[]>;
+  /** A loss of these rows is on the feed: they do not owe it any more. */
+  entered(keys: readonly RowKey[], loss: ErasureId): Promise<void>;
   /** All rows of a kind, in no promised order; of one app or of all. */
   scan(kind: RowKind, app?: AppId): AsyncIterable<VaultRow>;
   readSegments(app: AppId, ids: readonly SegmentId[]): Promise<(Buffer | undefined)[]>;

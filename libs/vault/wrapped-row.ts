@@ -10,7 +10,7 @@ import { LetheError } from '../base/lethe-error.ts';
 import { sha256 } from '../codec/hash.ts';
 import { labels } from '../codec/labels.ts';
 import type { WrappingKey } from '../keyring/wrapping-key.ts';
-import { type RowKey, rowStates, type VaultRow } from './vault-store.ts';
+import { FOLLOWED_KINDS, type RowKey, rowStates, type VaultRow } from './vault-store.ts';
 
 const FORMAT = 1;
 const EMPTY = Buffer.alloc(0);
@@ -36,6 +36,8 @@ export interface RowFields {
   /** The row that is replaced, if any: its version is raised, its holds and edges are kept. */
   readonly previous?: VaultRow;
   readonly ownKey?: KeyId;
+  /** It loses something by this write, which has to be entered into the feed. */
+  readonly loss?: ErasureId;
 }
 
 /** An active row with these plain bytes, wrapped under `key`. */
@@ -51,6 +53,7 @@ export function wrapRow(fields: RowFields, plain: Uint8Array, key: WrappingKey):
     edges: previous?.edges ?? [],
     erasure: null,
     fingerprint: null,
+    owed: fields.loss ?? previous?.owed ?? null,
   };
   return { ...row, wrapped: key.wrap(plain, rowAssociatedData(row)) };
 }
@@ -66,6 +69,7 @@ export function fenceRow(row: VaultRow, by: ErasureId, key: WrappingKey): VaultR
     ownKey: null,
     erasure: by,
     fingerprint,
+    owed: FOLLOWED_KINDS.includes(row.kind) ? by : null,
   };
   const plain = fencePlain(fence);
   return { ...fence, wrapped: key.wrap(plain, rowAssociatedData(fence)) };

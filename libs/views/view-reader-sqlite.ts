@@ -34,6 +34,12 @@ export function createViewReaderSqlite(
     async conversation(id) {
       return readConversation(database, generation(), id);
     },
+    async version(conversation) {
+      const g = generation();
+      const sql = `SELECT version FROM conversations_${g} WHERE id = ?`;
+      const row = database.get<{ version: number }>(sql, bytes(conversation));
+      return row?.version ? `${g}.${row.version}` : undefined;
+    },
     async messages(conversation, page) {
       return readMessages(database, generation(), { conversation, page });
     },
@@ -95,11 +101,6 @@ export function createViewReaderSqlite(
     },
     async counts() {
       return readCounts(database, generation());
-    },
-    async deadLetters() {
-      return database.all(
-        'SELECT partition, place AS offset, reason FROM dead_letters ORDER BY partition, place',
-      );
     },
     scanRecords: () => scanRecords(database, generation()),
   };

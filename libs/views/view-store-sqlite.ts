@@ -8,11 +8,7 @@ import { applyViewChanges } from './view-writer-sqlite.ts';
 
 const COMMON = `
   CREATE TABLE IF NOT EXISTS view_generations (generation INTEGER PRIMARY KEY, live INTEGER);
-  CREATE TABLE IF NOT EXISTS view_generation_newest (one INTEGER PRIMARY KEY, generation INTEGER);
-  CREATE TABLE IF NOT EXISTS dead_letters (
-    partition INTEGER NOT NULL, place INTEGER NOT NULL, reason TEXT NOT NULL,
-    PRIMARY KEY (partition, place)
-  );`;
+  CREATE TABLE IF NOT EXISTS view_generation_newest (one INTEGER PRIMARY KEY, generation INTEGER);`;
 
 const TABLES = ['conversations', 'messages', 'changes', 'participants', 'inbox', 'facts'];
 
@@ -20,7 +16,8 @@ function generationTables(g: number): string {
   return `
   CREATE TABLE conversations_${g} (
     row INTEGER PRIMARY KEY, id BLOB NOT NULL, app BLOB NOT NULL, first BLOB NOT NULL,
-    last BLOB NOT NULL, last_message BLOB, last_message_at BLOB
+    last BLOB NOT NULL, last_message BLOB, last_message_at BLOB,
+    version INTEGER NOT NULL DEFAULT 0
   );
   CREATE UNIQUE INDEX conversations_id_${g} ON conversations_${g} (id);
   CREATE TABLE messages_${g} (
@@ -56,6 +53,7 @@ export function openViewStoreSqlite(database: SqliteDatabase): ViewStore {
   database.define(COMMON);
   database.transaction(() => {
     if (liveGeneration(database) === undefined) makeGeneration(database, 1);
+    for (const generation of generations(database)) addVersions(database, generation);
   });
   return {
     async apply(generation, changes: readonly ViewChange[]) {
@@ -65,10 +63,6 @@ export function openViewStoreSqlite(database: SqliteDatabase): ViewStore {
         applyViewChanges(database, generation, changes);
         return true;
       });
-    },
-    async deadLetter({ partition, offset, reason }) {
-      const sql = 'INSERT OR REPLACE INTO dead_letters VALUES (?, ?, ?)';
-      database.run(sql, partition, offset, reason);
     },
     async beginGeneration() {
       return database.transaction(() => {
@@ -121,6 +115,14 @@ function nextGeneration(database: SqliteDatabase, live: number): number {
 function makeGeneration(database: SqliteDatabase, generation: number): void {
   database.define(generationTables(generation));
   database.run('INSERT INTO view_generations VALUES (?, 1)', generation);
+}
+
+/** Generations that were made before conversations had versions. */
+function addVersions(database: SqliteDatabase, generation: number): void {
+  const table = `conversations_${generation}`;
+  const columns = database.all<{ name: string }>(`SELECT name FROM pragma_table_info('${table}')`);
+  if (columns.some(({ name }) => name === 'version')) return;
+  database.define(`ALTER TABLE ${table} ADD COLUMN version INTEGER NOT NULL DEFAULT 0`);
 }
 
 function dropGeneration(database: SqliteDatabase, generation: number): void {

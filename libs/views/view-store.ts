@@ -63,8 +63,6 @@ export interface ViewWriter {
   generation(): Promise<number>;
   /** Applies upserts, durably and together. False: that generation is gone; begin anew. */
   apply(generation: number, changes: readonly ViewChange[]): Promise<boolean>;
-  /** Keeps a reference to a record that could not be projected. */
-  deadLetter(at: { partition: number; offset: number; reason: string }): Promise<void>;
 }
 
 /** What a rebuild may do beside that. */
@@ -80,6 +78,11 @@ export interface ViewReader {
   /** The generation that serves. */
   generation(): Promise<number>;
   conversation(id: string): Promise<ConversationView | undefined>;
+  /**
+   * Of a conversation; another one after whatever was written to its messages and their changes.
+   * What is read after it was told holds all that was written under it. Undefined: not known.
+   */
+  version(conversation: string): Promise<string | undefined>;
   /** Messages in ascending order of position. */
   messages(conversation: string, page: PageRequest): Promise<MessageView[]>;
   message(id: string): Promise<MessageView | undefined>;
@@ -97,7 +100,6 @@ export interface ViewReader {
   ): Promise<{ conversation: string; day: number }[]>;
   facts(stream: string): Promise<FactView[]>;
   counts(): Promise<ViewCounts>;
-  deadLetters(): Promise<{ partition: number; offset: number; reason: string }[]>;
   /** Records of all messages, changes and facts, for self-checks. */
   scanRecords(): AsyncIterable<Buffer>;
 }

@@ -10,6 +10,7 @@ interface ConversationUpdate {
   last: string;
   message: string | null;
   messageAt: string | null;
+  version: number;
 }
 
 interface ParticipantUpdate {
@@ -59,13 +60,15 @@ function mergeConversation(
   into: Map<string, ConversationUpdate>,
   change: Row<'conversation'>,
 ): void {
-  const { conversation, position, message, app } = change;
+  const { conversation, position, message, app, version } = change;
   const known = into.get(conversation);
   const messageAt = message === null ? null : position;
   if (known === undefined) {
-    into.set(conversation, { app, first: position, last: position, message, messageAt });
+    const at = { first: position, last: position, message, messageAt };
+    into.set(conversation, { app, version, ...at });
     return;
   }
+  if (version > known.version) known.version = version;
   if (position < known.first) known.first = position;
   if (position > known.last) known.last = position;
   if (message !== null && (known.messageAt === null || position > known.messageAt)) {
@@ -90,15 +93,16 @@ function mergeParticipant(into: Map<string, ParticipantUpdate>, change: Row<'par
 }
 
 function writeConversation({ database, g }: Target, id: string, update: ConversationUpdate): void {
-  const sql = `INSERT INTO conversations_${g} (id, app, first, last, last_message, last_message_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO UPDATE SET
-    first = min(first, ?3), last = max(last, ?4),
+  const sql = `INSERT INTO conversations_${g} (id, app, first, last, last_message, last_message_at,
+    version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO UPDATE SET
+    first = min(first, ?3), last = max(last, ?4), version = max(version, ?7),
     last_message = CASE WHEN ?6 > coalesce(last_message_at, x'') THEN ?5 ELSE last_message END,
     last_message_at = CASE WHEN ?6 > coalesce(last_message_at, x'') THEN ?6
       ELSE last_message_at END`;
-  const { app, first, last, message, messageAt } = update;
+  const { app, first, last, message, messageAt, version } = update;
   const values = [bytes(app), bytes(first), bytes(last)];
-  database.run(sql, bytes(id), ...values, optionalBytes(message), optionalBytes(messageAt));
+  const newest = [optionalBytes(message), optionalBytes(messageAt)];
+  database.run(sql, bytes(id), ...values, ...newest, version);
 }
 
 function writeParticipant({ database, g }: Target, update: ParticipantUpdate): void {

@@ -3,15 +3,17 @@
  * lists is searched for given texts, every row of the vault is looked at, and running services are
  * asked for what is lost.
  */
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
-import type { Configuration } from '../../libs/backends/configuration.ts';
+import { type Configuration, embeddedFiles } from '../../libs/backends/configuration.ts';
 import type { Backends } from '../../libs/backends/open-backends.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { attackRunning } from '../privacy/attack-running.ts';
 import { filesBelow, searchFiles } from './disk-search.ts';
-import { withStore } from './open-store.ts';
+import { type OpenStore, withStore } from './open-store.ts';
+import { copyOutServers, isOnServers, SERVER_FILES } from './server-copies.ts';
 import { exitCodes, printResult } from './terminal.ts';
 
 const NOT_TRIED = [
@@ -28,10 +30,10 @@ export function addAttackCommand(program: Command): void {
     .argument('[file]', 'texts, one a line: names, identities, sentences; - is standard input', '-')
     .option('--json', 'print JSON')
     .action((file: string, options) =>
-      withStore(async ({ backends, configuration }) => {
+      withStore(async (store) => {
+        const { backends } = store;
         const texts = readTexts(file);
-        const files = filesOf(configuration);
-        const hits = searchFiles(files, texts);
+        const { files, hits } = await searchStore(store, texts);
         const vault = await backends.vaultCheck();
         const running = await attackServices(backends);
         const leaking = running.flatMap((one) => one.services).filter((one) => one.opened > 0);
@@ -39,7 +41,12 @@ export function addAttackCommand(program: Command): void {
         const isSound = vault.tampered + vault.missing === 0 && leaking.length === 0;
         const passed = hits.length === 0 && isSound;
         const tried = { texts: texts.length, files: files.length, rows: vault.rows };
-        const notTried = [...NOT_TRIED, ...new Set(running.flatMap((one) => one.notTried))];
+        const onServers = isOnServers(store) ? [SERVER_FILES] : [];
+        const notTried = [
+          ...NOT_TRIED,
+          ...onServers,
+          ...new Set(running.flatMap((one) => one.notTried)),
+        ];
         printResult(options.json, { passed, tried, hits: found, vault, running, notTried }, [
           ...found.map((hit) => `FOUND   ${hit.form} in ${hit.file}`),
           `${texts.length} texts in ${files.length} files, in every form: ${hits.length} hits`,
@@ -53,6 +60,20 @@ export function addAttackCommand(program: Command): void {
         if (!passed) process.exitCode = exitCodes.failed;
       }),
     );
+}
+
+/** The files of the store and, in a folder that goes again, what servers hold of it. */
+async function searchStore(store: OpenStore, texts: readonly string[]) {
+  const own = filesOf(store.configuration);
+  if (!isOnServers(store)) return { files: own, hits: searchFiles(own, texts) };
+  const folder = mkdtempSync(join(tmpdir(), 'lethe-attack-'));
+  try {
+    await copyOutServers(store, folder);
+    const files = [...own, ...filesBelow(folder)];
+    return { files, hits: searchFiles(files, texts) };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }
 
 /** What is lost of each app is asked for wherever somebody answers. */
@@ -79,9 +100,9 @@ function readTexts(file: string): string[] {
 }
 
 function filesOf(configuration: Configuration): string[] {
-  const { logFile, stateFile, viewsFile, vaultFile, erasuresFile } = configuration;
+  const { erasuresFile } = configuration;
   const { backupsFolder, certificatesFolder } = configuration;
-  const files = [logFile, stateFile, viewsFile, vaultFile];
+  const files = embeddedFiles(configuration);
   const folders = [backupsFolder, certificatesFolder, dirname(erasuresFile)];
   const own = files.flatMap((file) => ['', '-wal', '-shm'].map((end) => file + end));
   const below = folders.filter((folder) => existsSync(folder)).flatMap(filesBelow);

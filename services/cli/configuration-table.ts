@@ -1,5 +1,5 @@
 /** The README's table of variables, written from the settings that are checked at start. */
-import { settings } from '../../libs/backends/configuration.ts';
+import { settings } from '../../libs/backends/settings.ts';
 
 /** The table as Markdown. */
 export function configurationTable(): string {

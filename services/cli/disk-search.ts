@@ -12,9 +12,20 @@ export interface SearchHit {
   readonly form: string;
 }
 
+/** What `read` gives; undefined for what was removed while it was looked for. */
+function unlessGone<Result>(read: () => Result): Result | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
 /** All files below a folder. */
 export function filesBelow(folder: string): string[] {
-  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+  const entries = unlessGone(() => readdirSync(folder, { withFileTypes: true })) ?? [];
+  return entries.flatMap((entry) => {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) return filesBelow(path);
     return entry.isFile() ? [path] : [];
@@ -50,8 +61,9 @@ function escapeUnicode(text: string): string {
   });
 }
 
-function readUnpacked(file: string): Buffer {
-  const bytes = readFileSync(file);
+function readUnpacked(file: string): Buffer | undefined {
+  const bytes = unlessGone(() => readFileSync(file));
+  if (bytes === undefined) return undefined;
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
   try {
     return Buffer.concat([bytes, gunzipSync(bytes)]);
@@ -60,11 +72,12 @@ function readUnpacked(file: string): Buffer {
   }
 }
 
-/** Every hit of any of the texts in the files. */
+/** Every hit of any of the texts in the files; one that is removed meanwhile has none. */
 export function searchFiles(files: readonly string[], texts: readonly string[]): SearchHit[] {
   const forms = texts.flatMap((text) => [...formsOf(text)]);
   return files.flatMap((file) => {
     const bytes = readUnpacked(file);
+    if (bytes === undefined) return [];
     return forms.filter(([, needle]) => bytes.includes(needle)).map(([form]) => ({ file, form }));
   });
 }

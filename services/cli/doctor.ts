@@ -10,6 +10,7 @@ import { decodeRecord } from '../../libs/codec/event-record.ts';
 import { sha256 } from '../../libs/codec/hash.ts';
 import { decodeSealedEvent, type SealedEvent } from '../../libs/codec/sealed-event.ts';
 import { isTombstone } from '../../libs/event-log/event-log.ts';
+import { readLog } from '../../libs/event-log/read-log.ts';
 import { eventRingRefs } from '../../libs/keyring/event-sealer.ts';
 import { type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
 import { ringRow } from '../../libs/vault/vault-rings.ts';
@@ -17,14 +18,14 @@ import { rowStates } from '../../libs/vault/vault-store.ts';
 import type { OpenStore } from './open-store.ts';
 import { createProgress } from './terminal.ts';
 
+const DEAD_LETTERS_NAMED = 5;
+
 /** One check and what it found. */
 export interface Check {
   readonly name: string;
   readonly passed: boolean;
   readonly detail: string;
 }
-
-const PAGE_RECORDS = 2_000;
 
 /** Runs all checks. */
 export async function runDoctor(store: OpenStore, isJson: boolean): Promise<Check[]> {
@@ -47,23 +48,17 @@ async function scanLog({ backends }: OpenStore, onProgress: (count: number) => v
   const values = new Set<string>();
   let count = 0;
   let unreadable = 0;
-  for (let partition = 0; partition < log.partitions; partition += 1) {
-    let next = 0;
-    for (;;) {
-      const records = await log.read(partition, next, PAGE_RECORDS);
-      if (records.length === 0) break;
-      for (const record of records) {
-        if (isTombstone(record)) continue;
-        const { key, value } = record;
-        values.add(sha256(value).toString('latin1'));
-        const event = tryDecode(() => decodeRecord(key, value));
-        if (event === undefined) unreadable += 1;
-        else for (const ref of eventRingRefs(event.header)) refs.set(ringRefToKey(ref), ref);
-      }
-      next = records.at(-1)!.offset + 1;
-      count += records.length;
-      onProgress(count);
+  for await (const records of readLog(log)) {
+    for (const record of records) {
+      if (isTombstone(record)) continue;
+      const { key, value } = record;
+      values.add(sha256(value).toString('latin1'));
+      const event = tryDecode(() => decodeRecord(key, value));
+      if (event === undefined) unreadable += 1;
+      else for (const ref of eventRingRefs(event.header)) refs.set(ringRefToKey(ref), ref);
     }
+    count += records.length;
+    onProgress(count);
   }
   const detail = `${count} records on the log, ${unreadable} that cannot be read`;
   const check: Check = { name: 'log', passed: unreadable === 0, detail };
@@ -127,9 +122,13 @@ async function checkBacklog({ backends }: OpenStore): Promise<Check> {
   const ends = await log.endOffsets();
   const next = await log.checkpoints(projectorGroup(await views.generation()));
   const behind = ends.reduce((sum, end, i) => sum + Math.max(0, end - next[i]!), 0);
-  const letters = (await backends.reader().views.deadLetters()).length;
+  const letters = await log.deadLetters.list();
+  const places = letters
+    .slice(0, DEAD_LETTERS_NAMED)
+    .map(({ partition, offset, reason }) => `${partition}:${offset} ${reason}`);
   const open = (await backends.privacy().requests.open(1_000, Date.now())).length;
   const detail =
-    `${behind} events not in the views yet, ${letters} dead letters, ` + `${open} open requests`;
-  return { name: 'backlog', passed: letters === 0 && open === 0, detail };
+    `${behind} events not in the views yet, ${open} open requests, ` +
+    `${letters.length} dead letters${places.length > 0 ? ` (${places.join(', ')})` : ''}`;
+  return { name: 'backlog', passed: letters.length === 0 && open === 0, detail };
 }

@@ -33,8 +33,15 @@ export async function turnEpoch(
   // One that was interrupted does not cover what was erased since it began.
   const isResumed = lastTurn !== null && lastTurn.step !== 'done';
   if (isResumed && (await epoch.status()).dirtyBuckets > 0) turn = await epoch.turn(options);
-  await noteT1(backends.privacy(), turn);
+  await settleEpoch({ backends });
   return { turn, backup };
+}
+
+/** Notes T1 where it has come: of the last turn, and of those whose KMS key is gone by now. */
+export async function settleEpoch({ backends }: Pick<OpenStore, 'backends'>): Promise<void> {
+  const powers = backends.privacy();
+  const nowMs = powers.clock.nowMs();
+  await backends.epoch().settleT1(nowMs, (reached) => noteT1(powers, reached));
 }
 
 /** Adds the commands. */
@@ -69,6 +76,7 @@ export function addEpochCommands(program: Command): void {
     .option('--json', 'print JSON')
     .action((options) =>
       withStore(async ({ backends }) => {
+        await settleEpoch({ backends });
         const afterlives = await backends.privacy().requests.afterlives();
         const waitingForT1 = afterlives.filter((one) => one.t1AtMs === null).length;
         const status = { ...(await backends.epoch().status()), waitingForT1 };
@@ -80,6 +88,8 @@ export function addEpochCommands(program: Command): void {
           lastTurn === null
             ? 'no turn yet'
             : `last turn: ${lastTurn.step}; its old KMS key is ${oldKmsKeyState}`,
+          `${status.keysWaitedFor} old KMS keys are not gone yet`,
+          ...(lastTurn?.failedApps ?? []).map((app) => `app ${app} failed in that turn`),
           `${holdersBehind.length} holders of keys have not answered yet`,
         ]);
       }),
@@ -107,15 +117,22 @@ function addBackupCommands(program: Command): void {
     .command('restore')
     .description('make a backup the store again; what was erased since is erased again first')
     .argument('<dir>', 'a backup, or the folder that backups are kept in')
+    .option('--remove-newer', 'remove events that are newer and cannot be opened with it')
     .option('--json', 'print JSON')
     .action(async (folder: string, options) => {
       const progress = createProgress(options.json);
       const configuration = readConfiguration(process.env);
-      const restored = await restore(configuration, folder, (text) => progress.show(text));
+      const restored = await restore(configuration, folder, {
+        isNewerRemoved: options.removeNewer === true,
+        onProgress: (text) => progress.show(text),
+      });
       progress.clear();
       printResult(options.json, restored, [
         `restored ${restored.backup}, made at ${restored.madeAt}`,
         `${restored.applied} erasures that are newer were applied again`,
+        ...(restored.removed === 0
+          ? []
+          : [`${restored.removed} events that it cannot open were removed from the log`]),
         `${restored.events} events in the views`,
       ]);
     });

@@ -1,9 +1,9 @@
 /** Opens the store that the environment names, for one command. */
-
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Configuration, readConfiguration } from '../../libs/backends/configuration.ts';
 import { type Backends, openBackends } from '../../libs/backends/open-backends.ts';
 import { type AppId, isId } from '../../libs/base/ids.ts';
-import { LetheError } from '../../libs/base/lethe-error.ts';
+import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
 import type { App } from '../../libs/vault/app-registry.ts';
 import { CommandEnd, exitCodes } from './terminal.ts';
 
@@ -12,13 +12,31 @@ export interface OpenStore {
   readonly backends: Backends;
 }
 
+const WAIT_MS = 2_000;
+
+/**
+ * Opens, for a service: while an engine cannot be reached it says so and tries again, as whoever
+ * starts all of them at once expects. Other failures are thrown.
+ */
+export async function openPatiently<Opened>(open: () => Promise<Opened>): Promise<Opened> {
+  for (;;) {
+    try {
+      return await open();
+    } catch (error) {
+      if (!isLetheError(error) || !error.retryable) throw error;
+      process.stderr.write(`lethe: ${error.code}: ${error.message}; waiting for it\n`);
+      await sleep(WAIT_MS);
+    }
+  }
+}
+
 /** Runs work on the opened store and closes it. */
 export async function withStore<Result>(
   work: (store: OpenStore) => Promise<Result>,
-  env: NodeJS.ProcessEnv = process.env,
+  open: typeof openBackends = openBackends,
 ): Promise<Result> {
-  const configuration = readConfiguration(env);
-  const backends = await openBackends(configuration);
+  const configuration = readConfiguration(process.env);
+  const backends = await open(configuration);
   try {
     return await work({ configuration, backends });
   } finally {

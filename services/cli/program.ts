@@ -1,16 +1,20 @@
 /** Commands, options and exit codes of the program. */
 import { Command, CommanderError } from 'commander';
 import { readConfiguration } from '../../libs/backends/configuration.ts';
-import { LetheError } from '../../libs/base/lethe-error.ts';
+import { openBackends } from '../../libs/backends/open-backends.ts';
+import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
+import { startTracing } from '../../libs/base/tracing.ts';
 import { rebuildViews } from '../projector/project.ts';
 import { addAppCommands } from './app-commands.ts';
 import { addAttackCommand } from './attack-command.ts';
+import { addCopyCommand } from './copy-command.ts';
 import { runDoctor } from './doctor.ts';
 import { addEpochCommands } from './epoch-commands.ts';
 import { addEraseCommands } from './erase-commands.ts';
 import { addForgetCommands } from './forget-commands.ts';
 import { ingestFiles } from './ingest-command.ts';
-import { findApp, withStore } from './open-store.ts';
+import { addMigrateCommand } from './migrate-command.ts';
+import { findApp, openPatiently, withStore } from './open-store.ts';
 import { addReadCommands } from './read-commands.ts';
 import { firstStart, type RunningServer, startProjector, startServer } from './serve.ts';
 import { type ServiceName, serviceNames } from './serve-parts.ts';
@@ -34,12 +38,15 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
   addVerifyCommand(program);
   addAttackCommand(program);
   addUpkeep(program);
+  addMigrateCommand(program);
+  addCopyCommand(program);
   addServe(program);
   const isJson = argv.includes('--json');
   // A reader that has seen enough (head, less) is no failure.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     process.exit(error.code === 'EPIPE' ? exitCodes.done : exitCodes.failed);
   });
+  const endTracing = await startTracing(process.env);
   try {
     await program.parseAsync([...argv]);
   } catch (error) {
@@ -48,6 +55,8 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
     } else {
       process.exitCode = reportError(error, isJson);
     }
+  } finally {
+    await endTracing();
   }
 }
 
@@ -59,33 +68,37 @@ function addServe(program: Command): void {
     .option('--json', 'print JSON')
     .action(async (named: ServiceName[], options) => {
       if (named.join() === 'projector') {
-        const server = await startProjector(readConfiguration(process.env));
-        printResult(options.json, { listening: server.address, services: named }, [
-          `projector: listening on ${server.address}`,
-        ]);
-        return untilEnd(server);
+        const configuration = readConfiguration(process.env);
+        const server = await openPatiently(() => startProjector(configuration));
+        const listening = { listening: server.address, services: named };
+        const sentence = `projector: listening on ${server.address}`;
+        return untilEnd(server, () => printResult(options.json, listening, [sentence]));
       }
-      await withStore(async (store) => {
-        const names = named.length === 0 ? serviceNames : named;
-        // Apart, the first app is made by hand, or by whoever takes messages in.
-        const made = names.includes('ingest') ? await firstStart(store) : undefined;
-        const server = await startServer(store, names);
-        const first = made && {
-          app: { id: made.app.id, name: made.app.name },
-          key: { id: made.key.id, secret: made.key.secret },
-        };
-        printResult(options.json, { listening: server.address, services: names, ...first }, [
-          ...(first === undefined
-            ? []
-            : [
-                `first start: app ${first.app.name}, id ${first.app.id}`,
-                `key id  ${first.key.id}`,
-                `secret  ${first.key.secret}   (shown this once)`,
-              ]),
-          `${named.length === 0 ? '' : `${names.join(', ')}: `}listening on ${server.address}`,
-        ]);
-        await untilEnd(server);
-      });
+      await withStore(
+        async (store) => {
+          const names = named.length === 0 ? serviceNames : named;
+          // Apart, the first app is made by hand, or by whoever takes messages in.
+          const made = names.includes('ingest') ? await firstStart(store) : undefined;
+          const server = await startServer(store, names);
+          const first = made && {
+            app: { id: made.app.id, name: made.app.name },
+            key: { id: made.key.id, secret: made.key.secret },
+          };
+          const listening = { listening: server.address, services: names, ...first };
+          const sentences = [
+            ...(first === undefined
+              ? []
+              : [
+                  `first start: app ${first.app.name}, id ${first.app.id}`,
+                  `key id  ${first.key.id}`,
+                  `secret  ${first.key.secret}   (shown this once)`,
+                ]),
+            `${named.length === 0 ? '' : `${names.join(', ')}: `}listening on ${server.address}`,
+          ];
+          await untilEnd(server, () => printResult(options.json, listening, sentences));
+        },
+        (configuration) => openPatiently(() => openBackends(configuration)),
+      );
     });
 }
 
@@ -96,20 +109,22 @@ function readService(text: string, before: ServiceName[]): ServiceName[] {
   throw new LetheError('INPUT_INVALID', `serve: expected some of ${serviceNames.join(', ')}`);
 }
 
-/** Waits for SIGTERM or SIGINT (or a failed part), then drains. */
-async function untilEnd(server: RunningServer): Promise<void> {
-  const failure = await Promise.race([
-    server.failed,
-    new Promise<undefined>((resolve) => {
-      process.once('SIGTERM', () => resolve(undefined));
-      process.once('SIGINT', () => resolve(undefined));
-    }),
-  ]);
+/**
+ * Waits for SIGTERM or SIGINT (or a failed part), then drains. Both are heard before anybody is
+ * told that it listens: who reads that may send one at once.
+ */
+async function untilEnd(server: RunningServer, announce: () => void): Promise<void> {
+  const asked = new Promise<undefined>((resolve) => {
+    process.once('SIGTERM', () => resolve(undefined));
+    process.once('SIGINT', () => resolve(undefined));
+  });
+  announce();
+  const failure = await Promise.race([server.failed, asked]);
   if (failure !== undefined) {
     await server.stop().catch(() => undefined);
-    throw new LetheError('VIEWS_UNREACHABLE', 'the projector failed; the server stopped', {
-      cause: failure,
-    });
+    const why = isLetheError(failure) ? `${failure.code}: ${failure.message}` : failure.name;
+    const text = `the projector failed (${why}); the server stopped`;
+    throw new LetheError('VIEWS_UNREACHABLE', text, { cause: failure });
   }
   await server.stop();
 }

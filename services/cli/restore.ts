@@ -2,17 +2,15 @@
  * `lethe restore`: a backup becomes the store again. Everything happens in a folder beside the
  * data, so that nobody can open it before what was erased since was erased again.
  */
-import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { configurationOf, type FoundBackup, findBackups } from '../../libs/backends/backup.ts';
+import { type FoundBackup, findBackups, stagedConfiguration } from '../../libs/backends/backup.ts';
 import type { Configuration } from '../../libs/backends/configuration.ts';
-import {
-  type Backends,
-  LOG_COPY,
-  openBackends,
-  VAULT_COPY,
-} from '../../libs/backends/open-backends.ts';
+import { LOG_COPY, VAULT_COPY } from '../../libs/backends/copy-data.ts';
+import { type Backends, openBackends } from '../../libs/backends/open-backends.ts';
+import { removePages } from '../../libs/backends/open-engines.ts';
 import { openRootKms } from '../../libs/backends/open-root-kms.ts';
+import { assertVacant, placeRestored } from '../../libs/backends/place-restored.ts';
 import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import type { HoldId, SubjectId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
@@ -21,6 +19,7 @@ import type { RequestKind } from '../../libs/requests/request-store.ts';
 import { carryOut } from '../privacy/carry-out.ts';
 import { runOpenRequests } from '../privacy/request-worker.ts';
 import { rebuildViews } from '../projector/project.ts';
+import { findNewerEvents } from './newer-events.ts';
 import { CommandEnd, exitCodes } from './terminal.ts';
 
 export interface Restored {
@@ -28,36 +27,36 @@ export interface Restored {
   readonly madeAt: string;
   /** Erasures that are newer than the backup, and were carried out again. */
   readonly applied: number;
+  /** Events that were newer than the backup and could not be opened: removed from the log. */
+  readonly removed: number;
   readonly events: number;
+}
+
+export interface RestoreOptions {
+  /** Removes events that are newer than the backup and sealed under keys that it has not. */
+  readonly isNewerRemoved: boolean;
+  onProgress(text: string): void;
 }
 
 const BATCH_ERASURES = 100;
 
-/** Restores into the configured files, which must not be there. */
+/** Restores into the configured engines, where no store must be. */
 export async function restore(
   configuration: Configuration,
   folder: string,
-  onProgress: (text: string) => void,
+  { isNewerRemoved, onProgress }: RestoreOptions,
 ): Promise<Restored> {
   const backup = await chooseBackup(configuration, folder);
-  const { logFile, viewsFile, vaultFile } = configuration;
-  // SQLite would play an old write-ahead log into the restored file.
-  const ends = ['', '-wal', '-shm', '-journal'];
-  for (const file of [logFile, viewsFile, vaultFile].flatMap((one) =>
-    ends.map((end) => one + end),
-  )) {
-    if (!existsSync(file)) continue;
-    throw new LetheError('INPUT_INVALID', `${file} is there: move the data away first`);
-  }
-  const staging = `${vaultFile}.restoring`;
+  await assertVacant(configuration);
+  const staging = stagingOf(configuration);
   rmSync(staging, { recursive: true, force: true });
   mkdirSync(staging, { recursive: true, mode: 0o700 });
   for (const name of [LOG_COPY, VAULT_COPY]) {
     copyFileSync(join(backup.folder, name), join(staging, name));
   }
-  const staged = configurationOf(configuration, staging);
+  const staged = stagedConfiguration(configuration, staging);
   const backends = await openBackends(staged);
-  let done: Pick<Restored, 'applied' | 'events'>;
+  let done: Pick<Restored, 'applied' | 'removed' | 'events'>;
   try {
     await backends.renewFeed();
     await backends.epoch().closeTurn();
@@ -65,30 +64,60 @@ export async function restore(
     if (tampered + missing > 0) {
       throw new LetheError('VAULT_TAMPERED', `${backup.folder} does not open as a whole`);
     }
+    // Everything that can refuse comes before anything that is done.
+    const later = await listedSince(backends, backup);
+    const hasNewer = staged.log.engine !== 'sqlite';
+    if (hasNewer) await assertNewerSettled(backends, { isNewerRemoved, onProgress });
     // What had been asked for, but was not finished when the copy was made.
     await runOpenRequests(backends.privacy());
-    const applied = await applyErasures(backends, backup, onProgress);
+    const applied = await applyErasures(backends, later, onProgress);
+    const { newer: removed } =
+      hasNewer && isNewerRemoved
+        ? await findNewerEvents(backends.privacy(), true, onProgress)
+        : { newer: 0 };
     const events = await rebuildViews(backends.projector(), (count, total) =>
       onProgress(`${count} of ${total} events into the views`),
     );
-    done = { applied, events };
+    done = { applied, removed, events };
   } finally {
     await backends.close();
   }
-  mkdirSync(dirname(logFile), { recursive: true, mode: 0o700 });
-  mkdirSync(dirname(viewsFile), { recursive: true, mode: 0o700 });
-  renameSync(staged.viewsFile, viewsFile);
-  renameSync(staged.logFile, logFile);
-  renameSync(staged.vaultFile, vaultFile);
+  await placeRestored(staged, configuration, onProgress);
+  // Pages of the store that was lost may lie there under the numbers of this one.
+  await removePages(configuration);
   rmSync(staging, { recursive: true, force: true });
   return { backup: backup.folder, madeAt: backup.manifest.madeAt, ...done };
 }
 
+/** A log on servers went on after the backup: who came anew since has no ring in it. */
+async function assertNewerSettled(
+  backends: Backends,
+  { isNewerRemoved, onProgress }: RestoreOptions,
+): Promise<void> {
+  const { newer, looked } = await findNewerEvents(backends.privacy(), false, onProgress);
+  if (newer > 0 && newer === looked) {
+    const why = 'no event of the log can be opened with this backup: it is of another store';
+    throw new CommandEnd(exitCodes.refused, why);
+  }
+  if (newer === 0 || isNewerRemoved) return;
+  throw new CommandEnd(
+    exitCodes.refused,
+    `${newer} events of the log are newer than this backup and sealed under keys that it has ` +
+      'not: nothing opens them with it. Restore a newer backup, bring the log back to the time ' +
+      'of this one, or remove them from the log with --remove-newer',
+  );
+}
+
+/** Beside the vault, or, when that is on servers, beside the backups. */
+function stagingOf({ vault, backupsFolder }: Configuration): string {
+  return vault.engine === 'sqlite' ? `${vault.file}.restoring` : join(backupsFolder, 'restoring');
+}
+
 /** The backup that is meant; one that opens with today's KMS. */
 async function chooseBackup(configuration: Configuration, folder: string): Promise<FoundBackup> {
-  const kms = openRootKms(configuration);
+  const kms = await openRootKms(configuration);
   const opens = async ({ manifest }: FoundBackup) =>
-    (await kms.describeKey(manifest.kmsKey as never)) !== 'gone';
+    (await kms.describeKey(manifest.kmsKey as never)) === 'usable';
   const found = findBackups(folder);
   for (const backup of found) if (await opens(backup)) return backup;
   const siblings = found.length === 1 ? findBackups(dirname(found[0]!.folder)) : [];
@@ -100,20 +129,20 @@ async function chooseBackup(configuration: Configuration, folder: string): Promi
       : `The newest that opens is ${others[0]!.folder}`;
   throw new CommandEnd(
     exitCodes.refused,
-    'the KMS key of this backup is not in LETHE_KMS: a turn has ended its epoch and destroyed ' +
-      `it, or this is another key folder. ${advice}`,
+    'the KMS key of this backup cannot be used: a turn has ended its epoch and destroyed it ' +
+      `(AWS KMS keeps it, disabled, for some days), or this is another key folder. ${advice}`,
   );
 }
 
-async function applyErasures(
+/** What was erased since the backup. Throws CONFIGURATION_INVALID: it is not this store's list. */
+async function listedSince(
   backends: Backends,
   { manifest }: FoundBackup,
-  onProgress: (text: string) => void,
-): Promise<number> {
-  const powers = backends.privacy();
-  const all = await powers.erasures.read();
+): Promise<ListedErasure[]> {
+  const { erasures } = backends.privacy();
+  const all = await erasures.read();
   const lastKnown = manifest.erasures === 0 ? null : all[manifest.erasures - 1]?.id;
-  if (lastKnown !== manifest.lastErasure) {
+  if (!(await erasures.isThere()) || lastKnown !== manifest.lastErasure) {
     throw new LetheError(
       'CONFIGURATION_INVALID',
       'LETHE_ERASURES: the list is missing, or it is not the one that this backup was made with; ' +
@@ -123,7 +152,15 @@ async function applyErasures(
   const listed = all.slice(manifest.erasures);
   const newest = new Map(listed.map((one) => [one.id, one]));
   // What was listed and then refused is not to be done again.
-  const later = [...newest.values()].filter((one) => one.kind !== 'withdrawn');
+  return [...newest.values()].filter((one) => one.kind !== 'withdrawn');
+}
+
+async function applyErasures(
+  backends: Backends,
+  later: readonly ListedErasure[],
+  onProgress: (text: string) => void,
+): Promise<number> {
+  const powers = backends.privacy();
   for (let at = 0; at < later.length; ) {
     const one = later[at]!;
     if (one.kind === 'hold') {

@@ -1,7 +1,8 @@
 /** The services that a process runs: each adds its routes and its work, and ends by itself. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Configuration } from '../../libs/backends/configuration.ts';
 import type { ProjectorPowers } from '../../libs/backends/powers.ts';
-import { lastPositions, projectorGroup, waitForViews } from '../../libs/backends/views-behind.ts';
+import { lastPositions, waitForViews } from '../../libs/backends/views-behind.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import type { WakeSignal } from '../../libs/event-log/wake-signal.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
@@ -19,6 +20,7 @@ import { addStreamRoute } from '../reader/stream-route.ts';
 import { addAppRoutes } from './app-routes.ts';
 import type { Metrics } from './metrics.ts';
 import type { OpenStore } from './open-store.ts';
+import { addIngestMetrics, addPrivacyMetrics, type EpochGauges } from './service-metrics.ts';
 import { runUpkeep } from './upkeep.ts';
 
 export const serviceNames = ['ingest', 'projector', 'reader', 'privacy'] as const;
@@ -51,9 +53,11 @@ export function openPart(name: ServiceName, context: PartContext): Promise<Part>
   return { ingest, reader, privacy, projector: async () => projector(context) }[name](context);
 }
 
-function reportFailure({ server }: PartContext, part: string) {
+function reportFailure({ server }: Pick<PartContext, 'server'>, part: string) {
   return (error: unknown) => {
-    server.log.error({ part, code: isLetheError(error) ? error.code : 'UNEXPECTED' });
+    const { code } = error as { code?: string };
+    const isKnown = isLetheError(error) || (typeof code === 'string' && /^[A-Z_]+$/.test(code));
+    server.log.error({ part, code: isKnown ? code : 'UNEXPECTED' });
   };
 }
 
@@ -65,8 +69,7 @@ async function ingest(context: PartContext): Promise<Part> {
   addUserRoutes(server, service, powers);
   addConversationRoutes(server, service, powers);
   addActivityRoutes(server, service, powers);
-  const help = 'Items taken in and not answered';
-  metrics.measure('lethe_ingest_backlog', help, () => service.backlog);
+  addIngestMetrics(metrics, service);
   let sweep: NodeJS.Timeout | undefined;
   return {
     start() {
@@ -90,8 +93,10 @@ async function reader({ server, store, signal }: PartContext): Promise<Part> {
 }
 
 async function privacy(context: PartContext): Promise<Part> {
-  const { server, store, signal } = context;
+  const { server, store, metrics, signal } = context;
   const powers = store.backends.privacy();
+  let epoch: EpochGauges | undefined;
+  addPrivacyMetrics(metrics, powers, () => epoch);
   addPrivacyRoutes(server, createPrivacy(powers), powers);
   addAppRoutes(server, store.backends.administration());
   let worker: Promise<unknown> | undefined;
@@ -99,7 +104,12 @@ async function privacy(context: PartContext): Promise<Part> {
     start() {
       worker = Promise.all([
         runRequestWorker(powers, signal, reportFailure(context, 'privacy worker')),
-        runUpkeep(store, signal, (part, error) => reportFailure(context, part)(error)),
+        runUpkeep(store, signal, {
+          onFailure: (part, error) => reportFailure(context, part)(error),
+          onEpoch: (seen) => {
+            epoch = seen;
+          },
+        }),
       ]);
     },
     async stop() {
@@ -108,27 +118,21 @@ async function privacy(context: PartContext): Promise<Part> {
   };
 }
 
-function projector({ store, metrics, signal }: PartContext): Part {
+function projector({ store, ...context }: PartContext): Part {
   const { backends, configuration } = store;
   const { wake } = backends;
-  return openProjectorPart({ metrics, configuration, powers: backends.projector(), wake, signal });
+  return openProjectorPart({ ...context, configuration, powers: backends.projector(), wake });
 }
 
 /** The projector, which needs nothing of the vault. */
 export function openProjectorPart(use: {
-  metrics: Metrics;
+  server: HttpServer;
   configuration: Configuration;
   powers: ProjectorPowers;
   wake: WakeSignal;
   signal: AbortSignal;
 }): Part {
-  const { metrics, configuration, powers, wake, signal } = use;
-  metrics.measure('lethe_views_behind_events', 'Events not in the views', async () => {
-    const { log, views } = powers;
-    const next = await log.checkpoints(projectorGroup(await views.generation()));
-    const ends = await log.endOffsets();
-    return ends.reduce((sum, end, i) => sum + Math.max(0, end - next[i]!), 0);
-  });
+  const { configuration, powers, wake, signal } = use;
   let thread: ReturnType<typeof startProjectorThread> | undefined;
   let fail: (error: Error) => void = () => undefined;
   const failed = new Promise<Error>((resolve) => {
@@ -137,14 +141,22 @@ export function openProjectorPart(use: {
   return {
     failed,
     start() {
-      thread = startProjectorThread(configuration, wake);
+      const report = reportFailure(use, 'projector');
+      thread = startProjectorThread(configuration, wake, (code) => report({ code }));
       thread.ended.then(
         () => signal.aborted || fail(new Error('the projector ended')),
         (error: Error) => fail(error),
       );
     },
     async stop() {
-      await waitForViews(powers, await lastPositions(powers.log), DRAIN_TIMEOUT_MS);
+      // An engine that is away must not keep the process from ending.
+      const drain = async () => {
+        await waitForViews(powers, await lastPositions(powers.log), DRAIN_TIMEOUT_MS);
+      };
+      await Promise.race([
+        drain().catch(() => undefined),
+        sleep(DRAIN_TIMEOUT_MS, undefined, { ref: false }),
+      ]);
       await thread?.stop();
     },
   };

@@ -1,7 +1,9 @@
 /** `lethe serve`: all services in one process on one port, or some of them. */
+import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
+import { createSecureContext } from 'node:tls';
 import type { Configuration } from '../../libs/backends/configuration.ts';
-import { openProjectorBackends } from '../../libs/backends/open-backends.ts';
+import { openProjectorBackends } from '../../libs/backends/open-projector.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { HttpError } from '../../libs/http/http-error.ts';
@@ -16,6 +18,7 @@ import {
   type ServiceName,
   serviceNames,
 } from './serve-parts.ts';
+import { addHolderMetrics, addLagMetrics } from './service-metrics.ts';
 
 /** A server that listens. */
 export interface RunningServer {
@@ -46,7 +49,8 @@ export async function startServer(
   const { backends, configuration } = store;
   const doors = backends.administration();
   const frame = await openFrame(configuration, doors);
-  frame.metrics.measure('lethe_kms_calls', 'Calls of the root KMS', () => backends.kmsCallCount());
+  addHolderMetrics(frame.metrics, backends, configuration.leaseMs);
+  addLagMetrics(frame.metrics, backends.reader());
   const parts: Part[] = [];
   for (const name of names) {
     parts.push(await openPart(name, { ...frame, store, signal: frame.stop.signal }));
@@ -54,16 +58,25 @@ export async function startServer(
   const { log, views, apps } = backends.reader();
   const isReady = () => Promise.all([log.endOffsets(), views.generation(), apps.list()]);
   const server = await run(configuration, { ...frame, parts, isReady });
-  await backends.announce(server.address);
+  const door = configuration.http.url ?? (isWildcard(server.address) ? undefined : server.address);
+  if (door !== undefined) await backends.announce(door);
+  else frame.server.log.warn({ part: 'attack', why: 'LETHE_HTTP_URL is not set' });
   return server;
+}
+
+/** An address that means "here" to everybody: whoever asked it would ask itself. */
+function isWildcard(address: string): boolean {
+  return /^https?:\/\/(0\.0\.0\.0|\[::\]):/.test(address);
 }
 
 /** Starts the projector alone: it opens no vault and no key folder. */
 export async function startProjector(configuration: Configuration): Promise<RunningServer> {
   const frame = await openFrame(configuration);
   const wake = createWakeSignal();
-  const powers = openProjectorBackends(configuration, wake);
-  const own = { metrics: frame.metrics, configuration, powers, wake, signal: frame.stop.signal };
+  const powers = await openProjectorBackends(configuration, wake);
+  const { server: http, metrics, stop } = frame;
+  const own = { server: http, metrics, configuration, powers, wake, signal: stop.signal };
+  addLagMetrics(metrics, powers);
   const part = openProjectorPart(own);
   const isReady = () => Promise.all([powers.log.endOffsets(), powers.views.generation()]);
   const server = await run(configuration, { ...frame, parts: [part], isReady });
@@ -75,11 +88,29 @@ async function openFrame(
   doors?: ReturnType<OpenStore['backends']['administration']>,
 ) {
   const metrics = createMetrics();
-  const { bodyBytesMax, logLevel } = configuration;
+  const { bodyBytesMax, logLevel, http } = configuration;
+  const tls = http.tls && readCertificate(http.tls);
   const { onAnswer } = metrics;
   const options = { bodyBytesMax, logLevel, onAnswer, version: VERSION };
-  const server = await createHttpServer({ ...options, ...(doors && { doors }) });
+  const server = await createHttpServer({
+    ...options,
+    ...(doors && { doors }),
+    ...(tls && { tls }),
+  });
   return { metrics, server, stop: new AbortController() };
+}
+
+/** Throws CONFIGURATION_INVALID: what is wrong with the files, before anything listens. */
+function readCertificate({ cert, key }: { cert: string; key: string }) {
+  try {
+    const files = { cert: readFileSync(cert), key: readFileSync(key) };
+    createSecureContext(files);
+    return files;
+  } catch (error) {
+    const { code = 'unknown' } = error as NodeJS.ErrnoException;
+    const text = `LETHE_HTTP_TLS: certificate and key cannot be used (${code})`;
+    throw new LetheError('CONFIGURATION_INVALID', text, { cause: error });
+  }
 }
 
 async function run(
@@ -91,9 +122,10 @@ async function run(
   // First of all the address: nothing runs for a server that cannot be reached.
   await listen(server, configuration);
   for (const part of parts) part.start();
+  const scheme = configuration.http.tls === undefined ? 'http' : 'https';
   const { address, port } = server.server.address() as AddressInfo;
   return {
-    address: `http://${address.includes(':') ? `[${address}]` : address}:${port}`,
+    address: `${scheme}://${address.includes(':') ? `[${address}]` : address}:${port}`,
     failed: Promise.race(parts.flatMap((part) => part.failed ?? [])),
     async stop() {
       stop.abort();

@@ -3,10 +3,10 @@
 import type { ReaderPowers } from '../../libs/backends/powers.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { decodeSealedEvent, type SealedEvent } from '../../libs/codec/sealed-event.ts';
+import { isTombstone, type PlacedRecord } from '../../libs/event-log/event-log.ts';
+import { readLog } from '../../libs/event-log/read-log.ts';
 import { openContents } from '../../libs/people/open-content.ts';
 import { CommandEnd, createProgress, exitCodes, printResult } from './terminal.ts';
-
-const PAGE_RECORDS = 2_000;
 
 /** Shows header and content; exit code 4 when the content is gone. */
 export async function showEvent(
@@ -47,20 +47,17 @@ async function findEvent(
   if (view !== undefined) return decodeSealedEvent(view.record);
   const progress = createProgress(query.json);
   let count = 0;
-  let found: SealedEvent | undefined;
-  for (let partition = 0; partition < log.partitions && found === undefined; partition += 1) {
-    for (let next = 0; found === undefined; ) {
-      const records = await log.read(partition, next, PAGE_RECORDS);
-      const last = records.at(-1);
-      if (last === undefined) break;
+  try {
+    for await (const records of readLog(log)) {
       // Bytes 16 to 31 of a record's key are the event id.
-      const record = records.find(({ key }) => key.toString('hex', 16, 32) === query.event);
-      found = record && decodeSealedEvent(record.value);
-      next = last.offset + 1;
+      const isIt = ({ key }: PlacedRecord) => key.toString('hex', 16, 32) === query.event;
+      const record = records.find((one) => isIt(one) && !isTombstone(one));
+      if (record !== undefined) return decodeSealedEvent(record.value);
       count += records.length;
       progress.show(`${count} events looked at`);
     }
+    return undefined;
+  } finally {
+    progress.clear();
   }
-  progress.clear();
-  return found;
 }

@@ -3,30 +3,38 @@
  * certificates, and the reclaim of what is due.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { noteT1 } from '../privacy/afterlife.ts';
+import type { Afterlife } from '../../libs/requests/request-store.ts';
+import type { EpochStatus } from '../../libs/vault/epoch-status.ts';
 import { type Reclaimed, reclaim } from '../privacy/reclaim.ts';
 import { rebuildViews } from '../projector/project.ts';
-import { turnEpoch } from './epoch-commands.ts';
+import { settleEpoch, turnEpoch } from './epoch-commands.ts';
 import type { OpenStore } from './open-store.ts';
+import type { EpochGauges } from './service-metrics.ts';
 
 const LOOK_INTERVAL_MS = 60_000;
 const HOUR_MS = 3_600_000;
+/** Who runs a turn says so every two seconds. */
+const TURN_SILENT_MS = 30_000;
 
 /** Runs until the signal; a turn that was interrupted is gone on with at once. */
 export async function runUpkeep(
   store: OpenStore,
   signal: AbortSignal,
-  onFailure: (part: string, error: unknown) => void,
+  tell: {
+    onFailure(part: string, error: unknown): void;
+    onEpoch(seen: EpochGauges): void;
+  },
 ): Promise<void> {
   const attempt = async (part: string, work: () => Promise<unknown>) => {
     if (signal.aborted) return;
-    await work().catch((error: unknown) => onFailure(part, error));
+    await work().catch((error: unknown) => tell.onFailure(part, error));
   };
   while (!signal.aborted) {
     await attempt('turn', () => turnIfDue(store));
     await attempt('T1', async () => {
-      const { lastTurn } = await store.backends.epoch().status();
-      await noteT1(store.backends.privacy(), lastTurn);
+      await settleEpoch(store);
+      const status = await store.backends.epoch().status();
+      tell.onEpoch(await readGauges(store, status));
     });
     await attempt('reclaim', () => reclaimDue(store));
     await attempt('feed', () => store.backends.privacy().keyring.pruneFeed());
@@ -34,6 +42,20 @@ export async function runUpkeep(
     const waitMs = LOOK_INTERVAL_MS * (1 + Math.random());
     await sleep(waitMs, undefined, { signal }).catch(() => undefined);
   }
+}
+
+async function readGauges(
+  { backends }: OpenStore,
+  { dirtyBuckets }: EpochStatus,
+): Promise<EpochGauges> {
+  const waiting = await backends.privacy().requests.afterlives();
+  const forT1 = waiting.filter((one) => one.t1AtMs === null);
+  const oldestDoneAtMs = forT1.reduce<number | null>(
+    (oldest, { doneAtMs }) => Math.min(oldest ?? doneAtMs, doneAtMs),
+    null,
+  );
+  const waitingForReclaim = waiting.filter((one) => one.reclaimedAtMs === null).length;
+  return { dirtyBuckets, waitingForT1: forT1.length, oldestDoneAtMs, waitingForReclaim };
 }
 
 /** Removes from log and views what is due. */
@@ -51,14 +73,23 @@ export async function reclaimDue(
 }
 
 async function turnIfDue(store: OpenStore): Promise<void> {
-  const { turnEveryHours } = store.configuration;
-  if (turnEveryHours === null) return;
-  const { backends } = store;
+  const { backends, configuration } = store;
+  const { turnEveryHours } = configuration;
   const { lastTurn, dirtyBuckets } = await backends.epoch().status();
-  const isInterrupted = lastTurn !== null && lastTurn.step !== 'done';
   const powers = backends.privacy();
-  const sinceMs = powers.clock.nowMs() - (lastTurn?.startedAtMs ?? 0);
-  if (!isInterrupted && sinceMs < turnEveryHours * HOUR_MS) return;
-  const waiting = (await powers.requests.afterlives()).some((one) => one.t1AtMs === null);
-  if (isInterrupted || dirtyBuckets > 0 || waiting) await turnEpoch(store);
+  const nowMs = powers.clock.nowMs();
+  if (lastTurn !== null && lastTurn.step !== 'done') {
+    // Whoever began it, and however: until it has ended no backup can be made.
+    if (nowMs - lastTurn.aliveAtMs > TURN_SILENT_MS) await turnEpoch(store);
+    return;
+  }
+  if (turnEveryHours === null) return;
+  const { startedAtMs = 0, failedApps = [] } = lastTurn ?? {};
+  if (nowMs - startedAtMs < turnEveryHours * HOUR_MS) return;
+  // What an earlier turn covers waits for its KMS key to go, and for no other turn.
+  const isUncovered = (one: Afterlife) => {
+    return one.t1AtMs === null && (one.doneAtMs >= startedAtMs || failedApps.includes(one.app));
+  };
+  const uncovered = (await powers.requests.afterlives()).some(isUncovered);
+  if (dirtyBuckets > 0 || uncovered) await turnEpoch(store);
 }

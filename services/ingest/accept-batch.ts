@@ -9,6 +9,7 @@ import type { ErasureId, IndexId } from '../../libs/base/ids.ts';
 import type { DeliveryEntry } from '../../libs/deliveries/delivery-ledger.ts';
 import { type Ring, ringRefToKey } from '../../libs/keyring/ring.ts';
 import { DAY_MS } from '../../libs/sealing/tree-path.ts';
+import { answerKnown } from './answer-known.ts';
 import { areGone, deliveryName } from './delivery-check.ts';
 import { type IngestItem, type Outcome, rejected } from './ingest-item.ts';
 import { type AcceptContext, newEventId, type PendingItem } from './pending-item.ts';
@@ -59,8 +60,9 @@ async function acceptRound(
   outcomes: (Outcome | undefined)[],
   context: AcceptContext,
 ): Promise<PendingItem[]> {
-  const fresh = await answerKnown(pending, outcomes, context);
-  const { ready, later } = await planBatch(fresh, outcomes, context);
+  const { fresh, claimed } = await answerKnown(pending, outcomes, context);
+  const { ready, later: postponed } = await planBatch(fresh, outcomes, context);
+  const later = [...claimed, ...postponed];
   if (ready.length === 0) return later;
   const { powers, who } = context;
   await who.members(
@@ -83,36 +85,6 @@ async function acceptRound(
     return [...sealed.lost, ...taken, ...stale];
   });
   return [...later, ...again].sort((a, b) => a.index - b.index);
-}
-
-/** Answers deliveries that the ledger knows; the others are left. */
-async function answerKnown(
-  pending: readonly PendingItem[],
-  outcomes: (Outcome | undefined)[],
-  { powers, who }: AcceptContext,
-): Promise<PendingItem[]> {
-  const asked = pending.filter((one) => one.row !== undefined && one.known === undefined);
-  const found = await powers.ledger.find(
-    who.app.id,
-    asked.map((one) => one.row!),
-  );
-  const known = asked.flatMap((one, i) => (found[i] ? [{ one, entry: found[i].entry }] : []));
-  if (known.length === 0) return [...pending];
-  const gone = await areGone(
-    powers,
-    who.app,
-    known.map(({ entry }) => entry),
-  );
-  for (const [i, { one, entry }] of known.entries()) {
-    // A removal that was carried out is a duplicate, though what it removed is gone.
-    const isRemoval = one.item.kind === 'delivery' && one.item.delivery.body.kind === 'removed';
-    const isErased = !isRemoval && (gone[i] || entry.state === 'gone');
-    outcomes[one.index] = isErased
-      ? { status: 'erased' }
-      : { status: 'duplicate', eventId: entry.eventId };
-  }
-  const answered = new Set(known.map(({ one }) => one));
-  return pending.filter((one) => !answered.has(one));
 }
 
 function sealAll(
@@ -177,7 +149,7 @@ async function commit(
       continue;
     }
     const row = rowOf.get(one);
-    one.known = row && { row, entry: entries[i]! };
+    one.known = row && { row, entry: entries[i]!, isSettled: true };
     const { eventId } = one.sealed!;
     outcomes[one.index] = { status: 'accepted', eventId, positions: [...placed] };
   }
@@ -218,7 +190,10 @@ function toJournalItem(
   const { sealed, plan } = one;
   const { row, nowMs } = at;
   const { who } = context;
-  const item = { records: sealed!.records, ...(row && { delivery: row }) };
+  const { trace } = one.item;
+  const records =
+    trace === undefined ? sealed!.records : sealed!.records.map((record) => ({ ...record, trace }));
+  const item = { records, ...(row && { delivery: row }) };
   if (plan!.removal === undefined) return item;
   const target = { conversation: plan!.conversation, message: sealed!.removedMessage! };
   const request = {

@@ -85,7 +85,10 @@ export type Command =
   | ReadCommand
   | IdentityCommand;
 
-export type IngestItem = { readonly kind: 'delivery'; readonly delivery: Delivery } | Command;
+export type IngestItem = ({ readonly kind: 'delivery'; readonly delivery: Delivery } | Command) & {
+  /** The `traceparent` of the request that brought it. */
+  readonly trace?: string;
+};
 
 /** Why an item was refused; texts hold nothing of the input. */
 export interface Rejection {

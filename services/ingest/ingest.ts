@@ -3,6 +3,7 @@
 import type { IngestPowers } from '../../libs/backends/powers.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
+import { currentTrace, inSpan } from '../../libs/base/tracing.ts';
 import { DAY_MS } from '../../libs/sealing/tree-path.ts';
 import { acceptBatch } from './accept-batch.ts';
 import { areGone } from './delivery-check.ts';
@@ -19,6 +20,8 @@ export interface Ingest {
   accept(app: AppId, items: readonly IngestItem[]): Promise<Outcome[]>;
   /** Items that were taken in and are not answered yet. */
   readonly backlog: number;
+  /** What became of all items that this process has answered. */
+  readonly answered: Readonly<Record<Outcome['status'], number>>;
   /** Removes expired entries of the delivery ledger; the number removed. */
   sweep(): Promise<number>;
   /** Takes no more items and resolves when those under way are answered. */
@@ -51,9 +54,16 @@ export async function openIngest(powers: IngestPowers): Promise<Ingest> {
     return resolver;
   }
 
+  const answered = { accepted: 0, duplicate: 0, erased: 0, rejected: 0 };
   const queue = createIngestQueue(async (app, items) => {
+    const links = items.flatMap(({ trace }) => trace ?? []);
+    const span = { attributes: { 'lethe.items': items.length }, links };
     try {
-      return await acceptBatch(items, { powers, clock, who: await resolverOf(app) });
+      const outcomes = await inSpan('ingest batch', span, async () =>
+        acceptBatch(items, { powers, clock, who: await resolverOf(app) }),
+      );
+      for (const { status } of outcomes) answered[status] += 1;
+      return outcomes;
     } catch (error) {
       resolvers.get(app)?.forget();
       throw error;
@@ -70,8 +80,11 @@ export async function openIngest(powers: IngestPowers): Promise<Ingest> {
         const error = new LetheError('OVERLOADED', 'too much is waiting', { retryable: true });
         return Promise.reject(error);
       }
-      return items.length === 0 ? Promise.resolve([]) : queue.add(app, items);
+      if (items.length === 0) return Promise.resolve([]);
+      const trace = currentTrace();
+      return queue.add(app, trace === undefined ? items : items.map((one) => ({ ...one, trace })));
     },
+    answered,
     get backlog() {
       return queue.backlog;
     },

@@ -18,6 +18,8 @@ export interface PendingItem {
   /** The row that an earlier round of this batch wrote. */
   known: KnownDelivery | undefined;
   readonly memory: SealMemory;
+  /** When another writer was first seen on its way with the same delivery. */
+  claimedSeenMs?: number;
   plan?: Plan;
   sealed?: SealedPlan;
 }

@@ -4,7 +4,8 @@ import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import type { ErasureId } from '../../libs/base/ids.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import type { Afterlife } from '../../libs/requests/request-store.ts';
-import type { Turn } from '../../libs/vault/turn-store.ts';
+import type { ReachedT1 } from '../../libs/vault/epoch-t1.ts';
+import { t1Condition } from './certificate-texts.ts';
 
 /**
  * Notes what was reached, and completes the certificate. The certificate goes first: what is noted
@@ -54,9 +55,11 @@ export async function reachAll(
   if (failures.length > 0) throw failures[0];
 }
 
-/** Notes T1 of all that was done before a turn which has ended. How many. */
-export async function noteT1(powers: PrivacyPowers, turn: Turn | null): Promise<number> {
-  if (turn?.t1AtMs == null) return 0;
+/** Notes a T1 that has come for all that it covers. How many. */
+export async function noteT1(
+  powers: Pick<PrivacyPowers, 'requests' | 'certificates'>,
+  turn: ReachedT1,
+): Promise<number> {
   const covered = (await powers.requests.afterlives()).filter(
     (one) =>
       one.t1AtMs === null && one.doneAtMs < turn.startedAtMs && !turn.failedApps.includes(one.app),
@@ -70,7 +73,7 @@ function completed(issued: Statement, { t1AtMs, reclaimedAtMs }: Afterlife): Sta
   const at = (part: unknown, ms: number | null) => {
     return ms === null ? part : { ...(part as object), at: new Date(ms).toISOString() };
   };
-  const condition = 'holds if no other copy of the old key folder exists';
+  const condition = t1Condition(predicate.keyStore);
   const t1 = at(predicate.t1, t1AtMs);
   if (t1AtMs !== null) Object.assign(t1 as object, { condition });
   const reclaim = at(predicate.reclaim, reclaimedAtMs);

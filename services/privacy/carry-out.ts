@@ -13,6 +13,8 @@ import {
   type SubjectId,
 } from '../../libs/base/ids.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
+import { tally } from '../../libs/base/tally.ts';
+import { inSpan } from '../../libs/base/tracing.ts';
 import { sha256 } from '../../libs/codec/hash.ts';
 import { labels } from '../../libs/codec/labels.ts';
 import type { LossRecorded } from '../../libs/conversation/event-types.ts';
@@ -24,6 +26,7 @@ import { held } from '../../libs/vault/shred-rows.ts';
 import { rowKinds } from '../../libs/vault/vault-store.ts';
 import { type AttackReport, attack, type Captures, capture } from './attack.ts';
 import { type Certified, certify } from './certificate.ts';
+import { purgePages } from './purge-pages.ts';
 import { type LossType, recordLoss } from './record-loss.ts';
 import { personalConversations, type Run, readConversation, readSubject } from './request-run.ts';
 import { hasHeldReactions, respectHolds } from './respect-holds.ts';
@@ -66,6 +69,7 @@ export async function carryOut(
     listed.map(({ id, app, kind, target }) => ({ id, app, kind, target, atMs })),
   );
   const captures = new Map<PrivacyRequest, Captures>();
+  const fencedAtMs = performance.now();
   for (const request of requests) {
     await attempt(request, async (run) => {
       const captured = await capture(run);
@@ -74,12 +78,14 @@ export async function carryOut(
     });
   }
   await endRefused(powers, failures, new Set(listed));
-  const t0 = await powers.keyring.passHolders();
+  const t0 = await inSpan('pass holders', {}, () => powers.keyring.passHolders());
+  for (const tell of tally.t0Listeners) tell(performance.now() - fencedAtMs);
   const done = new Map<PrivacyRequest, Done>();
   for (const request of requests) {
     await attempt(request, async (run) => {
       done.set(request, { t0, ...(await verify(run, { t0, captured: captures.get(request) })) });
     });
+    await attempt(request, purgePages);
     await attempt(request, finishOf);
     if (failures.has(request)) continue;
     // An app that was erased took everything in it along.

@@ -7,6 +7,7 @@ import type { PassedHolders } from '../../libs/keyring/keyring.ts';
 import type { PrivacyRequest } from '../../libs/requests/request-store.ts';
 import { DAY_MS } from '../../libs/sealing/tree-path.ts';
 import type { AttackReport } from './attack.ts';
+import { KEY_STORES, VAULTS } from './certificate-texts.ts';
 import { reclaimDueMs } from './reclaim.ts';
 
 /** A certificate that was issued. */
@@ -28,7 +29,7 @@ export function commitmentOf(salt: string, name: string): string {
 
 /** Issues it. The salt is not kept. */
 export async function certify(
-  powers: Pick<PrivacyPowers, 'certificates' | 'clock' | 'horizonDays'>,
+  powers: Pick<PrivacyPowers, 'certificates' | 'clock' | 'engines' | 'horizonDays'>,
   request: PrivacyRequest,
   done: { name: string; passed: PassedHolders; attack: AttackReport | 'not tried' },
 ): Promise<Certified> {
@@ -40,11 +41,12 @@ export async function certify(
 }
 
 function statementOf(
-  { clock, horizonDays }: Pick<PrivacyPowers, 'clock' | 'horizonDays'>,
+  { clock, engines, horizonDays }: Pick<PrivacyPowers, 'clock' | 'engines' | 'horizonDays'>,
   request: PrivacyRequest,
   done: { commitment: string; passed: PassedHolders; attack: AttackReport | 'not tried' },
 ): Statement {
   const { feedNumber, t0Ms, holders } = done.passed;
+  const keyStore = KEY_STORES[engines.kms];
   const count = (how: string) => holders.filter((holder) => holder.how === how).length;
   return {
     _type: 'https://in-toto.io/Statement/v1',
@@ -73,17 +75,16 @@ function statementOf(
       t1: {
         at: 'pending',
         meaning: 'nobody can, not even with old backups of the vault and the key store of today',
-        condition:
-          'the next turn of the epoch; holds if no other copy of the old key folder exists',
+        condition: keyStore.pending,
       },
       reclaim: {
         at: 'pending',
         due: toIso(reclaimDueMs({ doneAtMs: clock.nowMs() }, { horizonDays })),
         meaning: 'sealed events and their headers are removed from log and views',
       },
-      keyStore: 'local key folder',
+      keyStore: keyStore.name,
       stores: {
-        vault: 'rings replaced by fences, directory rows removed, file overwritten and truncated',
+        vault: VAULTS[engines.vault],
         log: 'sealed events, without a key, and their headers under random ids, until reclaim',
         views: 'sealed records, without a key, shown as placeholders, until reclaim',
         backups: 'older copies of log and vault, which this store does not reach',
@@ -93,7 +94,7 @@ function statementOf(
       notStopped: [
         'plaintext that was delivered before',
         'memory dumps of holders of keys from before T0',
-        'old copies of the vault together with the key folder, until T1',
+        keyStore.copies,
       ],
     },
   };

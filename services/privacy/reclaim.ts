@@ -10,6 +10,7 @@ import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
 import type { EventHeader } from '../../libs/codec/sealed-event.ts';
 import { isTombstone, type PlacedRecord } from '../../libs/event-log/event-log.ts';
+import { readLog } from '../../libs/event-log/read-log.ts';
 import { eventRingRefs, isKeyForgotten } from '../../libs/keyring/event-sealer.ts';
 import { collectRefs, Ring, type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
 import type { Afterlife, RequestTarget } from '../../libs/requests/request-store.ts';
@@ -60,6 +61,7 @@ export async function reclaim(
   const dueIds = new Set(due.map((one) => one.id));
   const records = await removeLost(powers, dueIds, use.onProgress ?? (() => undefined));
   await use.rebuildViews();
+  for (const app of new Set(due.map((one) => one.app))) await powers.cache.drop(app, 'all');
   await reachAll(powers, due, { reclaimedAtMs: powers.clock.nowMs() });
   return { losses: due.length, records, ...rest };
 }
@@ -72,20 +74,14 @@ async function removeLost(
   onProgress: (done: number, total: number) => void,
 ): Promise<number> {
   const { log } = powers;
-  const ends = await log.endOffsets();
-  const total = ends.reduce((sum, end) => sum + end, 0);
+  const total = (await log.endOffsets()).reduce((sum, end) => sum + end, 0);
   let [done, removed] = [0, 0];
-  for (let partition = 0; partition < log.partitions; partition += 1) {
-    for (let next = 0; next < ends[partition]!; ) {
-      const records = await log.read(partition, next, PAGE_RECORDS);
-      if (records.length === 0) break;
-      const lost = await lostOf(powers, records, due);
-      if (lost.length > 0) await log.remove(lost);
-      removed += lost.length;
-      next = records.at(-1)!.offset + 1;
-      done += records.length;
-      onProgress(done, total);
-    }
+  for await (const records of readLog(log, PAGE_RECORDS)) {
+    const lost = await lostOf(powers, records, due);
+    if (lost.length > 0) await log.remove(lost);
+    removed += lost.length;
+    done += records.length;
+    onProgress(done, total);
   }
   return removed;
 }

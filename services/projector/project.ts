@@ -2,55 +2,98 @@
  * The projector: folds the log into the views. It copies sealed records and holds no key. A record
  * that cannot be read goes to the dead letters by reference, and the projector goes on.
  */
-
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ProjectorPowers } from '../../libs/backends/powers.ts';
 import { projectorGroup } from '../../libs/backends/views-behind.ts';
 import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
+import { inSpan, isTracing } from '../../libs/base/tracing.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
 import { eventToViewChanges, type ViewChange } from '../../libs/conversation/view-changes.ts';
-import { isTombstone, type PlacedRecord } from '../../libs/event-log/event-log.ts';
+import type { DeadLetter } from '../../libs/event-log/dead-letters.ts';
+import { type EventLog, isTombstone, type PlacedRecord } from '../../libs/event-log/event-log.ts';
+import { readLog } from '../../libs/event-log/read-log.ts';
 import type { ViewWriter } from '../../libs/views/view-store.ts';
 
-/** Projects records into a generation. False: that generation is gone. */
-export async function projectRecords(
-  views: ViewWriter,
-  generation: number,
-  records: readonly PlacedRecord[],
-): Promise<boolean> {
+const TROUBLE_WAIT_MS = 1_000;
+
+/** What records come to in the views, and references to those that cannot be read. */
+function foldRecords(records: readonly PlacedRecord[]) {
   const changes: ViewChange[] = [];
+  const letters: DeadLetter[] = [];
   for (const record of records) {
     if (isTombstone(record)) continue;
     try {
       const event = decodeRecord(record.key, record.value);
-      changes.push(...eventToViewChanges(event, record.value));
+      changes.push(...eventToViewChanges(event, record.value, record.offset));
     } catch (error) {
       if (!isLetheError(error)) throw error;
       const { partition, offset } = record;
-      await views.deadLetter({ partition, offset, reason: error.code });
+      letters.push({ partition, offset, reason: error.code });
     }
   }
-  return views.apply(generation, changes);
+  return { changes, letters };
 }
 
-/** Follows the log into whichever generation serves, until the signal ends it. */
-export async function runProjector(powers: ProjectorPowers, signal: AbortSignal): Promise<void> {
-  const { log, views } = powers;
+/** Projects records into a generation. False: that generation is gone. */
+export async function projectRecords(
+  { log, views }: { log: Pick<EventLog, 'deadLetters'>; views: ViewWriter },
+  generation: number,
+  records: readonly PlacedRecord[],
+): Promise<boolean> {
+  const { changes, letters } = foldRecords(records);
+  await log.deadLetters.keep(letters);
+  const links = isTracing() ? records.flatMap(({ trace }) => trace ?? []) : [];
+  const attributes = { 'lethe.records': records.length };
+  const span = { kind: 'consumer', attributes, links } as const;
+  return inSpan('project', span, () => views.apply(generation, changes));
+}
+
+/**
+ * Follows the log into whichever generation serves, until the signal ends it. An engine that cannot
+ * be reached for a while is told of by `onTrouble`, and asked again.
+ */
+export async function runProjector(
+  powers: ProjectorPowers,
+  signal: AbortSignal,
+  onTrouble: (error: LetheError) => void = () => undefined,
+): Promise<void> {
+  await untilAborted({ signal, onTrouble }, () => followGeneration(powers, signal));
+}
+
+/** Does work again and again until the signal; what cannot be reached is told of, and awaited. */
+export async function untilAborted(
+  { signal, onTrouble }: { signal: AbortSignal; onTrouble: (error: LetheError) => void },
+  work: () => Promise<void>,
+): Promise<void> {
   while (!signal.aborted) {
-    const generation = await views.generation();
-    const moved = new AbortController();
-    await log.follow({
-      group: projectorGroup(generation),
-      signal: AbortSignal.any([signal, moved.signal]),
-      handle: async (records) => {
-        if (!(await projectRecords(views, generation, records))) moved.abort();
-      },
-      caughtUp: () => {
-        void views.generation().then((live) => {
-          if (live !== generation) moved.abort();
-        });
-      },
-    });
+    try {
+      await work();
+    } catch (error) {
+      if (!isLetheError(error) || !error.retryable) throw error;
+      onTrouble(error);
+      await sleep(TROUBLE_WAIT_MS, undefined, { signal }).catch(() => undefined);
+    }
   }
+}
+
+async function followGeneration(powers: ProjectorPowers, signal: AbortSignal) {
+  const { log, views } = powers;
+  const generation = await views.generation();
+  const moved = new AbortController();
+  await log.follow({
+    group: projectorGroup(generation),
+    signal: AbortSignal.any([signal, moved.signal]),
+    handle: async (records) => {
+      if (!(await projectRecords(powers, generation, records))) moved.abort();
+    },
+    caughtUp: () => {
+      // What cannot be reached now is asked again by the next look.
+      const look = async () => {
+        if ((await views.generation()) !== generation) moved.abort();
+      };
+      void look().catch(() => undefined);
+    },
+  });
 }
 
 /**
@@ -62,8 +105,10 @@ export async function rebuildViews(
   onProgress: (done: number, total: number) => void,
 ): Promise<number> {
   const { log, views } = powers;
+  const watched = watchDeadLetters(log);
   const before = await views.generation();
   const generation = await views.beginGeneration();
+  const removed = log.removesLater ? await removedKeys(log) : undefined;
   const next = new Array<number>(log.partitions).fill(0);
   let done = 0;
   for (;;) {
@@ -72,7 +117,9 @@ export async function rebuildViews(
     for (let partition = 0; partition < log.partitions; partition += 1) {
       const records = await log.read(partition, next[partition]!, 2_000);
       if (records.length === 0) continue;
-      if (!(await projectRecords(views, generation, records))) throw overtaken();
+      const there = removed ? records.filter(({ key }) => !removed.has(keyText(key))) : records;
+      if (!(await projectRecords({ log: watched.log, views }, generation, there)))
+        throw overtaken();
       next[partition] = records.at(-1)!.offset + 1;
       done += records.length;
       onProgress(
@@ -84,8 +131,55 @@ export async function rebuildViews(
   await log.saveCheckpoints(projectorGroup(generation), next);
   if (!(await views.switchTo(generation))) throw overtaken();
   await log.dropGroup(projectorGroup(before));
+  // The new views serve already: what cannot be reached now is left to the next rebuild.
+  await dropSettledLetters(log, watched.met, next).catch((error: unknown) => {
+    if (!isLetheError(error) || !error.retryable) throw error;
+  });
   return done;
 }
+
+/** References that a rebuild keeps anew. */
+function watchDeadLetters({ deadLetters }: EventLog) {
+  const met = new Set<string>();
+  const keep = (letters: readonly DeadLetter[]) => {
+    for (const letter of letters) met.add(placeOf(letter));
+    return deadLetters.keep(letters);
+  };
+  return { met, log: { deadLetters: { ...deadLetters, keep } } };
+}
+
+/**
+ * Takes out references to what was removed or can be read by now: whatever lies before `next` and
+ * was not met again, or where the log has no place (another copy of it was brought back).
+ */
+async function dropSettledLetters(
+  log: EventLog,
+  met: ReadonlySet<string>,
+  next: readonly number[],
+): Promise<void> {
+  const letters = await log.deadLetters.list();
+  const ends = await log.endOffsets();
+  const isSettled = (letter: DeadLetter) => {
+    const { partition, offset } = letter;
+    return (
+      offset >= (ends[partition] ?? 0) || (offset < next[partition]! && !met.has(placeOf(letter)))
+    );
+  };
+  await log.deadLetters.drop(letters.filter(isSettled));
+}
+
+const placeOf = ({ partition, offset }: DeadLetter) => `${partition}:${offset}`;
+
+/** Keys of records that were removed: each names one copy of one event, and never comes again. */
+async function removedKeys(log: ProjectorPowers['log']): Promise<Set<string>> {
+  const keys = new Set<string>();
+  for await (const records of readLog(log)) {
+    for (const record of records) if (isTombstone(record)) keys.add(keyText(record.key));
+  }
+  return keys;
+}
+
+const keyText = (key: Buffer) => key.toString('latin1');
 
 function overtaken(): LetheError {
   const text = 'another rebuild of the views began meanwhile: it goes on, this one ended';

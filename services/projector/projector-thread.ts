@@ -4,9 +4,11 @@
  */
 import { parentPort, Worker, workerData } from 'node:worker_threads';
 import type { Configuration } from '../../libs/backends/configuration.ts';
-import { openProjectorBackends } from '../../libs/backends/open-backends.ts';
+import { openProjectorBackends } from '../../libs/backends/open-projector.ts';
+import type { LetheError } from '../../libs/base/lethe-error.ts';
+import { startTracing } from '../../libs/base/tracing.ts';
 import { createWakeSignal, type WakeSignal } from '../../libs/event-log/wake-signal.ts';
-import { runProjector } from './project.ts';
+import { runProjector, untilAborted } from './project.ts';
 
 interface ThreadData {
   readonly role: 'lethe-projector';
@@ -14,21 +16,31 @@ interface ThreadData {
   readonly wakeMemory: SharedArrayBuffer;
 }
 
+/** How long a batch under way is waited for, and one whose engine was just seen to be away. */
+const STOP_MS = { working: 10_000, inTrouble: 3_000 };
+const TROUBLE_MS = 15_000;
+
 /** A projector that runs. */
 export interface ProjectorThread {
-  /** Ends it after the batch under way. */
+  /** Ends it after the batch under way; one that waits for an engine is not waited for long. */
   stop(): Promise<void>;
   /** Settles when the thread ends; rejects when it failed. */
   readonly ended: Promise<void>;
 }
 
-/** Starts the thread. */
+/** Starts the thread; `onTrouble` hears the codes of engines that it waits for. */
 export function startProjectorThread(
   configuration: Configuration,
   wake: WakeSignal,
+  onTrouble: (code: string) => void = () => undefined,
 ): ProjectorThread {
   const data: ThreadData = { role: 'lethe-projector', configuration, wakeMemory: wake.memory };
   const worker = new Worker(new URL(import.meta.url), { workerData: data });
+  let troubleAtMs = Number.NEGATIVE_INFINITY;
+  worker.on('message', (code: string) => {
+    troubleAtMs = performance.now();
+    onTrouble(code);
+  });
   const ended = new Promise<void>((resolve, reject) => {
     worker.once('error', reject);
     worker.once('exit', () => resolve());
@@ -39,7 +51,11 @@ export function startProjectorThread(
     async stop() {
       worker.postMessage('stop');
       wake.notify();
-      await ended;
+      // What it was writing it writes again after a start.
+      const isInTrouble = performance.now() - troubleAtMs < TROUBLE_MS;
+      const waitMs = isInTrouble ? STOP_MS.inTrouble : STOP_MS.working;
+      const late = setTimeout(() => void worker.terminate(), waitMs);
+      await ended.finally(() => clearTimeout(late));
     },
   };
 }
@@ -48,11 +64,17 @@ async function main(data: ThreadData): Promise<void> {
   const wake = createWakeSignal(data.wakeMemory);
   const stop = new AbortController();
   parentPort!.once('message', () => stop.abort());
-  const powers = openProjectorBackends(data.configuration, wake);
+  const endTracing = await startTracing(process.env);
+  const { signal } = stop;
+  const onTrouble = ({ code }: LetheError) => parentPort!.postMessage(code);
   try {
-    await runProjector(powers, stop.signal);
+    // Its engines may go between the start of the process and that of this thread.
+    await untilAborted({ signal, onTrouble }, async () => {
+      const powers = await openProjectorBackends(data.configuration, wake);
+      await runProjector(powers, signal, onTrouble).finally(() => powers.close());
+    });
   } finally {
-    powers.close();
+    await endTracing();
   }
 }
 

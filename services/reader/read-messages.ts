@@ -2,6 +2,7 @@
 
 import type { ReaderPowers } from '../../libs/backends/powers.ts';
 import type { AppId, ConversationId, MessageId, SubjectId } from '../../libs/base/ids.ts';
+import { isLetheError } from '../../libs/base/lethe-error.ts';
 import type { MessagePosted } from '../../libs/conversation/event-types.ts';
 import {
   type FoldedMessage,
@@ -11,6 +12,7 @@ import {
 } from '../../libs/conversation/message-fold.ts';
 import { decodeView, openContents } from '../../libs/people/open-content.ts';
 import { type Person, readPeople } from '../../libs/people/people.ts';
+import type { MessagePage } from '../../libs/views/page-reader.ts';
 import type { MessageView, PageRequest } from '../../libs/views/view-store.ts';
 
 /** A message in the shape of the REST interface. */
@@ -38,9 +40,18 @@ export async function readMessages(
   powers: ReaderPowers,
   app: AppId,
   query: { conversation: ConversationId; page: PageRequest },
-): Promise<{ messages: MessageJson[]; views: MessageView[] }> {
-  const views = await powers.views.messages(query.conversation, query.page);
-  return { messages: await messagesToJson(powers, app, views), views };
+): Promise<{ messages: MessageJson[]; views: readonly MessageView[] }> {
+  const { conversation } = query;
+  const at = { app, conversation };
+  const page = await powers.pages.page(at, query.page);
+  try {
+    return { messages: await messagesToJson(powers, app, page), views: page.messages };
+  } catch (error) {
+    // What lies in a cache proves nothing about what is stored.
+    if (!page.isCached || !isLetheError(error, 'EVENT_TAMPERED')) throw error;
+  }
+  const stored = await powers.pages.page(at, query.page, 'views');
+  return { messages: await messagesToJson(powers, app, stored), views: stored.messages };
 }
 
 /** One message; undefined: not in this conversation. */
@@ -51,25 +62,25 @@ export async function readMessage(
 ): Promise<MessageJson | undefined> {
   const view = await powers.views.message(at.message);
   if (view === undefined || view.conversation !== at.conversation) return undefined;
-  return (await messagesToJson(powers, app, [view]))[0];
+  const changes = await powers.views.changes([at.message]);
+  return (await messagesToJson(powers, app, { messages: [view], changes }))[0];
 }
 
 /** Opens and folds messages of one conversation. */
 export async function messagesToJson(
   powers: ReaderPowers,
   app: AppId,
-  views: readonly MessageView[],
+  page: Pick<MessagePage, 'messages' | 'changes'>,
 ): Promise<MessageJson[]> {
-  const changeViews = await powers.views.changes(views.map((view) => view.message));
   const events = [
-    ...views.map(({ record, conversation, message }) =>
+    ...page.messages.map(({ record, conversation, message }) =>
       decodeView(record, { app, stream: conversation, thing: message }),
     ),
-    ...changeViews.map(({ record, message }) => decodeView(record, { app, thing: message })),
+    ...page.changes.map(({ record, message }) => decodeView(record, { app, thing: message })),
   ];
   const opened = await openContents(powers, events);
-  const messages = opened.slice(0, views.length) as Opened<MessagePosted>[];
-  const changes = changesByMessage(opened.slice(views.length));
+  const messages = opened.slice(0, page.messages.length) as Opened<MessagePosted>[];
+  const changes = changesByMessage(opened.slice(page.messages.length));
   const folded = messages.map((message) =>
     foldMessage(message, changes.get(message.header.thing) ?? NO_CHANGES),
   );

@@ -87,7 +87,7 @@ export async function addMessages(
     });
     const positions = await log.append(records);
     await projectRecords(
-      views,
+      { log, views },
       generation,
       records.map((record, i) => ({ ...record, ...positions[i]! })),
     );

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { environmentOf } from '../support/processes.ts';
 
-const PROGRAM = join(import.meta.dirname, '../../services/cli/main.ts');
+export const PROGRAM = join(import.meta.dirname, '../../services/cli/main.ts');
 
 /** Runs `lethe` to its end; its last line as JSON. */
 export function runLethe(folder: string, args: readonly string[]): Promise<Record<string, never>> {

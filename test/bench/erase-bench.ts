@@ -3,6 +3,7 @@
  * own store that is put back before; and how often the KMS was called for all those events.
  */
 import { cpSync, rmSync } from 'node:fs';
+import { fileOf } from '../../libs/backends/configuration.ts';
 import { type Backends, openBackends } from '../../libs/backends/open-backends.ts';
 import type { SubjectId } from '../../libs/base/ids.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
@@ -42,7 +43,7 @@ export async function benchErase() {
   await addMessages(store.backends, large, EVENTS.large);
   const kmsCalls = store.backends.kmsCallCount() - before;
   await store.backends.close();
-  const { vaultFile } = configuration;
+  const vaultFile = fileOf(configuration.vault);
   const kept = `${vaultFile}.kept`;
   cpSync(vaultFile, kept);
   const times: Record<string, number[]> = { small: [], large: [] };

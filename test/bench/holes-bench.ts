@@ -4,6 +4,7 @@
  * costs afterwards, warm and at a cold start.
  */
 import { DatabaseSync } from 'node:sqlite';
+import { fileOf } from '../../libs/backends/configuration.ts';
 import { type Backends, openBackends } from '../../libs/backends/open-backends.ts';
 import type { ConversationId, ErasureId } from '../../libs/base/ids.ts';
 import { createSystemRandomness, randomId } from '../../libs/base/random.ts';
@@ -39,7 +40,7 @@ function storedBytes(vaultFile: string, ringIds: readonly string[]): number {
 
 async function punchHoles(store: Awaited<ReturnType<typeof newBenchStore>>, ref: RingRef) {
   const { keyring } = store.backends.privacy();
-  const { vaultFile } = store.configuration;
+  const vaultFile = fileOf(store.configuration.vault);
   const bytesBefore = storedBytes(vaultFile, [ref.id]);
   const timesMs: number[] = [];
   const bytes: Record<string, number> = {};
@@ -116,11 +117,11 @@ export async function benchHoles() {
   const coldMs = await coldLeaf(store, { holed, whole });
   const privacy = createPrivacy(backends.privacy());
   const timed = async (ids: string[], work: () => Promise<unknown>) => {
-    const bytes = storedBytes(store.configuration.vaultFile, ids);
+    const bytes = storedBytes(fileOf(store.configuration.vault), ids);
     const began = performance.now();
     await work();
     const milliseconds = performance.now() - began;
-    return { milliseconds, bytes: storedBytes(store.configuration.vaultFile, ids) - bytes };
+    return { milliseconds, bytes: storedBytes(fileOf(store.configuration.vault), ids) - bytes };
   };
   const conversation = await timed([cleared.header.place], () =>
     privacy.clearConversation(app.id, cleared.header.stream as string as ConversationId),

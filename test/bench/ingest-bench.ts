@@ -61,7 +61,7 @@ async function project({ backends }: Awaited<ReturnType<typeof newBenchStore>>):
     for (;;) {
       const records = await log.read(partition, next, 4_000);
       if (records.length === 0) break;
-      await projectRecords(views, generation, records);
+      await projectRecords({ log, views }, generation, records);
       next = records.at(-1)!.offset + 1;
     }
   }

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:f
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { findBackups, makeBackup } from '../../libs/backends/backup.ts';
+import { fileOf } from '../../libs/backends/configuration.ts';
 import { turnEpoch } from '../../services/cli/epoch-commands.ts';
 import { restore } from '../../services/cli/restore.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
@@ -9,7 +10,7 @@ import { received } from '../support/events.ts';
 import { groupOf, messagesOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';
 
-const quiet = () => undefined;
+const quiet = { isNewerRemoved: false, onProgress: () => undefined };
 
 async function erase(store: TestStore, name: string): Promise<void> {
   const privacy = createPrivacy(store.backends.privacy());
@@ -65,7 +66,7 @@ describe('a restore', () => {
     await loseData(store);
     const refused = restore(store.configuration, old.folder, quiet);
     await expect(refused).rejects.toThrow(`The newest that opens is ${backup}`);
-    expect(existsSync(store.configuration.vaultFile)).toBe(false);
+    expect(existsSync(fileOf(store.configuration.vault))).toBe(false);
     expect((await restore(store.configuration, backup!, quiet)).applied).toBe(1);
     const again = await openAt(store.folder, {}, store.app.id);
     expect(await textsOf(again, group)).toEqual([null, null, 'theirs']);
@@ -102,24 +103,28 @@ describe('a restore', () => {
     expect(() => findBackups(join(store.folder, 'nothing'))).toThrow('no backup');
   });
 
-  it('is refused without the list of erasures, and beside a write-ahead log of the lost data', async () => {
-    const store = await openFriends();
-    const parent = join(store.folder, 'mine');
-    await erase(store, 'ann');
-    await makeBackup(store, parent, 1_800_000_000_000);
-    await erase(store, 'ben');
-    await loseData(store);
-    const list = store.configuration.erasuresFile;
-    renameSync(list, `${list}.away`);
-    await expect(restore(store.configuration, parent, quiet)).rejects.toThrow('LETHE_ERASURES');
-    renameSync(`${list}.away`, list);
-    const wal = `${store.configuration.vaultFile}-wal`;
-    mkdirSync(join(store.folder, 'data'), { recursive: true });
-    writeFileSync(wal, 'old');
-    await expect(restore(store.configuration, parent, quiet)).rejects.toThrow('vault.db-wal');
-    rmSync(wal);
-    expect((await restore(store.configuration, parent, quiet)).applied).toBe(1);
-  });
+  it.each([0, 1])(
+    'made after %i erasures is refused without their list, and beside a write-ahead log of the lost data',
+    async (known) => {
+      const store = await openFriends();
+      const parent = join(store.folder, 'mine');
+      const names = ['ann', 'ben'];
+      for (const name of names.slice(0, known)) await erase(store, name);
+      await makeBackup(store, parent, 1_800_000_000_000);
+      for (const name of names.slice(known)) await erase(store, name);
+      await loseData(store);
+      const list = store.configuration.erasuresFile;
+      renameSync(list, `${list}.away`);
+      await expect(restore(store.configuration, parent, quiet)).rejects.toThrow('LETHE_ERASURES');
+      renameSync(`${list}.away`, list);
+      const wal = `${fileOf(store.configuration.vault)}-wal`;
+      mkdirSync(join(store.folder, 'data'), { recursive: true });
+      writeFileSync(wal, 'old');
+      await expect(restore(store.configuration, parent, quiet)).rejects.toThrow('vault.db-wal');
+      rmSync(wal);
+      expect((await restore(store.configuration, parent, quiet)).applied).toBe(2 - known);
+    },
+  );
 
   it('finishes what had been asked for when the backup was made', async () => {
     const store = await openFriends();

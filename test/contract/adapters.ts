@@ -3,24 +3,50 @@
  * suites; an adapter that cannot be reached fails its suite, it is never skipped.
  */
 import { join } from 'node:path';
+import {
+  accessKeySchema,
+  openAccessKeyStoreCassandra,
+} from '../../libs/access/access-key-store-cassandra.ts';
 import { openAccessKeyStoreSqlite } from '../../libs/access/access-key-store-sqlite.ts';
 import { openCertificatesFile } from '../../libs/audit/certificates-file.ts';
 import { createSystemRandomness } from '../../libs/base/random.ts';
 import { SqliteDatabase } from '../../libs/base/sqlite-database.ts';
+import { openBlobStoreFile } from '../../libs/blobs/blob-store-file.ts';
+import {
+  deliverySchema,
+  openDeliveryStoreCassandra,
+} from '../../libs/deliveries/delivery-store-cassandra.ts';
 import { openDeliveryStoreSqlite } from '../../libs/deliveries/delivery-store-sqlite.ts';
+import {
+  clockMarkSchema,
+  openClockMarkCassandra,
+} from '../../libs/event-log/clock-mark-cassandra.ts';
 import { openClockMarkSqlite } from '../../libs/event-log/clock-mark-sqlite.ts';
 import { openEventLogSqlite } from '../../libs/event-log/event-log-sqlite.ts';
 import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { openErasureListFile } from '../../libs/requests/erasure-list-file.ts';
+import {
+  openRequestStoreCassandra,
+  requestSchema,
+} from '../../libs/requests/request-store-cassandra.ts';
 import { openRequestStoreSqlite } from '../../libs/requests/request-store-sqlite.ts';
+import { openFeedStoreCassandra } from '../../libs/vault/feed-store-cassandra.ts';
 import { openFeedStoreSqlite } from '../../libs/vault/feed-store-sqlite.ts';
+import type { RootKms } from '../../libs/vault/root-kms.ts';
 import { openRootKmsLocal } from '../../libs/vault/root-kms-local.ts';
+import { openTurnStoreCassandra } from '../../libs/vault/turn-store-cassandra.ts';
 import { openTurnStoreSqlite } from '../../libs/vault/turn-store-sqlite.ts';
+import { vaultSchema } from '../../libs/vault/vault-schema-cassandra.ts';
+import { openVaultStoreCassandra } from '../../libs/vault/vault-store-cassandra.ts';
 import { openVaultStoreSqlite } from '../../libs/vault/vault-store-sqlite.ts';
+import { openViewCacheMemory } from '../../libs/views/view-cache-memory.ts';
+import { viewSchema } from '../../libs/views/view-schema-cassandra.ts';
+import { openViewStoreCassandra } from '../../libs/views/view-store-cassandra.ts';
 import { openViewStoreSqlite } from '../../libs/views/view-store-sqlite.ts';
+import { awsKms, cassandra, kafka, redis, s3 } from './engines.ts';
 
 /** Opens a port over the same storage as often as it is called, as another process would. */
-type Opener<Port> = (folder: string) => Port;
+type Opener<Port> = (folder: string) => Port | Promise<Port>;
 
 const database = (folder: string) => {
   return new SqliteDatabase(join(folder, 'store.db'), 'STATE_UNREACHABLE');
@@ -31,15 +57,32 @@ function sqlite<Port>(open: (database: SqliteDatabase) => Port): [string, Opener
 }
 
 export const adapters = {
-  accessKeys: sqlite(openAccessKeyStoreSqlite),
-  clockMark: sqlite(openClockMarkSqlite),
-  deliveries: sqlite(openDeliveryStoreSqlite),
-  eventLog: sqlite((one) => openEventLogSqlite(one, { wake: createWakeSignal(), partitions: 4 })),
-  feed: sqlite(openFeedStoreSqlite),
-  requests: sqlite(openRequestStoreSqlite),
-  turns: sqlite(openTurnStoreSqlite),
-  vault: sqlite(openVaultStoreSqlite),
-  views: sqlite(openViewStoreSqlite),
+  accessKeys: [
+    ...sqlite(openAccessKeyStoreSqlite),
+    ...cassandra([accessKeySchema], openAccessKeyStoreCassandra),
+  ],
+  blobs: [['file', (folder: string) => openBlobStoreFile(join(folder, 'blobs'))] as const, ...s3()],
+  cache: [['memory', () => openViewCacheMemory(4 * 1024 * 1024)] as const, ...redis()],
+  clockMark: [
+    ...sqlite(openClockMarkSqlite),
+    ...cassandra([clockMarkSchema], openClockMarkCassandra),
+  ],
+  deliveries: [
+    ...sqlite(openDeliveryStoreSqlite),
+    ...cassandra([deliverySchema], openDeliveryStoreCassandra),
+  ],
+  eventLog: [
+    ...sqlite((one) => openEventLogSqlite(one, { wake: createWakeSignal(), partitions: 4 })),
+    ...kafka(4),
+  ],
+  feed: [...sqlite(openFeedStoreSqlite), ...cassandra([vaultSchema], openFeedStoreCassandra)],
+  requests: [
+    ...sqlite(openRequestStoreSqlite),
+    ...cassandra([requestSchema], openRequestStoreCassandra),
+  ],
+  turns: [...sqlite(openTurnStoreSqlite), ...cassandra([vaultSchema], openTurnStoreCassandra)],
+  vault: [...sqlite(openVaultStoreSqlite), ...cassandra([vaultSchema], openVaultStoreCassandra)],
+  views: [...sqlite(openViewStoreSqlite), ...cassandra([viewSchema], openViewStoreCassandra)],
   erasures: [
     ['file', (folder: string) => openErasureListFile(join(folder, 'list/erasures.jsonl'))],
   ] as const,
@@ -53,10 +96,11 @@ export const adapters = {
   rootKms: [
     [
       'local',
-      (folder: string) => {
+      (folder: string): RootKms => {
         const randomness = createSystemRandomness();
         return openRootKmsLocal({ folder: join(folder, 'keys'), randomness });
       },
-    ],
-  ] as const,
+    ] as const,
+    ...awsKms(),
+  ],
 };

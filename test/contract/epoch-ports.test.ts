@@ -26,7 +26,7 @@ const TURN: Turn = {
 describe.each(adapters.turns)('turn record %s', (_, open) => {
   it('is written only over what was read, across processes', async () => {
     const folder = temporaryFolder();
-    const [one, other] = [open(folder), open(folder)];
+    const [one, other] = [await open(folder), await open(folder)];
     expect(await one.read()).toBeUndefined();
     expect(await one.write(TURN, undefined)).toBe(true);
     expect(await other.write({ ...TURN, runner: id(9) }, undefined)).toBe(false);
@@ -40,14 +40,14 @@ describe.each(adapters.turns)('turn record %s', (_, open) => {
 describe.each(adapters.erasures)('list of erasures %s', (_, open) => {
   it('keeps what was added, in its order, and passes over a line that a crash cut off', async () => {
     const folder = temporaryFolder();
-    const list = open(folder);
+    const list = await open(folder);
     expect(await list.read()).toEqual([]);
     const erasure = (n: number) => {
       return { id: id(n), app: id(7), kind: 'erase-subject' as const, target: {}, atMs: n };
     };
     await list.add([erasure(1), erasure(2)]);
     appendFileSync(join(folder, 'list/erasures.jsonl'), '\n{"id":"0303');
-    await open(folder).add([erasure(4)]);
+    await (await open(folder)).add([erasure(4)]);
     expect(await list.read()).toEqual([erasure(1), erasure(2), erasure(4)]);
   });
 });
@@ -69,9 +69,9 @@ describe.each(adapters.certificates)('certificates %s', (_, open) => {
     const complete = (one: ReturnType<typeof statementOf>) => {
       return { ...one, predicate: { ...one.predicate, t1: 'reached' } };
     };
-    expect(await open(folder).complete('one', complete as never)).toBe(true);
-    expect(await open(folder).complete('another', complete as never)).toBe(false);
-    const key = createPublicKey(readFileSync(await open(folder).publicKeyFile()));
+    expect(await (await open(folder)).complete('one', complete as never)).toBe(true);
+    expect(await (await open(folder)).complete('another', complete as never)).toBe(false);
+    const key = createPublicKey(readFileSync(await (await open(folder)).publicKeyFile()));
     const statement = openEnvelope(readFileSync(issued[0]!.file, 'utf8'), key);
     expect(statement).toEqual(complete(statementOf(first)));
   });
@@ -84,29 +84,32 @@ describe.each(adapters.certificates)('certificates %s', (_, open) => {
       predicateType: 'urn:test',
       predicate: { n: 1 },
     };
-    const first = await open(folder).issue('one', statement);
-    const again = await open(folder).issue('one', { ...statement, predicate: { n: 2 } });
+    const first = await (await open(folder)).issue('one', statement);
+    const again = await (await open(folder)).issue('one', { ...statement, predicate: { n: 2 } });
     expect([first.isNew, again.isNew]).toEqual([true, false]);
-    const key = createPublicKey(readFileSync(await open(folder).publicKeyFile()));
+    const key = createPublicKey(readFileSync(await (await open(folder)).publicKeyFile()));
     expect(openEnvelope(readFileSync(again.file, 'utf8'), key)).toEqual(statement);
   });
 });
 
-describe.each(adapters.rootKms)('the end of a key in root KMS %s', (_, open) => {
+describe.each(adapters.rootKms)('the end of a key in root KMS %s', (engine, open) => {
   it('opens what it wrapped in the same context, until the key is destroyed', async () => {
     const folder = temporaryFolder();
-    const kms = open(folder);
+    const kms = await open(folder);
     const [key, other] = [await kms.createKey(), await kms.createKey()];
     const wrapped = await kms.wrap(key, Buffer.from('secret'), 'context');
-    expect((await open(folder).unwrap(key, wrapped, 'context')).toString()).toBe('secret');
+    expect((await (await open(folder)).unwrap(key, wrapped, 'context')).toString()).toBe('secret');
     const denied = { code: 'ROOT_KMS_DENIED' };
     await expect(kms.unwrap(key, wrapped, 'another')).rejects.toMatchObject(denied);
     await expect(kms.unwrap(other, wrapped, 'context')).rejects.toMatchObject(denied);
     expect(await kms.describeKey(key)).toBe('usable');
     await kms.destroyKey(key);
     await kms.destroyKey(key);
-    expect(await kms.describeKey(key)).toBe('gone');
-    await expect(open(folder).unwrap(key, wrapped, 'context')).rejects.toMatchObject(denied);
+    // A service keeps a key for days before it is gone; it opens nothing meanwhile.
+    expect(await kms.describeKey(key)).toBe(engine === 'local' ? 'gone' : 'pending');
+    await expect((await open(folder)).unwrap(key, wrapped, 'context')).rejects.toMatchObject(
+      denied,
+    );
     expect(await kms.describeKey(other)).toBe('usable');
   });
 });

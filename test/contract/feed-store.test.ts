@@ -13,7 +13,7 @@ const entry = (number: number, rows = 1) => ({
 describe.each(adapters.feed)('feed %s', (_, open) => {
   it('numbers entries without gaps: of two writers of one number one wins, across processes', async () => {
     const folder = temporaryFolder();
-    const [one, other] = [open(folder), open(folder)];
+    const [one, other] = [await open(folder), await open(folder)];
     const { incarnation, number } = await one.head();
     expect(number).toBe(0);
     expect(await one.append(entry(2))).toBe(false);
@@ -29,17 +29,17 @@ describe.each(adapters.feed)('feed %s', (_, open) => {
 
   it('drops what everybody has heard, and goes on numbering', async () => {
     const folder = temporaryFolder();
-    const feed = open(folder);
+    const feed = await open(folder);
     for (const number of [1, 2, 3]) await feed.append(entry(number));
     await feed.prune(3);
-    expect((await open(folder).entries(0, 10)).map((one) => one.number)).toEqual([3]);
+    expect((await (await open(folder)).entries(0, 10)).map((one) => one.number)).toEqual([3]);
     await feed.prune(9);
     expect((await feed.head()).number).toBe(3);
     expect(await feed.append(entry(4))).toBe(true);
   });
 
   it('tells where holders answer, until they are gone', async () => {
-    const feed = open(temporaryFolder());
+    const feed = await open(temporaryFolder());
     await feed.register({ id: 'a', leaseMs: 5_000, acknowledged: 0 });
     expect((await feed.holder('a'))!.door).toBeNull();
     await feed.announce('a', 'http://127.0.0.1:1');
@@ -51,7 +51,7 @@ describe.each(adapters.feed)('feed %s', (_, open) => {
 
   it('keeps holders: one that was struck off acknowledges nothing any more', async () => {
     const folder = temporaryFolder();
-    const [one, other] = [open(folder), open(folder)];
+    const [one, other] = [await open(folder), await open(folder)];
     await one.register({ id: 'a', leaseMs: 5_000, acknowledged: 3 });
     await other.register({ id: 'b', leaseMs: 9_000, acknowledged: 3 });
     await one.acknowledge('a', 7);

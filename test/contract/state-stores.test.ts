@@ -11,17 +11,20 @@ describe.each(adapters.deliveries)('delivery store %s', (_, open) => {
 
   it('lets the first writer of a revision win, across processes', async () => {
     const folder = temporaryFolder();
-    const [one, other] = [open(folder), open(folder)];
+    const [one, other] = [await open(folder), await open(folder)];
     expect(await one.put(id(1), [row(1), row(2)])).toEqual([true, true]);
     expect(await other.put(id(1), [row(1), row(3)])).toEqual([false, true]);
     expect(await other.put(id(1), [row(1, 2)])).toEqual([true]);
     expect(await one.put(id(1), [row(1, 2)])).toEqual([false]);
-    expect(await one.find(id(1), [id(1), id(9)])).toEqual([row(1, 2), undefined]);
+    const [found, absent] = await one.find(id(1), [id(1), id(9)]);
+    expect([found, absent]).toMatchObject([row(1, 2), undefined]);
+    await other.settle(id(1), [row(1, 2)]);
+    expect((await one.find(id(1), [id(1)]))[0]!.isSettled).toBe(true);
     expect(await one.find(id(2), [id(1)])).toEqual([undefined]);
   });
 
   it('finds what is older than a day, of one app, and removes it', async () => {
-    const store = open(temporaryFolder());
+    const store = await open(temporaryFolder());
     await store.put(id(1), [row(1, 1, 5), row(2, 1, 6), row(3, 1, 7)]);
     await store.put(id(2), [row(4, 1, 1)]);
     expect((await store.olderThan(id(1), 7, 10)).map((one) => one.id)).toEqual([id(1), id(2)]);
@@ -42,7 +45,7 @@ describe.each(adapters.requests)('request store %s', (_, open) => {
   });
 
   it('lists what nobody began and what has stopped, oldest first', async () => {
-    const store = open(temporaryFolder());
+    const store = await open(temporaryFolder());
     await store.add(request(1, 'begun', 100));
     await store.add(request(2, 'received', 100));
     await store.add(request(3, 'begun', 50));
@@ -52,7 +55,7 @@ describe.each(adapters.requests)('request store %s', (_, open) => {
   });
 
   it('keeps a request once, and forgets its target when it is done', async () => {
-    const store = open(temporaryFolder());
+    const store = await open(temporaryFolder());
     await store.add(request(1, 'received'));
     await store.add(request(1, 'received'));
     await store.record(id(1), 'shred', 5);
@@ -65,7 +68,7 @@ describe.each(adapters.requests)('request store %s', (_, open) => {
 
 describe.each(adapters.requests)('afterlives of requests %s', (_, open) => {
   const add = async (folder: string, n: number, kind: 'erase-subject' | 'forget-message') => {
-    const store = open(folder);
+    const store = await open(folder);
     const target = { subject: id(7) as string, message: id(8) as string };
     const times = { receivedAtMs: 0, changedAtMs: 0 };
     await store.add({ id: id(n), app: id(1), kind, target, step: 'begun', ...times });
@@ -79,7 +82,7 @@ describe.each(adapters.requests)('afterlives of requests %s', (_, open) => {
     await store.record(id(1), 'done', 900);
     const begun = { id: id(1), app: id(1), kind: 'erase-subject', target: {}, doneAtMs: 101 };
     const open1 = { ...begun, t1AtMs: null, reclaimedAtMs: null };
-    expect(await open(folder).afterlives()).toEqual([open1]);
+    expect(await (await open(folder)).afterlives()).toEqual([open1]);
     await store.reach(id(1), { t1AtMs: 5 });
     await store.reach(id(1), { t1AtMs: 6, reclaimedAtMs: 7 });
     expect(await store.afterlives()).toEqual([]);
@@ -108,7 +111,7 @@ describe.each(adapters.accessKeys)('access key store %s', (_, open) => {
   });
 
   it('gives keys back, revokes them once, and removes those of an app', async () => {
-    const store = open(temporaryFolder());
+    const store = await open(temporaryFolder());
     await store.add(key('a', id(1)));
     await store.add(key('b', null));
     expect(await store.find('a')).toEqual(key('a', id(1)));
@@ -123,22 +126,22 @@ describe.each(adapters.accessKeys)('access key store %s', (_, open) => {
 describe.each(adapters.clockMark)('clock mark %s', (_, open) => {
   it('only rises, and another process sees it', async () => {
     const folder = temporaryFolder();
-    const mark = open(folder);
+    const mark = await open(folder);
     expect(await mark.read()).toBe(0);
     await mark.raise(100);
     await mark.raise(50);
-    expect(await open(folder).read()).toBe(100);
+    expect(await (await open(folder)).read()).toBe(100);
   });
 });
 
 describe.each(adapters.rootKms)('root KMS %s', (_, open) => {
   it('unwraps what it wrapped, with the same key and context only, in another process too', async () => {
     const folder = temporaryFolder();
-    const kms = open(folder);
+    const kms = await open(folder);
     const key = await kms.createKey();
     const wrapped = await kms.wrap(key, Buffer.from('secret'), 'context');
     expect(wrapped.includes('secret')).toBe(false);
-    const other = open(folder);
+    const other = await open(folder);
     expect(await other.unwrap(key, wrapped, 'context')).toEqual(Buffer.from('secret'));
     const denied = { code: 'ROOT_KMS_DENIED' };
     await expect(other.unwrap(key, wrapped, 'another')).rejects.toMatchObject(denied);

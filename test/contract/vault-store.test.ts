@@ -20,20 +20,21 @@ function row(change: Partial<VaultRow> = {}): VaultRow {
     wrapped: Buffer.from('wrapped bytes'),
     erasure: null,
     fingerprint: null,
+    owed: null,
     ...change,
   };
 }
 
 describe.each(adapters.vault)('vault store %s', (_, open) => {
   it('gives rows back as they were written, in the order of the keys', async () => {
-    const store = open(temporaryFolder());
+    const store = await open(temporaryFolder());
     const written = row({ holds: [id(7), id(8)], edges: [id(6)], ownKey: id(5) });
     expect(await store.commit([{ puts: [written] }])).toEqual(['done']);
     expect(await store.read([row({ id: id(4) }), written])).toEqual([undefined, written]);
   });
 
   it('inserts only where nothing is, replaces only the version that was read', async () => {
-    const store = open(temporaryFolder());
+    const store = await open(temporaryFolder());
     await store.commit([{ puts: [row()] }]);
     expect(await store.commit([{ puts: [row()] }])).toEqual(['conflict']);
     expect(await store.commit([{ puts: [row({ version: 3 })] }])).toEqual(['conflict']);
@@ -46,7 +47,7 @@ describe.each(adapters.vault)('vault store %s', (_, open) => {
   });
 
   it('writes only while the guard holds its key, and a batch wholly or not at all', async () => {
-    const store = open(temporaryFolder());
+    const store = await open(temporaryFolder());
     const bucket = row({ kind: rowKinds.bucketKey, id: id(3), ownKey: id(5) });
     await store.commit([{ puts: [bucket] }]);
     const guard = { key: bucket, ownKey: id(4) };
@@ -62,9 +63,23 @@ describe.each(adapters.vault)('vault store %s', (_, open) => {
     expect(outcomes).toEqual(['conflict', 'done']);
   });
 
+  it('remembers of a row which loss it owes to the feed, until that loss was entered', async () => {
+    const store = await open(temporaryFolder());
+    const owing = row({ owed: id(7) });
+    await store.commit([{ puts: [owing, row({ id: id(3), owed: id(7) })] }]);
+    await store.entered([owing], id(8));
+    expect(await store.read([owing])).toEqual([owing]);
+    await store.entered([owing, row({ id: id(4) })], id(7));
+    expect(await store.read([owing])).toEqual([{ ...owing, owed: null }]);
+    const [other] = await store.read([row({ id: id(3) })]);
+    expect(other!.owed).toBe(id(7));
+    // It is no change of the row: whoever read it before still replaces it.
+    expect(await store.commit([{ puts: [row({ version: 2 })] }])).toEqual(['done']);
+  });
+
   it('sees at once what another process has written', async () => {
     const folder = temporaryFolder();
-    const [one, other] = [open(folder), open(folder)];
+    const [one, other] = [await open(folder), await open(folder)];
     await one.commit([{ puts: [row()] }]);
     expect(await other.versions([row()])).toEqual([{ version: 1, state: rowStates.active }]);
     await one.commit([{ puts: [row({ version: 2, state: rowStates.erased })] }]);
@@ -74,7 +89,7 @@ describe.each(adapters.vault)('vault store %s', (_, open) => {
   });
 
   it('scans the rows of a kind, of one app or of all', async () => {
-    const store = open(temporaryFolder());
+    const store = await open(temporaryFolder());
     const puts = [row(), row({ id: id(3) }), row({ app: id(2) }), row({ kind: 13 })];
     await store.commit(puts.map((one) => ({ puts: [one] })));
     const count = async (app?: never) => {
@@ -86,7 +101,7 @@ describe.each(adapters.vault)('vault store %s', (_, open) => {
   });
 
   it('keeps segments until they are removed', async () => {
-    const store = open(temporaryFolder());
+    const store = await open(temporaryFolder());
     await store.writeSegments(id(1), [{ id: id(2), wrapped: Buffer.from('part') }]);
     expect(await store.readSegments(id(1), [id(2), id(3)])).toEqual([
       Buffer.from('part'),

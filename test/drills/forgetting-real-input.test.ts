@@ -136,8 +136,8 @@ describe('real conversations, of which much is forgotten', () => {
       }
       figures.left = left;
       expect(left).toBeGreaterThan(count / 4);
-      const { views } = store.backends.reader();
-      expect(await views.deadLetters()).toEqual([]);
+      const { log } = store.backends.reader();
+      expect(await log.deadLetters.list()).toEqual([]);
       return { conversations, dump: await dump(store, conversations) };
     });
     const rebuilt = await lethe(folder, ['rebuild']);

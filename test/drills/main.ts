@@ -21,10 +21,12 @@ const report = join(folder, 'report.json');
 const figuresFile = join(folder, 'figures.jsonl');
 const vitest = join(import.meta.dirname, '../../node_modules/vitest/vitest.mjs');
 const filters = process.argv.slice(2).filter((argument) => argument !== '--json');
-const reporters = isJson ? ['--reporter=json', `--outputFile=${report}`] : [];
+const asJson = ['--reporter=json', `--outputFile.json=${report}`];
+const reporters = ['--reporter=default', ...(isJson ? asJson : [])];
 const args = [vitest, 'run', '--config', 'vitest.drills.config.ts', ...reporters, ...filters];
 const ended = spawnSync(process.execPath, args, {
-  stdio: ['ignore', isJson ? 'ignore' : 'inherit', 'inherit'],
+  // What is printed on the way goes beside the document.
+  stdio: ['ignore', isJson ? process.stderr : 'inherit', 'inherit'],
   env: { ...process.env, DRILL_FIGURES: figuresFile },
 });
 if (isJson) process.stdout.write(`${JSON.stringify(summary())}\n`);

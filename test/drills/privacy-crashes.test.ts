@@ -51,7 +51,7 @@ async function expectWhole(store: TestStore, others: string): Promise<void> {
   const powers = store.backends.privacy();
   expect(await powers.requests.open(10, Number.MAX_SAFE_INTEGER)).toEqual([]);
   expect(await store.backends.vaultCheck()).toMatchObject({ tampered: 0, missing: 0 });
-  expect(await powers.views.deadLetters()).toEqual([]);
+  expect(await powers.log.deadLetters.list()).toEqual([]);
 }
 
 async function drill(

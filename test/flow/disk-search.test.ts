@@ -18,6 +18,16 @@ const PLANTED = [
 ];
 
 describe('a search of every file', () => {
+  it('goes on when a file is removed while it searches, and fails on one that it may not read', () => {
+    const folder = temporaryFolder();
+    const file = join(folder, 'there');
+    writeFileSync(file, 'a falcon');
+    const files = [join(folder, 'gone'), file];
+    expect(searchFiles(files, ['falcon'])).toContainEqual({ file, form: 'utf-8' });
+    expect(filesBelow(join(folder, 'no folder'))).toEqual([]);
+    expect(() => searchFiles([folder], ['falcon'])).toThrow(/EISDIR/);
+  });
+
   it('finds a planted text in every form it looks for', () => {
     const folder = temporaryFolder();
     for (const text of PLANTED) {

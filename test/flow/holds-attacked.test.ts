@@ -42,6 +42,8 @@ function brokenAt(store: TestStore, at: Partial<PrivacyPowers['keyring']>): Priv
   return { ...powers, keyring: { ...powers.keyring, ...at } };
 }
 
+const quiet = { isNewerRemoved: false, onProgress: () => undefined };
+
 describe('a hold that is asked for while something is under way', () => {
   it('does not undo what has begun: it is finished, and then the hold is granted', async () => {
     const store = await openCase();
@@ -225,7 +227,7 @@ describe('a restore', () => {
     await privacyOf(store).release(id, ann, hold);
     await privacyOf(store).eraseSubject(id, ann);
     await lose(store);
-    await restore(store.configuration, backup.folder, () => undefined);
+    await restore(store.configuration, backup.folder, quiet);
     const after = await openAt(store.folder, {}, id);
     expect(await groupTexts(after)).toEqual([null, 'ben 2025', 'cem 2025']);
   });
@@ -238,7 +240,7 @@ describe('a restore', () => {
     await holdOn(store, ann);
     await privacyOf(store).forgetDays(id, YEAR);
     await lose(store);
-    await restore(store.configuration, backup.folder, () => undefined);
+    await restore(store.configuration, backup.folder, quiet);
     const after = await openAt(store.folder, {}, id);
     expect(await groupTexts(after)).toEqual(['ann 2024', 'ben 2025', 'cem 2025']);
     expect((await privacyOf(after).eraseSubject(id, ann)).status).toBe('refused');

@@ -214,5 +214,5 @@ describe('once broken, never again', () => {
       ...write(30_000, 900),
     );
     expect(new Set(outcomes.map((one) => one.status))).toEqual(new Set(['accepted']));
-  });
+  }, 120_000);
 });

@@ -181,7 +181,7 @@ describe('scenarios that broke earlier drafts', () => {
       const { views } = store.backends.projector();
       const changes = order.flatMap((i) => {
         const record = copies[i!]!;
-        return eventToViewChanges(decodeSealedEvent(record), record);
+        return eventToViewChanges(decodeSealedEvent(record), record, i!);
       });
       await views.apply(await views.generation(), changes);
       const page = await store.backends.reader().views.messages(group, { limit: 10 });

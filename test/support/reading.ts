@@ -1,6 +1,7 @@
 /** Reads a test store as its consumers do. */
 import type { ConversationId, SubjectId } from '../../libs/base/ids.ts';
 import { isTombstone } from '../../libs/event-log/event-log.ts';
+import { readLog } from '../../libs/event-log/read-log.ts';
 import type { RingRef } from '../../libs/keyring/ring.ts';
 import { findIdentity } from '../../libs/people/find-subject.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
@@ -8,8 +9,6 @@ import { rowKinds } from '../../libs/vault/vault-store.ts';
 import { type MessageJson, readMessages } from '../../services/reader/read-messages.ts';
 import { identity } from './events.ts';
 import type { TestStore } from './temporary-store.ts';
-
-const PAGE_RECORDS = 5_000;
 
 /** The subject behind a test identity; fails when there is none. */
 export async function subjectOf(store: TestStore, name: string): Promise<SubjectId> {
@@ -71,14 +70,7 @@ export async function textsOf(
 
 /** Every record of the log, partition by partition; tombstones are passed over. */
 export async function* recordsOf({ backends }: Pick<TestStore, 'backends'>) {
-  const { log } = backends.reader();
-  for (let partition = 0; partition < log.partitions; partition += 1) {
-    for (let next = 0; ; ) {
-      const records = await log.read(partition, next, PAGE_RECORDS);
-      const last = records.at(-1);
-      if (last === undefined) break;
-      for (const record of records) if (!isTombstone(record)) yield record;
-      next = last.offset + 1;
-    }
+  for await (const records of readLog(backends.reader().log)) {
+    for (const record of records) if (!isTombstone(record)) yield record;
   }
 }

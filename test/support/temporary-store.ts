@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { type Configuration, readConfiguration } from '../../libs/backends/configuration.ts';
+import { migrateEngines } from '../../libs/backends/migrate.ts';
 import { type Backends, openBackends } from '../../libs/backends/open-backends.ts';
+import { removeEngines, throwawayVariables } from '../../libs/backends/throwaway-engines.ts';
 import { projectorGroup } from '../../libs/backends/views-behind.ts';
 import type { Clock } from '../../libs/base/clock.ts';
 import type { AppId } from '../../libs/base/ids.ts';
@@ -22,8 +24,14 @@ export function temporaryFolder(): string {
   return folder;
 }
 
-/** The variables of a store in a folder. */
+/** The variables of a store in a folder, on the servers of this run of tests if there are any. */
 export function storeVariables(folder: string): Record<string, string> {
+  const name = `t${folder.split('-').at(-1)!.toLowerCase()}`;
+  return { ...embeddedVariables(folder), ...throwawayVariables(engines, name) };
+}
+
+/** The variables of an embedded store in a folder. */
+export function embeddedVariables(folder: string): Record<string, string> {
   return {
     LETHE_LOG: `sqlite:${folder}/data/lethe.db`,
     LETHE_STATE: `sqlite:${folder}/data/lethe.db`,
@@ -39,6 +47,9 @@ export function storeVariables(folder: string): Record<string, string> {
   };
 }
 
+/** Servers to put stores on, under names of their own; none: everything is embedded. */
+const engines: Record<string, string> = JSON.parse(process.env.TEST_STORE_ENGINES ?? '{}');
+
 /** An opened store with one app. */
 export interface TestStore {
   readonly folder: string;
@@ -46,6 +57,8 @@ export interface TestStore {
   readonly backends: Backends;
   readonly app: App;
   readonly ingest: Ingest;
+  /** Delivers CloudEvents, and leaves it to others to project them. */
+  accept(...events: object[]): Promise<Outcome[]>;
   /** Delivers CloudEvents and projects what came of them. */
   deliver(...events: object[]): Promise<Outcome[]>;
   /** Brings the views up to the log, on this thread. */
@@ -56,8 +69,16 @@ export interface TestStore {
 
 /** Opens a store in a new folder. */
 export async function openTestStore(options: { clock?: Clock } = {}): Promise<TestStore> {
+  return openAt(await newStoreFolder(), options, undefined);
+}
+
+/** A folder for a store without apps yet; what lies of it on servers goes with the test. */
+export async function newStoreFolder(): Promise<string> {
   const folder = temporaryFolder();
-  return openAt(folder, options, undefined);
+  const configuration = readConfiguration(storeVariables(folder));
+  await migrateEngines(configuration);
+  onTestFinished(() => removeEngines(configuration));
+  return folder;
 }
 
 /** Opens the store that lies in a folder. */
@@ -67,8 +88,19 @@ export async function openAt(
   appId: AppId | undefined,
 ): Promise<TestStore> {
   const configuration = readConfiguration(storeVariables(folder));
+  const store = await openConfigured(configuration, folder, options, appId);
+  onTestFinished(() => store.backends.close());
+  return store;
+}
+
+/** Opens a store that whoever asked for it closes. */
+export async function openConfigured(
+  configuration: Configuration,
+  folder: string,
+  options: { clock?: Clock } = {},
+  appId?: AppId,
+): Promise<TestStore> {
   const backends = await openBackends(configuration, options);
-  onTestFinished(() => backends.close());
   const administration = backends.administration();
   const app =
     appId === undefined
@@ -82,23 +114,31 @@ export async function openAt(
     backends,
     app,
     ingest,
-    async deliver(...events) {
+    accept(...events) {
       const nowMs = options.clock?.nowMs() ?? Date.now();
       const items = events.map((event) => {
         const read = readCloudEvent(event, nowMs);
         if ('problem' in read) throw new Error(`${read.problem.pointer}: ${read.problem.expected}`);
         return { kind: 'delivery' as const, delivery: read.value };
       });
-      const outcomes = await ingest.accept(app.id, items);
+      return ingest.accept(app.id, items);
+    },
+    async deliver(...events) {
+      const outcomes = await store.accept(...events);
       await store.project();
       return outcomes;
     },
     async project() {
       const { log, views } = backends.projector();
       const generation = await views.generation();
+      // As a projector begins: where the last one of this generation was.
+      const from = next.size > 0 ? [] : await log.checkpoints(projectorGroup(generation));
+      for (const [partition, offset] of from.entries()) next.set(partition, offset);
+      const ends = await log.endOffsets();
       for (let partition = 0; partition < log.partitions; partition += 1) {
+        if ((next.get(partition) ?? 0) >= ends[partition]!) continue;
         const records = await log.read(partition, next.get(partition) ?? 0, 100_000);
-        await projectRecords(views, generation, records);
+        await projectRecords({ log, views }, generation, records);
         const last = records.at(-1);
         if (last !== undefined) next.set(partition, last.offset + 1);
       }

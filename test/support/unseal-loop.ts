@@ -1,9 +1,10 @@
 /**
- * Run as a process of its own: reads the conversations of victims without pause, and remembers by
- * the system's monotonic clock when it last handed on a plaintext of each. Prints that at SIGTERM.
+ * Run as a process of its own: reads the conversations of victims without pause (or READ_PAUSE_MS
+ * between two), and remembers by the system's monotonic clock when it last handed on a plaintext of
+ * each. Prints that at SIGTERM.
  */
 import { readFileSync } from 'node:fs';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { readConfiguration } from '../../libs/backends/configuration.ts';
 import { openBackends } from '../../libs/backends/open-backends.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
@@ -22,6 +23,8 @@ const backends = await openBackends(readConfiguration(Object.fromEntries(variabl
 const powers = backends.reader();
 const app = (await powers.apps.find(appName!))!;
 const last = new Map<string, string>();
+// On servers that share this machine's cores with everybody, readers leave them some.
+const pauseMs = Number(process.env.READ_PAUSE_MS ?? 0);
 let handed = 0;
 let refused = 0;
 let servedAt = 0n;
@@ -47,6 +50,7 @@ while (!stopping) {
       if (!isLetheError(error) || !error.retryable) throw error;
       refused += 1;
     }
+    if (pauseMs > 0) await sleep(pauseMs);
   }
   await turn();
 }

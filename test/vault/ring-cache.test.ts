@@ -1,7 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { describe, expect, it } from 'vitest';
-import { Ring } from '../../libs/keyring/ring.ts';
-import { THING_DEPTH, thingPath } from '../../libs/sealing/tree-path.ts';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { openBackends } from '../../libs/backends/open-backends.ts';
+import type { PrivacyPowers } from '../../libs/backends/powers.ts';
+import type { ErasureId } from '../../libs/base/ids.ts';
+import { LetheError } from '../../libs/base/lethe-error.ts';
+import { Ring, type RingRef } from '../../libs/keyring/ring.ts';
+import { THING_DEPTH, thingPath, timePath } from '../../libs/sealing/tree-path.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { received } from '../support/events.ts';
 import { groupOf, placeRingOf, subjectOf } from '../support/reading.ts';
@@ -51,6 +55,54 @@ describe('a ring that is being loaded', () => {
       expect(ring.daySeed(1, 20_011)).toBeDefined();
     });
   });
+});
+
+describe('what was taken by a process that ended before it told anybody', () => {
+  const unreachable = async () => {
+    throw new LetheError('VAULT_UNREACHABLE', 'cut off');
+  };
+
+  type Take = (powers: PrivacyPowers, ref: RingRef, loss: ErasureId) => Promise<unknown>;
+  const takes: [string, string, Take][] = [
+    ['a person', 'erased', ({ keyring }, ref, loss) => keyring.shred([ref], loss)],
+    ['an app', 'erased', ({ directory }, { app }, loss) => directory.removeAppRoot(app, loss)],
+    [
+      'a day',
+      'a ring',
+      ({ keyring }, ref, loss) =>
+        keyring.puncture(ref, [{ path: timePath(1, 20_005), depth: 5 }], loss),
+    ],
+  ];
+
+  it.each(takes)(
+    'is entered into the feed once, by the first who loads it, for all: %s',
+    async (_, seenAs, take) => {
+      const store = await openTestStore();
+      await store.deliver(received('ann', 'words'));
+      const { id: app } = store.app;
+      const ref = { app, kind: 2 as const, id: await subjectOf(store, 'ann') };
+      const opening = async () => {
+        const backends = await openBackends(store.configuration);
+        onTestFinished(() => backends.close());
+        return backends.reader().keyring.use([ref], async ([ring]) => ring!);
+      };
+      const before = (await opening()) as Ring;
+      const dying = await openBackends(store.configuration, {
+        overFeed: (feed) => ({ ...feed, append: unreachable }),
+      });
+      const taking = take(dying.privacy(), ref, newThing() as ErasureId);
+      await expect(taking).rejects.toMatchObject({ code: 'VAULT_UNREACHABLE' });
+      await dying.close();
+      expect(before.isRevoked).toBe(false);
+      const seen = await opening();
+      expect(typeof seen === 'string' ? seen : 'a ring').toBe(seenAs);
+      await vi.waitFor(() => expect(before.isRevoked).toBe(true), { timeout: 2_000 });
+      const { passHolders } = store.backends.privacy().keyring;
+      const { feedNumber } = await passHolders();
+      await opening();
+      expect((await passHolders()).feedNumber).toBe(feedNumber);
+    },
+  );
 });
 
 describe('a ring with so many holes that its nodes lie in segments', () => {

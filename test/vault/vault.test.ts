@@ -45,6 +45,19 @@ describe('the vault', () => {
     expect(cold.backends.kmsCallCount()).toBe(1);
   });
 
+  it('that several services open for the first time at once has one KMS key, and they all open with it', async () => {
+    const folder = temporaryFolder();
+    const configuration = readConfiguration(storeVariables(folder));
+    const services = await Promise.all([1, 2, 3, 4].map(() => openBackends(configuration)));
+    const keys = readdirSync(join(folder, 'keys')).filter((file) => file.endsWith('.key'));
+    expect(keys).toHaveLength(1);
+    const app = await createApp(services[0]!.administration(), { name: 'demo', buckets: 16 });
+    for (const { administration } of services) {
+      expect((await administration().apps.find(app.id))?.name).toBe('demo');
+    }
+    for (const service of services) await service.close();
+  });
+
   it('3,000 parallel first uses of a cold process call the KMS once', async () => {
     const store = await openTestStore();
     await store.deliver(...Array.from({ length: 50 }, (_, i) => received(`p${i}`, 'x')));

@@ -99,6 +99,7 @@ describe('frozen bytes of format 1', () => {
       wrapped: bytes(frozen.wrappedRow),
       erasure: null,
       fingerprint: null,
+      owed: null,
     };
     expect(unwrapRow(row, wrapping).toString('hex')).toBe(frozen.rings.owner);
     const readSegments = async () => [bytes(frozen.wrappedSegment)];

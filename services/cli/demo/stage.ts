@@ -1,18 +1,23 @@
 /** Where the demo plays: a store in a folder of its own, read and written through the services. */
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readConfiguration } from '../../../libs/backends/configuration.ts';
+import { VAULT_COPY } from '../../../libs/backends/copy-data.ts';
+import { migrateEngines } from '../../../libs/backends/migrate.ts';
 import { type Backends, openBackends } from '../../../libs/backends/open-backends.ts';
+import { removeEngines, throwawayVariables } from '../../../libs/backends/throwaway-engines.ts';
 import type { ConversationId, SubjectId } from '../../../libs/base/ids.ts';
 import { findIdentity } from '../../../libs/people/find-subject.ts';
 import type { App } from '../../../libs/vault/app-registry.ts';
 import { rowKinds } from '../../../libs/vault/vault-store.ts';
 import { type MessageJson, readMessages } from '../../reader/read-messages.ts';
 import { createApp } from '../app-commands.ts';
+import { filesBelow, searchFiles } from '../disk-search.ts';
 import { turnEpoch } from '../epoch-commands.ts';
 import { type IngestSummary, ingestFiles } from '../ingest-command.ts';
 import type { OpenStore } from '../open-store.ts';
+import { copyOutServers, isOnServers } from '../server-copies.ts';
 import type { Sample, SampleEvent } from './sample.ts';
 
 const MESSAGES_MAX = 10_000;
@@ -26,8 +31,10 @@ export interface Stage {
   group(): Promise<ConversationId>;
   person(): Promise<SubjectId | undefined>;
   messages(): Promise<MessageJson[]>;
+  /** Searches all there is of the store for texts, and tells how to call what was searched. */
+  search(texts: readonly string[]): Promise<{ files: number; hits: number; called: string }>;
   /** Copies the vault's files aside, as a backup would. */
-  copyVault(): void;
+  copyVault(): Promise<void>;
   /** The group's messages as the copied vault opens them, with today's keys, log and views. */
   messagesByCopy(): Promise<MessageJson[]>;
   /** Ends the epoch of the KMS key, with a tested backup. */
@@ -35,16 +42,18 @@ export interface Stage {
   close(): Promise<void>;
 }
 
-function variables(folder: string, vault: string): Record<string, string> {
+/** Engines that the environment names are played on under a name of the demo's own. */
+function variables(folder: string, engines: Record<string, string>): Record<string, string> {
   return {
     LETHE_LOG: `sqlite:${folder}/data/lethe.db`,
     LETHE_STATE: `sqlite:${folder}/data/lethe.db`,
     LETHE_VIEWS: `sqlite:${folder}/data/views.db`,
-    LETHE_VAULT: `sqlite:${vault}/vault.db`,
+    LETHE_VAULT: `sqlite:${folder}/data/vault.db`,
     LETHE_KMS: `local:${folder}/keys`,
     LETHE_BACKUPS: `${folder}/backups`,
     LETHE_CERTIFICATES: `${folder}/certificates`,
     LETHE_ERASURES: `${folder}/erasures/list.jsonl`,
+    ...engines,
   };
 }
 
@@ -53,9 +62,11 @@ export async function openStage(sample: Sample): Promise<Stage> {
   const folder = mkdtempSync(join(tmpdir(), 'lethe-demo-'));
   const remove = () => rmSync(folder, { recursive: true, force: true });
   process.once('exit', remove);
-  const vaultFolder = join(folder, 'vault');
   const copyFolder = join(folder, 'old-vault-copy');
-  const configuration = readConfiguration(variables(folder, vaultFolder));
+  const name = `demo${folder.split('-').at(-1)!.toLowerCase()}`;
+  const engines = throwawayVariables(process.env, name);
+  const configuration = readConfiguration(variables(folder, engines));
+  await migrateEngines(configuration);
   const backends = await openBackends(configuration);
   const app = await createApp(backends.administration(), { name: 'demo' });
   const store: OpenStore = { configuration, backends };
@@ -93,9 +104,14 @@ export async function openStage(sample: Sample): Promise<Stage> {
     },
     person: () => findIdentity(backends.reader().directory, app.id, sample.person),
     messages: () => readWith(backends),
-    copyVault: () => cpSync(vaultFolder, copyFolder, { recursive: true }),
+    search: (texts) => searchAll(store, folder, texts),
+    async copyVault() {
+      mkdirSync(copyFolder);
+      await backends.copyData(copyFolder);
+    },
     async messagesByCopy() {
-      const old = await openBackends(readConfiguration(variables(folder, copyFolder)));
+      const vault = { engine: 'sqlite' as const, file: join(copyFolder, VAULT_COPY) };
+      const old = await openBackends({ ...configuration, vault });
       try {
         return await readWith(old);
       } finally {
@@ -104,9 +120,24 @@ export async function openStage(sample: Sample): Promise<Stage> {
     },
     turn: async () => (await turnEpoch(store)).turn,
     async close() {
+      const { kmsKey } = await backends.epoch().status();
       await backends.close();
+      await removeEngines(configuration, kmsKey);
       remove();
       process.off('exit', remove);
     },
   };
+}
+
+async function searchAll(store: OpenStore, folder: string, texts: readonly string[]) {
+  const copies = join(folder, 'server-copies');
+  mkdirSync(copies);
+  if (isOnServers(store)) await copyOutServers(store, copies);
+  const searched = filesBelow(folder);
+  const hits = searchFiles(searched, texts).length;
+  rmSync(copies, { recursive: true });
+  const called = isOnServers(store)
+    ? 'files, with all records and rows that the servers hold,'
+    : 'files of the store';
+  return { files: searched.length, hits, called };
 }

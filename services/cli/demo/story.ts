@@ -3,7 +3,6 @@ import { isLetheError } from '../../../libs/base/lethe-error.ts';
 import { createPrivacy } from '../../privacy/privacy.ts';
 import { rebuildViews } from '../../projector/project.ts';
 import type { MessageJson } from '../../reader/read-messages.ts';
-import { filesBelow, searchFiles } from '../disk-search.ts';
 import { messageLine } from '../read-commands.ts';
 import type { Sample } from './sample.ts';
 import type { Stage } from './stage.ts';
@@ -41,9 +40,9 @@ export async function* tellStory(stage: Stage, sample: Sample): AsyncGenerator<S
     shown: excerpt(before),
     figures: { messages: before.length },
   };
-  yield searchDisk(stage, sample);
+  yield await searchDisk(stage, sample);
   const userId = before.find((one) => one.content?.text === sample.sentence)!.author!.userId!;
-  stage.copyVault();
+  await stage.copyVault();
   yield await erase(stage, sample);
   const after = await stage.messages();
   yield compare(before, after, userId);
@@ -67,16 +66,16 @@ async function takeIn(stage: Stage, sample: Sample): Promise<Step> {
   };
 }
 
-function searchDisk(stage: Stage, sample: Sample): Step {
-  const files = filesBelow(stage.folder);
-  const hits = searchFiles(files, [sample.sentence, sample.person.name, sample.person.externalId]);
-  verify(hits.length === 0, 'no file holds the sentence or the person’s name or identity');
+async function searchDisk(stage: Stage, sample: Sample): Promise<Step> {
+  const { sentence, person } = sample;
+  const { files, hits, called } = await stage.search([sentence, person.name, person.externalId]);
+  verify(hits === 0, 'no file holds the sentence or the person’s name or identity');
   return {
     step: 'search',
     said:
-      `A search of all ${files.length} files of the store for "${sample.sentence}", ` +
+      `A search of all ${files} ${called} for "${sentence}", ` +
       'the name and the identity of who said it (UTF-8, UTF-16, base64, hex): 0 hits.',
-    figures: { files: files.length, hits: hits.length },
+    figures: { files, hits },
   };
 }
 
@@ -165,7 +164,7 @@ async function tryOldCopy(
   return {
     step: 'old copy',
     said:
-      `A copy of the vault from before the erase, with today’s key folder, opens ` +
+      `A copy of the vault from before the erase, with today’s keys, opens ` +
       `${readable.length} of her ${hers.length} messages. This is the truth until the key at the ` +
       'root is changed and destroyed.',
     figures: { hers: hers.length, readable: readable.length },

@@ -1,0 +1,88 @@
+/**
+ * A whole store on other engines: log, vault and state as they are, sealed and wrapped; the views
+ * are built from the log afterwards. Nobody writes to the original meanwhile. What was interrupted
+ * is run again: what is there already is compared and not written twice.
+ */
+import { LetheError } from '../base/lethe-error.ts';
+import { type CopiedLog, copyLog } from '../event-log/copy-log.ts';
+import { createWakeSignal } from '../event-log/wake-signal.ts';
+import { openErasureListFile } from '../requests/erasure-list-file.ts';
+import { countDiffering, dropAbsent } from '../vault/compare-vaults.ts';
+import { moveRoot } from '../vault/move-root.ts';
+import { type CopiedVault, copyVault } from '../vault/vault-copy.ts';
+import type { Configuration } from './configuration.ts';
+import { openConnections } from './connections.ts';
+import { type CopiedState, copyState } from './copy-state.ts';
+import { openLog, openState, openVault } from './open-engines.ts';
+import { openRootKms } from './open-root-kms.ts';
+
+/** What was copied, and verified by a second look at both. */
+export interface CopiedStore {
+  readonly log: CopiedLog;
+  readonly vault: CopiedVault & { readonly differing: number };
+  readonly state: CopiedState;
+  readonly erasures: number;
+}
+
+/**
+ * Copies. Throws INPUT_INVALID (the target holds something else), VAULT_TAMPERED (it differs),
+ * CONTENDED (a turn is under way), and the engines' failures.
+ */
+export async function copyStore(
+  from: Configuration,
+  to: Configuration,
+  onProgress: (text: string) => void,
+): Promise<CopiedStore> {
+  const [source, target] = [await openAll(from), await openAll(to)];
+  try {
+    const log = await copyLog(source.log, target.log, (done) => onProgress(`${done} records`));
+    const { store } = target.vault;
+    const change = moveRoot(await openRootKms(from), await openRootKms(to), store);
+    const vault = await copyVault(source.vault.copy, target.vault.copy, {
+      change,
+      onProgress: ({ rows }) => onProgress(`${rows} rows of the vault`),
+    });
+    await dropAbsent(source.vault.store, target.vault.copy);
+    const differing = await countDiffering(source.vault.copy, target.vault.store);
+    if (differing > 0) {
+      throw new LetheError('VAULT_TAMPERED', `${differing} rows of the vault differ in the copy`);
+    }
+    const state = await copyState(source.state, target.state);
+    onProgress(`${state.deliveries} entries of the delivery ledger`);
+    const again = await copyLog(source.log, target.log);
+    if (again.appended > 0 || again.hash !== log.hash) {
+      throw new LetheError('INPUT_INVALID', 'the log was written to meanwhile: copy once more');
+    }
+    const erasures = await copyErasures(from, to);
+    return { log, vault: { ...vault, differing }, state, erasures };
+  } finally {
+    await Promise.all([source.close(), target.close()]);
+  }
+}
+
+async function openAll(configuration: Configuration) {
+  const use = { wake: createWakeSignal(), connections: openConnections() };
+  const logs = await openLog(configuration, use);
+  const vault = await openVault(configuration, use);
+  const state = await openState(configuration, use);
+  return {
+    log: logs.log(),
+    vault,
+    state,
+    async close() {
+      await Promise.all([logs.close(), vault.close(), state.close()]);
+      use.connections.close();
+    },
+  };
+}
+
+/** What a restore of the copy has to apply again. */
+async function copyErasures(from: Configuration, to: Configuration): Promise<number> {
+  if (from.erasuresFile === to.erasuresFile) return 0;
+  const target = openErasureListFile(to.erasuresFile);
+  const known = new Set((await target.read()).map((one) => JSON.stringify(one)));
+  const listed = await openErasureListFile(from.erasuresFile).read();
+  const missing = listed.filter((one) => !known.has(JSON.stringify(one)));
+  await target.add(missing);
+  return missing.length;
+}

@@ -1,0 +1,39 @@
+/** Opens what the projector needs, and nothing of the vault. */
+import { SqliteDatabase } from '../base/sqlite-database.ts';
+import type { WakeSignal } from '../event-log/wake-signal.ts';
+import type { Configuration } from './configuration.ts';
+import { openConnections } from './connections.ts';
+import { openLog, openViews } from './open-engines.ts';
+import type { ProjectorPowers } from './powers.ts';
+
+/** The projector's part alone: it opens no vault and no key folder. */
+export async function openProjectorBackends(
+  configuration: Configuration,
+  wake: WakeSignal,
+): Promise<ProjectorPowers & { close(): Promise<void> }> {
+  const connections = openConnections();
+  if (configuration.log.engine === 'sqlite') {
+    const { file } = configuration.log;
+    // On the log the projector writes checkpoints and references to what it cannot read. What is
+    // lost of them with the machine comes again with the records, and an fsync for each would keep
+    // ingest from its own.
+    const database = new SqliteDatabase(file, 'LOG_UNREACHABLE', { fsync: false });
+    connections.adopt('main', file, database);
+  }
+  const use = { wake, connections };
+  const closing: { close(): Promise<void> }[] = [];
+  async function close() {
+    await Promise.all(closing.map((one) => one.close()));
+    connections.close();
+  }
+  try {
+    const logs = await openLog(configuration, use);
+    closing.push(logs);
+    const opened = await openViews(configuration, use);
+    closing.push(opened);
+    return { log: logs.log(), views: opened.views(), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}

@@ -1,0 +1,38 @@
+/** What the opened engines give: the stores of each part, and how to close them. */
+import type { AccessKeyStore } from '../access/access-key-store.ts';
+import type { DeliveryStore } from '../deliveries/delivery-store.ts';
+import type { ClockMark } from '../event-log/clock-mark.ts';
+import type { EventLog } from '../event-log/event-log.ts';
+import type { RequestStore } from '../requests/request-store.ts';
+import type { FeedStore } from '../vault/feed-store.ts';
+import type { TurnStore } from '../vault/turn-store.ts';
+import type { VaultCopy } from '../vault/vault-copy.ts';
+import type { VaultStore } from '../vault/vault-store.ts';
+import type { ViewStore } from '../views/view-store.ts';
+
+interface Closable {
+  close(): Promise<void>;
+}
+
+/** A user is a part of the process that must not wait for another's transactions. */
+export interface LogStores extends Closable {
+  log(user?: string): EventLog;
+}
+
+export interface ViewStores extends Closable {
+  views(user?: string): ViewStore;
+}
+
+export interface StateStores extends Closable {
+  readonly deliveries: DeliveryStore;
+  readonly requests: RequestStore;
+  readonly clockMark: ClockMark;
+  readonly accessKeys: AccessKeyStore;
+}
+
+export interface VaultStores extends Closable {
+  readonly store: VaultStore;
+  readonly feed: FeedStore;
+  readonly turns: TurnStore;
+  readonly copy: VaultCopy;
+}

@@ -1,0 +1,132 @@
+/**
+ * The last step of a restore: what was made ready in a folder becomes the store. Files are moved;
+ * state and vault on servers are filled, the row of the store's root last of all, because without
+ * it no service opens a vault.
+ */
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
+import { LetheError } from '../base/lethe-error.ts';
+import { createWakeSignal } from '../event-log/wake-signal.ts';
+import { countDiffering, dropAbsent } from '../vault/compare-vaults.ts';
+import { STORE_ROOT } from '../vault/key-slots.ts';
+import { copyVault } from '../vault/vault-copy.ts';
+import { rowKinds, type VaultRow } from '../vault/vault-store.ts';
+import { type Configuration, embeddedFiles, fileOf } from './configuration.ts';
+import { openConnections } from './connections.ts';
+import { copyState } from './copy-state.ts';
+import { openState, openVault } from './open-engines.ts';
+
+// SQLite would play an old write-ahead log into the restored file.
+const ENDS = ['', '-wal', '-shm', '-journal'];
+
+/** Throws INPUT_INVALID when there is a store where one is to be restored. */
+export async function assertVacant(configuration: Configuration): Promise<void> {
+  for (const file of embeddedFiles(configuration).flatMap((one) => ENDS.map((end) => one + end))) {
+    if (!existsSync(file)) continue;
+    throw new LetheError('INPUT_INVALID', `${file} is there: move the data away first`);
+  }
+  const { vault } = configuration;
+  if (vault.engine === 'sqlite') return;
+  await withOpened(async (open) => {
+    const [root] = await (await open.vault(configuration)).store.versions([STORE_ROOT]);
+    if (root === undefined) return;
+    const text = `there is a store in the keyspace ${vault.keyspace}: drop it first, and migrate`;
+    throw new LetheError('INPUT_INVALID', text);
+  });
+}
+
+/** Moves and fills: files first, then state, and the vault last, with its root last of all. */
+export async function placeRestored(
+  staged: Configuration,
+  configuration: Configuration,
+  onProgress: (text: string) => void,
+): Promise<void> {
+  const { log, state, views, vault } = configuration;
+  if (views.engine === 'sqlite') moveFile(fileOf(staged.views), views.file);
+  if (log.engine === 'sqlite') moveFile(fileOf(staged.log), log.file);
+  else if (state.engine === 'sqlite') moveFile(fileOf(staged.state), state.file);
+  if (state.engine !== 'sqlite') {
+    await withOpened(async (open) => {
+      await copyState(await open.state(staged), await open.state(configuration));
+    });
+  }
+  if (vault.engine === 'sqlite') moveFile(fileOf(staged.vault), vault.file);
+  else await withOpened((open) => fillVault(open, { staged, configuration, onProgress }));
+}
+
+/** Also to another file system: whole or not at all. */
+function moveFile(from: string, to: string): void {
+  mkdirSync(dirname(to), { recursive: true, mode: 0o700 });
+  try {
+    renameSync(from, to);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EXDEV') throw error;
+    copyFileSync(from, `${to}.partial`);
+    const handle = openSync(`${to}.partial`, 'r');
+    fsyncSync(handle);
+    closeSync(handle);
+    renameSync(`${to}.partial`, to);
+    rmSync(from);
+  }
+}
+
+async function fillVault(
+  open: Opened,
+  of: {
+    staged: Configuration;
+    configuration: Configuration;
+    onProgress: (text: string) => void;
+  },
+): Promise<void> {
+  const [from, to] = [await open.vault(of.staged), await open.vault(of.configuration)];
+  const isRoot = (row: VaultRow) => row.kind === rowKinds.storeRoot;
+  await copyVault(from.copy, to.copy, {
+    isLeftOut: isRoot,
+    onProgress: ({ rows }) => of.onProgress(`${rows} rows of the vault`),
+  });
+  // What a run that was interrupted has left is of this backup, or it goes.
+  await dropAbsent(from.store, to.copy);
+  const differing = await countDiffering(from.copy, to.store, isRoot);
+  if (differing > 0) {
+    const text = `${differing} rows of another restore are in the keyspace: drop it, and migrate`;
+    throw new LetheError('INPUT_INVALID', text);
+  }
+  // Whoever held keys of the store that was lost begins anew.
+  await to.feed.renew();
+  const [root] = await from.store.read([STORE_ROOT]);
+  await to.copy.loadRows([root!]);
+}
+
+interface Opened {
+  vault(of: Configuration): ReturnType<typeof openVault>;
+  state(of: Configuration): ReturnType<typeof openState>;
+}
+
+/** Runs work with engines that are opened as it asks for them, and closes them. */
+async function withOpened(work: (open: Opened) => Promise<void>): Promise<void> {
+  const use = { wake: createWakeSignal(), connections: openConnections() };
+  const closing: { close(): Promise<void> }[] = [];
+  const keep = async <One extends { close(): Promise<void> }>(opening: Promise<One>) => {
+    const opened = await opening;
+    closing.push(opened);
+    return opened;
+  };
+  try {
+    await work({
+      vault: (of) => keep(openVault(of, use)),
+      state: (of) => keep(openState(of, use)),
+    });
+  } finally {
+    await Promise.all(closing.map((one) => one.close()));
+    use.connections.close();
+  }
+}

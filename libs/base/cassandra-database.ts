@@ -1,0 +1,268 @@
+/**
+ * One session with a Cassandra keyspace, with what every store here needs: prepared and bound
+ * statements alone, retries only of what can be repeated, paging, bounded parallelism, and
+ * conditional writes whose unknown outcome is told apart from "not applied".
+ *
+ * Consistency: vault, feed, directory and state read and write at QUORUM (SERIAL for conditions),
+ * never at LOCAL levels: an erasure must hold in every data centre. Views use LOCAL_QUORUM.
+ */
+import type { Client, types } from 'cassandra-driver';
+import cassandra from 'cassandra-driver';
+import type { CassandraEngine } from './engine-urls.ts';
+import { type ErrorCode, LetheError } from './lethe-error.ts';
+import { readTlsFiles } from './tls-files.ts';
+
+const { consistencies, responseErrorCodes } = cassandra.types;
+const PARALLEL_MAX = 64;
+const READ_TIMEOUT_MS = 12_000;
+const FETCH_ROWS = 500;
+const ATTEMPTS_MAX = 8;
+/** A call that took longer than this is not begun anew: whoever waits is told. */
+const REPEAT_WITHIN_MS = 6_000;
+const RETRY_MS = 50;
+const RECONNECT_MS = 1_000;
+
+/** How many copies must have answered. */
+export type ConsistencyLevel = 'quorum' | 'localQuorum';
+
+/** A statement with its values. */
+export interface CqlStatement {
+  readonly query: string;
+  readonly params: readonly unknown[];
+}
+
+/** What a conditional write came to; `unknown`: it may or may not be applied, read it back. */
+export type ConditionalOutcome = 'applied' | 'notApplied' | 'unknown';
+
+/** A session. Failures of every method: the code it was opened with (retryable). */
+export class CassandraDatabase {
+  readonly #client: Client;
+  readonly #unreachable: ErrorCode;
+  readonly #consistency: types.consistencies;
+  #connecting: Promise<void> | undefined;
+
+  constructor(engine: CassandraEngine, unreachable: ErrorCode, level: ConsistencyLevel) {
+    this.#unreachable = unreachable;
+    this.#consistency = level === 'quorum' ? consistencies.quorum : consistencies.localQuorum;
+    this.#client = new cassandra.Client(clientOptions(engine, this.#consistency));
+    // The driver tells of lost hosts by events; what matters reaches callers as failed calls.
+    this.#client.on('error', () => undefined);
+  }
+
+  /** All rows of a query, page after page. */
+  async all<Row>(query: string, ...params: unknown[]): Promise<Row[]> {
+    const rows: Row[] = [];
+    for await (const row of this.each<Row>(query, ...params)) rows.push(row);
+    return rows;
+  }
+
+  /** The first row. */
+  async get<Row>(query: string, ...params: unknown[]): Promise<Row | undefined> {
+    const result = await this.#execute(query, params, { isIdempotent: true });
+    return (result.first() ?? undefined) as Row | undefined;
+  }
+
+  /** The first row as every write that was answered has left it, conditional ones included. */
+  async getSerial<Row>(query: string, ...params: unknown[]): Promise<Row | undefined> {
+    return (await this.allSerial<Row>(query, ...params))[0];
+  }
+
+  /** All rows of one partition, at SERIAL. */
+  async allSerial<Row>(query: string, ...params: unknown[]): Promise<Row[]> {
+    const options = { isIdempotent: true, consistency: consistencies.serial };
+    return (await this.#execute(query, params, options)).rows as Row[];
+  }
+
+  /** Rows one after another; pages are fetched as they are needed. */
+  async *each<Row>(query: string, ...params: unknown[]): AsyncIterable<Row> {
+    let pageState: string | undefined;
+    do {
+      const page = { fetchSize: FETCH_ROWS, ...(pageState && { pageState }) };
+      const result = await this.#execute(query, params, { isIdempotent: true, ...page });
+      for (const row of result.rows) yield row as Row;
+      pageState = result.pageState ?? undefined;
+    } while (pageState !== undefined);
+  }
+
+  /** A write that can be repeated. */
+  async run(query: string, ...params: unknown[]): Promise<void> {
+    await this.#execute(query, params, { isIdempotent: true });
+  }
+
+  /** Writes that can be repeated, a bounded number of them at a time, in no promised order. */
+  async runAll(statements: readonly CqlStatement[]): Promise<void> {
+    await inParallel(statements, ({ query, params }) => this.run(query, ...params));
+  }
+
+  /** Runs work on each item, a bounded number of them at a time; the results in their order. */
+  mapAll<Item, Result>(
+    items: readonly Item[],
+    work: (item: Item) => Promise<Result>,
+  ): Promise<Result[]> {
+    return inParallel(items, work);
+  }
+
+  /** Conditional writes of one partition, together or not at all. Never repeated by itself. */
+  async apply(statements: readonly CqlStatement[]): Promise<ConditionalOutcome> {
+    await this.#connect();
+    const options = {
+      prepare: true,
+      isIdempotent: false,
+      consistency: this.#consistency,
+      serialConsistency: consistencies.serial,
+    };
+    try {
+      const [only] = statements;
+      const result =
+        statements.length === 1
+          ? await this.#client.execute(only!.query, [...only!.params], options)
+          : await this.#client.batch(
+              statements.map(({ query, params }) => ({ query, params: [...params] })),
+              { ...options, logged: true },
+            );
+      return result.wasApplied() ? 'applied' : 'notApplied';
+    } catch (error) {
+      if (isUnknownOutcome(error)) return 'unknown';
+      throw this.#explain(error);
+    }
+  }
+
+  /**
+   * A conditional write that says by itself whether it was applied: `isMine` reads back when the
+   * outcome is unknown, and it is tried again when nothing of it is there. Without `isMine` it is
+   * only tried again, and may say false though it was applied: where that does no harm.
+   */
+  async applySettled(
+    statements: readonly CqlStatement[],
+    isMine: () => Promise<boolean> = async () => false,
+  ): Promise<boolean> {
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+      const outcome = await this.apply(statements);
+      if (outcome === 'applied') return true;
+      if (await this.#wasMine(outcome, attempt, isMine)) return true;
+      if (outcome === 'notApplied') return false;
+      await pauseBefore(attempt);
+    }
+    throw new LetheError(this.#unreachable, 'Cassandra does not settle a write: try again', {
+      retryable: true,
+    });
+  }
+
+  // A write that an earlier attempt applied without saying so makes the next one "not applied".
+  async #wasMine(outcome: ConditionalOutcome, attempt: number, isMine: () => Promise<boolean>) {
+    return (outcome === 'unknown' || attempt > 0) && (await isMine());
+  }
+
+  /** Definitions; the schema is agreed on by all live nodes when it resolves. */
+  async define(query: string): Promise<void> {
+    await this.#connect();
+    try {
+      await this.#client.execute(query);
+    } catch (error) {
+      throw this.#explain(error);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#client.shutdown().catch(() => undefined);
+  }
+
+  // What comes here can be repeated: a time-out a server tells of (a node that has just died, a
+  // conditional write of somebody else that must be completed first) is tried again.
+  async #execute(query: string, params: readonly unknown[], options: object) {
+    await this.#connect();
+    const how = { prepare: true, consistency: this.#consistency, ...options };
+    const untilMs = performance.now() + REPEAT_WITHIN_MS;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#client.execute(query, [...params], how);
+      } catch (error) {
+        const isLate = performance.now() >= untilMs;
+        if (isLate || !isServerTimeout(error)) throw this.#explain(error);
+        await pauseBefore(attempt);
+      }
+    }
+  }
+
+  // Shared by concurrent first uses; a failed one is tried anew by the next call.
+  #connect(): Promise<void> {
+    this.#connecting ??= this.#client.connect().catch((error: unknown) => {
+      this.#connecting = undefined;
+      throw this.#explain(error);
+    });
+    return this.#connecting;
+  }
+
+  // Messages of the driver can repeat bound values and addresses: only its class is told.
+  #explain(error: unknown): LetheError {
+    if (error instanceof LetheError) return error;
+    const { name = 'unknown', code } = error as { name?: string; code?: number };
+    const isSchema = code === responseErrorCodes.invalid;
+    const why = isSchema ? 'a table is missing or of another version: run lethe migrate' : name;
+    const text = `Cassandra: ${why}${code === undefined ? '' : ` (code ${code})`}`;
+    return new LetheError(this.#unreachable, text, { retryable: !isSchema, cause: error });
+  }
+}
+
+function clientOptions(engine: CassandraEngine, consistency: types.consistencies) {
+  const { hosts, port, dataCenter, keyspace, username, password, tls } = engine;
+  return {
+    contactPoints: [...hosts],
+    localDataCenter: dataCenter,
+    keyspace,
+    protocolOptions: { port },
+    pooling: { maxRequestsPerConnection: 2_048 },
+    socketOptions: { readTimeout: READ_TIMEOUT_MS },
+    queryOptions: { prepare: true, consistency },
+    // A node that comes back is used again within a second, not after the driver's ten minutes.
+    policies: {
+      reconnection: new cassandra.policies.reconnection.ConstantReconnectionPolicy(RECONNECT_MS),
+    },
+    ...(username !== undefined && {
+      authProvider: new cassandra.auth.PlainTextAuthProvider(username, password ?? ''),
+    }),
+    ...(tls !== undefined && { sslOptions: { rejectUnauthorized: true, ...readTlsFiles(tls) } }),
+  };
+}
+
+function pauseBefore(attempt: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, RETRY_MS * 2 ** attempt * Math.random()));
+}
+
+function isServerTimeout(error: unknown): boolean {
+  const { code } = error as { code?: number };
+  return code === responseErrorCodes.readTimeout || code === responseErrorCodes.writeTimeout;
+}
+
+function isUnknownOutcome(error: unknown): boolean {
+  const { code, name } = error as { code?: number; name?: string };
+  if (code === responseErrorCodes.writeTimeout || code === responseErrorCodes.serverError)
+    return true;
+  if (code === responseErrorCodes.writeFailure || code === CAS_WRITE_UNKNOWN) return true;
+  return name === 'OperationTimedOutError' || name === 'DriverError' || isHostGone(error);
+}
+
+const CAS_WRITE_UNKNOWN = 0x1700;
+
+// A host that went away in the middle has perhaps done it.
+function isHostGone(error: unknown): boolean {
+  const { innerErrors } = error as { innerErrors?: Record<string, { name?: string }> };
+  if (innerErrors === undefined) return false;
+  return Object.values(innerErrors).some((one) => one?.name !== undefined);
+}
+
+async function inParallel<Item, Result>(
+  items: readonly Item[],
+  work: (item: Item) => Promise<Result>,
+): Promise<Result[]> {
+  const results = new Array<Result>(items.length);
+  let at = 0;
+  const worker = async () => {
+    while (at < items.length) {
+      const i = at++;
+      results[i] = await work(items[i]!);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(PARALLEL_MAX, items.length) }, worker));
+  return results;
+}

@@ -1,0 +1,73 @@
+/** kafkajs 2.2.4, pinned exactly: how it is opened, and what of it is mended. */
+import { createRequire } from 'node:module';
+import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import kafkajs, { type Kafka } from 'kafkajs';
+import type { KafkaEngine } from '../base/engine-urls.ts';
+import { LetheError } from '../base/lethe-error.ts';
+import { readTlsFiles } from '../base/tls-files.ts';
+
+const CONNECTION_TIMEOUT_MS = 3_000;
+const REQUEST_TIMEOUT_MS = 10_000;
+
+/** Opens the client; nothing is connected yet. Names in it hold no personal data. */
+export function createKafka(engine: KafkaEngine): Kafka {
+  stopIdleSpin();
+  addZstd();
+  const { brokers, prefix, sasl, tls } = engine;
+  return new kafkajs.Kafka({
+    brokers: [...brokers],
+    clientId: prefix,
+    logLevel: kafkajs.logLevel.NOTHING,
+    connectionTimeout: CONNECTION_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    enforceRequestTimeout: true,
+    retry: { initialRetryTime: 50, maxRetryTime: 2_000, retries: 8 },
+    ...(tls !== undefined && { ssl: readTlsFiles(tls) }),
+    ...(sasl !== undefined && { sasl: { ...sasl } as never }),
+  });
+}
+
+/** What every failure of the log becomes; messages of the client can name hosts, never content. */
+export function logUnreachable(error: unknown): LetheError {
+  if (error instanceof LetheError) return error;
+  const { name = 'unknown', type } = error as { name?: string; type?: string };
+  const text = `Kafka: ${type ?? name}`;
+  return new LetheError('LOG_UNREACHABLE', text, { retryable: true, cause: error });
+}
+
+function addZstd(): void {
+  kafkajs.CompressionCodecs[kafkajs.CompressionTypes.ZSTD] = () => ({
+    compress: async (encoder: { buffer: Buffer }) => zstdCompressSync(encoder.buffer),
+    decompress: async (buffer: Buffer) => zstdDecompressSync(buffer),
+  });
+}
+
+interface RequestQueue {
+  pending: readonly unknown[];
+  throttledUntil: number;
+  throttleCheckTimeoutId: NodeJS.Timeout | null;
+  checkPendingRequests(): void;
+  scheduleCheckPendingRequests(): void;
+}
+
+const PENDING_LOOK_MS = 10;
+
+/**
+ * In 2.2.4 each connection re-arms a timer in the past for ever when nothing is pending: 3,660
+ * timers a second and a warning. Nothing needs to be scheduled then.
+ */
+function stopIdleSpin(): void {
+  const load = createRequire(import.meta.url);
+  const queue = load('kafkajs/src/network/requestQueue/index.js') as { prototype: RequestQueue };
+  queue.prototype.scheduleCheckPendingRequests = function schedule(this: RequestQueue) {
+    if (this.throttleCheckTimeoutId !== null || this.pending.length === 0) return;
+    const throttledMs = this.throttledUntil - Date.now();
+    this.throttleCheckTimeoutId = setTimeout(
+      () => {
+        this.throttleCheckTimeoutId = null;
+        this.checkPendingRequests();
+      },
+      throttledMs > 0 ? throttledMs : PENDING_LOOK_MS,
+    );
+  };
+}

@@ -1,0 +1,56 @@
+/** Reading a Kafka partition from an offset, without a group. */
+import type { PlacedRecord } from './event-log.ts';
+import type { KafkaCluster, SharedCluster } from './kafka-cluster.ts';
+
+const FETCH_BYTES = 4 * 1024 * 1024;
+const EMPTY = Buffer.alloc(0);
+
+/** Reads one topic. */
+export class KafkaReader {
+  readonly #cluster: SharedCluster;
+  readonly #topic: string;
+
+  constructor(cluster: SharedCluster, topic: string) {
+    this.#cluster = cluster;
+    this.#topic = topic;
+  }
+
+  /**
+   * Records from an offset on, at most `limit`. Where compaction has taken everything up to the
+   * end, a tombstone stands at the last offset. Throws LOG_UNREACHABLE.
+   */
+  async read(partition: number, from: number, limit: number): Promise<PlacedRecord[]> {
+    for (let offset = from; ; offset += 1) {
+      const fetch = (cluster: KafkaCluster) => this.#fetch(cluster, partition, offset);
+      const { records, end } = await this.#cluster.use(fetch);
+      if (records.length > 0) return records.slice(0, limit);
+      if (offset >= end) {
+        return from < end ? [{ partition, offset: end - 1, key: EMPTY, value: EMPTY }] : [];
+      }
+    }
+  }
+
+  async #fetch(cluster: KafkaCluster, partition: number, from: number) {
+    const leaders = cluster.findLeaderForPartitions(this.#topic, [partition]);
+    const broker = await cluster.findBroker({ nodeId: Object.keys(leaders)[0]! });
+    const wanted = { partition, fetchOffset: from, maxBytes: FETCH_BYTES };
+    const { responses } = await broker.fetch({
+      maxWaitTime: 0,
+      minBytes: 0,
+      maxBytes: FETCH_BYTES,
+      isolationLevel: 0,
+      topics: [{ topic: this.#topic, partitions: [wanted] }],
+    });
+    const found = responses[0]!.partitions[0]!;
+    const records: PlacedRecord[] = found.messages
+      // A compressed batch is sent whole, also when it begins before what was asked for.
+      .filter(({ offset }) => Number(offset) >= from)
+      .map(({ offset, key, value }) => ({
+        partition,
+        offset: Number(offset),
+        key: key ?? EMPTY,
+        value: value ?? EMPTY,
+      }));
+    return { records, end: Number(found.highWatermark) };
+  }
+}

@@ -1,0 +1,147 @@
+/** Privacy requests in Cassandra: one row each, and lists of those that are open. */
+import type { CassandraDatabase } from '../base/cassandra-database.ts';
+import type { CassandraSchema } from '../base/cassandra-migrations.ts';
+import type { ErasureId } from '../base/ids.ts';
+import {
+  type StoredAfterlife,
+  type StoredRequest,
+  toAfterlife,
+  toRequest,
+} from './request-rows.ts';
+import type { Afterlife, PrivacyRequest, RequestStore } from './request-store.ts';
+
+export const requestSchema: CassandraSchema = {
+  area: 'requests',
+  steps: [
+    [
+      `CREATE TABLE IF NOT EXISTS requests (
+        id text PRIMARY KEY, app text, kind text, target text, step text, received_at bigint,
+        changed_at bigint)`,
+      `CREATE TABLE IF NOT EXISTS requests_open (
+        one int, received_at bigint, id text, PRIMARY KEY (one, received_at, id))
+        WITH gc_grace_seconds = 86400`,
+      `CREATE TABLE IF NOT EXISTS request_afterlives (
+        id text PRIMARY KEY, app text, kind text, target text, done_at bigint, t1_at bigint,
+        reclaimed_at bigint)`,
+      `CREATE TABLE IF NOT EXISTS request_afterlives_open (
+        one int, id text, PRIMARY KEY (one, id)) WITH gc_grace_seconds = 86400`,
+    ],
+  ],
+};
+
+const GET = 'SELECT * FROM requests WHERE id = ?';
+const ADD = `INSERT INTO requests (id, app, kind, target, step, received_at, changed_at)
+  VALUES (?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS`;
+const OPEN = 'INSERT INTO requests_open (one, received_at, id) VALUES (0, ?, ?)';
+const CLOSE = 'DELETE FROM requests_open WHERE one = 0 AND received_at = ? AND id = ?';
+const OPEN_IDS = 'SELECT id, received_at FROM requests_open WHERE one = 0';
+const RECORD = `UPDATE requests SET step = ?, changed_at = ? WHERE id = ?
+  IF step != 'done' AND received_at >= 0`;
+const RECORD_DONE = `UPDATE requests SET step = 'done', changed_at = ?, target = '{}' WHERE id = ?
+  IF step != 'done' AND received_at >= 0`;
+const DROP = `DELETE FROM requests WHERE id = ? IF step != 'done'`;
+const AFTERLIFE = 'SELECT * FROM request_afterlives WHERE id = ?';
+const BEGIN_AFTERLIFE = `INSERT INTO request_afterlives (id, app, kind, target, done_at)
+  VALUES (?, ?, ?, ?, ?) IF NOT EXISTS`;
+const LOAD_AFTERLIFE = `INSERT INTO request_afterlives (id, app, kind, target, done_at, t1_at,
+  reclaimed_at) VALUES (?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS`;
+const OPEN_AFTERLIFE = 'INSERT INTO request_afterlives_open (one, id) VALUES (0, ?)';
+const CLOSE_AFTERLIFE = 'DELETE FROM request_afterlives_open WHERE one = 0 AND id = ?';
+const AFTERLIFE_IDS = 'SELECT id FROM request_afterlives_open WHERE one = 0';
+const REACH_T1 =
+  'UPDATE request_afterlives SET t1_at = ? WHERE id = ? IF t1_at = null AND done_at > 0';
+const REACH_RECLAIM = `UPDATE request_afterlives SET reclaimed_at = ?, target = '{}' WHERE id = ?
+  IF reclaimed_at = null AND done_at > 0`;
+
+/** Opens the requests' tables; `lethe migrate` made them. */
+export function openRequestStoreCassandra(database: CassandraDatabase): RequestStore {
+  // All of these can be repeated: a step that is recorded twice is the same step.
+  const apply = (query: string, ...params: unknown[]) => database.applySettled([{ query, params }]);
+
+  async function get(id: ErasureId): Promise<PrivacyRequest | undefined> {
+    const row = await database.getSerial<StoredRequest>(GET, id);
+    return row && toRequest(row);
+  }
+
+  async function afterlife(id: ErasureId): Promise<Afterlife | undefined> {
+    const row = await database.getSerial<StoredAfterlife>(AFTERLIFE, id);
+    return row && toAfterlife(row);
+  }
+
+  /** Listed before it is there, and as long as it is open: a list may name too much. */
+  async function beginAfterlife(request: PrivacyRequest, nowMs: number): Promise<void> {
+    const { id, app, kind } = request;
+    const target = kind.startsWith('forget-') ? JSON.stringify(request.target) : '{}';
+    await database.run(OPEN_AFTERLIFE, id);
+    await apply(BEGIN_AFTERLIFE, id, app, kind, target, nowMs);
+  }
+
+  return {
+    get,
+    afterlife,
+    async add({ id, app, kind, target, step, receivedAtMs, changedAtMs }) {
+      await database.run(OPEN, receivedAtMs, id);
+      await apply(ADD, id, app, kind, JSON.stringify(target), step, receivedAtMs, changedAtMs);
+    },
+    async open(limit, idleSinceMs) {
+      const found: PrivacyRequest[] = [];
+      const listed = database.each<{ id: string; received_at: unknown }>(OPEN_IDS);
+      for await (const { id, received_at } of listed) {
+        const request = await get(id as ErasureId);
+        if (request?.step === 'done') await database.run(CLOSE, received_at, id);
+        if (request === undefined || request.step === 'done') continue;
+        if (request.step === 'received' || request.changedAtMs <= idleSinceMs) found.push(request);
+        if (found.length >= limit) break;
+      }
+      return found;
+    },
+    async record(id, step, nowMs) {
+      const request = await get(id);
+      if (request === undefined) return false;
+      if (step !== 'done') await apply(RECORD, step, nowMs, id);
+      else if (request.step !== 'done') {
+        await beginAfterlife(request, nowMs);
+        await apply(RECORD_DONE, nowMs, id);
+        await database.run(CLOSE, request.receivedAtMs, id);
+      }
+      return (await get(id)) !== undefined;
+    },
+    async drop(id) {
+      const request = await get(id);
+      if (request === undefined || request.step === 'done') return;
+      await apply(DROP, id);
+      await database.run(CLOSE, request.receivedAtMs, id);
+    },
+    async afterlives() {
+      const ids = await database.all<{ id: string }>(AFTERLIFE_IDS);
+      const found = await database.mapAll(ids, ({ id }) => afterlife(id as ErasureId));
+      return found.filter((one) => one !== undefined && isOpen(one)) as Afterlife[];
+    },
+    async reach(id, { t1AtMs, reclaimedAtMs }) {
+      if (t1AtMs !== undefined) await apply(REACH_T1, t1AtMs, id);
+      if (reclaimedAtMs !== undefined) await apply(REACH_RECLAIM, reclaimedAtMs, id);
+      const now = await afterlife(id);
+      if (now !== undefined && !isOpen(now)) await database.run(CLOSE_AFTERLIFE, id);
+    },
+    all: () => allOf(database, 'requests', toRequest),
+    allAfterlives: () => allOf(database, 'request_afterlives', toAfterlife),
+    async loadAfterlife(one) {
+      const { id, app, kind, target, doneAtMs, t1AtMs, reclaimedAtMs } = one;
+      if (isOpen(one)) await database.run(OPEN_AFTERLIFE, id);
+      const params = [id, app, kind, JSON.stringify(target), doneAtMs, t1AtMs, reclaimedAtMs];
+      await apply(LOAD_AFTERLIFE, ...params);
+    },
+  };
+}
+
+async function* allOf<Row, Item>(
+  database: CassandraDatabase,
+  table: string,
+  read: (row: Row) => Item,
+): AsyncIterable<Item> {
+  for await (const row of database.each<Row>(`SELECT * FROM ${table}`)) yield read(row);
+}
+
+function isOpen({ t1AtMs, reclaimedAtMs }: Afterlife): boolean {
+  return t1AtMs === null || reclaimedAtMs === null;
+}

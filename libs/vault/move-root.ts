@@ -1,0 +1,30 @@
+/** The row of the store's root under the key of another KMS: what it wraps stays as it is. */
+import { LetheError } from '../base/lethe-error.ts';
+import { wrapByKms } from './key-rows.ts';
+import type { RootKms } from './root-kms.ts';
+import { rowKinds, type VaultRow, type VaultStore } from './vault-store.ts';
+import { rowAssociatedData } from './wrapped-row.ts';
+
+/**
+ * Gives a change for `copyVault`. Throws CONTENDED while a turn is under way: two roots are there
+ * then, and one of them is about to go.
+ */
+export function moveRoot(
+  from: RootKms,
+  to: RootKms,
+  target: Pick<VaultStore, 'read'>,
+): (row: VaultRow) => Promise<VaultRow> {
+  return async (row) => {
+    if (row.kind === rowKinds.storeRootPrevious) {
+      const text = 'a turn of the epoch is under way: finish it (lethe epoch turn), then copy';
+      throw new LetheError('CONTENDED', text, { retryable: true });
+    }
+    if (row.kind !== rowKinds.storeRoot) return row;
+    // One that was moved before keeps its key.
+    const [moved] = await target.read([row]);
+    if (moved?.ownKey === row.ownKey) return moved;
+    const context = rowAssociatedData(row).toString('hex');
+    const plain = await from.unwrap(row.wrappingKey, row.wrapped, context);
+    return wrapByKms(to, { ...row, wrappingKey: await to.createKey(), ownKey: row.ownKey! }, plain);
+  };
+}

@@ -1,0 +1,134 @@
+/**
+ * The root of the vault in AWS KMS. It is called once per process start and a fixed number of times
+ * a turn; contexts hold random ids only, because CloudTrail shows them in clear.
+ *
+ * https://docs.aws.amazon.com/kms/latest/APIReference/
+ */
+import {
+  CreateAliasCommand,
+  CreateKeyCommand,
+  DecryptCommand,
+  DescribeKeyCommand,
+  DisableKeyCommand,
+  EncryptCommand,
+  KMSClient,
+  ScheduleKeyDeletionCommand,
+} from '@aws-sdk/client-kms';
+import type { AwsKmsEngine } from '../base/engine-urls.ts';
+import type { KeyId } from '../base/ids.ts';
+import { LetheError } from '../base/lethe-error.ts';
+import { tally } from '../base/tally.ts';
+import type { RootKms } from './root-kms.ts';
+
+// With full jitter: a throttled turn ends, only later; who cannot connect hears it in seconds.
+const ATTEMPTS_MAX = 8;
+const CONTEXT_NAME = 'lethe:row';
+
+/** What is refused for good; everything else may work later. */
+const DENIED: readonly string[] = [
+  'AccessDeniedException',
+  'DisabledException',
+  'IncorrectKeyException',
+  'InvalidCiphertextException',
+  'InvalidKeyUsageException',
+  'KMSInvalidStateException',
+  'NotFoundException',
+  'UnrecognizedClientException',
+  'InvalidSignatureException',
+  'CredentialsProviderError',
+];
+
+/** Opens the service, without a call. Credentials are found as AWS's SDK finds them. */
+export function openRootKmsAws({ region, endpoint, pendingDays }: AwsKmsEngine): RootKms {
+  const client = new KMSClient({
+    region,
+    maxAttempts: ATTEMPTS_MAX,
+    retryMode: 'standard',
+    ...(endpoint !== undefined && { endpoint }),
+  });
+  let callCount = 0;
+
+  async function call<Result>(work: () => Promise<Result>): Promise<Result> {
+    callCount += 1;
+    try {
+      return await work();
+    } catch (error) {
+      tally.kmsFailures += 1;
+      throw explain(error);
+    }
+  }
+
+  async function stateOf(key: KeyId): Promise<string | undefined> {
+    try {
+      const command = new DescribeKeyCommand({ KeyId: toUuid(key) });
+      return (await call(() => client.send(command))).KeyMetadata?.KeyState;
+    } catch (error) {
+      if (nameOf((error as Error).cause) === 'NotFoundException') return undefined;
+      throw error;
+    }
+  }
+
+  return {
+    get callCount() {
+      return callCount;
+    },
+    async createKey() {
+      const command = new CreateKeyCommand({ Description: 'Lethe: root of an epoch' });
+      const made = await call(() => client.send(command));
+      const uuid = made.KeyMetadata!.KeyId!;
+      // Policies can name all keys of Lethe by their aliases.
+      const AliasName = `alias/lethe/${uuid}`;
+      await call(() => client.send(new CreateAliasCommand({ AliasName, TargetKeyId: uuid })));
+      return uuid.replaceAll('-', '') as KeyId;
+    },
+    async wrap(key, plain, context) {
+      const EncryptionContext = { [CONTEXT_NAME]: context };
+      const command = new EncryptCommand({
+        KeyId: toUuid(key),
+        Plaintext: plain,
+        EncryptionContext,
+      });
+      return Buffer.from((await call(() => client.send(command))).CiphertextBlob!);
+    },
+    async unwrap(key, wrapped, context) {
+      const EncryptionContext = { [CONTEXT_NAME]: context };
+      const at = { KeyId: toUuid(key), CiphertextBlob: wrapped, EncryptionContext };
+      const { Plaintext } = await call(() => client.send(new DecryptCommand(at)));
+      const plain = Buffer.from(Plaintext!);
+      Plaintext!.fill(0);
+      return plain;
+    },
+    async destroyKey(key) {
+      const state = await stateOf(key);
+      if (state === undefined || state === 'PendingDeletion') return;
+      const KeyId = toUuid(key);
+      await call(() => client.send(new DisableKeyCommand({ KeyId })));
+      const schedule = { KeyId, PendingWindowInDays: pendingDays };
+      await call(() => client.send(new ScheduleKeyDeletionCommand(schedule)));
+    },
+    async describeKey(key) {
+      const state = await stateOf(key);
+      if (state === undefined) return 'gone';
+      return state === 'Enabled' ? 'usable' : 'pending';
+    },
+  };
+}
+
+function nameOf(error: unknown): string {
+  return (error as { name?: string } | undefined)?.name ?? 'unknown';
+}
+
+function explain(error: unknown): LetheError {
+  const name = nameOf(error);
+  if (DENIED.includes(name)) {
+    const text = `AWS KMS refuses the root key (${name}): check the key's state and the policies`;
+    return new LetheError('ROOT_KMS_DENIED', text, { cause: error });
+  }
+  const text = `AWS KMS cannot be reached (${name})`;
+  return new LetheError('ROOT_KMS_UNREACHABLE', text, { retryable: true, cause: error });
+}
+
+/** Ids of KMS keys are UUIDs: 16 bytes, as every id here. */
+function toUuid(key: KeyId): string {
+  return key.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}

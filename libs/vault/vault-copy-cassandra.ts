@@ -1,0 +1,88 @@
+/** All that lies in a vault in Cassandra; read and written past the conditions of live writers. */
+import type { CassandraDatabase, CqlStatement } from '../base/cassandra-database.ts';
+import type { AppId, SegmentId } from '../base/ids.ts';
+import { bucketKeyRow } from './key-slots.ts';
+import type { VaultCopy } from './vault-copy.ts';
+import { listStatements } from './vault-lists-cassandra.ts';
+import {
+  putStatement,
+  removalStatement,
+  type StoredVaultRow,
+  toVaultRow,
+} from './vault-rows-cassandra.ts';
+import type { VaultRow, VaultStore } from './vault-store.ts';
+
+const bytes = (hex: string) => Buffer.from(hex, 'hex');
+
+/** Opens the tables; `lethe migrate` made them. */
+export function openVaultCopyCassandra(
+  database: CassandraDatabase,
+  store: Pick<VaultStore, 'dirtyBuckets' | 'read'>,
+): VaultCopy {
+  return {
+    async *rows() {
+      const rows = database.each<StoredVaultRow>('SELECT * FROM vault_rows');
+      for await (const row of rows) yield toVaultRow(row);
+    },
+    async *segments() {
+      const query = 'SELECT app, id, wrapped FROM vault_segments';
+      const rows = database.each<{ app: Buffer; id: Buffer; wrapped: Buffer }>(query);
+      for await (const { app, id, wrapped } of rows) {
+        const at = { app: app.toString('hex') as AppId, id: id.toString('hex') as SegmentId };
+        yield { ...at, wrapped };
+      }
+    },
+    dirty: () => store.dirtyBuckets(),
+    async loadRows(rows) {
+      await database.runAll(rows.flatMap(listStatements));
+      const there = await store.read(rows);
+      await database.mapAll([...rows.entries()], async ([i, row]) => {
+        const older = there[i];
+        if (older !== undefined && older.version >= row.version) return;
+        const isMine = async () => {
+          const [now] = await store.read([row]);
+          return now?.wrapped.equals(row.wrapped) === true;
+        };
+        await database.applySettled([loadStatement(row, older?.version)], isMine);
+      });
+    },
+    async dropRows(keys) {
+      const there = await store.read(keys);
+      await database.mapAll(
+        there.filter((row) => row !== undefined),
+        (row) => database.applySettled([removalStatement(row)]),
+      );
+    },
+    async loadSegments(segments) {
+      const query = 'INSERT INTO vault_segments (app, id, wrapped) VALUES (?, ?, ?)';
+      await database.runAll(
+        segments.map(({ app, id, wrapped }) => ({
+          query,
+          params: [bytes(app), bytes(id), wrapped],
+        })),
+      );
+    },
+    async loadDirty(buckets) {
+      const keys = await store.read(buckets.map(({ app, bucket }) => bucketKeyRow(app, bucket)));
+      const query = 'INSERT INTO vault_dirty (one, app, bucket, key) VALUES (0, ?, ?, ?)';
+      await database.runAll(
+        buckets.flatMap(({ app, bucket }, i) => {
+          const ownKey = keys[i]?.ownKey;
+          return ownKey == null ? [] : [{ query, params: [bytes(app), bucket, bytes(ownKey)] }];
+        }),
+      );
+    },
+  };
+}
+
+/** A row as it is, in the place of an older version or of none. */
+function loadStatement(row: VaultRow, older: number | undefined): CqlStatement {
+  if (older === undefined) {
+    const { query, params } = putStatement({ ...row, version: 1 });
+    // The first value after the four of the key is the version.
+    return { query, params: params.with(4, row.version) };
+  }
+  const { query, params } = putStatement({ ...row, version: 2 });
+  // Versions need not follow one another here: first the new one, last the one it replaces.
+  return { query, params: params.with(0, row.version).with(-1, older) };
+}

@@ -1,0 +1,98 @@
+/** Rows of the vault as Cassandra has them, and the statements that write them. */
+import type { CqlStatement } from '../base/cassandra-database.ts';
+import type { AppId, ErasureId, KeyId } from '../base/ids.ts';
+import type { RowKey, RowKind, RowState, VaultRow } from './vault-store.ts';
+
+const WHERE = 'WHERE app = ? AND bucket = ? AND kind = ? AND id = ?';
+const INSERT = `INSERT INTO vault_rows (app, bucket, kind, id, version, state, wrapping_key,
+  own_key, holds, edges, wrapped, erasure, fingerprint, owed)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS`;
+const UPDATE = `UPDATE vault_rows SET version = ?, state = ?, wrapping_key = ?, own_key = ?,
+  holds = ?, edges = ?, wrapped = ?, erasure = ?, fingerprint = ?, owed = ? ${WHERE}
+  IF version = ?`;
+const REMOVE = `DELETE FROM vault_rows ${WHERE} IF version = ?`;
+const GUARD = `UPDATE vault_rows SET own_key = ? ${WHERE} IF own_key = ?`;
+const ENTERED = `UPDATE vault_rows SET owed = null ${WHERE} IF owed = ?`;
+
+export const READ_ROW = `SELECT * FROM vault_rows ${WHERE}`;
+export const READ_VERSION = `SELECT version, state FROM vault_rows ${WHERE}`;
+
+/** A row as the driver gives it. */
+export interface StoredVaultRow {
+  readonly app: Buffer;
+  readonly bucket: number;
+  readonly kind: number;
+  readonly id: Buffer;
+  readonly version: unknown;
+  readonly state: number;
+  readonly wrapping_key: Buffer;
+  readonly own_key: Buffer | null;
+  readonly holds: Buffer | null;
+  readonly edges: Buffer | null;
+  readonly wrapped: Buffer;
+  readonly erasure: Buffer | null;
+  readonly fingerprint: Buffer | null;
+  readonly owed: Buffer | null;
+}
+
+const bytes = (hex: string) => Buffer.from(hex, 'hex');
+const optionalBytes = (hex: string | null) => (hex === null ? null : bytes(hex));
+
+/** The values that name a row, in the order of the primary key. */
+export function keyParams({ app, bucket, kind, id }: RowKey): unknown[] {
+  return [bytes(app), bucket, kind, bytes(id)];
+}
+
+/** Version 1 inserts only if absent; N replaces only version N - 1. */
+export function putStatement(row: VaultRow): CqlStatement {
+  const values = [
+    row.version,
+    row.state,
+    bytes(row.wrappingKey),
+    optionalBytes(row.ownKey),
+    bytes(row.holds.join('')),
+    bytes(row.edges.join('')),
+    row.wrapped,
+    optionalBytes(row.erasure),
+    row.fingerprint,
+    optionalBytes(row.owed),
+  ];
+  if (row.version === 1) return { query: INSERT, params: [...keyParams(row), ...values] };
+  return { query: UPDATE, params: [...values, ...keyParams(row), row.version - 1] };
+}
+
+export function removalStatement(row: RowKey & { version: number }): CqlStatement {
+  return { query: REMOVE, params: [...keyParams(row), row.version] };
+}
+
+/** Writes nothing new, and fails when the row holds another key. */
+export function guardStatement(key: RowKey, ownKey: KeyId): CqlStatement {
+  return { query: GUARD, params: [bytes(ownKey), ...keyParams(key), bytes(ownKey)] };
+}
+
+export function enteredStatement(key: RowKey, loss: ErasureId): CqlStatement {
+  return { query: ENTERED, params: [...keyParams(key), bytes(loss)] };
+}
+
+export function toVaultRow(row: StoredVaultRow): VaultRow {
+  return {
+    app: row.app.toString('hex') as AppId,
+    bucket: row.bucket,
+    kind: row.kind as RowKind,
+    id: row.id.toString('hex'),
+    version: Number(row.version),
+    state: row.state as RowState,
+    wrappingKey: row.wrapping_key.toString('hex') as KeyId,
+    ownKey: row.own_key && (row.own_key.toString('hex') as KeyId),
+    holds: toIds(row.holds),
+    edges: toIds(row.edges),
+    wrapped: row.wrapped,
+    erasure: row.erasure && (row.erasure.toString('hex') as ErasureId),
+    fingerprint: row.fingerprint,
+    owed: row.owed && (row.owed.toString('hex') as ErasureId),
+  };
+}
+
+function toIds(stored: Buffer | null): string[] {
+  return stored?.toString('hex').match(/.{32}/g) ?? [];
+}

@@ -1,0 +1,284 @@
+/**
+ * The vault's rows in Cassandra. A write is one conditional statement over one partition: the
+ * version of each row, and the key that the partition's bucket (or app) holds now. Removed bytes
+ * stay in commit logs, SSTables and system.paxos for a while: they are wrapped, and a turn makes
+ * them worth nothing (infra/runbooks/cassandra.md).
+ */
+import type { CassandraDatabase, CqlStatement } from '../base/cassandra-database.ts';
+import { chunks } from '../base/chunks.ts';
+import type { AppId, ErasureId, SegmentId } from '../base/ids.ts';
+import { bucketKeyRow } from './key-slots.ts';
+import {
+  listedApps,
+  listedBuckets,
+  listedRows,
+  listStatements,
+  RARE_KINDS,
+} from './vault-lists-cassandra.ts';
+import {
+  enteredStatement,
+  guardStatement,
+  keyParams,
+  putStatement,
+  READ_ROW,
+  READ_VERSION,
+  removalStatement,
+  type StoredVaultRow,
+  toVaultRow,
+} from './vault-rows-cassandra.ts';
+import {
+  type BatchOutcome,
+  BUCKETED_KINDS,
+  type RowKey,
+  type RowKind,
+  type RowState,
+  rowKeyToText,
+  rowKinds,
+  type VaultBatch,
+  type VaultRow,
+  type VaultStore,
+} from './vault-store.ts';
+
+const FIRST_BUCKETED_KIND = Math.min(...BUCKETED_KINDS);
+const PARTITION = 'SELECT * FROM vault_rows WHERE app = ? AND bucket = ?';
+const BUCKETS_PER_LOOK = 64;
+
+type Guard = NonNullable<VaultBatch['guard']>;
+
+const bytes = (hex: string) => Buffer.from(hex, 'hex');
+
+/** Opens the vault's tables; `lethe migrate` made them. */
+export function openVaultStoreCassandra(database: CassandraDatabase): VaultStore {
+  return new VaultStoreCassandra(database);
+}
+
+class VaultStoreCassandra implements VaultStore {
+  readonly guards = 'inPartition';
+  readonly #database: CassandraDatabase;
+  // Buckets that this process knows to be listed.
+  readonly #listed = new Set<string>();
+
+  constructor(database: CassandraDatabase) {
+    this.#database = database;
+  }
+
+  read(keys: readonly RowKey[]): Promise<(VaultRow | undefined)[]> {
+    return this.#database.mapAll(keys, async (key) => {
+      const row = await this.#database.get<StoredVaultRow>(READ_ROW, ...keyParams(key));
+      return row && toVaultRow(row);
+    });
+  }
+
+  versions(keys: readonly RowKey[]) {
+    return this.#database.mapAll(keys, async (key) => {
+      const row = await this.#database.get<{ version: unknown; state: number }>(
+        READ_VERSION,
+        ...keyParams(key),
+      );
+      return row && { version: Number(row.version), state: row.state as RowState };
+    });
+  }
+
+  /** Batches of different partitions go side by side; those of one, and removals, in order. */
+  async commit(batches: readonly VaultBatch[]): Promise<BatchOutcome[]> {
+    const outcomes = new Array<BatchOutcome>(batches.length);
+    let at = 0;
+    while (at < batches.length) {
+      const isOrdered = (batch: VaultBatch) => (batch.removals ?? []).length > 0;
+      const next = batches.findIndex(
+        (one, i) => i > at && (isOrdered(one) || isOrdered(batches[at]!)),
+      );
+      const end = next < 0 ? batches.length : next;
+      const partitions = new Map<string, number[]>();
+      for (let i = at; i < end; i += 1) {
+        const name = partitionOf(batches[i]!);
+        partitions.set(name, [...(partitions.get(name) ?? []), i]);
+      }
+      const held = new Map<string, Promise<boolean>>();
+      await this.#database.mapAll([...partitions.values()], async (own) => {
+        for (const i of own) outcomes[i] = await this.#write(batches[i]!, held);
+      });
+      at = end;
+    }
+    return outcomes;
+  }
+
+  async *scan(kind: RowKind, app?: AppId): AsyncIterable<VaultRow> {
+    if (RARE_KINDS.includes(kind)) {
+      yield* this.#scanRare(kind, app);
+      return;
+    }
+    for (const one of app === undefined ? await listedApps(this.#database) : [app]) {
+      const buckets = await listedBuckets(this.#database, one);
+      for (let at = 0; at < buckets.length; at += BUCKETS_PER_LOOK) {
+        const query = `${PARTITION} AND kind = ?`;
+        const found = await this.#database.mapAll(
+          buckets.slice(at, at + BUCKETS_PER_LOOK),
+          (bucket) => this.#database.all<StoredVaultRow>(query, bytes(one), bucket, kind),
+        );
+        for (const row of found.flat()) yield toVaultRow(row);
+      }
+    }
+  }
+
+  async *scanBucket(at: { app: AppId; bucket: number }): AsyncIterable<VaultRow> {
+    const query = `${PARTITION} AND kind >= ?`;
+    const params = [bytes(at.app), at.bucket, FIRST_BUCKETED_KIND];
+    for await (const row of this.#database.each<StoredVaultRow>(query, ...params)) {
+      yield toVaultRow(row);
+    }
+  }
+
+  async entered(keys: readonly RowKey[], loss: ErasureId): Promise<void> {
+    await this.#database.mapAll(keys, (key) =>
+      this.#database.applySettled([enteredStatement(key, loss)]),
+    );
+  }
+
+  async dirtyBuckets(): Promise<{ app: AppId; bucket: number }[]> {
+    const query = 'SELECT app, bucket FROM vault_dirty WHERE one = 0';
+    const rows = await this.#database.all<{ app: Buffer; bucket: number }>(query);
+    const found = new Map(
+      rows.map(({ app, bucket }) => {
+        const one = { app: app.toString('hex') as AppId, bucket };
+        return [`${one.app} ${bucket}`, one];
+      }),
+    );
+    return [...found.values()];
+  }
+
+  readSegments(app: AppId, ids: readonly SegmentId[]): Promise<(Buffer | undefined)[]> {
+    const query = 'SELECT wrapped FROM vault_segments WHERE app = ? AND id = ?';
+    return this.#database.mapAll(ids, async (id) => {
+      return (await this.#database.get<{ wrapped: Buffer }>(query, bytes(app), bytes(id)))?.wrapped;
+    });
+  }
+
+  async writeSegments(app: AppId, parts: readonly { id: SegmentId; wrapped: Buffer }[]) {
+    const query = 'INSERT INTO vault_segments (app, id, wrapped) VALUES (?, ?, ?)';
+    await this.#database.runAll(
+      parts.map(({ id, wrapped }) => ({ query, params: [bytes(app), bytes(id), wrapped] })),
+    );
+  }
+
+  async removeSegments(app: AppId, ids: readonly SegmentId[]): Promise<void> {
+    const query = 'DELETE FROM vault_segments WHERE app = ? AND id = ?';
+    await this.#database.runAll(ids.map((id) => ({ query, params: [bytes(app), bytes(id)] })));
+  }
+
+  /** Nothing to do: see above. */
+  async scrub(): Promise<void> {}
+
+  /** `held`: what was found of keys in other partitions, for all who write beside each other. */
+  async #write(batch: VaultBatch, held: Map<string, Promise<boolean>>): Promise<BatchOutcome> {
+    const guarded = await this.#withGuard(batch);
+    if (guarded === 'conflict') return 'conflict';
+    await this.#list(guarded);
+    const { puts = [], removals = [], guard } = guarded;
+    const isNear = guard !== undefined && partitionName(guard.key) === partitionOf(guarded);
+    const statements: CqlStatement[] = [
+      ...puts.map(putStatement),
+      ...removals.map(removalStatement),
+      ...(isNear ? [guardStatement(guard.key, guard.ownKey)] : []),
+    ];
+    const isFar = guard !== undefined && !isNear;
+    if (isFar && !(await this.#holdsAlready(guard, held))) return 'conflict';
+    const done = await this.#database.applySettled(statements, () => this.#isDone(guarded));
+    if (!done) return 'conflict';
+    // A row that is replaced has a version, which a turn raises: only one that is new can be late.
+    const isNew = puts.length > 0 && puts.every((row) => row.version === 1);
+    const isLate = isFar && isNew && !(await this.#holds(guard));
+    if (isLate && (await this.#undo(puts))) return 'conflict';
+    await this.#unlist(guarded);
+    return 'done';
+  }
+
+  /** What takes something away is always bound to the bucket's key: its mark names that key. */
+  async #withGuard(batch: VaultBatch): Promise<VaultBatch | 'conflict'> {
+    const [written] = [...(batch.puts ?? []), ...(batch.removals ?? [])];
+    if (!batch.dirties || written === undefined) return batch;
+    let { guard } = batch;
+    if (guard === undefined) {
+      const key = bucketKeyRow(written.app, written.bucket);
+      const [row] = await this.read([key]);
+      if (row?.ownKey == null) return batch;
+      guard = { key, ownKey: row.ownKey };
+    }
+    const query = 'INSERT INTO vault_dirty (one, app, bucket, key) VALUES (0, ?, ?, ?)';
+    await this.#database.run(query, bytes(written.app), written.bucket, bytes(guard.ownKey));
+    return { ...batch, guard };
+  }
+
+  /** Lists what scans look for before it is there: a list may name too much, never too little. */
+  async #list({ puts = [] }: VaultBatch): Promise<void> {
+    for (const row of puts.filter((one) => one.version === 1)) {
+      const isListed = this.#listed.has(partitionName(row));
+      if (isListed && !RARE_KINDS.includes(row.kind)) continue;
+      await this.#database.runAll(listStatements(row));
+      this.#listed.add(partitionName(row));
+    }
+  }
+
+  async #unlist({ puts = [], cleans }: VaultBatch): Promise<void> {
+    if (cleans === undefined) return;
+    const at = [bytes(cleans.app), cleans.bucket];
+    const now = puts.find((row) => row.kind === rowKinds.bucketKey)?.ownKey;
+    const where = 'WHERE one = 0 AND app = ? AND bucket = ?';
+    const marks = await this.#database.all<{ key: Buffer }>(
+      `SELECT key FROM vault_dirty ${where}`,
+      ...at,
+    );
+    for (const { key } of marks.filter((one) => one.key.toString('hex') !== now)) {
+      await this.#database.run(`DELETE FROM vault_dirty ${where} AND key = ?`, ...at, key);
+    }
+  }
+
+  #holdsAlready(guard: Guard, held: Map<string, Promise<boolean>>): Promise<boolean> {
+    const name = `${rowKeyToText(guard.key)} ${guard.ownKey}`;
+    const found = held.get(name) ?? this.#holds(guard);
+    held.set(name, found);
+    return found;
+  }
+
+  async #holds({ key, ownKey }: Guard): Promise<boolean> {
+    const row = await this.#database.getSerial<StoredVaultRow>(READ_ROW, ...keyParams(key));
+    return row?.own_key?.toString('hex') === ownKey;
+  }
+
+  /** Was a write whose outcome is unknown applied? Wrapped bytes are never the same twice. */
+  async #isDone({ puts = [], removals = [] }: VaultBatch): Promise<boolean> {
+    const [put] = puts;
+    const [removal] = removals;
+    const key = put ?? removal!;
+    const row = await this.#database.getSerial<StoredVaultRow>(READ_ROW, ...keyParams(key));
+    if (put !== undefined) return row?.wrapped.equals(put.wrapped) === true;
+    return row === undefined;
+  }
+
+  /**
+   * The key of another partition was replaced while a row was inserted under it: the row goes
+   * again. False: a turn has found it and wrapped it anew, so that it stays.
+   */
+  async #undo(puts: readonly VaultRow[]): Promise<boolean> {
+    return this.#database.applySettled(puts.map(removalStatement), async () => {
+      const [row] = await this.read(puts.slice(0, 1));
+      return row === undefined;
+    });
+  }
+
+  async *#scanRare(kind: RowKind, app: AppId | undefined): AsyncIterable<VaultRow> {
+    const listed = listedRows(this.#database, kind, app);
+    for await (const keys of chunks(listed, BUCKETS_PER_LOOK)) {
+      yield* (await this.read(keys)).filter((row) => row !== undefined);
+    }
+  }
+}
+
+function partitionName({ app, bucket }: Pick<RowKey, 'app' | 'bucket'>): string {
+  return `${app} ${bucket}`;
+}
+
+function partitionOf({ puts = [], removals = [] }: VaultBatch): string {
+  const [written] = [...puts, ...removals];
+  return written === undefined ? '' : partitionName(written);
+}

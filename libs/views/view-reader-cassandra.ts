@@ -1,0 +1,249 @@
+/** The readers' queries in Cassandra; each names the generation that serves at that moment. */
+import type { CassandraDatabase } from '../base/cassandra-database.ts';
+import type { Position } from '../conversation/view-changes.ts';
+import { readCopy, readFact, readNewest, readOldest } from './view-cells.ts';
+import type {
+  ChangeView,
+  ConversationView,
+  FactView,
+  MessageView,
+  PageRequest,
+  ParticipantView,
+  ViewReader,
+} from './view-store.ts';
+import { INBOX_SHARDS, weekOf } from './view-writer-cassandra.ts';
+
+const DAY_MAX = 100_000;
+const WEEK_MAX = 1_000_000;
+const bytes = (hex: string) => Buffer.from(hex, 'hex');
+const hex = (value: Buffer) => value.toString('hex');
+
+interface Placed {
+  readonly position: Buffer;
+  readonly message: Buffer;
+}
+
+/** Opens the queries. */
+export function createViewReaderCassandra(
+  database: CassandraDatabase,
+  generation: () => Promise<number>,
+): ViewReader {
+  const reader = { database, generation };
+  return {
+    generation,
+    conversation: (id) => readConversation(reader, id),
+    async version(conversation) {
+      const g = await generation();
+      const query = `SELECT version FROM conversations_${g} WHERE id = ?`;
+      const row = await database.get<{ version: unknown }>(query, bytes(conversation));
+      return row?.version ? `${g}.${row.version}` : undefined;
+    },
+    messages: (conversation, page) => readMessages(reader, conversation, page),
+    message: async (id) => readMessage(reader, await generation(), id),
+    async messageIds(conversation) {
+      const g = await generation();
+      const ids: string[] = [];
+      for await (const week of weeksOf(reader, g, { conversation, forward: true })) {
+        const query = `SELECT message FROM message_order_${g} WHERE conversation = ? AND week = ?`;
+        const rows = await database.all<Placed>(query, bytes(conversation), week);
+        ids.push(...rows.map(({ message }) => hex(message)));
+      }
+      return [...new Set(ids)];
+    },
+    changes: (messages) => readChanges(reader, messages),
+    participants: (conversation) => readParticipants(reader, conversation),
+    async conversationsOf(subject, { after, limit }) {
+      const query = `SELECT conversation FROM conversations_of_${await generation()}
+        WHERE subject = ? AND conversation > ? LIMIT ?`;
+      const from = bytes(after ?? '');
+      const rows = await database.all<{ conversation: Buffer }>(query, bytes(subject), from, limit);
+      return rows.map((row) => hex(row.conversation));
+    },
+    inbox: (app, page) => readInbox(reader, app, page),
+    facts: (stream) => readFacts(reader, stream),
+    async counts() {
+      const g = await generation();
+      const count = async (table: string, column: string) => {
+        let rows = 0;
+        for await (const _ of database.each(`SELECT ${column} FROM ${table}_${g}`)) rows += 1;
+        return rows;
+      };
+      return {
+        conversations: await count('conversations', 'id'),
+        messages: await count('messages', 'message'),
+        changes: await count('changes', 'message'),
+        facts: await count('facts', 'stream'),
+      };
+    },
+    async *scanRecords() {
+      const g = await generation();
+      for (const [table, read] of [
+        ['messages', readCopy],
+        ['changes', readCopy],
+        ['facts', readFact],
+      ] as const) {
+        const rows = database.each<{ copy: Buffer }>(`SELECT copy FROM ${table}_${g}`);
+        for await (const { copy } of rows) yield read(copy).record;
+      }
+    },
+  };
+}
+
+interface Reader {
+  readonly database: CassandraDatabase;
+  readonly generation: () => Promise<number>;
+}
+
+async function readConversation(
+  { database, generation }: Reader,
+  id: string,
+): Promise<ConversationView | undefined> {
+  const query = `SELECT app, first, last, last_message FROM conversations_${await generation()}
+    WHERE id = ?`;
+  const row = await database.get<{
+    app: Buffer;
+    first: Buffer;
+    last: Buffer;
+    last_message: Buffer | null;
+  }>(query, bytes(id));
+  if (row === undefined) return undefined;
+  return {
+    id,
+    app: hex(row.app),
+    firstPosition: readOldest(row.first),
+    lastPosition: readNewest(row.last).position,
+    lastMessage: row.last_message && hex(readNewest(row.last_message).bound),
+  };
+}
+
+async function readMessage(
+  { database }: Pick<Reader, 'database'>,
+  g: number,
+  id: string,
+): Promise<MessageView | undefined> {
+  const query = `SELECT conversation, copy FROM messages_${g} WHERE message = ?`;
+  const row = await database.get<{ conversation: Buffer; copy: Buffer }>(query, bytes(id));
+  if (row === undefined) return undefined;
+  return { conversation: hex(row.conversation), message: id, ...readCopy(row.copy) };
+}
+
+/** The weeks in which a conversation has messages, from a bound on, in either direction. */
+async function* weeksOf(
+  { database }: Pick<Reader, 'database'>,
+  g: number,
+  of: { conversation: string; forward: boolean; from?: number },
+): AsyncIterable<number> {
+  const { conversation, forward, from = forward ? 0 : WEEK_MAX } = of;
+  const query = `SELECT week FROM message_weeks_${g} WHERE conversation = ?
+    AND week ${forward ? '>=' : '<='} ? ORDER BY week ${forward ? 'ASC' : 'DESC'}`;
+  for await (const row of database.each<{ week: number }>(query, bytes(conversation), from)) {
+    yield row.week;
+  }
+}
+
+async function readMessages(
+  reader: Reader,
+  conversation: string,
+  page: PageRequest,
+): Promise<MessageView[]> {
+  const g = await reader.generation();
+  const forward = page.after !== undefined;
+  const bound = page.after ?? page.before;
+  const edge: Buffer = bound === undefined ? Buffer.alloc(33, 0xff) : bytes(bound);
+  const from = bound === undefined ? {} : { from: weekOf(bound) };
+  const query = `SELECT position, message FROM message_order_${g} WHERE conversation = ?
+    AND week = ? AND position ${forward ? '>' : '<'} ?
+    ORDER BY position ${forward ? 'ASC' : 'DESC'} LIMIT ?`;
+  const found: MessageView[] = [];
+  for await (const week of weeksOf(reader, g, { conversation, forward, ...from })) {
+    let at: Buffer = edge;
+    while (found.length < page.limit) {
+      const room = page.limit - found.length;
+      const params = [bytes(conversation), week, at, room];
+      const placed = await reader.database.all<Placed>(query, ...params);
+      found.push(...(await winners(reader, g, placed)));
+      if (placed.length < room) break;
+      at = placed.at(-1)!.position;
+    }
+    if (found.length >= page.limit) break;
+  }
+  return forward ? found : found.reverse();
+}
+
+/** The messages of these places; a place that another copy of its message won is passed over. */
+async function winners(
+  { database }: Reader,
+  g: number,
+  placed: readonly Placed[],
+): Promise<MessageView[]> {
+  const read = await database.mapAll(placed, ({ message }) => {
+    return readMessage({ database }, g, hex(message));
+  });
+  return read.filter((one, i) => one?.position === hex(placed[i]!.position)) as MessageView[];
+}
+
+async function readChanges(
+  { database, generation }: Reader,
+  messages: readonly string[],
+): Promise<ChangeView[]> {
+  const query = `SELECT kind, copy FROM changes_${await generation()} WHERE message = ?`;
+  const found = await database.mapAll(messages, async (message) => {
+    const rows = await database.all<{ kind: string; copy: Buffer }>(query, bytes(message));
+    return rows.map(({ kind, copy }) => ({ message, kind, ...readCopy(copy) }));
+  });
+  return found.flat().sort(byPosition);
+}
+
+async function readParticipants(
+  { database, generation }: Reader,
+  conversation: string,
+): Promise<ParticipantView[]> {
+  const query = `SELECT subject, since, latest FROM participants_${await generation()}
+    WHERE conversation = ?`;
+  const rows = await database.all<{ subject: Buffer; since: Buffer; latest: Buffer }>(
+    query,
+    bytes(conversation),
+  );
+  const all = rows.map(({ subject, since, latest }) => ({
+    subject: hex(subject),
+    since: readOldest(since),
+    left: readNewest(latest).bound[0] === 1,
+  }));
+  return all.sort((a, b) => (a.since < b.since ? -1 : 1));
+}
+
+async function readInbox(
+  { database, generation }: Reader,
+  app: string,
+  { beforeDay = DAY_MAX, limit }: { beforeDay?: number; limit: number },
+) {
+  const g = await generation();
+  const days = `SELECT day FROM inbox_days_${g} WHERE app = ? AND day < ? ORDER BY day DESC`;
+  const query = `SELECT conversation FROM inbox_${g} WHERE app = ? AND day = ? AND shard = ?`;
+  const shards = Array.from({ length: INBOX_SHARDS }, (_, shard) => shard);
+  const found: { conversation: string; day: number }[] = [];
+  for await (const { day } of database.each<{ day: number }>(days, bytes(app), beforeDay)) {
+    const rows = await database.mapAll(shards, (shard) => {
+      return database.all<{ conversation: Buffer }>(query, bytes(app), day, shard);
+    });
+    const ids = rows.flat().map((row) => hex(row.conversation));
+    found.push(...ids.sort().map((conversation) => ({ conversation, day })));
+    if (found.length >= limit) break;
+  }
+  return found.slice(0, limit);
+}
+
+async function readFacts({ database, generation }: Reader, stream: string): Promise<FactView[]> {
+  const query = `SELECT kind, name, copy FROM facts_${await generation()} WHERE stream = ?`;
+  const rows = await database.all<{ kind: string; name: string; copy: Buffer }>(
+    query,
+    bytes(stream),
+  );
+  return rows
+    .map(({ kind, name, copy }) => ({ kind, key: name, ...readFact(copy) }))
+    .sort(byPosition);
+}
+
+function byPosition(a: { position: Position }, b: { position: Position }): number {
+  return a.position < b.position ? -1 : 1;
+}

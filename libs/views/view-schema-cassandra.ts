@@ -1,0 +1,49 @@
+/**
+ * The views' keyspace. Generations are sets of tables, so that an old one is dropped as a whole.
+ * Cells settle by themselves: the write time of each is computed from the event it holds, never
+ * taken from a clock, so that any order, repetition or late writer ends in the same views.
+ *
+ * Partitions: a conversation's messages are sliced by week, an app's inbox by day and shard.
+ */
+import type { CassandraSchema } from '../base/cassandra-migrations.ts';
+
+export const viewSchema: CassandraSchema = {
+  area: 'views',
+  steps: [
+    [
+      `CREATE TABLE IF NOT EXISTS view_generations (
+        one int, newest int static, live int static, generation int, made int,
+        PRIMARY KEY (one, generation))`,
+    ],
+  ],
+};
+
+const TABLES = {
+  conversations: `id blob PRIMARY KEY, app blob, first blob, last blob, last_message blob,
+    version bigint`,
+  // The winner among copies of a message: its conversation and position, then the record.
+  messages: 'message blob PRIMARY KEY, conversation blob, copy blob',
+  message_order: `conversation blob, week int, position blob, message blob,
+    PRIMARY KEY ((conversation, week), position, message)`,
+  message_weeks: 'conversation blob, week int, PRIMARY KEY (conversation, week)',
+  changes: `message blob, event blob, kind text, copy blob, PRIMARY KEY (message, event)`,
+  participants: `conversation blob, subject blob, since blob, latest blob,
+    PRIMARY KEY (conversation, subject)`,
+  conversations_of: 'subject blob, conversation blob, PRIMARY KEY (subject, conversation)',
+  inbox: `app blob, day int, shard int, conversation blob,
+    PRIMARY KEY ((app, day, shard), conversation)`,
+  inbox_days: 'app blob, day int, PRIMARY KEY (app, day)',
+  facts: 'stream blob, kind text, name text, copy blob, PRIMARY KEY (stream, kind, name)',
+} as const;
+
+/** The statements that make a generation's tables. */
+export function generationTables(generation: number): string[] {
+  return Object.entries(TABLES).map(
+    ([name, columns]) => `CREATE TABLE IF NOT EXISTS ${name}_${generation} (${columns})`,
+  );
+}
+
+/** The statements that remove a generation's tables. */
+export function generationDrops(generation: number): string[] {
+  return Object.keys(TABLES).map((name) => `DROP TABLE IF EXISTS ${name}_${generation}`);
+}

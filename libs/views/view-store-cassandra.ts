@@ -1,0 +1,32 @@
+/** The views in Cassandra. */
+import type { CassandraDatabase } from '../base/cassandra-database.ts';
+import { isLetheError } from '../base/lethe-error.ts';
+import { ViewGenerations } from './view-generations-cassandra.ts';
+import { createViewReaderCassandra } from './view-reader-cassandra.ts';
+import type { ViewStore } from './view-store.ts';
+import { versionStatements, viewStatements } from './view-writer-cassandra.ts';
+
+/** Opens the views; `lethe migrate` made the table of generations. */
+export function openViewStoreCassandra(database: CassandraDatabase): ViewStore {
+  const generations = new ViewGenerations(database);
+  return {
+    ...createViewReaderCassandra(database, () => generations.live()),
+    async apply(generation, changes) {
+      await generations.live();
+      if (!(await generations.isThere(generation))) return false;
+      try {
+        await database.runAll(viewStatements(generation, changes));
+        // Last: whoever sees a version must find all that was written under it.
+        await database.runAll(versionStatements(generation, changes));
+        return true;
+      } catch (error) {
+        // Its tables went meanwhile.
+        const isGone = isLetheError(error) && !error.retryable;
+        if (isGone && !(await generations.isThere(generation))) return false;
+        throw error;
+      }
+    },
+    beginGeneration: () => generations.begin(),
+    switchTo: (generation) => generations.switchTo(generation),
+  };
+}

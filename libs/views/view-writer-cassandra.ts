@@ -1,0 +1,167 @@
+/** The projector's upserts as Cassandra statements; none of them reads before it writes. */
+import type { CqlStatement } from '../base/cassandra-database.ts';
+import type { Position, ViewChange } from '../conversation/view-changes.ts';
+import { type Cell, copyCell, factCell, newestCell, oldestCell } from './view-cells.ts';
+
+type Row<Kind extends ViewChange['row']> = Extract<ViewChange, { row: Kind }>;
+
+export const INBOX_SHARDS = 8;
+const WEEK_MS = 604_800_000;
+const GONE = Buffer.from([1]);
+const THERE = Buffer.from([0]);
+
+const bytes = (hex: string) => Buffer.from(hex, 'hex');
+
+/** Which slice of a conversation a position lies in. */
+export function weekOf(position: Position | string): number {
+  return Math.floor(Number.parseInt(position.slice(0, 16), 16) / WEEK_MS);
+}
+
+/** The statements of these changes; rows that many of them touch are sent once. */
+export function viewStatements(generation: number, changes: readonly ViewChange[]): CqlStatement[] {
+  const statements = new Map<string, CqlStatement & { cell?: Cell }>();
+  for (const change of changes) {
+    for (const one of statementsOf(generation, change)) {
+      const name = `${one.query} ${one.key}`;
+      const known = statements.get(name);
+      if (known === undefined || wins(one.cell, known.cell)) statements.set(name, one);
+    }
+  }
+  return [...statements.values()].map(({ query, params }) => ({ query, params }));
+}
+
+/** The versions of the conversations in these changes; to be sent when those are written. */
+export function versionStatements(
+  generation: number,
+  changes: readonly ViewChange[],
+): CqlStatement[] {
+  const versions = new Map<string, number>();
+  for (const change of changes) {
+    if (change.row !== 'conversation') continue;
+    const { conversation, version } = change;
+    versions.set(conversation, Math.max(version, versions.get(conversation) ?? 0));
+  }
+  // The version is its own write time: the highest stays.
+  const query = `UPDATE conversations_${generation} USING TIMESTAMP ? SET version = ? WHERE id = ?`;
+  return [...versions].map(([conversation, version]) => {
+    return { query, params: [version, version, bytes(conversation)] };
+  });
+}
+
+function wins(one: Cell | undefined, other: Cell | undefined): boolean {
+  if (one === undefined || other === undefined) return false;
+  return one.time > other.time || (one.time === other.time && one.value.compare(other.value) > 0);
+}
+
+interface Upsert extends CqlStatement {
+  /** The row and column: of several upserts of one, only the winner is sent. */
+  readonly key: string;
+  readonly cell?: Cell;
+}
+
+function statementsOf(g: number, change: ViewChange): Upsert[] {
+  switch (change.row) {
+    case 'message':
+      return messageUpserts(g, change);
+    case 'conversation':
+      return conversationUpserts(g, change);
+    case 'participant':
+      return participantUpserts(g, change);
+    case 'inbox':
+      return inboxUpserts(g, change);
+    case 'change': {
+      const { message, event, kind } = change;
+      const query = `UPDATE changes_${g} USING TIMESTAMP ? SET kind = ?, copy = ?
+        WHERE message = ? AND event = ?`;
+      const cell = copyCell(change);
+      const params = [cell.time, kind, cell.value, bytes(message), bytes(event)];
+      return [{ query, params, key: message + event, cell }];
+    }
+    case 'fact': {
+      const { stream, kind, key: name } = change;
+      const query = `UPDATE facts_${g} USING TIMESTAMP ? SET copy = ?
+        WHERE stream = ? AND kind = ? AND name = ?`;
+      const cell = factCell(change);
+      const params = [cell.time, cell.value, bytes(stream), kind, name];
+      return [{ query, params, key: `${stream} ${kind} ${name}`, cell }];
+    }
+  }
+}
+
+function messageUpserts(g: number, change: Row<'message'>): Upsert[] {
+  const { conversation, message, position } = change;
+  const cell = copyCell(change);
+  const week = weekOf(position);
+  const copy = `UPDATE messages_${g} USING TIMESTAMP ? SET conversation = ?, copy = ?
+    WHERE message = ?`;
+  const order = `INSERT INTO message_order_${g} (conversation, week, position, message)
+    VALUES (?, ?, ?, ?)`;
+  const weeks = `INSERT INTO message_weeks_${g} (conversation, week) VALUES (?, ?)`;
+  const place = bytes(conversation);
+  return [
+    { query: weeks, params: [place, week], key: `${conversation} ${week}` },
+    {
+      query: copy,
+      params: [cell.time, place, cell.value, bytes(message)],
+      key: message,
+      cell,
+    },
+    {
+      query: order,
+      params: [place, week, bytes(position), bytes(message)],
+      key: message + position,
+    },
+  ];
+}
+
+function conversationUpserts(g: number, change: Row<'conversation'>): Upsert[] {
+  const { conversation, app, position, message } = change;
+  const set = (column: string, cell: Cell, more = '', values: unknown[] = []): Upsert => ({
+    query: `UPDATE conversations_${g} USING TIMESTAMP ? SET ${column} = ?${more} WHERE id = ?`,
+    params: [cell.time, cell.value, ...values, bytes(conversation)],
+    key: conversation,
+    cell,
+  });
+  return [
+    set('first', oldestCell(position), ', app = ?', [bytes(app)]),
+    set('last', newestCell(position)),
+    ...(message === null ? [] : [set('last_message', newestCell(position, bytes(message)))]),
+  ];
+}
+
+function participantUpserts(g: number, change: Row<'participant'>): Upsert[] {
+  const { conversation, subject, position, left } = change;
+  const set = (column: string, cell: Cell): Upsert => ({
+    query: `UPDATE participants_${g} USING TIMESTAMP ? SET ${column} = ?
+      WHERE conversation = ? AND subject = ?`,
+    params: [cell.time, cell.value, bytes(conversation), bytes(subject)],
+    key: conversation + subject,
+    cell,
+  });
+  return [
+    set('since', oldestCell(position)),
+    set('latest', newestCell(position, left ? GONE : THERE)),
+    {
+      query: `INSERT INTO conversations_of_${g} (subject, conversation) VALUES (?, ?)`,
+      params: [bytes(subject), bytes(conversation)],
+      key: subject + conversation,
+    },
+  ];
+}
+
+function inboxUpserts(g: number, { app, day, conversation }: Row<'inbox'>): Upsert[] {
+  const place = bytes(conversation);
+  const shard = place.at(-1)! % INBOX_SHARDS;
+  return [
+    {
+      query: `INSERT INTO inbox_${g} (app, day, shard, conversation) VALUES (?, ?, ?, ?)`,
+      params: [bytes(app), day, shard, place],
+      key: `${app} ${day} ${conversation}`,
+    },
+    {
+      query: `INSERT INTO inbox_days_${g} (app, day) VALUES (?, ?)`,
+      params: [bytes(app), day],
+      key: `${app} ${day}`,
+    },
+  ];
+}

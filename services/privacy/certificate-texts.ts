@@ -1,0 +1,32 @@
+/** What certificates say of the engines that hold keys. */
+
+/** What is said of the key store, by engine. */
+export const KEY_STORES = {
+  local: {
+    name: 'local key folder',
+    pending: 'the next turn of the epoch; holds if no other copy of the old key folder exists',
+    reached: 'holds if no other copy of the old key folder exists',
+    copies: 'old copies of the vault together with the key folder, until T1',
+  },
+  'aws-kms': {
+    name: 'AWS KMS',
+    pending: 'the next turn of the epoch, and then the deletion of its key, which AWS KMS delays',
+    reached: 'AWS KMS does not have the key of that epoch any more',
+    copies:
+      'old copies of the vault in the hands of somebody who cancels the deletion of its KMS key, ' +
+      'until T1',
+  },
+} as const;
+/** What was done in the vault, by engine. */
+export const VAULTS = {
+  sqlite: 'rings replaced by fences, directory rows removed, file overwritten and truncated',
+  cassandra:
+    'rings replaced by fences, directory rows removed; Cassandra keeps their wrapped bytes until ' +
+    'it compacts, and T1 does not rest on that',
+} as const;
+
+/** The condition of a T1 that has come, by the key store that the certificate names. */
+export function t1Condition(keyStore: unknown): string {
+  const { local, 'aws-kms': aws } = KEY_STORES;
+  return (keyStore === aws.name ? aws : local).reached;
+}

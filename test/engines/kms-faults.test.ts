@@ -1,0 +1,198 @@
+import { createPublicKey } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import {
+  createServer,
+  type IncomingMessage,
+  request,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { DisableKeyCommand, KMSClient } from '@aws-sdk/client-kms';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { openEnvelope } from '../../libs/audit/dsse.ts';
+import { readConfiguration } from '../../libs/backends/configuration.ts';
+import { openBackends } from '../../libs/backends/open-backends.ts';
+import { settleEpoch, turnEpoch } from '../../services/cli/epoch-commands.ts';
+import { createPrivacy } from '../../services/privacy/privacy.ts';
+import { engines } from '../contract/engines.ts';
+import { PERSONAL, received } from '../support/events.ts';
+import { lethe, startLethe } from '../support/processes.ts';
+import { defaultConversationOf, subjectOf, textsOf } from '../support/reading.ts';
+import { embeddedVariables, openConfigured, temporaryFolder } from '../support/temporary-store.ts';
+
+const kmsUrl = new URL(engines!.LETHE_KMS!.replace(':eu-west-1', '://eu-west-1'));
+const endpoint = new URL(kmsUrl.searchParams.get('endpoint')!);
+
+/** The id of the key that a call is about, as the store writes it. */
+function keyOf(body: Buffer): string {
+  return String(JSON.parse(body.toString()).KeyId).replaceAll('-', '');
+}
+
+function fail(answer: ServerResponse, type: string): void {
+  answer.writeHead(400, { 'content-type': 'application/x-amz-json-1.1' });
+  answer.end(JSON.stringify({ __type: type, message: 'said by a test' }));
+}
+
+async function bodyOf(incoming: IncomingMessage): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  for await (const part of incoming) parts.push(part as Buffer);
+  return Buffer.concat(parts);
+}
+
+/**
+ * Stands before the KMS: passes calls on, throttles the next ones, refuses connections, or says of
+ * keys that they are gone: no server's clock can be moved by the days that AWS takes.
+ */
+async function openProxy() {
+  let throttled = 0;
+  let calls = 0;
+  const gone = new Set<string>();
+  const listen = (server: Server, port: number) =>
+    new Promise<number>((resolve) => {
+      server.listen(port, '127.0.0.1', () => resolve((server.address() as AddressInfo).port));
+    });
+  const make = () =>
+    createServer(async (incoming, answer) => {
+      calls += 1;
+      if (throttled > 0) {
+        throttled -= 1;
+        fail(answer, 'ThrottlingException');
+        return;
+      }
+      const body = await bodyOf(incoming);
+      const isLook = String(incoming.headers['x-amz-target']).endsWith('.DescribeKey');
+      if (isLook && gone.has(keyOf(body))) {
+        fail(answer, 'NotFoundException');
+        return;
+      }
+      const { method, headers, url } = incoming;
+      const { hostname, port } = endpoint;
+      const outgoing = request({ hostname, port, path: url, method, headers }, (from) => {
+        answer.writeHead(from.statusCode!, from.headers);
+        from.pipe(answer);
+      });
+      outgoing.end(body);
+    });
+  let server = make();
+  const port = await listen(server, 0);
+  const stop = () => {
+    server.closeAllConnections();
+    return new Promise((resolve) => server.close(resolve));
+  };
+  onTestFinished(async () => void (await stop()));
+  return {
+    variable: `aws-kms:eu-west-1?endpoint=${encodeURIComponent(`http://127.0.0.1:${port}`)}`,
+    get calls() {
+      return calls;
+    },
+    /** AWS has deleted this key. */
+    sayGone: (key: string) => void gone.add(key),
+    throttle: (count: number) => {
+      throttled = count;
+    },
+    stop,
+    start: () => {
+      server = make();
+      return listen(server, port);
+    },
+  };
+}
+
+/** An embedded store whose root lies in the KMS behind the proxy. */
+async function openStore(variable: string) {
+  const folder = temporaryFolder();
+  const more = { LETHE_KMS: variable, LETHE_SIGNING_KEYS: `${folder}/keys` };
+  const configuration = readConfiguration({ ...embeddedVariables(folder), ...more });
+  const store = await openConfigured(configuration, folder);
+  onTestFinished(() => store.backends.close());
+  return { folder, store, configuration, variables: { ...embeddedVariables(folder), ...more } };
+}
+
+describe('the KMS at the root', () => {
+  it('that cannot be reached at the start is waited for, and said; while running nobody needs it', async () => {
+    const proxy = await openProxy();
+    const { store, folder, variables } = await openStore(proxy.variable);
+    await store.deliver(received('ann', 'hello', { conversation: PERSONAL }));
+    const conversation = await defaultConversationOf(store, 'ann');
+    await proxy.stop();
+    const before = proxy.calls;
+    await store.deliver(received('ann', 'again', { conversation: PERSONAL }));
+    expect(await textsOf(store, conversation)).toEqual(['hello', 'again']);
+    expect(proxy.calls).toBe(before);
+    const server = startLethe(folder, ['serve', '--json'], variables);
+    let said = '';
+    server.child.stderr!.on('data', (chunk) => {
+      said += String(chunk);
+    });
+    const waiting = /ROOT_KMS_UNREACHABLE: .*waiting for it/;
+    await vi.waitFor(() => expect(said).toMatch(waiting), { timeout: 60_000 });
+    await proxy.start();
+    expect(await server.printed('listening')).toContain('127.0.0.1');
+    server.child.kill('SIGTERM');
+    expect((await server.ended).code).toBe(0);
+  });
+
+  it('that throttles is called again, with jitter, and a turn of the epoch ends', async () => {
+    const proxy = await openProxy();
+    const { store } = await openStore(proxy.variable);
+    await store.deliver(received('ann', 'hello', { conversation: PERSONAL }));
+    const subject = await subjectOf(store, 'ann');
+    await createPrivacy(store.backends.privacy()).eraseSubject(store.app.id, subject);
+    proxy.throttle(4);
+    const turn = await store.backends.epoch().turn({ nowMs: () => Date.now() });
+    expect(turn).toMatchObject({ step: 'done', failedApps: [] });
+    // The old key is scheduled to go, and opens nothing from now on: T1 comes when it is gone.
+    expect(turn.t1AtMs).toBeNull();
+    expect((await store.backends.epoch().status()).oldKmsKeyState).toBe('pending');
+  });
+
+  it('T1 comes when AWS says that the keys of a turn and of all earlier ones are gone, and the certificate tells', async () => {
+    const proxy = await openProxy();
+    const { store, folder, configuration } = await openStore(proxy.variable);
+    const powers = store.backends.privacy();
+    const certificates: string[] = [];
+    const keys: string[] = [];
+    for (const name of ['ann', 'ben']) {
+      await store.deliver(received(name, 'hello', { conversation: PERSONAL }));
+      const subject = await subjectOf(store, name);
+      const erased = await createPrivacy(powers).eraseSubject(store.app.id, subject);
+      if (erased.status !== 'done') throw new Error(erased.status);
+      certificates.push(erased.certificate!.file);
+      keys.push((await turnEpoch({ backends: store.backends, configuration })).turn.oldKmsKey);
+    }
+    const waiting = async () => {
+      await settleEpoch(store);
+      const left = (await powers.requests.afterlives()).filter((one) => one.t1AtMs === null);
+      return [left.length, (await store.backends.epoch().status()).keysWaitedFor];
+    };
+    const publicKey = createPublicKey(readFileSync(`${folder}/certificates/public-key.pem`));
+    const told = () =>
+      certificates.map((file) => openEnvelope(readFileSync(file, 'utf8'), publicKey).predicate);
+    expect(await waiting()).toEqual([2, 2]);
+    // The younger one alone: copies from before the first turn open still with the older.
+    proxy.sayGone(keys[1]!);
+    expect(await waiting()).toEqual([2, 2]);
+    expect(told()).toMatchObject([{ t1: { at: 'pending' } }, { t1: { at: 'pending' } }]);
+    proxy.sayGone(keys[0]!);
+    expect(await waiting()).toEqual([0, 0]);
+    const t1 = { at: expect.stringMatching(/^20/), condition: expect.stringMatching(/AWS KMS/) };
+    const certified = { keyStore: 'AWS KMS', t1 };
+    expect(told()).toMatchObject([certified, certified]);
+    // Told once more, nothing changes.
+    expect(await waiting()).toEqual([0, 0]);
+  });
+
+  it('whose key was disabled by hand lets nothing open, and says so', async () => {
+    const proxy = await openProxy();
+    const { store, folder, variables, configuration } = await openStore(proxy.variable);
+    const { kmsKey } = await store.backends.epoch().status();
+    const client = new KMSClient({ region: 'eu-west-1', endpoint: endpoint.href });
+    const KeyId = kmsKey.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+    await client.send(new DisableKeyCommand({ KeyId }));
+    await expect(openBackends(configuration)).rejects.toMatchObject({ code: 'ROOT_KMS_DENIED' });
+    const ended = await lethe(folder, ['apps', 'list'], variables);
+    expect(ended.code).toBe(1);
+    expect(ended.err).toMatch(/ROOT_KMS_DENIED.*DisabledException/);
+  });
+});

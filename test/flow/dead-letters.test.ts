@@ -1,0 +1,56 @@
+import { randomBytes } from 'node:crypto';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { runDoctor } from '../../services/cli/doctor.ts';
+import { startServer } from '../../services/cli/serve.ts';
+import { rebuildViews } from '../../services/projector/project.ts';
+import { GROUP, received } from '../support/events.ts';
+import { groupOf, textsOf } from '../support/reading.ts';
+import { openTestStore, type TestStore } from '../support/temporary-store.ts';
+
+/** Bytes that are no event, in the stream of a conversation, as a stranger would write them. */
+async function poison(store: TestStore, stream: string) {
+  const key = Buffer.concat([Buffer.from(stream, 'hex'), randomBytes(26)]);
+  const [at] = await store.backends.projector().log.append([{ key, value: randomBytes(300) }]);
+  return at!;
+}
+
+describe('a record that cannot be read', () => {
+  it('stops nobody: it is named by place and reason, and the rest is in the views', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ana', 'before', { id: '1', conversation: GROUP }));
+    const group = await groupOf(store);
+    const { partition, offset } = await poison(store, group);
+    await store.deliver(received('ana', 'after', { id: '2', conversation: GROUP }));
+    expect(await textsOf(store, group)).toEqual(['before', 'after']);
+    const { log } = store.backends.projector();
+    const letter = { partition, offset, reason: 'FORMAT_UNKNOWN' };
+    expect(await log.deadLetters.list()).toEqual([letter]);
+    const checks = await runDoctor(store, true);
+    const backlog = checks.find(({ name }) => name === 'backlog')!;
+    expect(backlog.passed).toBe(false);
+    expect(backlog.detail).toContain(`1 dead letters (${partition}:${offset} FORMAT_UNKNOWN)`);
+    const server = await startServer(store);
+    onTestFinished(() => server.stop());
+    const metrics = await (await fetch(`${server.address}/metrics`)).text();
+    expect(metrics).toContain('\nlethe_dead_letters 1\n');
+  });
+
+  it('stays a dead letter when the views are rebuilt, unless it can be read by then or is not there', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ana', 'words', { id: '1', conversation: GROUP }));
+    const group = await groupOf(store);
+    const { log } = store.backends.projector();
+    const bad = { ...(await poison(store, group)), reason: 'FORMAT_UNKNOWN' };
+    // As an older version would have kept it, which could not read this event.
+    const readable = { partition: bad.partition, offset: bad.offset - 1, reason: 'FORMAT_UNKNOWN' };
+    // As they are left when an older copy of the log is brought back.
+    const beyond = { ...bad, offset: bad.offset + 1_000 };
+    const nowhere = { ...bad, partition: log.partitions };
+    await log.deadLetters.keep([readable, beyond, nowhere]);
+    await store.project();
+    expect(await log.deadLetters.list()).toEqual([readable, bad, beyond, nowhere]);
+    await rebuildViews(store.backends.projector(), () => undefined);
+    expect(await log.deadLetters.list()).toEqual([bad]);
+    expect(await textsOf(store, group)).toEqual(['words']);
+  });
+});
