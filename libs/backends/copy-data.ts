@@ -4,7 +4,7 @@
  * the same form. The log in Kafka is kept by its own means (infra/runbooks/backup.md).
  */
 import { join } from 'node:path';
-import { copyVault } from '../vault/vault-copy.ts';
+import { copyLiveVault } from '../vault/copy-live-vault.ts';
 import type { Configuration } from './configuration.ts';
 import { openConnections } from './connections.ts';
 import { copyState } from './copy-state.ts';
@@ -18,7 +18,7 @@ export const VAULT_COPY = 'vault.db';
 /** The log first: the vault that is copied after it has every ring that its events need. */
 export async function copyData(
   { log, state, vault }: Configuration,
-  opened: { use: EngineUse; vault: Pick<VaultStores, 'copy'>; state: StateStores },
+  opened: { use: EngineUse; vault: Pick<VaultStores, 'copy' | 'store'>; state: StateStores },
   folder: string,
 ): Promise<void> {
   const { connections } = opened.use;
@@ -37,7 +37,7 @@ export async function copyData(
     if (vault.engine === 'sqlite') {
       await connections.open('main', vault.file, 'VAULT_UNREACHABLE').copyTo(vaultCopy.file);
     } else {
-      await copyVault(opened.vault.copy, (await openVault({ vault: vaultCopy }, own)).copy);
+      await copyLiveVault(opened.vault, await openVault({ vault: vaultCopy }, own));
     }
   } finally {
     own.connections.close();

@@ -3,7 +3,7 @@ import type { CassandraDatabase, CqlStatement } from '../base/cassandra-database
 import type { AppId, SegmentId } from '../base/ids.ts';
 import { bucketKeyRow } from './key-slots.ts';
 import type { VaultCopy } from './vault-copy.ts';
-import { listStatements } from './vault-lists-cassandra.ts';
+import { listedApps, listedBuckets, listStatements } from './vault-lists-cassandra.ts';
 import {
   putStatement,
   removalStatement,
@@ -11,6 +11,8 @@ import {
   toVaultRow,
 } from './vault-rows-cassandra.ts';
 import type { VaultRow, VaultStore } from './vault-store.ts';
+
+const BUCKETS_PER_LOOK = 64;
 
 const bytes = (hex: string) => Buffer.from(hex, 'hex');
 
@@ -20,9 +22,17 @@ export function openVaultCopyCassandra(
   store: Pick<VaultStore, 'dirtyBuckets' | 'read'>,
 ): VaultCopy {
   return {
-    async *rows() {
-      const rows = database.each<StoredVaultRow>('SELECT * FROM vault_rows');
-      for await (const row of rows) yield toVaultRow(row);
+    async *rows(kinds) {
+      const query = 'SELECT * FROM vault_rows WHERE app = ? AND bucket = ? AND kind IN ?';
+      for (const app of await listedApps(database)) {
+        const buckets = await listedBuckets(database, app);
+        for (let at = 0; at < buckets.length; at += BUCKETS_PER_LOOK) {
+          const found = await database.mapAll(buckets.slice(at, at + BUCKETS_PER_LOOK), (bucket) =>
+            database.all<StoredVaultRow>(query, bytes(app), bucket, kinds),
+          );
+          for (const row of found.flat()) yield toVaultRow(row);
+        }
+      }
     },
     async *segments() {
       const query = 'SELECT app, id, wrapped FROM vault_segments';

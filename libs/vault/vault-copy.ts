@@ -6,7 +6,13 @@
  */
 import { chunks } from '../base/chunks.ts';
 import type { AppId, SegmentId } from '../base/ids.ts';
-import type { RowKey, VaultRow } from './vault-store.ts';
+import {
+  type RowKey,
+  type RowKind,
+  rowKinds,
+  type VaultRow,
+  type VaultStore,
+} from './vault-store.ts';
 
 /** A part of a large ring. */
 export interface StoredSegment {
@@ -22,8 +28,8 @@ export interface DirtyBucket {
 }
 
 export interface VaultCopy {
-  /** All rows there are, of every kind, in no promised order. */
-  rows(): AsyncIterable<VaultRow>;
+  /** All rows of these kinds, in no promised order. */
+  rows(kinds: readonly RowKind[]): AsyncIterable<VaultRow>;
   segments(): AsyncIterable<StoredSegment>;
   dirty(): Promise<DirtyBucket[]>;
   /** Writes rows as they are; one that is there stays unless its version is older. */
@@ -41,11 +47,57 @@ export interface CopiedVault {
   readonly segments: number;
 }
 
-const CHUNK = 500;
+export const ROWS_PER_COPY = 500;
+
+/** Kinds whose rows have keys of segments in them. */
+export const RING_KINDS: readonly RowKind[] = [
+  rowKinds.appRing,
+  rowKinds.ownerRing,
+  rowKinds.placeRing,
+];
+
+const NAMES: readonly RowKind[] = [
+  rowKinds.appRecord,
+  rowKinds.identity,
+  rowKinds.alias,
+  rowKinds.externalConversation,
+];
+const ENTRIES: readonly RowKind[] = [rowKinds.subject, rowKinds.conversation, rowKinds.member];
+const COPIED_LAST = Object.values(rowKinds).filter(
+  (kind) => ![...NAMES, ...ENTRIES, ...RING_KINDS].includes(kind),
+);
+
+// What a row leads to was durable before it. Beside writers it is copied after it, so that nothing
+// in the copy leads to what came there too late for it.
+const COPY_ORDER = [NAMES, ...ENTRIES.map((kind) => [kind]), RING_KINDS, COPIED_LAST];
+
+/** All kinds of row. */
+export const ALL_KINDS: readonly RowKind[] = COPY_ORDER.flat();
+
+/** Both ways into a vault: its rows by their keys, and all of them. */
+export interface CopiedEnd {
+  readonly store: VaultStore;
+  readonly copy: VaultCopy;
+}
+
+/** Copies all segments; how many. Those that are there stay. */
+export async function copySegments(
+  from: VaultCopy,
+  to: VaultCopy,
+  onProgress: (segments: number) => void = () => undefined,
+): Promise<number> {
+  let segments = 0;
+  for await (const part of chunks(from.segments(), ROWS_PER_COPY)) {
+    await to.loadSegments(part);
+    segments += part.length;
+    onProgress(segments);
+  }
+  return segments;
+}
 
 /**
- * Copies a vault, beside its writers or after them. Rows are copied once each; `change` gives what
- * is written in a row's place.
+ * Copies a vault that nobody writes to, or the greater part of one that is written to meanwhile
+ * (`copyLiveVault`). `change` gives what is written in a row's place.
  */
 export async function copyVault(
   from: VaultCopy,
@@ -61,24 +113,18 @@ export async function copyVault(
     isLeftOut?: (row: VaultRow) => boolean;
   } = {},
 ): Promise<CopiedVault> {
-  let [rows, segments] = [0, 0];
-  const copySegments = async () => {
-    segments = 0;
-    for await (const part of chunks(from.segments(), CHUNK)) {
-      await to.loadSegments(part);
-      segments += part.length;
+  let rows = 0;
+  // A row names parts that were written before it; those of rows that changed come after.
+  let segments = await copySegments(from, to, (done) => onProgress({ rows, segments: done }));
+  for (const kinds of COPY_ORDER) {
+    for await (const part of chunks(from.rows(kinds), ROWS_PER_COPY)) {
+      const written = part.filter((row) => !isLeftOut(row));
+      await to.loadRows(await Promise.all(written.map(change)));
+      rows += part.length;
       onProgress({ rows, segments });
     }
-  };
-  // A row names parts that were written before it; those of rows that changed come after.
-  await copySegments();
-  for await (const part of chunks(from.rows(), CHUNK)) {
-    const written = part.filter((row) => !isLeftOut(row));
-    await to.loadRows(await Promise.all(written.map(change)));
-    rows += part.length;
-    onProgress({ rows, segments });
   }
-  await copySegments();
+  segments = await copySegments(from, to);
   await to.loadDirty(await from.dirty());
   return { rows, segments };
 }

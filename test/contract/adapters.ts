@@ -36,7 +36,11 @@ import type { RootKms } from '../../libs/vault/root-kms.ts';
 import { openRootKmsLocal } from '../../libs/vault/root-kms-local.ts';
 import { openTurnStoreCassandra } from '../../libs/vault/turn-store-cassandra.ts';
 import { openTurnStoreSqlite } from '../../libs/vault/turn-store-sqlite.ts';
+import type { VaultCopy } from '../../libs/vault/vault-copy.ts';
+import { openVaultCopyCassandra } from '../../libs/vault/vault-copy-cassandra.ts';
+import { openVaultCopySqlite } from '../../libs/vault/vault-copy-sqlite.ts';
 import { vaultSchema } from '../../libs/vault/vault-schema-cassandra.ts';
+import type { VaultStore } from '../../libs/vault/vault-store.ts';
 import { openVaultStoreCassandra } from '../../libs/vault/vault-store-cassandra.ts';
 import { openVaultStoreSqlite } from '../../libs/vault/vault-store-sqlite.ts';
 import { openViewCacheMemory } from '../../libs/views/view-cache-memory.ts';
@@ -54,6 +58,14 @@ const database = (folder: string) => {
 
 function sqlite<Port>(open: (database: SqliteDatabase) => Port): [string, Opener<Port>][] {
   return [['sqlite', (folder) => open(database(folder))]];
+}
+
+function withCopy<Database>(
+  store: VaultStore,
+  open: (database: Database, store: VaultStore) => VaultCopy,
+  on: Database,
+) {
+  return { store, copy: open(on, store) };
 }
 
 export const adapters = {
@@ -82,6 +94,12 @@ export const adapters = {
   ],
   turns: [...sqlite(openTurnStoreSqlite), ...cassandra([vaultSchema], openTurnStoreCassandra)],
   vault: [...sqlite(openVaultStoreSqlite), ...cassandra([vaultSchema], openVaultStoreCassandra)],
+  vaultCopy: [
+    ...sqlite((one) => withCopy(openVaultStoreSqlite(one), openVaultCopySqlite, one)),
+    ...cassandra([vaultSchema], (one) =>
+      withCopy(openVaultStoreCassandra(one), openVaultCopyCassandra, one),
+    ),
+  ],
   views: [...sqlite(openViewStoreSqlite), ...cassandra([viewSchema], openViewStoreCassandra)],
   erasures: [
     ['file', (folder: string) => openErasureListFile(join(folder, 'list/erasures.jsonl'))],
