@@ -50,6 +50,17 @@ interface Found {
   readonly known: ConversationId | 'gone' | undefined;
 }
 
+/** A new conversation, not written yet. */
+interface Made {
+  readonly id: ConversationId;
+  /** Its rows, and the entry of its person that names it. */
+  readonly entry: VaultBatch;
+  /** What leads to it from outside. */
+  readonly name: VaultBatch | undefined;
+  readonly rows: readonly VaultRow[];
+  readonly rings: readonly Ring[];
+}
+
 /**
  * Makes conversations; see DirectoryWriter. They are made together, but at most one of a person and
  * one of a name at a time, because those meet in one row.
@@ -127,20 +138,21 @@ async function makeMissing(
     if (one.known === undefined) made.push({ i, ...(await newConversation(deps, app, one)) });
   }
   const losses = deps.keyring.losses();
-  const outcomes = await store.commit(made.flatMap((one) => one.batches));
-  let at = 0;
-  for (const { i, id, batches, rows, rings } of made) {
-    const own = outcomes.slice(at, at + batches.length);
-    at += batches.length;
-    const isWhole = own.every((outcome) => outcome === 'done');
+  const batches = [...made.map((one) => one.entry), ...made.flatMap((one) => one.name ?? [])];
+  const outcomes = await store.commit(batches);
+  const done = new Set(batches.filter((_, i) => outcomes[i] === 'done'));
+  for (const { i, id, entry, name, rows, rings } of made) {
+    const isWhole = done.has(name ?? entry);
     settleRings(deps, rings, { isWritten: isWhole, losses });
     if (isWhole) {
       ids[i] = id;
       continue;
     }
-    for (const batch of batches) hierarchy.forgetBucketKey(app.id, batch.puts![0]!.bucket);
+    for (const batch of name === undefined ? [entry] : [entry, name]) {
+      hierarchy.forgetBucketKey(app.id, batch.puts![0]!.bucket);
+    }
     const { person } = found[i]!;
-    if (own[0] === 'done') await undoConversation(deps, app, { id, rows, person });
+    if (done.has(entry)) await undoConversation(deps, app, { id, rows, person });
   }
   return ids;
 }
@@ -149,7 +161,7 @@ async function newConversation(
   deps: WriterDeps,
   app: App,
   from: Pick<Found, 'wanted' | 'person'>,
-): Promise<{ id: ConversationId; batches: VaultBatch[]; rows: VaultRow[]; rings: Ring[] }> {
+): Promise<Made> {
   const { wanted, person } = from;
   const { randomness } = deps;
   const number =
@@ -183,12 +195,12 @@ async function newConversation(
     const plain = subjectCodec.encodeTagged(subject);
     puts.push(bucket.row(rowKinds.subject, person.id, plain, person.row));
   }
-  const batches: VaultBatch[] = [{ guard: bucket.guard, puts }];
-  if (wanted.externalRow !== null) {
-    const kind = rowKinds.externalConversation;
-    batches.push(await namingBatch(deps, app, { kind, row: wanted.externalRow, target: id }));
-  }
-  return { id, batches, rows, rings: rings.map((one) => one.ring) };
+  const entry = { guard: bucket.guard, puts };
+  const made = { id, entry, rows, rings: rings.map((one) => one.ring) };
+  if (wanted.externalRow === null) return { ...made, name: undefined };
+  const kind = rowKinds.externalConversation;
+  const name = await namingBatch(deps, app, { kind, row: wanted.externalRow, target: id });
+  return { ...made, name: { ...name, needs: [entry] } };
 }
 
 function withConversation(

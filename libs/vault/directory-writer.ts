@@ -113,19 +113,22 @@ async function newSubject(
     bucket.ring(ringKinds.place, value.profilePlace),
     bucket.ring(ringKinds.place, value.recordPlace),
   ];
+  const behind: VaultBatch = {
+    guard: bucket.guard,
+    puts: [
+      ...rings.map((one) => one.row),
+      bucket.row(rowKinds.subject, subject, subjectCodec.encodeTagged(value)),
+    ],
+  };
+  const alias = await name(rowKinds.alias, aliasRow);
+  const identity = await name(rowKinds.identity, made.identityRow);
   return {
     subject,
     value,
     made: rings.map((one) => one.ring),
-    rings: {
-      guard: bucket.guard,
-      puts: [
-        ...rings.map((one) => one.row),
-        bucket.row(rowKinds.subject, subject, subjectCodec.encodeTagged(value)),
-      ],
-    },
-    alias: await name(rowKinds.alias, aliasRow),
-    identity: await name(rowKinds.identity, made.identityRow),
+    rings: behind,
+    alias,
+    identity: { ...identity, needs: [behind, alias] },
   };
 }
 
@@ -154,10 +157,11 @@ async function addSubjects(
       namings.push(await newSubject(deps, app, { identityRow, nowMs: wanted.nowMs, group }));
     }
     const losses = deps.keyring.losses();
-    const outcomes = await store.commit(namings.flatMap((n) => [n.rings, n.alias, n.identity]));
+    const behind = namings.flatMap((naming) => [naming.rings, naming.alias]);
+    const names = namings.map((naming) => naming.identity);
+    const outcomes = await store.commit([...behind, ...names]);
     const undone = namings.flatMap((naming, i) => {
-      const [rings, alias, identity] = outcomes.slice(i * 3, i * 3 + 3);
-      const isWhole = identity === 'done' && rings === 'done' && alias === 'done';
+      const isWhole = outcomes[behind.length + i] === 'done';
       settleRings(deps, naming.made, { isWritten: isWhole, losses });
       if (isWhole) {
         ids.set(naming.value.identities[0]!.row, naming.subject);
@@ -167,8 +171,8 @@ async function addSubjects(
       for (const batch of [naming.rings, naming.alias, naming.identity]) {
         hierarchy.forgetBucketKey(app.id, batch.puts![0]!.bucket);
       }
-      const steps = [naming.rings, naming.alias, naming.identity];
-      return steps.filter((_, s) => outcomes[i * 3 + s] === 'done').map(removalOf);
+      const written = [naming.rings, naming.alias];
+      return written.filter((_, s) => outcomes[2 * i + s] === 'done').map(removalOf);
     });
     if (undone.length === 0) return { ids: wanted.rows.map((row) => ids.get(row)!), made };
     await store.commit(undone);

@@ -79,28 +79,25 @@ class VaultStoreCassandra implements VaultStore {
     });
   }
 
-  /** Batches of different partitions go side by side; those of one, and removals, in order. */
+  /** Batches of different partitions go side by side, those of one in order. */
   async commit(batches: readonly VaultBatch[]): Promise<BatchOutcome[]> {
-    const outcomes = new Array<BatchOutcome>(batches.length);
-    let at = 0;
-    while (at < batches.length) {
-      const isOrdered = (batch: VaultBatch) => (batch.removals ?? []).length > 0;
-      const next = batches.findIndex(
-        (one, i) => i > at && (isOrdered(one) || isOrdered(batches[at]!)),
-      );
-      const end = next < 0 ? batches.length : next;
-      const partitions = new Map<string, number[]>();
-      for (let i = at; i < end; i += 1) {
-        const name = partitionOf(batches[i]!);
-        partitions.set(name, [...(partitions.get(name) ?? []), i]);
+    const outcomes = new Map<VaultBatch, BatchOutcome>();
+    const isMet = ({ needs = [] }: VaultBatch) =>
+      needs.every((one) => outcomes.get(one) === 'done');
+    for (const group of inGroups(batches)) {
+      const partitions = new Map<string, VaultBatch[]>();
+      for (const batch of group) {
+        const name = partitionOf(batch);
+        partitions.set(name, [...(partitions.get(name) ?? []), batch]);
       }
       const held = new Map<string, Promise<boolean>>();
       await this.#database.mapAll([...partitions.values()], async (own) => {
-        for (const i of own) outcomes[i] = await this.#write(batches[i]!, held);
+        for (const batch of own) {
+          outcomes.set(batch, isMet(batch) ? await this.#write(batch, held) : 'conflict');
+        }
       });
-      at = end;
     }
-    return outcomes;
+    return batches.map((batch) => outcomes.get(batch)!);
   }
 
   async *scan(kind: RowKind, app?: AppId): AsyncIterable<VaultRow> {
@@ -272,6 +269,20 @@ class VaultStoreCassandra implements VaultStore {
       yield* (await this.read(keys)).filter((row) => row !== undefined);
     }
   }
+}
+
+/** Batches that may go side by side: those with removals go alone, those with needs after others. */
+function inGroups(batches: readonly VaultBatch[]): VaultBatch[][] {
+  const groups: VaultBatch[][] = [];
+  let last = '';
+  for (const batch of batches) {
+    const removes = (batch.removals ?? []).length > 0;
+    const now = removes ? 'alone' : batch.needs === undefined ? 'at once' : 'after others';
+    if (now === 'alone' || now !== last) groups.push([]);
+    groups.at(-1)!.push(batch);
+    last = now;
+  }
+  return groups;
 }
 
 function partitionName({ app, bucket }: Pick<RowKey, 'app' | 'bucket'>): string {

@@ -83,11 +83,14 @@ export function openVaultStoreSqlite(database: SqliteDatabase): VaultStore {
       return keys.map((key) => known.get(toHex(storedKey(key))));
     },
     async commit(batches) {
-      return database.transaction(() =>
-        batches.map((batch) =>
-          database.attempt(() => apply(database, batch)) ? 'done' : 'conflict',
-        ),
-      );
+      const done = new Set<VaultBatch>();
+      database.transaction(() => {
+        for (const batch of batches) {
+          if (!(batch.needs ?? []).every((one) => done.has(one))) continue;
+          if (database.attempt(() => apply(database, batch))) done.add(batch);
+        }
+      });
+      return batches.map((batch) => (done.has(batch) ? 'done' : 'conflict'));
     },
     async entered(keys, loss) {
       const owed = Buffer.from(loss, 'hex');

@@ -63,6 +63,34 @@ describe.each(adapters.vault)('vault store %s', (_, open) => {
     expect(outcomes).toEqual(['conflict', 'done']);
   });
 
+  it('writes what needs others only after they were written, and not at all if one was not', async () => {
+    const folder = temporaryFolder();
+    const [store, other] = [await open(folder), await open(folder)];
+    const ringOf = (n: number) => row({ id: id(100 + n), bucket: 2 * n });
+    const nameOf = (n: number) => row({ kind: rowKinds.identity, id: id(n), bucket: 2 * n + 1 });
+    let isDone = false;
+    const looking = (async () => {
+      while (!isDone) {
+        for (let n = 0; n < 40; n += 1) {
+          const [name] = await other.versions([nameOf(n)]);
+          const [ring] = await other.versions([ringOf(n)]);
+          expect(name !== undefined && ring === undefined).toBe(false);
+        }
+      }
+    })();
+    const rings = Array.from({ length: 40 }, (_, n) => ({ puts: [ringOf(n)] }));
+    const names = rings.map((ring, n) => ({ puts: [nameOf(n)], needs: [ring] }));
+    const outcomes = await store.commit([...rings, ...names]);
+    expect(outcomes).toEqual(Array(80).fill('done'));
+    isDone = true;
+    await looking;
+    const taken = { puts: [ringOf(1)] };
+    const free = { puts: [ringOf(41)] };
+    const named = { puts: [nameOf(41)], needs: [free, taken] };
+    expect(await store.commit([free, taken, named])).toEqual(['done', 'conflict', 'conflict']);
+    expect(await store.versions([nameOf(41)])).toEqual([undefined]);
+  });
+
   it('remembers of a row which loss it owes to the feed, until that loss was entered', async () => {
     const store = await open(temporaryFolder());
     const owing = row({ owed: id(7) });

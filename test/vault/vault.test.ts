@@ -13,7 +13,12 @@ import { createApp } from '../../services/cli/app-commands.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { defaultConversationOf, messagesOf, subjectOf, textsOf } from '../support/reading.ts';
-import { openTestStore, storeVariables, temporaryFolder } from '../support/temporary-store.ts';
+import {
+  openAt,
+  openTestStore,
+  storeVariables,
+  temporaryFolder,
+} from '../support/temporary-store.ts';
 
 const randomness = createSystemRandomness();
 const ERASURE = 'e'.repeat(32) as ErasureId;
@@ -43,6 +48,26 @@ describe('the vault', () => {
     );
     expect(new Set(rings).size).toBe(1);
     expect(cold.backends.kmsCallCount()).toBe(1);
+  });
+
+  it('two processes that name conversations of one person at once leave no name that leads to none', async () => {
+    const store = await openTestStore();
+    const other = await openAt(store.folder, {}, store.app.id);
+    await store.deliver(received('ann', 'x'));
+    const ann = await subjectOf(store, 'ann');
+    for (let n = 0; n < 20; n += 1) {
+      const made = await Promise.all(
+        [store, other].map(async ({ backends, app }, process) => {
+          const { directory } = backends.ingest();
+          const names = await directory.names(app.id);
+          const externalRow = names.conversation('/channels/chat/main', `${process} ${n}`);
+          const wanted = { kind: 'personal' as const, person: ann, externalRow, isDefault: false };
+          const [id] = await directory.addConversations(app, [wanted], 1);
+          return (await directory.conversations(app.id, [id!]))[0];
+        }),
+      );
+      for (const entry of made) expect(entry).toMatchObject({ value: { person: ann } });
+    }
   });
 
   it('that several services open for the first time at once has one KMS key, and they all open with it', async () => {
