@@ -1,6 +1,6 @@
 /**
- * A copy of a vault that is written to meanwhile. Whatever a name in the copy leads to is in it, and
- * all parts of its rings. Of what came too late for that something may lie in it, but no name leads
+ * A copy of a vault that is written to meanwhile. Whatever a name in the copy leads to is in it,
+ * with all parts of its rings. Something of what came too late may lie in it too, but no name leads
  * there: so it is in the vault itself when a writer dies before the name is written.
  */
 import { chunks } from '../base/chunks.ts';

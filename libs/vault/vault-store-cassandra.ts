@@ -271,7 +271,7 @@ class VaultStoreCassandra implements VaultStore {
   }
 }
 
-/** Batches that may go side by side: those with removals go alone, those with needs after others. */
+/** Batches that may go side by side: each with removals goes alone, those with needs together. */
 function inGroups(batches: readonly VaultBatch[]): VaultBatch[][] {
   const groups: VaultBatch[][] = [];
   let last = '';

@@ -93,7 +93,7 @@ export interface VaultBatch {
   readonly guard?: { readonly key: RowKey; readonly ownKey: KeyId };
   /** `row.version` 1 inserts only if absent; N replaces only version N - 1. */
   readonly puts?: readonly VaultRow[];
-  /** Written after these of the same commit, and only if all of them were done. */
+  /** Written after these, which stand before it in the same commit, if all of them were done. */
   readonly needs?: readonly VaultBatch[];
   /** It takes something away: the bucket is marked for the next turn, in the same commit. */
   readonly dirties?: true;

@@ -13,7 +13,7 @@ const MOMENTS = 70;
 // On a server a step takes as long as hundreds of them here.
 const EXAMPLES = process.env.TEST_ENGINES === undefined ? 100 : 12;
 
-/** In these vaults an id's last digit is its bucket, and wrapped bytes are the id that they name. */
+/** In these vaults an id's last digit is its bucket; wrapped bytes are the id that they name. */
 const idOf = (n: number) => n.toString(16).padStart(32, '0');
 
 function row(kind: RowKind, id: string, more: Partial<VaultRow> = {}): VaultRow {
