@@ -8,15 +8,21 @@ import { runOpenRequests } from '../../services/privacy/request-worker.ts';
 import { rebuildViews } from '../../services/projector/project.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { recordFigures } from '../support/figures.ts';
-import { type KillDrill, othersOf, type Prey, runKillDrill } from '../support/kill-drill.ts';
+import {
+  expectWhole,
+  type KillDrill,
+  othersOf,
+  type Prey,
+  runKillDrill,
+  WITNESSES,
+  witnessed,
+} from '../support/kill-drill.ts';
 import { groupOf, messagesOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openTestStore, type TestStore } from '../support/temporary-store.ts';
 
 const DAY_MS = 86_400_000;
 // Whoever runs a turn is taken to be gone when it was silent for so long.
 const TURN_SILENT_MS = 10_500;
-
-const isOthers = (text: string) => text.startsWith('witness');
 
 /** A closed store with one who will lose something and others who must not. */
 async function prepare(before: (store: TestStore, prey: Prey) => Promise<unknown>) {
@@ -25,9 +31,7 @@ async function prepare(before: (store: TestStore, prey: Prey) => Promise<unknown
     received('prey', 'prey 1', { id: '1', displayName: 'Prey' }),
     received('prey', 'prey 2', { id: '2', time: '2024-02-02T12:00:00.000Z' }),
     received('prey', 'prey 3', { id: '3', conversation: PERSONAL }),
-    ...Array.from({ length: 20 }, (_, i) => {
-      return received(`other-${i}`, `witness ${i}`, { id: `w-${i}`, displayName: `Other ${i}` });
-    }),
+    ...witnessed(),
   );
   const group = await groupOf(store);
   const messages = await messagesOf(store, group);
@@ -38,20 +42,10 @@ async function prepare(before: (store: TestStore, prey: Prey) => Promise<unknown
   const prey = { app: store.app.id, subject, group, message, days };
   await before(store, prey);
   await store.project();
-  const others = await othersOf(store, isOthers);
+  const others = await othersOf(store);
   await store.ingest.close();
   await store.backends.close();
   return { folder: store.folder, prey, others };
-}
-
-/** Nothing is half done, nothing is open, nobody else lost a byte. */
-async function expectWhole(store: TestStore, others: string): Promise<void> {
-  await store.project();
-  expect(await othersOf(store, isOthers)).toBe(others);
-  const powers = store.backends.privacy();
-  expect(await powers.requests.open(10, Number.MAX_SAFE_INTEGER)).toEqual([]);
-  expect(await store.backends.vaultCheck()).toMatchObject({ tampered: 0, missing: 0 });
-  expect(await powers.log.deadLetters.list()).toEqual([]);
 }
 
 async function drill(
@@ -85,7 +79,7 @@ const textsNow = async (store: TestStore) => {
   const texts = await textsOf(store, await groupOf(store));
   return texts.map((text) => (text?.startsWith('witness') ? 'witness' : text));
 };
-const TWENTY = new Array(20).fill('witness');
+const ALL_OTHERS = new Array(WITNESSES).fill('witness');
 
 describe('kill -9 at every gap between two durable writes, and at random moments:', () => {
   it('an erase is finished, nothing half done, and nobody else loses a byte', () =>
@@ -98,7 +92,7 @@ describe('kill -9 at every gap between two durable writes, and at random moments
           if (subject !== undefined) await privacy.eraseSubject(store.app.id, subject);
         });
         await expect(subjectOf(store, 'prey')).rejects.toThrow('nobody');
-        expect((await textsNow(store)).toSorted()).toEqual([null, null, ...TWENTY].toSorted());
+        expect((await textsNow(store)).toSorted()).toEqual([null, null, ...ALL_OTHERS].toSorted());
       },
     }));
 
@@ -115,7 +109,9 @@ describe('kill -9 at every gap between two durable writes, and at random moments
           const privacy = createPrivacy(store.backends.privacy());
           await privacy.forgetMessage(store.app.id, group, message.id as MessageId);
         });
-        expect((await textsNow(store)).toSorted()).toEqual([null, 'prey 2', ...TWENTY].toSorted());
+        expect((await textsNow(store)).toSorted()).toEqual(
+          [null, 'prey 2', ...ALL_OTHERS].toSorted(),
+        );
       },
     }));
 
@@ -129,7 +125,9 @@ describe('kill -9 at every gap between two durable writes, and at random moments
         await finish(store, () =>
           privacy.forgetDays(store.app.id, { fromDay: day, toDay: day, subject }),
         );
-        expect((await textsNow(store)).toSorted()).toEqual([null, 'prey 1', ...TWENTY].toSorted());
+        expect((await textsNow(store)).toSorted()).toEqual(
+          [null, 'prey 1', ...ALL_OTHERS].toSorted(),
+        );
       },
     }));
 
@@ -141,7 +139,7 @@ describe('kill -9 at every gap between two durable writes, and at random moments
         aheadMs: 40 * DAY_MS,
         async recover(store) {
           await reclaimDue(store);
-          expect(await textsNow(store)).toEqual(TWENTY);
+          expect(await textsNow(store)).toEqual(ALL_OTHERS);
           const before = JSON.stringify(await messagesOf(store, await groupOf(store)));
           await rebuildViews(store.backends.projector(), () => undefined);
           expect(JSON.stringify(await messagesOf(store, await groupOf(store)))).toBe(before);

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { MessageId } from '../../libs/base/ids.ts';
@@ -8,13 +7,10 @@ import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { runOpenRequests } from '../../services/privacy/request-worker.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { recordFigures } from '../support/figures.ts';
-import { othersOf, type Prey } from '../support/kill-drill.ts';
-import { environmentOf, startScript } from '../support/processes.ts';
+import { expectWhole, othersOf, type Prey, startOn, witnessed } from '../support/kill-drill.ts';
 import { groupOf, messagesOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openTestStore, type TestStore } from '../support/temporary-store.ts';
 
-const SCRIPT = join(import.meta.dirname, '../support/die-in.ts');
-const WITNESSES = 20;
 // Every gap takes seven minutes: that is for EVERY_GAP=yes; else others of them each time.
 const GAP_STEP = process.env.EVERY_GAP ? 1 : 4;
 const RANDOM_KILLS = 3;
@@ -25,8 +21,6 @@ const TURN_SILENT_MS = 10_500;
 const figures: Record<string, unknown> = {};
 afterAll(() => recordFigures('kill -9 of privacy on engines', figures));
 
-const isOther = (text: string) => text.startsWith('witness');
-
 /** A store of witnesses and of people who lose something, a kill each. */
 async function openPeopled(names: readonly string[]) {
   const store = await openTestStore();
@@ -35,9 +29,7 @@ async function openPeopled(names: readonly string[]) {
       received(name, `first of ${name}`, { id: `${name} 1`, displayName: `Name of ${name}` }),
       received(name, `second of ${name}`, { id: `${name} 2`, conversation: PERSONAL }),
     ]),
-    ...Array.from({ length: WITNESSES }, (_, i) => {
-      return received(`other-${i}`, `witness ${i}`, { id: `w-${i}`, displayName: `Other ${i}` });
-    }),
+    ...witnessed(),
   );
   const group = await groupOf(store);
   const messages = await messagesOf(store, group);
@@ -52,7 +44,7 @@ async function openPeopled(names: readonly string[]) {
       days: { fromDay: 0, toDay: 0 },
     };
   };
-  return { store, group, preyOf, others: await othersOf(store, isOther) };
+  return { store, group, preyOf, others: await othersOf(store) };
 }
 
 type Peopled = Awaited<ReturnType<typeof openPeopled>>;
@@ -62,8 +54,7 @@ async function dieIn(
   of: { store: TestStore; operation: string; gap: number; afterMs?: number },
   prey: Prey,
 ) {
-  const args = [of.operation, JSON.stringify(prey), String(of.gap)];
-  const run = startScript(SCRIPT, args, environmentOf(of.store.folder));
+  const run = startOn({ operation: of.operation, prey }, of.store.folder, of.gap);
   await run.printed('ready');
   const began = performance.now();
   if (of.afterMs !== undefined) {
@@ -76,14 +67,6 @@ async function dieIn(
     throw new Error(`${of.operation}: ${ended.err}`);
   const gaps = Number(/finished (\d+)/.exec(ended.out)?.[1] ?? 0);
   return { isKilled, gaps, ms: performance.now() - began };
-}
-
-/** Nothing is half done, nothing is open, nobody else lost a byte. */
-async function expectWhole({ store, others }: Peopled): Promise<void> {
-  await store.project();
-  expect(await othersOf(store, isOther)).toBe(others);
-  expect(await store.backends.privacy().requests.open(10, Number.MAX_SAFE_INTEGER)).toEqual([]);
-  expect(await store.backends.vaultCheck()).toMatchObject({ tampered: 0, missing: 0 });
 }
 
 /** Kills in gaps, and some at random; after each, privacy goes on, and in the end all is whole. */
@@ -116,7 +99,7 @@ async function drill(
     await finish(peopled, prey, name);
   }
   expect(kills.inGaps).toBe(inGaps);
-  await expectWhole(peopled);
+  await expectWhole(store, peopled.others);
   figures[operation] = { gaps: whole.gaps, ...kills };
 }
 
@@ -174,7 +157,7 @@ describe('kill -9 of privacy on Kafka, Cassandra and AWS KMS, in gaps between tw
       expect((await store.backends.epoch().status()).dirtyBuckets).toBe(0);
       expect(await keysLeft(store)).toBe(0);
     }
-    await expectWhole(peopled);
+    await expectWhole(store, peopled.others);
     figures.turn = { gaps: whole.gaps, killedIn };
   });
 });

@@ -7,7 +7,9 @@ import { createHash } from 'node:crypto';
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'vitest';
 import type { AppId, ConversationId, MessageId, SubjectId } from '../../libs/base/ids.ts';
+import { received } from './events.ts';
 import { environmentOf, type Running, startScript } from './processes.ts';
 import { groupOf, messagesOf } from './reading.ts';
 import { openAt, type TestStore } from './temporary-store.ts';
@@ -38,6 +40,8 @@ export interface KillDrill {
   recover(store: TestStore): Promise<void>;
 }
 
+/** How many people there are beside the prey. */
+export const WITNESSES = 20;
 const TOGETHER_DEFAULT = 4;
 const SCRIPT = join(import.meta.dirname, 'die-in.ts');
 
@@ -75,7 +79,12 @@ function copyOf({ folder }: KillDrill, name: string): string {
   return copy;
 }
 
-function startOn({ operation, prey }: KillDrill, folder: string, gap: number): Running {
+/** A process that runs an operation and dies in one of its gaps; in 0 it lives. */
+export function startOn(
+  { operation, prey }: Pick<KillDrill, 'operation' | 'prey'>,
+  folder: string,
+  gap: number,
+): Running {
   const args = [operation, JSON.stringify(prey), String(gap)];
   return startScript(SCRIPT, args, environmentOf(folder));
 }
@@ -110,9 +119,27 @@ async function recover(drill: KillDrill, folder: string): Promise<void> {
   rmSync(folder, { recursive: true, force: true });
 }
 
-/** A hash over every message of the group that is not by the prey, as people read it. */
-export async function othersOf(store: TestStore, isOther: (text: string) => boolean) {
+/** Deliveries of people who must not lose anything. */
+export function witnessed(): ReturnType<typeof received>[] {
+  return Array.from({ length: WITNESSES }, (_, i) => {
+    return received(`other-${i}`, `witness ${i}`, { id: `w-${i}`, displayName: `Other ${i}` });
+  });
+}
+
+/** A hash over every message of witnesses, as people read it. */
+export async function othersOf(store: TestStore): Promise<string> {
   const messages = await messagesOf(store, await groupOf(store));
-  const others = messages.filter((one) => isOther(String(one.content?.text)));
+  const others = messages.filter((one) => String(one.content?.text).startsWith('witness'));
+  expect(others).toHaveLength(WITNESSES);
   return createHash('sha256').update(JSON.stringify(others)).digest('hex');
+}
+
+/** Nothing is half done, nothing is open, nobody else lost a byte. */
+export async function expectWhole(store: TestStore, others: string): Promise<void> {
+  await store.project();
+  expect(await othersOf(store)).toBe(others);
+  const powers = store.backends.privacy();
+  expect(await powers.requests.open(10, Number.MAX_SAFE_INTEGER)).toEqual([]);
+  expect(await store.backends.vaultCheck()).toMatchObject({ tampered: 0, missing: 0 });
+  expect(await powers.log.deadLetters.list()).toEqual([]);
 }
