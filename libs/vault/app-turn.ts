@@ -2,6 +2,7 @@
  * One app's part of a turn: a new root, its other keys wrapped by it unchanged, and for every
  * bucket that lost something a new key, under which its surviving rows are wrapped anew.
  */
+import type { ErasureId } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import type { WrappingKey } from '../keyring/wrapping-key.ts';
 import type { App } from './app-registry.ts';
@@ -36,12 +37,12 @@ const ROW_BYTES = 150;
 export async function turnApp(
   deps: TurnDeps,
   app: App,
-  dirty: readonly number[],
+  of: { dirty: readonly number[]; turn: ErasureId },
 ): Promise<{ buckets: number; rows: number }> {
-  await finishLeftover(deps, app);
+  await finishLeftover(deps, app, of.turn);
   await replaceRoot(deps, app);
   if (deps.store.guards === 'inPartition') await insertMissingBuckets(deps, app);
-  await rewrapKeys(deps, app, new Set(dirty));
+  await rewrapKeys(deps, app, new Set(of.dirty));
   return rewrapBuckets(deps, app);
 }
 
@@ -54,14 +55,21 @@ async function rewrapBuckets(deps: TurnDeps, app: App) {
   return { buckets, rows };
 }
 
-/** Ends what an earlier turn failed to do for this app, so that this one begins from the start. */
-async function finishLeftover(deps: TurnDeps, app: App): Promise<void> {
+/**
+ * Ends what an earlier turn failed to do for this app, so that this one begins from the start. A
+ * predecessor that this turn made is at its first version; one that an earlier turn left was kept.
+ */
+async function finishLeftover(deps: TurnDeps, app: App, turn: ErasureId): Promise<void> {
   const { store } = deps;
   const [row, dying] = await store.read([appSlot(app.id).previous, storeSlot().previous]);
-  if (row === undefined || row.wrappingKey === dying?.ownKey) return;
+  if (row === undefined) return;
+  if (row.version === 1 && row.wrappingKey === dying?.ownKey) return;
   await rewrapKeys(deps, app, new Set());
   await rewrapBuckets(deps, app);
-  const done = [row, ...(await list(deps, rowKinds.bucketKeyPrevious, app))];
+  // The root's last: it opens the others.
+  const done = [...(await list(deps, rowKinds.bucketKeyPrevious, app)), row];
+  const retired = done.map(({ kind, ownKey }) => ({ app: app.id, kind, id: ownKey! }));
+  await deps.lossFeed.enter(retired, turn);
   await store.commit(done.map((one) => ({ removals: [one] })));
 }
 

@@ -4,7 +4,7 @@
  * key is gone. Resumable at every step, beside live reads and writes: every write is conditional on
  * the version that was read and on the key that its parent holds now.
  */
-import type { AppId } from '../base/ids.ts';
+import type { AppId, ErasureId } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import { randomId } from '../base/random.ts';
 import { turnApp } from './app-turn.ts';
@@ -178,12 +178,15 @@ async function turnApps(deps: TurnDeps, run: TurnRun) {
   for await (const row of store.scan(rowKinds.appRootPrevious)) begun.add(row.app);
   for (const app of begun) if (!dirty.has(app)) dirty.set(app, []);
   const root = await hierarchy.storeRoot();
+  const failedBefore: AppId[] = [];
   for await (const row of store.scan(rowKinds.appRoot)) {
+    if (row.wrappingKey !== root.id || begun.has(row.app)) continue;
     // Wrapped anew, unchanged, before this run: copies from since then hold it. It waits its turn.
-    if (row.wrappingKey === root.id && !begun.has(row.app)) dirty.delete(row.app);
+    dirty.delete(row.app);
+    if (run.turn.failedApps.includes(row.app)) failedBefore.push(row.app);
   }
   const damaged = await rewrapUnderStoreRoot(deps, (app) => dirty.has(app));
-  const failedApps: AppId[] = [...damaged];
+  const failedApps: AppId[] = [...failedBefore, ...damaged];
   let [buckets, rows] = [0, 0];
   for (const [id, marked] of dirty) {
     try {
@@ -191,7 +194,7 @@ async function turnApps(deps: TurnDeps, run: TurnRun) {
       const app = await deps.apps.find(id);
       // An app that was erased has nothing left that could be wrapped anew.
       if (app === undefined) continue;
-      const done = await turnApp(deps, app, marked);
+      const done = await turnApp(deps, app, { dirty: marked, turn: run.turn.id as ErasureId });
       buckets += done.buckets;
       rows += done.rows;
       run.report(`app ${id}: ${done.buckets} buckets, ${done.rows} rows`);
@@ -201,6 +204,8 @@ async function turnApps(deps: TurnDeps, run: TurnRun) {
       failedApps.push(id);
     }
   }
+  // Whoever goes on with this turn could not tell them from apps that had nothing to turn.
+  if (failedApps.length > 0) await run.advance('apps', { failedApps });
   // Erased apps, and those that failed before they got a new root.
   for (const app of await rewrapUnderStoreRoot(deps, (one) => damaged.has(one))) {
     if (!failedApps.includes(app)) failedApps.push(app);

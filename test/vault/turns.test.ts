@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { THING_DEPTH, thingPath } from '../../libs/sealing/tree-path.ts';
-import { rowKinds } from '../../libs/vault/vault-store.ts';
+import { bucketKeyRow, PREVIOUS_KINDS } from '../../libs/vault/key-slots.ts';
+import { rowKinds, type VaultRow } from '../../libs/vault/vault-store.ts';
 import { createApp } from '../../services/cli/app-commands.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { PERSONAL, received } from '../support/events.ts';
@@ -185,6 +186,71 @@ describe('a turn of the epoch', () => {
       expect(await turn(cold)).toMatchObject({ step: 'done', failedApps: [] });
     }
     expect(await store.backends.vaultCheck()).toMatchObject({ tampered: 0 });
+  });
+
+  it('S38 the turn after one that failed for an app gives its marked buckets new keys, also when it was interrupted', async () => {
+    for (const isInterrupted of [false, true]) {
+      const store = await openFriends();
+      await erase(store, 'ann');
+      const vault = store.backends.vaultStore();
+      const { commit } = vault;
+      const failAt = (isTheEnd: (put: VaultRow) => boolean) => {
+        vault.commit = async (batches) => {
+          const puts = batches.flatMap((batch) => batch.puts ?? []);
+          if (puts.some(isTheEnd)) throw new Error('this app fails');
+          return commit.call(vault, batches);
+        };
+      };
+      failAt(({ app, kind }) => app === store.app.id && kind >= rowKinds.appRing);
+      expect(await turn(store)).toMatchObject({ step: 'done', failedApps: [store.app.id] });
+      vault.commit = commit;
+      await erase(store, 'ben');
+      const marked = await vault.dirtyBuckets();
+      expect(marked.length).toBeGreaterThan(0);
+      const keysOf = async () => {
+        const rows = await vault.read(marked.map(({ app, bucket }) => bucketKeyRow(app, bucket)));
+        return rows.map((row) => row!.ownKey);
+      };
+      const before = await keysOf();
+      if (isInterrupted) {
+        // It fails for the app once more, and the process dies when it keeps that app's old root.
+        const isKept = ({ kind, version }: VaultRow) =>
+          kind === rowKinds.appRootPrevious && version > 1;
+        failAt((put) => isKept(put) || (put.app === store.app.id && put.kind >= rowKinds.appRing));
+        await expect(turn(store)).rejects.toThrow('this app fails');
+        vault.commit = commit;
+      }
+      const next = await openAt(store.folder, {}, store.app.id);
+      expect(await turn(next)).toMatchObject({ step: 'done', failedApps: [] });
+      for (const [i, key] of (await keysOf()).entries()) expect(key).not.toBe(before[i]);
+      expect(await vault.dirtyBuckets()).toEqual([]);
+      expect(await textsOf(next, await groupOf(next))).toEqual([null, null, 'theirs']);
+      for (const kind of PREVIOUS_KINDS) {
+        for await (const row of vault.scan(kind)) expect(row).toBeUndefined();
+      }
+    }
+  });
+
+  it('S38 names an app that failed also when the turn was interrupted after it', async () => {
+    const store = await openFriends();
+    await erase(store, 'ann');
+    const vault = store.backends.vaultStore();
+    const { commit } = vault;
+    vault.commit = async (batches) => {
+      const puts = batches.flatMap((batch) => batch.puts ?? []);
+      const removals = batches.flatMap((batch) => batch.removals ?? []);
+      // The app gets no new root, and the process dies when it retires the old one of the store.
+      if (puts.some(({ kind }) => kind === rowKinds.appRootPrevious)) throw new Error('it fails');
+      if (removals.length > 0) throw new Error('the process ends here');
+      return commit.call(vault, batches);
+    };
+    await expect(turn(store)).rejects.toThrow('ends here');
+    vault.commit = commit;
+    const next = await openAt(store.folder, {}, store.app.id);
+    expect(await turn(next)).toMatchObject({ step: 'done', failedApps: [store.app.id] });
+    expect(await vault.dirtyBuckets()).not.toEqual([]);
+    expect(await turn(next)).toMatchObject({ step: 'done', failedApps: [] });
+    expect(await vault.dirtyBuckets()).toEqual([]);
   });
 
   it('is gone on with by a process that knew the old keys, and nobody is lost', async () => {
