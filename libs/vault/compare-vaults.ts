@@ -1,13 +1,13 @@
 /** A vault and its copy, compared row by row. */
 import { chunks } from '../base/chunks.ts';
-import { ALL_KINDS, type VaultCopy } from './vault-copy.ts';
+import type { VaultCopy } from './vault-copy.ts';
 import { rowKinds, type VaultRow, type VaultStore } from './vault-store.ts';
 
 const ROWS_PER_LOOK = 500;
 
 /** What an earlier run copied, and the original has lost since, goes from the copy too. */
 export async function dropAbsent(from: VaultStore, to: VaultCopy): Promise<void> {
-  for await (const rows of chunks(to.rows(ALL_KINDS), ROWS_PER_LOOK)) {
+  for await (const rows of chunks(to.rows(), ROWS_PER_LOOK)) {
     const versions = await from.versions(rows);
     await to.dropRows(rows.filter((_, i) => versions[i] === undefined));
   }
@@ -20,7 +20,7 @@ export async function countDiffering(
   isLeftOut: (row: VaultRow) => boolean = () => false,
 ): Promise<number> {
   let differing = 0;
-  for await (const rows of chunks(from.rows(ALL_KINDS), ROWS_PER_LOOK)) {
+  for await (const rows of chunks(from.rows(), ROWS_PER_LOOK)) {
     const copies = await to.read(rows);
     const others = rows.filter((row, i) => !isCopyOf(row, copies[i]));
     differing += others.filter((row) => !isLeftOut(row)).length;

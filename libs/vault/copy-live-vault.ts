@@ -1,72 +1,129 @@
 /**
- * A copy of a vault that is written to meanwhile. Whatever a name in the copy leads to is in it,
- * with all parts of its rings. Something of what came too late may lie in it too, but no name leads
- * there: so it is in the vault itself when a writer dies before the name is written.
+ * A copy of a vault that is written to meanwhile. Each part is in it as it was at one moment, and
+ * every ring with its segments, but not all parts are of the same moment: a name may lead to
+ * somebody who came or went between two. `settleDirectory` mends that, where the keys are at hand.
  */
 import { chunks } from '../base/chunks.ts';
-import {
-  type CopiedEnd,
-  type CopiedVault,
-  copySegments,
-  copyVault,
-  RING_KINDS,
-  ROWS_PER_COPY,
-} from './vault-copy.ts';
-import { type RowKey, rowKinds, rowStates, type VaultRow } from './vault-store.ts';
+import { contended } from './key-hierarchy.ts';
+import { type CopiedEnd, copySegments, type VaultPart } from './vault-copy.ts';
+import { RING_KINDS } from './vault-rings.ts';
+import { type RowKey, rowKeyToText, rowKinds, type VaultRow } from './vault-store.ts';
 
-/** Copies beside the writers of `from`; nobody else writes to `to`. No turn may be under way. */
-export async function copyLiveVault(from: CopiedEnd, to: CopiedEnd): Promise<CopiedVault> {
-  const copied = await copyVault(from.copy, to.copy);
-  await settleRings(from, to);
-  await settleEntries(from, to);
-  return copied;
+const ROWS_PER_LOOK = 500;
+const PARTS_AT_ONCE = 8;
+const LOOKS_MAX = 64;
+const ROUNDS_MAX = 16;
+
+/**
+ * Copies beside the writers of `from`; nobody else writes to `to`. No turn may be under way. Throws
+ * CONTENDED (retryable): it is written to faster than it is copied.
+ */
+export async function copyLiveVault(from: CopiedEnd, to: CopiedEnd): Promise<void> {
+  const appRings = await copyAppRings(from, to);
+  const isLeftOut = (row: VaultRow) => appRings.has(rowKeyToText(row));
+  let changed: VaultPart[] = [];
+  for (let round = 0; round === 0 || changed.length > 0; round += 1) {
+    if (round === ROUNDS_MAX) throw contended();
+    const parts = round === 0 ? () => from.copy.parts() : () => listed(changed);
+    for await (const some of chunks(parts(), PARTS_AT_ONCE)) {
+      await Promise.all(some.map((part) => copyPart(part, to, isLeftOut)));
+    }
+    await copyNewSegments(from, to);
+    const next: VaultPart[] = [];
+    for await (const part of parts()) if (await hasNewRings(part, to, isLeftOut)) next.push(part);
+    changed = next;
+  }
+  await to.copy.loadDirty(await from.copy.dirty());
+}
+
+async function* listed<Item>(items: readonly Item[]): AsyncIterable<Item> {
+  yield* items;
 }
 
 /**
- * A ring that changed twice may name a part that came after one look at the parts and went before
- * the next. One that is as it was copied had all its parts when they were copied after it.
+ * An app's rings come first: the parts that a person who is held keeps of them are made before they
+ * are taken from the app's. All segments are copied between two looks that agree.
  */
-async function settleRings(from: CopiedEnd, to: CopiedEnd): Promise<void> {
-  let changed = await reloadChanged(from.copy.rows(RING_KINDS), to);
-  while (changed.length > 0) {
-    await copySegments(from.copy, to.copy);
-    changed = await reloadChanged(readAll(from, changed), to);
+async function copyAppRings(from: CopiedEnd, to: CopiedEnd): Promise<Set<string>> {
+  let rings: VaultRow[] = [];
+  for await (const row of from.store.scan(rowKinds.appRing)) rings.push(row);
+  for (let round = 0; round < ROUNDS_MAX; round += 1) {
+    await (round === 0 ? copySegments(from.copy, to.copy) : copyNewSegments(from, to));
+    const now = await from.store.read(rings);
+    if (rings.every((row, i) => row.version === now[i]?.version)) {
+      await to.copy.loadRows(rings);
+      return new Set(rings.map(rowKeyToText));
+    }
+    rings = now.filter((row) => row !== undefined);
   }
+  throw contended();
 }
 
-/** Copies rows again that are newer than their copies; which. */
-async function reloadChanged(rows: AsyncIterable<VaultRow>, to: CopiedEnd): Promise<VaultRow[]> {
-  const changed: VaultRow[] = [];
-  for await (const part of chunks(rows, ROWS_PER_COPY)) {
-    const copies = await to.store.versions(part);
-    const newer = part.filter((row, i) => row.version > (copies[i]?.version ?? row.version));
-    await to.copy.loadRows(newer);
-    changed.push(...newer);
+/** Copies a part as two looks in a row have found it. */
+async function copyPart(
+  part: VaultPart,
+  to: CopiedEnd,
+  isLeftOut: (row: VaultRow) => boolean,
+): Promise<void> {
+  let seen = new Map<string, { key: RowKey; print: string }>();
+  for (let look = 0; look < LOOKS_MAX; look += 1) {
+    const now: typeof seen = new Map();
+    let isSame = look > 0;
+    for await (const rows of chunks(part.rows(), ROWS_PER_LOOK)) {
+      const news: VaultRow[] = [];
+      for (const row of rows.filter((one) => !isLeftOut(one))) {
+        const { app, bucket, kind, id } = row;
+        const [name, print] = [rowKeyToText(row), printOf(row)];
+        now.set(name, { key: { app, bucket, kind, id }, print });
+        if (seen.get(name)?.print !== print) news.push(row);
+        seen.delete(name);
+      }
+      if (news.length > 0) isSame = false;
+      // A name that was given anew is at its first version again.
+      await to.copy.dropRows(news);
+      await to.copy.loadRows(news);
+    }
+    if (seen.size > 0) isSame = false;
+    await to.copy.dropRows([...seen.values()].map(({ key }) => key));
+    if (isSame) return;
+    seen = now;
   }
-  return changed;
+  throw contended();
 }
 
-async function* readAll({ store }: CopiedEnd, keys: readonly RowKey[]): AsyncIterable<VaultRow> {
-  yield* (await store.read(keys)).filter((row) => row !== undefined);
+/** What tells two states of a row apart: the end of wrapped bytes is a tag, never the same twice. */
+function printOf({ version, wrapped, owed }: VaultRow): string {
+  return `${version} ${wrapped.toString('base64', Math.max(0, wrapped.length - 16))} ${owed}`;
+}
+
+/** Copies the segments that came since they were copied; one never changes under its name. */
+async function copyNewSegments(from: CopiedEnd, to: CopiedEnd): Promise<void> {
+  for await (const names of chunks(from.copy.segmentNames(), ROWS_PER_LOOK)) {
+    for (const app of new Set(names.map((one) => one.app))) {
+      const ids = names.filter((one) => one.app === app).map(({ id }) => id);
+      const there = await to.store.readSegments(app, ids);
+      const missing = ids.filter((_, i) => there[i] === undefined);
+      const found = await from.store.readSegments(app, missing);
+      await to.copy.loadSegments(
+        missing.flatMap((id, i) => (found[i] === undefined ? [] : { app, id, wrapped: found[i] })),
+      );
+    }
+  }
 }
 
 /**
- * The ring of a person or group is written and removed together with its entry, but they were
- * copied one after the other. Where the vault has a ring without an entry, its copy has it too.
+ * A ring that changed twice may name a segment that came after one look at them and went before the
+ * next. One that is as it was copied had all of its segments when they were copied after it.
  */
-async function settleEntries(from: CopiedEnd, to: CopiedEnd): Promise<void> {
-  for await (const part of chunks(to.copy.rows([rowKinds.ownerRing]), ROWS_PER_COPY)) {
-    const owners = part.filter((row) => row.state !== rowStates.erased && row.id !== row.app);
-    const copies = await to.store.versions(owners.flatMap(entriesOf));
-    const isAlone = (i: number) => !copies[2 * i] && !copies[2 * i + 1];
-    const alone = owners.filter((_, i) => isAlone(i));
-    const rows = await from.store.read(alone.flatMap((ring) => [ring, ...entriesOf(ring)]));
-    await to.copy.loadRows(rows.filter((row) => row !== undefined));
-    await to.copy.dropRows(alone.filter((_, i) => rows[3 * i] === undefined));
+async function hasNewRings(
+  part: VaultPart,
+  to: CopiedEnd,
+  isLeftOut: (row: VaultRow) => boolean,
+): Promise<boolean> {
+  for await (const rows of chunks(part.rows(), ROWS_PER_LOOK)) {
+    const rings = rows.filter((row) => RING_KINDS.includes(row.kind) && !isLeftOut(row));
+    const copies = await to.store.versions(rings);
+    if (rings.some((row, i) => row.version > (copies[i]?.version ?? row.version))) return true;
   }
-}
-
-/** Where the entry of a person or of a group lies. */
-function entriesOf({ app, bucket, id }: RowKey): RowKey[] {
-  return [rowKinds.subject, rowKinds.conversation].map((kind) => ({ app, bucket, kind, id }));
+  return false;
 }

@@ -12,9 +12,16 @@ import {
 } from './vault-rows-cassandra.ts';
 import type { VaultRow, VaultStore } from './vault-store.ts';
 
-const BUCKETS_PER_LOOK = 64;
+interface StoredName {
+  readonly app: Buffer;
+  readonly id: Buffer;
+}
 
 const bytes = (hex: string) => Buffer.from(hex, 'hex');
+
+function nameOf({ app, id }: StoredName) {
+  return { app: app.toString('hex') as AppId, id: id.toString('hex') as SegmentId };
+}
 
 /** Opens the tables; `lethe migrate` made them. */
 export function openVaultCopyCassandra(
@@ -22,25 +29,31 @@ export function openVaultCopyCassandra(
   store: Pick<VaultStore, 'dirtyBuckets' | 'read'>,
 ): VaultCopy {
   return {
-    async *rows(kinds) {
-      const query = 'SELECT * FROM vault_rows WHERE app = ? AND bucket = ? AND kind IN ?';
+    async *rows() {
+      const rows = database.each<StoredVaultRow>('SELECT * FROM vault_rows');
+      for await (const row of rows) yield toVaultRow(row);
+    },
+    async *parts() {
+      const query = 'SELECT * FROM vault_rows WHERE app = ? AND bucket = ?';
       for (const app of await listedApps(database)) {
-        const buckets = await listedBuckets(database, app);
-        for (let at = 0; at < buckets.length; at += BUCKETS_PER_LOOK) {
-          const found = await database.mapAll(buckets.slice(at, at + BUCKETS_PER_LOOK), (bucket) =>
-            database.all<StoredVaultRow>(query, bytes(app), bucket, kinds),
-          );
-          for (const row of found.flat()) yield toVaultRow(row);
+        for (const bucket of await listedBuckets(database, app)) {
+          yield {
+            async *rows() {
+              const rows = database.each<StoredVaultRow>(query, bytes(app), bucket);
+              for await (const row of rows) yield toVaultRow(row);
+            },
+          };
         }
       }
     },
     async *segments() {
       const query = 'SELECT app, id, wrapped FROM vault_segments';
-      const rows = database.each<{ app: Buffer; id: Buffer; wrapped: Buffer }>(query);
-      for await (const { app, id, wrapped } of rows) {
-        const at = { app: app.toString('hex') as AppId, id: id.toString('hex') as SegmentId };
-        yield { ...at, wrapped };
-      }
+      const rows = database.each<StoredName & { wrapped: Buffer }>(query);
+      for await (const row of rows) yield { ...nameOf(row), wrapped: row.wrapped };
+    },
+    async *segmentNames() {
+      const query = 'SELECT app, id FROM vault_segments';
+      for await (const row of database.each<StoredName>(query)) yield nameOf(row);
     },
     dirty: () => store.dirtyBuckets(),
     async loadRows(rows) {

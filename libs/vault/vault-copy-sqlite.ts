@@ -3,9 +3,9 @@ import type { AppId, SegmentId } from '../base/ids.ts';
 import type { SqliteDatabase } from '../base/sqlite-database.ts';
 import type { VaultCopy } from './vault-copy.ts';
 import type { VaultStore } from './vault-store.ts';
-import { insertVaultRow, storedKey } from './vault-store-sqlite.ts';
+import { insertVaultRow, type StoredRow, storedKey, toVaultRow } from './vault-store-sqlite.ts';
 
-const PARTS_PER_READ = 500;
+const ROWS_PER_READ = 500;
 const DROP_OLDER = 'DELETE FROM vault_rows WHERE key = ? AND version < ?';
 
 interface StoredPart {
@@ -14,27 +14,43 @@ interface StoredPart {
   wrapped: Uint8Array;
 }
 
+function nameOf(key: Uint8Array) {
+  const name = Buffer.from(key).toString('hex');
+  return { app: name.slice(0, 32) as AppId, id: name.slice(32) as SegmentId };
+}
+
 /** Opens the tables; the vault store made them. */
 export function openVaultCopySqlite(
   database: SqliteDatabase,
-  store: Pick<VaultStore, 'dirtyBuckets' | 'scan'>,
+  store: Pick<VaultStore, 'dirtyBuckets'>,
 ): VaultCopy {
+  function* all<Row extends { row: number }>(table: string): Iterable<Row> {
+    const sql = `SELECT * FROM ${table} WHERE row > ? ORDER BY row LIMIT ${ROWS_PER_READ}`;
+    for (let after = 0; ; ) {
+      const rows = database.all<Row>(sql, after);
+      yield* rows;
+      if (rows.length < ROWS_PER_READ) return;
+      after = rows.at(-1)!.row;
+    }
+  }
+
+  async function* rows() {
+    for (const row of all<StoredRow & { row: number }>('vault_rows')) yield toVaultRow(row);
+  }
+
   return {
-    async *rows(kinds) {
-      for (const kind of kinds) yield* store.scan(kind);
+    rows,
+    // A commit writes what it will: all of it is one part.
+    async *parts() {
+      yield { rows };
     },
     async *segments() {
-      const sql = `SELECT * FROM vault_segments WHERE row > ? ORDER BY row LIMIT ${PARTS_PER_READ}`;
-      for (let after = 0; ; ) {
-        const parts = database.all<StoredPart>(sql, after);
-        for (const { key, wrapped } of parts) {
-          const name = Buffer.from(key).toString('hex');
-          const at = { app: name.slice(0, 32) as AppId, id: name.slice(32) as SegmentId };
-          yield { ...at, wrapped: Buffer.from(wrapped) };
-        }
-        if (parts.length < PARTS_PER_READ) return;
-        after = parts.at(-1)!.row;
+      for (const { key, wrapped } of all<StoredPart>('vault_segments')) {
+        yield { ...nameOf(key), wrapped: Buffer.from(wrapped) };
       }
+    },
+    async *segmentNames() {
+      for (const { key } of all<StoredPart>('vault_segments')) yield nameOf(key);
     },
     dirty: () => store.dirtyBuckets(),
     async loadRows(rows) {

@@ -15,6 +15,7 @@ import { WrappingKey } from '../keyring/wrapping-key.ts';
 import { ringKinds } from '../sealing/tree-path.ts';
 import {
   type RowKey,
+  type RowKind,
   rowKeyToText,
   rowKinds,
   type VaultRow,
@@ -27,6 +28,9 @@ const RING_ROW_KINDS = {
   [ringKinds.owner]: rowKinds.ownerRing,
   [ringKinds.place]: rowKinds.placeRing,
 } as const;
+
+/** Kinds of row that are rings. */
+export const RING_KINDS: readonly RowKind[] = Object.values(RING_ROW_KINDS);
 
 /** The vault row of a ring; `buckets` is the app's fixed number of buckets. */
 export function ringRow(ref: RingRef, buckets: number): RowKey {
