@@ -22,6 +22,7 @@ import { createKeyringHold } from '../vault/holds.ts';
 import { createKeyHierarchy } from '../vault/key-hierarchy.ts';
 import { openKeyLease } from '../vault/key-lease.ts';
 import { STORE_ROOT } from '../vault/key-slots.ts';
+import { type ForsakenGroup, settleDirectory } from '../vault/settle-directory.ts';
 import { checkVault, type VaultFindings } from '../vault/vault-check.ts';
 import { createVaultKeyring, type VaultKeyring } from '../vault/vault-keyring.ts';
 import { createVaultShred } from '../vault/vault-shred.ts';
@@ -68,6 +69,8 @@ export interface Backends {
   vaultStore(): VaultStore;
   /** Looks at every row of the vault for what an attacker with the disk would leave. */
   vaultCheck(): Promise<VaultFindings>;
+  /** Makes the directory of a copied vault one again; the groups that are to end. */
+  settleDirectory(): Promise<ForsakenGroup[]>;
   /** Tells where this process answers requests, so that an erasure can be attacked there. */
   announce(door: string): Promise<void>;
   /** How many times the root KMS was called. */
@@ -131,6 +134,7 @@ export async function openBackends(
       renewFeed: () => feed.renew(),
       vaultStore: () => store,
       vaultCheck: () => checkVault(vault),
+      settleDirectory: () => settleDirectory(vault),
       announce: (door) => lease.announce(door),
       kmsCallCount: () => kms.callCount,
       leaseLeftMs: () => lease.leftMs(),

@@ -91,7 +91,7 @@ async function copyPart(
   throw contended();
 }
 
-/** What tells two states of a row apart: the end of wrapped bytes is a tag, never the same twice. */
+/** Tells two states of a row apart: wrapped bytes end in a tag, which is never the same twice. */
 function printOf({ version, wrapped, owed }: VaultRow): string {
   return `${version} ${wrapped.toString('base64', Math.max(0, wrapped.length - 16))} ${owed}`;
 }

@@ -97,7 +97,8 @@ async function nameGroups(
   await changeSubjects(deps, app, new Map(changes));
 }
 
-function withGroups(more: readonly ConversationId[]): SubjectChange {
+/** Adds groups to those that an entry names. */
+export function withGroups(more: readonly ConversationId[]): SubjectChange {
   return (value) => {
     const missing = more.filter((group) => !value.groups.includes(group));
     return missing.length === 0 ? value : { ...value, groups: [...value.groups, ...missing] };

@@ -35,12 +35,34 @@ export async function checkVault(deps: {
     for (const kind of BUCKETED_KINDS) {
       for await (const row of deps.store.scan(kind, app.id)) {
         found.rows += 1;
-        if (!(await isAuthentic(deps.hierarchy, row))) found.tampered += 1;
-        else if (await lacksEntry(deps.store, app, row)) found.missing += 1;
+        const fault = (await faultOf(deps, app, row)) && (await faultNow(deps, app, row));
+        if (fault) found[fault] += 1;
       }
     }
   }
   return found;
+}
+
+type Fault = 'tampered' | 'missing' | undefined;
+
+async function faultOf(
+  { store, hierarchy }: { store: VaultStore; hierarchy: KeyHierarchy },
+  app: App,
+  row: VaultRow,
+): Promise<Fault> {
+  if (!(await isAuthentic(hierarchy, row))) return 'tampered';
+  return (await lacksEntry(store, app, row)) ? 'missing' : undefined;
+}
+
+/** Writers go on meanwhile: what they removed or wrapped anew since it was read is no fault. */
+async function faultNow(
+  deps: Parameters<typeof faultOf>[0],
+  app: App,
+  row: VaultRow,
+): Promise<Fault> {
+  deps.hierarchy.forgetBucketKey(app.id, row.bucket);
+  const [now] = await deps.store.read([row]);
+  return now && faultOf(deps, app, now);
 }
 
 async function isAuthentic(hierarchy: KeyHierarchy, row: VaultRow): Promise<boolean> {

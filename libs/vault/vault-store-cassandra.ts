@@ -271,16 +271,17 @@ class VaultStoreCassandra implements VaultStore {
   }
 }
 
-/** Batches that may go side by side: each with removals goes alone, those with needs together. */
+/** Batches that may go side by side: those with removals go alone, others after what they need. */
 function inGroups(batches: readonly VaultBatch[]): VaultBatch[][] {
   const groups: VaultBatch[][] = [];
-  let last = '';
+  let wasAlone = true;
   for (const batch of batches) {
-    const removes = (batch.removals ?? []).length > 0;
-    const now = removes ? 'alone' : batch.needs === undefined ? 'at once' : 'after others';
-    if (now === 'alone' || now !== last) groups.push([]);
+    const isAlone = (batch.removals ?? []).length > 0;
+    const last = groups.at(-1) ?? [];
+    const isAfter = batch.needs?.some((one) => last.includes(one)) ?? false;
+    if (isAlone || wasAlone || isAfter) groups.push([]);
     groups.at(-1)!.push(batch);
-    last = now;
+    wasAlone = isAlone;
   }
   return groups;
 }

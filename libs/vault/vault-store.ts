@@ -119,7 +119,10 @@ export interface VaultStore {
   /** One row or undefined per key, in their order. */
   read(keys: readonly RowKey[]): Promise<(VaultRow | undefined)[]>;
   versions(keys: readonly RowKey[]): Promise<(RowVersion | undefined)[]>;
-  /** Applies batches in order, each by itself; all that were done are durable on return. */
+  /**
+   * Applies batches, each by itself; all that were done are durable on return. Those of one
+   * (app, bucket) are applied in order, others in any but that which `needs` asks for.
+   */
   commit(batches: readonly VaultBatch[]): Promise<BatchOutcome[]>;
   /** A loss of these rows is on the feed: they do not owe it any more. */
   entered(keys: readonly RowKey[], loss: ErasureId): Promise<void>;

@@ -17,8 +17,9 @@ import { LetheError } from '../../libs/base/lethe-error.ts';
 import type { ListedErasure } from '../../libs/requests/erasure-list.ts';
 import type { RequestKind } from '../../libs/requests/request-store.ts';
 import { carryOut } from '../privacy/carry-out.ts';
+import { endForsakenGroup } from '../privacy/end-group.ts';
 import { runOpenRequests } from '../privacy/request-worker.ts';
-import { rebuildViews } from '../projector/project.ts';
+import { catchUp, rebuildViews } from '../projector/project.ts';
 import { findNewerEvents } from './newer-events.ts';
 import { CommandEnd, exitCodes } from './terminal.ts';
 
@@ -68,16 +69,23 @@ export async function restore(
     const later = await listedSince(backends, backup);
     const hasNewer = staged.log.engine !== 'sqlite';
     if (hasNewer) await assertNewerSettled(backends, { isNewerRemoved, onProgress });
-    // What had been asked for, but was not finished when the copy was made.
-    await runOpenRequests(backends.privacy());
-    const applied = await applyErasures(backends, later, onProgress);
+    await backends.settleDirectory();
     const { newer: removed } =
       hasNewer && isNewerRemoved
         ? await findNewerEvents(backends.privacy(), true, onProgress)
         : { newer: 0 };
+    // An erasure looks in the views for what somebody who is held has said in a group.
     const events = await rebuildViews(backends.projector(), (count, total) =>
       onProgress(`${count} of ${total} events into the views`),
     );
+    // What had been asked for, but was not finished when the copy was made.
+    await runOpenRequests(backends.privacy());
+    const applied = await applyErasures(backends, later, onProgress);
+    // Whoever came anew under the name of somebody who was erased has it now.
+    for (const { app, group, by } of await backends.settleDirectory()) {
+      await endForsakenGroup({ powers: backends.privacy(), app, request: { id: by } }, group);
+    }
+    await catchUp(backends.projector());
     done = { applied, removed, events };
   } finally {
     await backends.close();

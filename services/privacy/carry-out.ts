@@ -6,30 +6,23 @@
  */
 
 import type { PrivacyPowers } from '../../libs/backends/powers.ts';
-import {
-  type ConversationId,
-  type ErasureId,
-  idToBytes,
-  type SubjectId,
-} from '../../libs/base/ids.ts';
+import type { ConversationId, SubjectId } from '../../libs/base/ids.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { tally } from '../../libs/base/tally.ts';
 import { inSpan } from '../../libs/base/tracing.ts';
-import { sha256 } from '../../libs/codec/hash.ts';
-import { labels } from '../../libs/codec/labels.ts';
 import type { LossRecorded } from '../../libs/conversation/event-types.ts';
 import type { PassedHolders } from '../../libs/keyring/keyring.ts';
 import type { PrivacyRequest } from '../../libs/requests/request-store.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
-import type { ConversationEntry } from '../../libs/vault/directory.ts';
 import { held } from '../../libs/vault/shred-rows.ts';
 import { rowKinds } from '../../libs/vault/vault-store.ts';
 import { type AttackReport, attack, type Captures, capture } from './attack.ts';
 import { type Certified, certify } from './certificate.ts';
+import { endForsakenGroup, lossOf, removeConversation } from './end-group.ts';
 import { purgePages } from './purge-pages.ts';
 import { type LossType, recordLoss } from './record-loss.ts';
 import { personalConversations, type Run, readConversation, readSubject } from './request-run.ts';
-import { hasHeldReactions, respectHolds } from './respect-holds.ts';
+import { respectHolds } from './respect-holds.ts';
 import { shredOf, shredSubject } from './shred-steps.ts';
 
 /** What came of one request: how T0 was reached, or why it stays open. */
@@ -211,38 +204,6 @@ async function finishPerson(run: Run, id: SubjectId): Promise<void> {
   await shredSubject(run);
   await powers.keyring.passHolders();
   await finishPerson(run, id);
-}
-
-/** A group goes with the last person who ever joined it or wrote in it. */
-async function endForsakenGroup(run: Run, id: ConversationId): Promise<void> {
-  const { powers, app, request } = run;
-  const [group] = await powers.directory.conversations(app.id, [id]);
-  if (typeof group !== 'object') return;
-  // Whoever only reacted there is no member, but held all the same: the group stays with them.
-  if (await hasHeldReactions(run, id)) return;
-  if ((await powers.directory.shredForsakenGroup(app, group, request.id)) === 'kept') return;
-  await powers.keyring.passHolders();
-  const fact = { id: lossOf(request.id, id), type: 'ConversationDeleted' as const };
-  await recordLoss(powers, app, { ...fact, content: { conversation: id } });
-  await removeConversation(run, group);
-}
-
-/** The id of a further fact of one erasure: the same whenever the step is repeated. */
-function lossOf(erasure: ErasureId, of: ConversationId | SubjectId): ErasureId {
-  const bytes = Buffer.concat([labels.loss, idToBytes(erasure), idToBytes(of)]);
-  return sha256(bytes).toString('hex', 0, 16) as ErasureId;
-}
-
-/** Takes the names of a conversation away and leaves a marker that names nobody. */
-async function removeConversation(run: Run, entry: ConversationEntry): Promise<void> {
-  const { powers, app, request } = run;
-  const { externalRow } = entry.value;
-  if (externalRow !== null) {
-    const row = { kind: rowKinds.externalConversation, id: externalRow };
-    await powers.directory.removeReferences(app, [row], entry.id);
-  }
-  await powers.directory.removeMembers(app, entry);
-  await powers.directory.mark(app, { kind: rowKinds.conversation, id: entry.id }, request.id);
 }
 
 async function finishProfile(run: Run): Promise<void> {

@@ -79,7 +79,7 @@ async function ownersOfMessage({ powers }: Run, message: MessageId): Promise<Own
 
 /** Did somebody who is held edit, react to or read a message of a conversation? */
 export async function hasHeldReactions(
-  { app, powers }: Run,
+  { app, powers }: Pick<Run, 'app' | 'powers'>,
   conversation: ConversationId,
 ): Promise<boolean> {
   const holds = new Set<string>(await powers.keyring.heldSubjects(app.id));

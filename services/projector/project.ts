@@ -15,6 +15,7 @@ import { readLog } from '../../libs/event-log/read-log.ts';
 import type { ViewWriter } from '../../libs/views/view-store.ts';
 
 const TROUBLE_WAIT_MS = 1_000;
+const RECORDS_PER_READ = 2_000;
 
 /** What records come to in the views, and references to those that cannot be read. */
 function foldRecords(records: readonly PlacedRecord[]) {
@@ -115,7 +116,7 @@ export async function rebuildViews(
     const ends = await log.endOffsets();
     if (next.every((offset, partition) => offset >= ends[partition]!)) break;
     for (let partition = 0; partition < log.partitions; partition += 1) {
-      const records = await log.read(partition, next[partition]!, 2_000);
+      const records = await log.read(partition, next[partition]!, RECORDS_PER_READ);
       if (records.length === 0) continue;
       const there = removed ? records.filter(({ key }) => !removed.has(keyText(key))) : records;
       if (!(await projectRecords({ log: watched.log, views }, generation, there)))
@@ -136,6 +137,23 @@ export async function rebuildViews(
     if (!isLetheError(error) || !error.retryable) throw error;
   });
   return done;
+}
+
+/** Brings the views that serve up to the end of the log as it is now; no projector is running. */
+export async function catchUp({ log, views }: ProjectorPowers): Promise<void> {
+  const generation = await views.generation();
+  const group = projectorGroup(generation);
+  const next = [...(await log.checkpoints(group))];
+  const ends = await log.endOffsets();
+  for (const [partition, end] of ends.entries()) {
+    while (next[partition]! < end) {
+      const records = await log.read(partition, next[partition]!, RECORDS_PER_READ);
+      if (records.length === 0) break;
+      if (!(await projectRecords({ log, views }, generation, records))) throw overtaken();
+      next[partition] = records.at(-1)!.offset + 1;
+    }
+  }
+  await log.saveCheckpoints(group, next);
 }
 
 /** References that a rebuild keeps anew. */

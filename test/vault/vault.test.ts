@@ -9,6 +9,7 @@ import type { ErasureId } from '../../libs/base/ids.ts';
 import { createSystemRandomness, randomIdInBucket } from '../../libs/base/random.ts';
 import { Ring } from '../../libs/keyring/ring.ts';
 import { THING_DEPTH, thingPath } from '../../libs/sealing/tree-path.ts';
+import { rowKinds } from '../../libs/vault/vault-store.ts';
 import { createApp } from '../../services/cli/app-commands.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { PERSONAL, received } from '../support/events.ts';
@@ -68,6 +69,28 @@ describe('the vault', () => {
       );
       for (const entry of made) expect(entry).toMatchObject({ value: { person: ann } });
     }
+  });
+
+  it('is found sound by a check when somebody it looks at is removed meanwhile', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ann', 'x'));
+    const id = await subjectOf(store, 'ann');
+    const vault = store.backends.vaultStore();
+    const { versions } = vault;
+    // As a writer does that gave a name which another one had given already.
+    vault.versions = async (keys) => {
+      const rows = keys.filter((key) => key.id === id);
+      if (rows.length > 0) {
+        const ring = { ...rows[0]!, kind: rowKinds.ownerRing };
+        const removals = (await vault.read([ring, ...rows])).filter((row) => row !== undefined);
+        if (removals.length > 0) await vault.commit([{ removals }]);
+      }
+      return versions.call(vault, keys);
+    };
+    expect(await store.backends.vaultCheck()).toMatchObject({ tampered: 0, missing: 0 });
+    expect(await store.backends.reader().directory.subjects(store.app.id, [id])).toEqual([
+      undefined,
+    ]);
   });
 
   it('that several services open for the first time at once has one KMS key, and they all open with it', async () => {

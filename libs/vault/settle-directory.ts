@@ -1,0 +1,193 @@
+/**
+ * Makes the directory of a copied vault one again. The parts of a live copy are of different
+ * moments: who came or went between two of them is in one and not in the other. Names are written
+ * for whom they are missing, and go where they lead to nobody; groups and people agree on who
+ * joined. What was erased meanwhile is on the list of erasures: whoever settles applies it again.
+ */
+import { chunks } from '../base/chunks.ts';
+import type { ConversationId, ErasureId, IndexId, SubjectId } from '../base/ids.ts';
+import type { App } from './app-registry.ts';
+import {
+  type ConversationEntry,
+  conversationCodec,
+  directoryRow,
+  type MemberEntry,
+  memberCodec,
+  type ReferenceKind,
+  type SubjectEntry,
+} from './directory.ts';
+import { changeSubjects, namingBatch, openBucket, type WriterDeps } from './directory-rows.ts';
+import { membersOf, withGroups } from './group-members.ts';
+import { personRow } from './person-rows.ts';
+import { fenceRows, type ShredDeps } from './shred-rows.ts';
+import { type RowKey, rowKinds, rowStates, type VaultBatch, type VaultRow } from './vault-store.ts';
+
+type Deps = WriterDeps & ShredDeps;
+
+/** A group all of whose members are fenced, though it lives. */
+export interface ForsakenGroup {
+  readonly app: App;
+  readonly group: ConversationId;
+  /** What fenced its newest member. */
+  readonly by: ErasureId;
+}
+
+const ROWS_PER_LOOK = 500;
+const REFERENCE_KINDS: readonly ReferenceKind[] = [
+  rowKinds.identity,
+  rowKinds.alias,
+  rowKinds.externalConversation,
+];
+
+/**
+ * Settles all apps; nobody else writes meanwhile. Can be repeated. Gives the groups that are to end,
+ * which is for privacy to do. Throws VAULT_TAMPERED, CONTENDED.
+ */
+export async function settleDirectory(deps: Deps): Promise<ForsakenGroup[]> {
+  const forsaken: ForsakenGroup[] = [];
+  for (const app of await deps.apps.list()) {
+    for (const kind of REFERENCE_KINDS) await dropNames(deps, app, kind);
+    for await (const rows of chunks(deps.store.scan(rowKinds.subject, app.id), ROWS_PER_LOOK)) {
+      await namePeople(deps, app, rows);
+    }
+    for await (const rows of chunks(
+      deps.store.scan(rowKinds.conversation, app.id),
+      ROWS_PER_LOOK,
+    )) {
+      const ids = rows.map(({ id }) => id as ConversationId);
+      const found = await deps.directory.conversations(app.id, ids);
+      const living = found.filter((entry) => typeof entry === 'object');
+      await nameConversations(deps, app, living);
+      for (const group of living.filter(({ value }) => value.kind === 'sdkGroup')) {
+        const by = await settleGroup(deps, app, group);
+        if (by !== undefined) forsaken.push({ app, group: group.id, by });
+      }
+    }
+  }
+  return forsaken;
+}
+
+/** Names that lead to nobody go; the alias of somebody who was erased says so. */
+async function dropNames(deps: Deps, app: App, kind: ReferenceKind): Promise<void> {
+  const { store, directory } = deps;
+  const isConversation = kind === rowKinds.externalConversation;
+  const entryKind = isConversation ? rowKinds.conversation : rowKinds.subject;
+  for await (const rows of chunks(store.scan(kind, app.id), ROWS_PER_LOOK)) {
+    const ids = rows.map(({ id }) => id as IndexId);
+    const targets = await directory.references(app.id, kind, ids);
+    for (const [i, target] of targets.entries()) {
+      if (target === undefined || target === 'erased') continue;
+      const at = directoryRow({ app: app.id, buckets: app.buckets }, entryKind, target);
+      const [entry] = await store.versions([at]);
+      if (entry !== undefined && entry.state !== rowStates.erased) continue;
+      const by = kind === rowKinds.alias ? await fencedBy(deps, app, target) : undefined;
+      if (by !== undefined) await fenceRows(deps, [rows[i]!], by);
+      else await store.commit([{ dirties: true, removals: [rows[i]!] }]);
+    }
+  }
+}
+
+async function fencedBy({ store }: Deps, app: App, person: string) {
+  const [ring] = await store.read([personRow(app, person)]);
+  return ring?.state === rowStates.erased ? (ring.erasure ?? undefined) : undefined;
+}
+
+async function namePeople(deps: Deps, app: App, rows: readonly VaultRow[]): Promise<void> {
+  const ids = rows.map(({ id }) => id as SubjectId);
+  const entries = (await deps.directory.subjects(app.id, ids)).filter((one) => one !== undefined);
+  const living = await livingOnly(deps, entries, ({ id }) => personRow(app, id));
+  const names = await deps.directory.names(app.id);
+  const wanted = living.flatMap(({ id, value }: SubjectEntry) => [
+    ...value.identities.map(({ row }) => ({ kind: rowKinds.identity, row, target: id })),
+    { kind: rowKinds.alias, row: names.alias(value.alias), target: id },
+  ]);
+  await writeNames(deps, app, wanted);
+}
+
+async function nameConversations(
+  deps: Deps,
+  app: App,
+  entries: readonly ConversationEntry[],
+): Promise<void> {
+  const living = await livingOnly(deps, entries, ({ id, value }) =>
+    personRow(app, value.person ?? id),
+  );
+  const kind = rowKinds.externalConversation;
+  const wanted = living.flatMap(({ id, value: { externalRow } }) =>
+    externalRow === null ? [] : { kind, row: externalRow, target: id },
+  );
+  await writeNames(deps, app, wanted);
+}
+
+async function livingOnly<Entry>(
+  { store }: Deps,
+  entries: readonly Entry[],
+  ringOf: (entry: Entry) => RowKey,
+): Promise<Entry[]> {
+  const rings = await store.versions(entries.map(ringOf));
+  return entries.filter((_, i) => rings[i] !== undefined && rings[i].state !== rowStates.erased);
+}
+
+async function writeNames(
+  deps: Deps,
+  app: App,
+  wanted: readonly { kind: ReferenceKind; row: IndexId; target: string }[],
+): Promise<void> {
+  const at = { app: app.id, buckets: app.buckets };
+  const there = await deps.store.versions(
+    wanted.map(({ kind, row }) => directoryRow(at, kind, row)),
+  );
+  const missing = wanted.filter((_, i) => there[i] === undefined);
+  const batches: VaultBatch[] = [];
+  for (const name of missing) batches.push(await namingBatch(deps, app, name));
+  await deps.store.commit(batches);
+}
+
+/** Who is named as a member of a group is somebody, and names it. What fenced all of them, if so. */
+async function settleGroup(
+  deps: Deps,
+  app: App,
+  group: ConversationEntry,
+): Promise<ErasureId | undefined> {
+  const chain: MemberEntry[] = [];
+  for await (const member of membersOf(deps.directory, app.id, group)) chain.push(member);
+  const people = chain.map(({ value }) => value.person);
+  const rings = await deps.store.read(people.map((person) => personRow(app, person)));
+  const kept = chain.filter((_, i) => rings[i] !== undefined);
+  if (kept.length < chain.length) {
+    const gone = chain.filter((member) => !kept.includes(member));
+    await relink(deps, app, { group, kept, gone });
+  }
+  const change = withGroups([group.id]);
+  await changeSubjects(deps, app, new Map(kept.map(({ value }) => [value.person, change])));
+  const there = rings.filter((ring) => ring !== undefined);
+  const isForsaken = there.length > 0 && there.every((ring) => ring.state === rowStates.erased);
+  return isForsaken ? (there[0]!.erasure ?? undefined) : undefined;
+}
+
+/** Takes people out of a group's chain, which is newest first, in one commit. */
+async function relink(
+  deps: Deps,
+  app: App,
+  of: {
+    group: ConversationEntry;
+    kept: readonly MemberEntry[];
+    gone: readonly MemberEntry[];
+  },
+): Promise<void> {
+  const { group, kept, gone } = of;
+  const bucket = await openBucket(deps, app, group.row.bucket);
+  let lastMember: MemberEntry['id'] | null = null;
+  const puts: VaultRow[] = [];
+  for (const { id, row, value } of kept.toReversed()) {
+    if (value.previous !== lastMember) {
+      const plain = memberCodec.encodeTagged({ ...value, previous: lastMember });
+      puts.push(bucket.row(rowKinds.member, id, plain, row));
+    }
+    lastMember = id;
+  }
+  const plain = conversationCodec.encodeTagged({ ...group.value, lastMember });
+  puts.push(bucket.row(rowKinds.conversation, group.id, plain, group.row));
+  const removals = gone.map(({ row }) => row);
+  await deps.store.commit([{ guard: bucket.guard, dirties: true, puts, removals }]);
+}

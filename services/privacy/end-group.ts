@@ -1,0 +1,49 @@
+/** The end of conversations in the directory: of a person's own, of a group that nobody is in. */
+import {
+  type ConversationId,
+  type ErasureId,
+  idToBytes,
+  type SubjectId,
+} from '../../libs/base/ids.ts';
+import { sha256 } from '../../libs/codec/hash.ts';
+import { labels } from '../../libs/codec/labels.ts';
+import type { ConversationEntry } from '../../libs/vault/directory.ts';
+import { rowKinds } from '../../libs/vault/vault-store.ts';
+import { recordLoss } from './record-loss.ts';
+import type { Run } from './request-run.ts';
+import { hasHeldReactions } from './respect-holds.ts';
+
+/** Whose erasure ends it. */
+export type Ending = Pick<Run, 'powers' | 'app'> & { readonly request: { readonly id: ErasureId } };
+
+/** A group goes with the last person who ever joined it or wrote in it. */
+export async function endForsakenGroup(run: Ending, id: ConversationId): Promise<void> {
+  const { powers, app, request } = run;
+  const [group] = await powers.directory.conversations(app.id, [id]);
+  if (typeof group !== 'object') return;
+  // Whoever only reacted there is no member, but held all the same: the group stays with them.
+  if (await hasHeldReactions(run, id)) return;
+  if ((await powers.directory.shredForsakenGroup(app, group, request.id)) === 'kept') return;
+  await powers.keyring.passHolders();
+  const fact = { id: lossOf(request.id, id), type: 'ConversationDeleted' as const };
+  await recordLoss(powers, app, { ...fact, content: { conversation: id } });
+  await removeConversation(run, group);
+}
+
+/** The id of a further fact of one erasure: the same whenever the step is repeated. */
+export function lossOf(erasure: ErasureId, of: ConversationId | SubjectId): ErasureId {
+  const bytes = Buffer.concat([labels.loss, idToBytes(erasure), idToBytes(of)]);
+  return sha256(bytes).toString('hex', 0, 16) as ErasureId;
+}
+
+/** Takes the names of a conversation away and leaves a marker that names nobody. */
+export async function removeConversation(run: Ending, entry: ConversationEntry): Promise<void> {
+  const { powers, app, request } = run;
+  const { externalRow } = entry.value;
+  if (externalRow !== null) {
+    const row = { kind: rowKinds.externalConversation, id: externalRow };
+    await powers.directory.removeReferences(app, [row], entry.id);
+  }
+  await powers.directory.removeMembers(app, entry);
+  await powers.directory.mark(app, { kind: rowKinds.conversation, id: entry.id }, request.id);
+}
