@@ -40,7 +40,7 @@ const REFERENCE_KINDS: readonly ReferenceKind[] = [
 ];
 
 /**
- * Settles all apps; nobody else writes meanwhile. Can be repeated. Gives the groups that are to end,
+ * Settles all apps; nobody else writes meanwhile. Can be repeated. Gives groups that are to end,
  * which is for privacy to do. Throws VAULT_TAMPERED, CONTENDED.
  */
 export async function settleDirectory(deps: Deps): Promise<ForsakenGroup[]> {
