@@ -143,7 +143,7 @@ async function writeNames(
   await deps.store.commit(batches);
 }
 
-/** Who is named as a member of a group is somebody, and names it. What fenced all of them, if so. */
+/** Members of a group are somebody, and name it. Gives what fenced all of them, if so. */
 async function settleGroup(
   deps: Deps,
   app: App,
