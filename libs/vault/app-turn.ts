@@ -57,7 +57,7 @@ async function rewrapBuckets(deps: TurnDeps, app: App) {
 
 /**
  * Ends what an earlier turn failed to do for this app, so that this one begins from the start. A
- * predecessor that this turn made is at its first version; one that an earlier turn left was kept.
+ * predecessor that this turn made is at its first version; one that was kept is at a later one.
  */
 async function finishLeftover(deps: TurnDeps, app: App, turn: ErasureId): Promise<void> {
   const { store } = deps;

@@ -14,6 +14,9 @@ const PARTS_AT_ONCE = 8;
 const LOOKS_MAX = 64;
 const ROUNDS_MAX = 16;
 
+/** Rows that were looked at, by their names. */
+type Seen = Map<string, { readonly key: RowKey; readonly print: string }>;
+
 /**
  * Copies beside the writers of `from`; nobody else writes to `to`. No turn may be under way. Throws
  * CONTENDED (retryable): it is written to faster than it is copied.
@@ -25,8 +28,11 @@ export async function copyLiveVault(from: CopiedEnd, to: CopiedEnd): Promise<voi
   for (let round = 0; round === 0 || changed.length > 0; round += 1) {
     if (round === ROUNDS_MAX) throw contended();
     const parts = round === 0 ? () => from.copy.parts() : () => listed(changed);
+    const copied = await copiedOf(changed, to, isLeftOut);
     for await (const some of chunks(parts(), PARTS_AT_ONCE)) {
-      await Promise.all(some.map((part) => copyPart(part, to, isLeftOut)));
+      await Promise.all(
+        some.map((part) => copyPart(part, to, { isLeftOut, copied: copied.get(part) })),
+      );
     }
     await copyNewSegments(from, to);
     const next: VaultPart[] = [];
@@ -59,22 +65,43 @@ async function copyAppRings(from: CopiedEnd, to: CopiedEnd): Promise<Set<string>
   throw contended();
 }
 
+/** What was copied of parts before. */
+async function copiedOf(
+  parts: readonly VaultPart[],
+  to: CopiedEnd,
+  isLeftOut: (row: VaultRow) => boolean,
+): Promise<Map<VaultPart, Seen>> {
+  const copied = new Map(parts.map((part): [VaultPart, Seen] => [part, new Map()]));
+  if (parts.length === 0) return copied;
+  for await (const row of to.copy.rows()) {
+    const part = parts.find((one) => one.holds(row));
+    if (part !== undefined && !isLeftOut(row)) remember(copied.get(part)!, row);
+  }
+  return copied;
+}
+
+function remember(seen: Seen, row: VaultRow): string {
+  const { app, bucket, kind, id } = row;
+  const print = printOf(row);
+  seen.set(rowKeyToText(row), { key: { app, bucket, kind, id }, print });
+  return print;
+}
+
 /** Copies a part as two looks in a row have found it. */
 async function copyPart(
   part: VaultPart,
   to: CopiedEnd,
-  isLeftOut: (row: VaultRow) => boolean,
+  { isLeftOut, copied }: { isLeftOut: (row: VaultRow) => boolean; copied: Seen | undefined },
 ): Promise<void> {
-  let seen = new Map<string, { key: RowKey; print: string }>();
+  let seen: Seen = copied ?? new Map();
   for (let look = 0; look < LOOKS_MAX; look += 1) {
-    const now: typeof seen = new Map();
+    const now: Seen = new Map();
     let isSame = look > 0;
     for await (const rows of chunks(part.rows(), ROWS_PER_LOOK)) {
       const news: VaultRow[] = [];
       for (const row of rows.filter((one) => !isLeftOut(one))) {
-        const { app, bucket, kind, id } = row;
-        const [name, print] = [rowKeyToText(row), printOf(row)];
-        now.set(name, { key: { app, bucket, kind, id }, print });
+        const name = rowKeyToText(row);
+        const print = remember(now, row);
         if (seen.get(name)?.print !== print) news.push(row);
         seen.delete(name);
       }

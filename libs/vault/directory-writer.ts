@@ -175,8 +175,7 @@ async function addSubjects(
       const written = [naming.rings, naming.alias];
       return written.filter((_, s) => outcomes[2 * i + s] === 'done').map(removalOf);
     });
-    if (undone.length === 0) return { ids: wanted.rows.map((row) => ids.get(row)!), made };
-    await store.commit(undone);
+    if (undone.length > 0) await store.commit(undone);
   }
   throw contended();
 }

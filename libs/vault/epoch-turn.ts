@@ -174,16 +174,18 @@ async function turnApps(deps: TurnDeps, run: TurnRun) {
     dirty.set(app, [...(dirty.get(app) ?? []), bucket]);
   }
   // An app whose turn was interrupted has a predecessor of its root, whatever is marked.
-  const begun = new Set<AppId>();
-  for await (const row of store.scan(rowKinds.appRootPrevious)) begun.add(row.app);
-  for (const app of begun) if (!dirty.has(app)) dirty.set(app, []);
+  const begun = new Map<AppId, VaultRow>();
+  for await (const row of store.scan(rowKinds.appRootPrevious)) begun.set(row.app, row);
+  for (const app of begun.keys()) if (!dirty.has(app)) dirty.set(app, []);
   const root = await hierarchy.storeRoot();
   const failedBefore: AppId[] = [];
-  for await (const row of store.scan(rowKinds.appRoot)) {
-    if (row.wrappingKey !== root.id || begun.has(row.app)) continue;
-    // Wrapped anew, unchanged, before this run: copies from since then hold it. It waits its turn.
-    dirty.delete(row.app);
-    if (run.turn.failedApps.includes(row.app)) failedBefore.push(row.app);
+  for await (const { app, wrappingKey } of store.scan(rowKinds.appRoot)) {
+    const isUnderWay = begun.get(app)?.version === 1;
+    if (wrappingKey !== root.id || isUnderWay) continue;
+    // Before this run its root was wrapped anew, unchanged, or a root that it had failed to replace
+    // was kept: copies from since then hold what this turn is to retire. It waits for the next.
+    dirty.delete(app);
+    if (run.turn.failedApps.includes(app)) failedBefore.push(app);
   }
   const damaged = await rewrapUnderStoreRoot(deps, (app) => dirty.has(app));
   const failedApps: AppId[] = [...failedBefore, ...damaged];

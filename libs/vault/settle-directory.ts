@@ -17,7 +17,7 @@ import {
   type SubjectEntry,
 } from './directory.ts';
 import { changeSubjects, namingBatch, openBucket, type WriterDeps } from './directory-rows.ts';
-import { membersOf, withGroups } from './group-members.ts';
+import { addMembers, membersOf, withGroups } from './group-members.ts';
 import { personRow } from './person-rows.ts';
 import { fenceRows, type ShredDeps } from './shred-rows.ts';
 import { type RowKey, rowKinds, rowStates, type VaultBatch, type VaultRow } from './vault-store.ts';
@@ -102,6 +102,19 @@ async function namePeople(deps: Deps, app: App, rows: readonly VaultRow[]): Prom
     { kind: rowKinds.alias, row: names.alias(value.alias), target: id },
   ]);
   await writeNames(deps, app, wanted);
+  await joinGroups(deps, app, living);
+}
+
+/** An entry names a group before the group's chain names the person. */
+async function joinGroups(deps: Deps, app: App, people: readonly SubjectEntry[]): Promise<void> {
+  const rows = people.flatMap(({ value }) => value.identities.map(({ row }) => row));
+  const named = new Set(await deps.directory.references(app.id, rowKinds.identity, rows));
+  // Whom no name leads to has lost it to somebody else, and writes nowhere.
+  const joined = people.filter(({ id }) => named.has(id));
+  const memberships = joined.flatMap(({ id, value }) =>
+    value.groups.map((group) => ({ group, person: id, isNamed: true })),
+  );
+  await addMembers(deps, app, memberships);
 }
 
 async function nameConversations(
@@ -149,6 +162,9 @@ async function settleGroup(
   app: App,
   group: ConversationEntry,
 ): Promise<ErasureId | undefined> {
+  const [own] = await deps.store.read([personRow(app, group.id)]);
+  // It was ending already: member rows may be gone.
+  if (own?.state === rowStates.erased) return own.erasure ?? undefined;
   const chain: MemberEntry[] = [];
   for await (const member of membersOf(deps.directory, app.id, group)) chain.push(member);
   const people = chain.map(({ value }) => value.person);

@@ -35,7 +35,8 @@ export async function checkVault(deps: {
     for (const kind of BUCKETED_KINDS) {
       for await (const row of deps.store.scan(kind, app.id)) {
         found.rows += 1;
-        const fault = (await faultOf(deps, app, row)) && (await faultNow(deps, app, row));
+        if ((await firstLook(deps, app, row)) === undefined) continue;
+        const fault = await faultNow(deps, app, row);
         if (fault) found[fault] += 1;
       }
     }
@@ -52,6 +53,16 @@ async function faultOf(
 ): Promise<Fault> {
   if (!(await isAuthentic(hierarchy, row))) return 'tampered';
   return (await lacksEntry(store, app, row)) ? 'missing' : undefined;
+}
+
+/** A row that was wrapped anew since it was read may name a key that is gone. */
+async function firstLook(...of: Parameters<typeof faultOf>): Promise<Fault> {
+  try {
+    return await faultOf(...of);
+  } catch (error) {
+    if (isLetheError(error, 'CONTENDED')) return 'tampered';
+    throw error;
+  }
 }
 
 /** Writers go on meanwhile: what they removed or wrapped anew since it was read is no fault. */

@@ -38,6 +38,7 @@ export function openVaultCopyCassandra(
       for (const app of await listedApps(database)) {
         for (const bucket of await listedBuckets(database, app)) {
           yield {
+            holds: (row) => row.app === app && row.bucket === bucket,
             async *rows() {
               const rows = database.each<StoredVaultRow>(query, bytes(app), bucket);
               for await (const row of rows) yield toVaultRow(row);

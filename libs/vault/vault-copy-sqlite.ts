@@ -42,7 +42,7 @@ export function openVaultCopySqlite(
     rows,
     // A commit writes what it will: all of it is one part.
     async *parts() {
-      yield { rows };
+      yield { holds: () => true, rows };
     },
     async *segments() {
       for (const { key, wrapped } of all<StoredPart>('vault_segments')) {

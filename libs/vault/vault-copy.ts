@@ -23,6 +23,7 @@ export interface DirtyBucket {
 
 /** Rows that are written together, if they are: some of a vault, or all of them. */
 export interface VaultPart {
+  holds(row: RowKey): boolean;
   /** As they are now, in no promised order, at each call. */
   rows(): AsyncIterable<VaultRow>;
 }

@@ -151,7 +151,9 @@ function besides(end: CopiedEnd, step: () => Promise<void>): CopiedEnd {
     copy: {
       ...copy,
       async *parts() {
-        for (let bucket = 0; bucket < BUCKETS; bucket += 1) yield { rows: () => rowsOf(bucket) };
+        for (let bucket = 0; bucket < BUCKETS; bucket += 1) {
+          yield { holds: (row) => row.bucket === bucket, rows: () => rowsOf(bucket) };
+        }
       },
       segments: () => slowly(copy.segments()),
       segmentNames: () => slowly(copy.segmentNames()),

@@ -88,6 +88,14 @@ async function expectOneDirectory(store: TestStore): Promise<void> {
   }
   for await (const { id } of vault.scan(rowKinds.subject, store.app.id)) {
     const [entry] = await directory.subjects(store.app.id, [id as never]);
+    for (const group of await directory.conversations(store.app.id, entry!.value.groups)) {
+      if (typeof group !== 'object') continue;
+      const people: string[] = [];
+      for await (const { value } of membersOf(directory, store.app.id, group)) {
+        people.push(value.person);
+      }
+      expect(people).toContain(id);
+    }
     for (const { row } of entry!.value.identities) {
       expect(await directory.references(store.app.id, rowKinds.identity, [row])).toEqual([id]);
     }
@@ -139,5 +147,33 @@ describe('a copy whose buckets are of different moments', () => {
       }),
       { numRuns: Number(process.env.LIVE_COPIES ?? 15) },
     );
+  });
+});
+
+describe('a backup of a group that was about to end', () => {
+  it('is restored, and the group ends', async () => {
+    const store = await openTestStore();
+    await store.deliver(says('ben', 'room-1'), says('cem', 'room-1'));
+    const group = await groupOf(store, 'room-1');
+    await erase(store, 'cem');
+    const vault = store.backends.vaultStore();
+    const { commit } = vault;
+    vault.commit = async (batches) => {
+      const done = await commit.call(vault, batches);
+      const removals = batches.flatMap((batch) => batch.removals ?? []);
+      if (removals.some(({ kind }) => kind === rowKinds.member)) throw new Error('it ends here');
+      return done;
+    };
+    const subject = await subjectOf(store, 'ben');
+    const privacy = createPrivacy(store.backends.privacy());
+    await expect(privacy.eraseSubject(store.app.id, subject)).rejects.toThrow('ends here');
+    vault.commit = commit;
+    const backups = join(store.folder, 'mine');
+    await makeBackup(store, backups, Date.now());
+    const back = await restoreFrom(store, backups);
+    const { directory } = back.backends.reader();
+    expect(await directory.conversations(back.app.id, [group])).toEqual(['erased']);
+    await expectOneDirectory(back);
+    await back.ingest.close();
   });
 });

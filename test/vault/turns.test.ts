@@ -221,6 +221,10 @@ describe('a turn of the epoch', () => {
         vault.commit = commit;
       }
       const next = await openAt(store.folder, {}, store.app.id);
+      if (isInterrupted) {
+        // Its root was wrapped by the new one of the store already: it is named, and waits.
+        expect(await turn(next)).toMatchObject({ step: 'done', failedApps: [store.app.id] });
+      }
       expect(await turn(next)).toMatchObject({ step: 'done', failedApps: [] });
       for (const [i, key] of (await keysOf()).entries()) expect(key).not.toBe(before[i]);
       expect(await vault.dirtyBuckets()).toEqual([]);
@@ -251,6 +255,28 @@ describe('a turn of the epoch', () => {
     expect(await vault.dirtyBuckets()).not.toEqual([]);
     expect(await turn(next)).toMatchObject({ step: 'done', failedApps: [] });
     expect(await vault.dirtyBuckets()).toEqual([]);
+  });
+
+  it('S38 does not take up an app again whose old root it has kept, when it was interrupted after that', async () => {
+    const store = await openFriends();
+    await erase(store, 'ann');
+    const vault = store.backends.vaultStore();
+    const { commit } = vault;
+    vault.commit = async (batches) => {
+      const puts = batches.flatMap((batch) => batch.puts ?? []);
+      const removals = batches.flatMap((batch) => batch.removals ?? []);
+      const isOwn = puts.some(({ app, kind }) => app === store.app.id && kind >= rowKinds.appRing);
+      if (isOwn) throw new Error('this app fails');
+      if (removals.length > 0) throw new Error('the process ends here');
+      return commit.call(vault, batches);
+    };
+    await expect(turn(store)).rejects.toThrow('ends here');
+    vault.commit = commit;
+    const next = await openAt(store.folder, {}, store.app.id);
+    expect(await turn(next)).toMatchObject({ step: 'done', failedApps: [store.app.id] });
+    expect(await turn(next)).toMatchObject({ step: 'done', failedApps: [] });
+    expect(await vault.dirtyBuckets()).toEqual([]);
+    expect(await textsOf(next, await groupOf(next))).toEqual([null, 'his', 'theirs']);
   });
 
   it('is gone on with by a process that knew the old keys, and nobody is lost', async () => {

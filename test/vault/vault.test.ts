@@ -71,6 +71,22 @@ describe('the vault', () => {
     }
   });
 
+  it('makes somebody new again when no row of theirs was written, as after a turn', async () => {
+    const store = await openTestStore();
+    const { directory } = store.backends.ingest();
+    const row = (await directory.names(store.app.id)).identity('chat', 'ann');
+    const vault = store.backends.vaultStore();
+    const { commit } = vault;
+    vault.commit = async (batches) => {
+      const puts = batches.flatMap((batch) => batch.puts ?? []);
+      if (!puts.some(({ kind }) => kind === rowKinds.identity)) return commit.call(vault, batches);
+      vault.commit = commit;
+      return batches.map(() => 'conflict');
+    };
+    const { ids } = await directory.addSubjects(store.app, [row], { nowMs: 1 });
+    expect(ids).toEqual([await subjectOf(store, 'ann')]);
+  });
+
   it('is found sound by a check when somebody it looks at is removed meanwhile', async () => {
     const store = await openTestStore();
     await store.deliver(received('ann', 'x'));
