@@ -43,6 +43,30 @@ async function openFriends(): Promise<TestStore> {
   return store;
 }
 
+/** Lets commits fail, for the reason given for what they write; the result mends it. */
+function breakCommits(
+  store: TestStore,
+  reasonFor: (written: { puts: VaultRow[]; removals: readonly unknown[] }) => string | undefined,
+): () => void {
+  const vault = store.backends.vaultStore();
+  const { commit } = vault;
+  vault.commit = async (batches) => {
+    const puts = batches.flatMap((batch) => batch.puts ?? []);
+    const removals = batches.flatMap((batch) => batch.removals ?? []);
+    const reason = reasonFor({ puts, removals });
+    if (reason !== undefined) throw new Error(reason);
+    return commit.call(vault, batches);
+  };
+  return () => {
+    vault.commit = commit;
+  };
+}
+
+/** Rows of the store's app that a turn wraps anew. */
+const isOfApp = ({ app }: TestStore) => {
+  return (row: VaultRow) => row.app === app.id && row.kind >= rowKinds.appRing;
+};
+
 describe('a turn of the epoch', () => {
   it('leaves everybody who was not erased readable, before and after, in every process', async () => {
     const store = await openFriends();
@@ -193,17 +217,11 @@ describe('a turn of the epoch', () => {
       const store = await openFriends();
       await erase(store, 'ann');
       const vault = store.backends.vaultStore();
-      const { commit } = vault;
-      const failAt = (isTheEnd: (put: VaultRow) => boolean) => {
-        vault.commit = async (batches) => {
-          const puts = batches.flatMap((batch) => batch.puts ?? []);
-          if (puts.some(isTheEnd)) throw new Error('this app fails');
-          return commit.call(vault, batches);
-        };
-      };
-      failAt(({ app, kind }) => app === store.app.id && kind >= rowKinds.appRing);
+      const mendApp = breakCommits(store, ({ puts }) => {
+        return puts.some(isOfApp(store)) ? 'this app fails' : undefined;
+      });
       expect(await turn(store)).toMatchObject({ step: 'done', failedApps: [store.app.id] });
-      vault.commit = commit;
+      mendApp();
       await erase(store, 'ben');
       const marked = await vault.dirtyBuckets();
       expect(marked.length).toBeGreaterThan(0);
@@ -214,11 +232,15 @@ describe('a turn of the epoch', () => {
       const before = await keysOf();
       if (isInterrupted) {
         // It fails for the app once more, and the process dies when it keeps that app's old root.
-        const isKept = ({ kind, version }: VaultRow) =>
-          kind === rowKinds.appRootPrevious && version > 1;
-        failAt((put) => isKept(put) || (put.app === store.app.id && put.kind >= rowKinds.appRing));
-        await expect(turn(store)).rejects.toThrow('this app fails');
-        vault.commit = commit;
+        const isKept = ({ kind, version }: VaultRow) => {
+          return kind === rowKinds.appRootPrevious && version > 1;
+        };
+        const mend = breakCommits(store, ({ puts }) => {
+          if (puts.some(isKept)) return 'the process ends here';
+          return puts.some(isOfApp(store)) ? 'this app fails' : undefined;
+        });
+        await expect(turn(store)).rejects.toThrow('ends here');
+        mend();
       }
       const next = await openAt(store.folder, {}, store.app.id);
       if (isInterrupted) {
@@ -239,17 +261,13 @@ describe('a turn of the epoch', () => {
     const store = await openFriends();
     await erase(store, 'ann');
     const vault = store.backends.vaultStore();
-    const { commit } = vault;
-    vault.commit = async (batches) => {
-      const puts = batches.flatMap((batch) => batch.puts ?? []);
-      const removals = batches.flatMap((batch) => batch.removals ?? []);
-      // The app gets no new root, and the process dies when it retires the old one of the store.
-      if (puts.some(({ kind }) => kind === rowKinds.appRootPrevious)) throw new Error('it fails');
-      if (removals.length > 0) throw new Error('the process ends here');
-      return commit.call(vault, batches);
-    };
+    // The app gets no new root, and the process dies when it retires the old one of the store.
+    const mend = breakCommits(store, ({ puts, removals }) => {
+      if (puts.some(({ kind }) => kind === rowKinds.appRootPrevious)) return 'this app fails';
+      return removals.length > 0 ? 'the process ends here' : undefined;
+    });
     await expect(turn(store)).rejects.toThrow('ends here');
-    vault.commit = commit;
+    mend();
     const next = await openAt(store.folder, {}, store.app.id);
     expect(await turn(next)).toMatchObject({ step: 'done', failedApps: [store.app.id] });
     expect(await vault.dirtyBuckets()).not.toEqual([]);
@@ -261,17 +279,12 @@ describe('a turn of the epoch', () => {
     const store = await openFriends();
     await erase(store, 'ann');
     const vault = store.backends.vaultStore();
-    const { commit } = vault;
-    vault.commit = async (batches) => {
-      const puts = batches.flatMap((batch) => batch.puts ?? []);
-      const removals = batches.flatMap((batch) => batch.removals ?? []);
-      const isOwn = puts.some(({ app, kind }) => app === store.app.id && kind >= rowKinds.appRing);
-      if (isOwn) throw new Error('this app fails');
-      if (removals.length > 0) throw new Error('the process ends here');
-      return commit.call(vault, batches);
-    };
+    const mend = breakCommits(store, ({ puts, removals }) => {
+      if (puts.some(isOfApp(store))) return 'this app fails';
+      return removals.length > 0 ? 'the process ends here' : undefined;
+    });
     await expect(turn(store)).rejects.toThrow('ends here');
-    vault.commit = commit;
+    mend();
     const next = await openAt(store.folder, {}, store.app.id);
     expect(await turn(next)).toMatchObject({ step: 'done', failedApps: [store.app.id] });
     expect(await turn(next)).toMatchObject({ step: 'done', failedApps: [] });
