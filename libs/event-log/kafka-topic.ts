@@ -10,6 +10,7 @@ const COMPACTION_LAG_MS = 3_600_000;
 const SEGMENT_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 const KNOWN_MS_MAX = 20_000;
+const MISSING_MS = 3_000;
 const KNOWN_LOOK_MS = 100;
 const MESSAGE_BYTES_MAX = 4 * 1024 * 1024;
 
@@ -60,7 +61,7 @@ export async function makeTopics(kafka: Kafka, engine: KafkaEngine): Promise<str
 }
 
 /** A broker that has not heard yet of a topic that was just made is asked again. */
-async function untilKnown(look: () => Promise<void>): Promise<void> {
+async function untilKnown<Found>(look: () => Promise<Found>): Promise<Found> {
   for (const until = performance.now() + KNOWN_MS_MAX; ; ) {
     try {
       return await look();
@@ -82,17 +83,29 @@ async function checkTopic(admin: Admin, engine: KafkaEngine, topic: string): Pro
 /** The partitions of the log. Throws CONFIGURATION_INVALID: a topic is missing or set wrongly. */
 export async function checkTopics(kafka: Kafka, engine: KafkaEngine): Promise<number> {
   return withAdmin(kafka, async (admin) => {
-    const there = await admin.listTopics();
-    for (const topic of topicsOf(engine)) {
-      if (!there.includes(topic)) {
-        const text = `LETHE_LOG: the topic ${topic} is not there: run lethe migrate`;
-        throw new LetheError('CONFIGURATION_INVALID', text);
-      }
-      await checkSettings(admin, engine, topic);
+    const missing = await findMissing(admin, engine);
+    if (missing.length > 0) {
+      const text = `LETHE_LOG: the topic ${missing[0]} is not there: run lethe migrate`;
+      throw new LetheError('CONFIGURATION_INVALID', text);
     }
-    const { topics } = await admin.fetchTopicMetadata({ topics: [topicOf(engine)] });
-    return topics[0]!.partitions.length;
+    for (const topic of topicsOf(engine)) {
+      await untilKnown(() => checkSettings(admin, engine, topic));
+    }
+    return untilKnown(async () => {
+      const { topics } = await admin.fetchTopicMetadata({ topics: [topicOf(engine)] });
+      return topics[0]!.partitions.length;
+    });
   });
+}
+
+/** Topics that are not there, also when they are looked for some time: see `untilKnown`. */
+async function findMissing(admin: Admin, engine: KafkaEngine): Promise<string[]> {
+  for (const until = performance.now() + MISSING_MS; ; ) {
+    const there = await admin.listTopics();
+    const missing = topicsOf(engine).filter((topic) => !there.includes(topic));
+    if (missing.length === 0 || performance.now() > until) return missing;
+    await sleep(KNOWN_LOOK_MS);
+  }
 }
 
 /** Removes the topics with all their records. */

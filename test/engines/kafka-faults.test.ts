@@ -105,6 +105,12 @@ async function leaderOf(prefix: string, partition: number): Promise<number> {
 }
 
 describe('the log on three Kafka nodes', () => {
+  it('is opened as soon as its topics were made, whichever broker is asked', async () => {
+    for (let n = 0; n < 15; n += 1) await (await openLog(`new-${n}`)).log.close();
+    const engine = readKafkaUrl(`kafka://${server.brokers.join(',')}?prefix=none&replication=3`)!;
+    await expect(openEventLogKafka(engine)).rejects.toThrow('run lethe migrate');
+  });
+
   it('loses nothing that it acknowledged when leaders are killed under load, five times', async () => {
     const { log } = await openLog('killed');
     const under = load(log);
