@@ -98,16 +98,20 @@ async function copyPart(
     const now: Seen = new Map();
     let isSame = look > 0;
     for await (const rows of chunks(part.rows(), ROWS_PER_LOOK)) {
-      const news: VaultRow[] = [];
+      const [news, replaced]: [VaultRow[], VaultRow[]] = [[], []];
       for (const row of rows.filter((one) => !isLeftOut(one))) {
         const name = rowKeyToText(row);
         const print = remember(now, row);
-        if (seen.get(name)?.print !== print) news.push(row);
+        const before = seen.get(name);
+        if (before?.print !== print) {
+          news.push(row);
+          if (before !== undefined) replaced.push(row);
+        }
         seen.delete(name);
       }
       if (news.length > 0) isSame = false;
       // A name that was given anew is at its first version again.
-      await to.copy.dropRows(news);
+      await to.copy.dropRows(replaced);
       await to.copy.loadRows(news);
     }
     if (seen.size > 0) isSame = false;

@@ -83,10 +83,11 @@ export async function addMembers(
   throw contended();
 }
 
-async function nameGroups(
+/** Lets people's entries name groups; people that are gone are skipped. */
+export async function nameGroups(
   deps: WriterDeps,
   app: App,
-  memberships: readonly Membership[],
+  memberships: readonly Pick<Membership, 'group' | 'person'>[],
 ): Promise<void> {
   if (memberships.length === 0) return;
   const groups = new Map<SubjectId, ConversationId[]>();
@@ -97,8 +98,7 @@ async function nameGroups(
   await changeSubjects(deps, app, new Map(changes));
 }
 
-/** Adds groups to those that an entry names. */
-export function withGroups(more: readonly ConversationId[]): SubjectChange {
+function withGroups(more: readonly ConversationId[]): SubjectChange {
   return (value) => {
     const missing = more.filter((group) => !value.groups.includes(group));
     return missing.length === 0 ? value : { ...value, groups: [...value.groups, ...missing] };

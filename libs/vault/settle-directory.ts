@@ -16,8 +16,8 @@ import {
   type ReferenceKind,
   type SubjectEntry,
 } from './directory.ts';
-import { changeSubjects, namingBatch, openBucket, type WriterDeps } from './directory-rows.ts';
-import { addMembers, membersOf, withGroups } from './group-members.ts';
+import { namingBatch, openBucket, type WriterDeps } from './directory-rows.ts';
+import { addMembers, membersOf, nameGroups } from './group-members.ts';
 import { personRow } from './person-rows.ts';
 import { fenceRows, type ShredDeps } from './shred-rows.ts';
 import { type RowKey, rowKinds, rowStates, type VaultBatch, type VaultRow } from './vault-store.ts';
@@ -87,8 +87,9 @@ async function dropNames(deps: Deps, app: App, kind: ReferenceKind): Promise<voi
   }
 }
 
-async function fencedBy({ store }: Deps, app: App, person: string) {
-  const [ring] = await store.read([personRow(app, person)]);
+/** What fenced the ring of a person or group; undefined: it lives, or was never there. */
+async function fencedBy({ store }: Deps, app: App, owner: string) {
+  const [ring] = await store.read([personRow(app, owner)]);
   return ring?.state === rowStates.erased ? (ring.erasure ?? undefined) : undefined;
 }
 
@@ -162,9 +163,9 @@ async function settleGroup(
   app: App,
   group: ConversationEntry,
 ): Promise<ErasureId | undefined> {
-  const [own] = await deps.store.read([personRow(app, group.id)]);
   // It was ending already: member rows may be gone.
-  if (own?.state === rowStates.erased) return own.erasure ?? undefined;
+  const ending = await fencedBy(deps, app, group.id);
+  if (ending !== undefined) return ending;
   const chain: MemberEntry[] = [];
   for await (const member of membersOf(deps.directory, app.id, group)) chain.push(member);
   const people = chain.map(({ value }) => value.person);
@@ -174,8 +175,11 @@ async function settleGroup(
     const gone = chain.filter((member) => !kept.includes(member));
     await relink(deps, app, { group, kept, gone });
   }
-  const change = withGroups([group.id]);
-  await changeSubjects(deps, app, new Map(kept.map(({ value }) => [value.person, change])));
+  await nameGroups(
+    deps,
+    app,
+    kept.map(({ value }) => ({ group: group.id, person: value.person })),
+  );
   const there = rings.filter((ring) => ring !== undefined);
   const isForsaken = there.length > 0 && there.every((ring) => ring.state === rowStates.erased);
   return isForsaken ? (there[0]!.erasure ?? undefined) : undefined;

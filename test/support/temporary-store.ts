@@ -7,7 +7,6 @@ import { type Configuration, readConfiguration } from '../../libs/backends/confi
 import { migrateEngines } from '../../libs/backends/migrate.ts';
 import { type Backends, openBackends } from '../../libs/backends/open-backends.ts';
 import { removeEngines, throwawayVariables } from '../../libs/backends/throwaway-engines.ts';
-import { projectorGroup } from '../../libs/backends/views-behind.ts';
 import type { Clock } from '../../libs/base/clock.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
@@ -15,7 +14,7 @@ import type { App } from '../../libs/vault/app-registry.ts';
 import { createApp } from '../../services/cli/app-commands.ts';
 import { type Ingest, openIngest } from '../../services/ingest/ingest.ts';
 import type { Outcome } from '../../services/ingest/ingest-item.ts';
-import { projectRecords } from '../../services/projector/project.ts';
+import { catchUp } from '../../services/projector/project.ts';
 
 /** A folder that is gone after the test. */
 export function temporaryFolder(): string {
@@ -107,7 +106,6 @@ export async function openConfigured(
       ? await createApp(administration, { name: 'demo', buckets: 16 })
       : (await administration.apps.find(appId))!;
   const ingest = await openIngest(backends.ingest());
-  const next = new Map<number, number>();
   const store: TestStore = {
     folder,
     configuration,
@@ -128,23 +126,7 @@ export async function openConfigured(
       await store.project();
       return outcomes;
     },
-    async project() {
-      const { log, views } = backends.projector();
-      const generation = await views.generation();
-      // As a projector begins: where the last one of this generation was.
-      const from = next.size > 0 ? [] : await log.checkpoints(projectorGroup(generation));
-      for (const [partition, offset] of from.entries()) next.set(partition, offset);
-      const ends = await log.endOffsets();
-      for (let partition = 0; partition < log.partitions; partition += 1) {
-        if ((next.get(partition) ?? 0) >= ends[partition]!) continue;
-        const records = await log.read(partition, next.get(partition) ?? 0, 100_000);
-        await projectRecords({ log, views }, generation, records);
-        const last = records.at(-1);
-        if (last !== undefined) next.set(partition, last.offset + 1);
-      }
-      const done = Array.from({ length: log.partitions }, (_, i) => next.get(i) ?? 0);
-      await log.saveCheckpoints(projectorGroup(generation), done);
-    },
+    project: () => catchUp(backends.projector()),
     async reopen() {
       await ingest.close();
       await backends.close();
