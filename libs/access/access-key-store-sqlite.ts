@@ -1,6 +1,6 @@
 /** Access keys in one SQLite table. */
 import type { AppId } from '../base/ids.ts';
-import type { SqliteDatabase } from '../base/sqlite-database.ts';
+import type { SqliteDatabase } from '../engines/sqlite-database.ts';
 import type { AccessKeyRow, AccessKeyStore, AccessScope } from './access-key-store.ts';
 
 const TABLES = `CREATE TABLE IF NOT EXISTS access_keys (

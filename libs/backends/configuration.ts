@@ -1,5 +1,6 @@
 /** The configuration: environment variables, validated once at start. */
 import { resolve, sep } from 'node:path';
+import { LetheError } from '../base/lethe-error.ts';
 import {
   type AwsKmsEngine,
   type CassandraEngine,
@@ -14,8 +15,7 @@ import {
   readRedisUrl,
   type SqliteEngine,
   type TlsFiles,
-} from '../base/engine-urls.ts';
-import { LetheError } from '../base/lethe-error.ts';
+} from '../engines/engine-urls.ts';
 import { type Setting, settings } from './settings.ts';
 
 /** The validated configuration. */

@@ -1,6 +1,6 @@
 /** The SQLite connections of one process. */
 import type { ErrorCode } from '../base/lethe-error.ts';
-import { SqliteDatabase } from '../base/sqlite-database.ts';
+import { SqliteDatabase } from '../engines/sqlite-database.ts';
 
 export interface Connections {
   /** One connection for each (user, file): transactions of one user never hold up another's. */

@@ -1,6 +1,7 @@
 /** The journal over SQLite: log, ledger and requests share a file, so one commit takes them all. */
-import type { SqliteDatabase } from '../base/sqlite-database.ts';
+
 import { putDelivery } from '../deliveries/delivery-store-sqlite.ts';
+import type { SqliteDatabase } from '../engines/sqlite-database.ts';
 import { insertRecords } from '../event-log/event-log-sqlite.ts';
 import type { WakeSignal } from '../event-log/wake-signal.ts';
 import { addRequest } from '../requests/request-store-sqlite.ts';

@@ -1,5 +1,5 @@
 /** Makes and upgrades what the configured engines need before anybody serves from them. */
-import type { CassandraEngine, KafkaEngine, SqliteEngine } from '../base/engine-urls.ts';
+import type { CassandraEngine, KafkaEngine, SqliteEngine } from '../engines/engine-urls.ts';
 import type { Configuration } from './configuration.ts';
 
 /** What was done to one engine. */

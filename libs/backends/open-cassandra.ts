@@ -3,17 +3,17 @@ import {
   accessKeySchema,
   openAccessKeyStoreCassandra,
 } from '../access/access-key-store-cassandra.ts';
-import { CassandraDatabase } from '../base/cassandra-database.ts';
-import {
-  assertMigrated,
-  type CassandraSchema,
-  migrateKeyspace,
-} from '../base/cassandra-migrations.ts';
-import type { CassandraEngine } from '../base/engine-urls.ts';
 import {
   deliverySchema,
   openDeliveryStoreCassandra,
 } from '../deliveries/delivery-store-cassandra.ts';
+import { CassandraDatabase } from '../engines/cassandra-database.ts';
+import {
+  assertMigrated,
+  type CassandraSchema,
+  migrateKeyspace,
+} from '../engines/cassandra-migrations.ts';
+import type { CassandraEngine } from '../engines/engine-urls.ts';
 import { clockMarkSchema, openClockMarkCassandra } from '../event-log/clock-mark-cassandra.ts';
 import { openRequestStoreCassandra, requestSchema } from '../requests/request-store-cassandra.ts';
 import { openFeedStoreCassandra } from '../vault/feed-store-cassandra.ts';

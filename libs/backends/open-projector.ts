@@ -1,5 +1,5 @@
 /** Opens what the projector needs, and nothing of the vault. */
-import { SqliteDatabase } from '../base/sqlite-database.ts';
+import { SqliteDatabase } from '../engines/sqlite-database.ts';
 import type { WakeSignal } from '../event-log/wake-signal.ts';
 import type { Configuration } from './configuration.ts';
 import { openConnections } from './connections.ts';

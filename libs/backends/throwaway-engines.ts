@@ -2,7 +2,7 @@
  * Stores for a demonstration or a test on shared servers: under names of their own, and removed as
  * a whole afterwards. Nothing here is for data that anybody wants to keep.
  */
-import type { CassandraEngine } from '../base/engine-urls.ts';
+import type { CassandraEngine } from '../engines/engine-urls.ts';
 import type { Configuration } from './configuration.ts';
 import { removePages } from './open-engines.ts';
 
@@ -57,7 +57,7 @@ export async function removeEngines(configuration: Configuration, kmsKey?: strin
 }
 
 async function removeKeyspace(engine: CassandraEngine): Promise<void> {
-  const { CassandraDatabase } = await import('../base/cassandra-database.ts');
+  const { CassandraDatabase } = await import('../engines/cassandra-database.ts');
   const cluster = { ...engine, keyspace: 'system' };
   const database = new CassandraDatabase(cluster, 'STATE_UNREACHABLE', 'quorum');
   try {

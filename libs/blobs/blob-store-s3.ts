@@ -12,8 +12,8 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
-import type { S3Engine } from '../base/engine-urls.ts';
 import { LetheError } from '../base/lethe-error.ts';
+import type { S3Engine } from '../engines/engine-urls.ts';
 import type { BlobKey, BlobStore, ByteRange } from './blob-store.ts';
 
 const REMOVED_PER_CALL = 1_000;

@@ -1,7 +1,8 @@
 /** The delivery ledger's rows in Cassandra: each its own partition, listed by day for sweeping. */
-import type { CassandraDatabase } from '../base/cassandra-database.ts';
-import type { CassandraSchema } from '../base/cassandra-migrations.ts';
+
 import type { AppId, IndexId } from '../base/ids.ts';
+import type { CassandraDatabase } from '../engines/cassandra-database.ts';
+import type { CassandraSchema } from '../engines/cassandra-migrations.ts';
 import type { DeliveryRow, DeliveryStore, DeliveryWrite } from './delivery-store.ts';
 
 const SHARDS = 16;

@@ -1,5 +1,5 @@
 /** The clock's mark in one SQLite row. */
-import type { SqliteDatabase } from '../base/sqlite-database.ts';
+import type { SqliteDatabase } from '../engines/sqlite-database.ts';
 import type { ClockMark } from './clock-mark.ts';
 
 /** Opens the mark's table. */

@@ -1,5 +1,5 @@
 /** Dead letters in a table beside the log. */
-import type { SqliteDatabase } from '../base/sqlite-database.ts';
+import type { SqliteDatabase } from '../engines/sqlite-database.ts';
 import type { DeadLetters } from './dead-letters.ts';
 
 const TABLE = `

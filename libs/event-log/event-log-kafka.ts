@@ -3,8 +3,8 @@
  * removal is a tombstone of the same key, and compaction takes the bytes within its lag.
  */
 import type { Admin, Kafka } from 'kafkajs';
-import type { KafkaEngine } from '../base/engine-urls.ts';
 import { streamToPartition } from '../codec/event-record.ts';
+import type { KafkaEngine } from '../engines/engine-urls.ts';
 import { openDeadLettersKafka } from './dead-letters-kafka.ts';
 import {
   type EventLog,

@@ -2,8 +2,9 @@
  * The log in one SQLite table. The row id is partition * 2^40 + offset, so that one B-tree serves
  * both; a group is followed by one member at a time, which holds a short lease.
  */
-import type { SqliteDatabase } from '../base/sqlite-database.ts';
+
 import { streamToPartition } from '../codec/event-record.ts';
+import type { SqliteDatabase } from '../engines/sqlite-database.ts';
 import { openDeadLettersSqlite } from './dead-letters-sqlite.ts';
 import type { EventLog, LogPosition, LogRecord, PlacedRecord } from './event-log.ts';
 import { followSqlite, SAVE_CHECKPOINT } from './follow-sqlite.ts';

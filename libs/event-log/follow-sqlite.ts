@@ -1,6 +1,6 @@
 /** Following the SQLite log: a group has one live member, which holds a short lease on it. */
 import { randomUUID } from 'node:crypto';
-import type { SqliteDatabase } from '../base/sqlite-database.ts';
+import type { SqliteDatabase } from '../engines/sqlite-database.ts';
 import type { FollowOptions, PlacedRecord } from './event-log.ts';
 import type { WakeSignal } from './wake-signal.ts';
 

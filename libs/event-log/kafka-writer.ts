@@ -8,7 +8,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import kafkajs, { type Kafka, type Producer } from 'kafkajs';
 import { LetheError } from '../base/lethe-error.ts';
-import { inSpan } from '../base/tracing.ts';
+import { inSpan } from '../engines/tracing.ts';
 import type { LogRecord } from './event-log.ts';
 import { logUnreachable } from './kafka-client.ts';
 

@@ -1,7 +1,8 @@
 /** Privacy requests in Cassandra: one row each, and lists of those that are open. */
-import type { CassandraDatabase } from '../base/cassandra-database.ts';
-import type { CassandraSchema } from '../base/cassandra-migrations.ts';
+
 import type { ErasureId } from '../base/ids.ts';
+import type { CassandraDatabase } from '../engines/cassandra-database.ts';
+import type { CassandraSchema } from '../engines/cassandra-migrations.ts';
 import {
   type StoredAfterlife,
   type StoredRequest,

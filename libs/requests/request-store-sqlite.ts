@@ -1,5 +1,5 @@
 /** Privacy requests in one SQLite table. */
-import type { SqliteDatabase } from '../base/sqlite-database.ts';
+import type { SqliteDatabase } from '../engines/sqlite-database.ts';
 import {
   type StoredAfterlife,
   type StoredRequest,

@@ -7,8 +7,8 @@
  * settles what is under way: a head is never seen without its entry.
  */
 import { randomBytes } from 'node:crypto';
-import type { CassandraDatabase } from '../base/cassandra-database.ts';
 import type { ErasureId } from '../base/ids.ts';
+import type { CassandraDatabase } from '../engines/cassandra-database.ts';
 import { decodeFeedRows, encodeFeedRows } from './feed-rows.ts';
 import type { FeedEntry, FeedHead, FeedStore, Holder } from './feed-store.ts';
 

@@ -1,7 +1,7 @@
 /** The feed in the vault's SQLite file. */
 import { randomBytes } from 'node:crypto';
 import type { ErasureId } from '../base/ids.ts';
-import type { SqliteDatabase } from '../base/sqlite-database.ts';
+import type { SqliteDatabase } from '../engines/sqlite-database.ts';
 import { decodeFeedRows, encodeFeedRows } from './feed-rows.ts';
 import type { FeedEntry, FeedHead, FeedStore, Holder } from './feed-store.ts';
 

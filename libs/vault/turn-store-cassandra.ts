@@ -1,5 +1,5 @@
 /** The turn's record in the vault's keyspace. */
-import type { CassandraDatabase } from '../base/cassandra-database.ts';
+import type { CassandraDatabase } from '../engines/cassandra-database.ts';
 import type { Turn, TurnStore } from './turn-store.ts';
 
 const READ = 'SELECT turn FROM vault_turn WHERE one = 0';

@@ -1,5 +1,5 @@
 /** The turn's record in the vault's SQLite file. */
-import type { SqliteDatabase } from '../base/sqlite-database.ts';
+import type { SqliteDatabase } from '../engines/sqlite-database.ts';
 import type { Turn, TurnStore } from './turn-store.ts';
 
 const TABLES = `

@@ -1,6 +1,7 @@
 /** All that lies in a vault in Cassandra; read and written past the conditions of live writers. */
-import type { CassandraDatabase, CqlStatement } from '../base/cassandra-database.ts';
+
 import type { AppId, SegmentId } from '../base/ids.ts';
+import type { CassandraDatabase, CqlStatement } from '../engines/cassandra-database.ts';
 import { bucketKeyRow } from './key-slots.ts';
 import type { VaultCopy } from './vault-copy.ts';
 import { listedApps, listedBuckets, listStatements } from './vault-lists-cassandra.ts';

@@ -1,6 +1,6 @@
 /** All that lies in a vault's SQLite file; read and written past the conditions of live writers. */
 import type { AppId, SegmentId } from '../base/ids.ts';
-import type { SqliteDatabase } from '../base/sqlite-database.ts';
+import type { SqliteDatabase } from '../engines/sqlite-database.ts';
 import type { VaultCopy } from './vault-copy.ts';
 import type { VaultStore } from './vault-store.ts';
 import { insertVaultRow, type StoredRow, storedKey, toVaultRow } from './vault-store-sqlite.ts';

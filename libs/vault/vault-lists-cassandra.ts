@@ -2,8 +2,9 @@
  * Lists by which scans find rows in Cassandra: the buckets of each app, and rows of rare kinds.
  * What is listed may be gone, but nothing is there that is not listed: the list is written first.
  */
-import type { CassandraDatabase, CqlStatement } from '../base/cassandra-database.ts';
+
 import type { AppId } from '../base/ids.ts';
+import type { CassandraDatabase, CqlStatement } from '../engines/cassandra-database.ts';
 import { type RowKey, type RowKind, rowKinds } from './vault-store.ts';
 
 /** Kinds of which there are few, and which are looked for in all apps. */

@@ -1,6 +1,7 @@
 /** Rows of the vault as Cassandra has them, and the statements that write them. */
-import type { CqlStatement } from '../base/cassandra-database.ts';
+
 import type { AppId, ErasureId, KeyId } from '../base/ids.ts';
+import type { CqlStatement } from '../engines/cassandra-database.ts';
 import type { RowKey, RowKind, RowState, VaultRow } from './vault-store.ts';
 
 const WHERE = 'WHERE app = ? AND bucket = ? AND kind = ? AND id = ?';

@@ -4,9 +4,10 @@
  * stay in commit logs, SSTables and system.paxos for a while: they are wrapped, and a turn makes
  * them worth nothing (infra/runbooks/cassandra.md).
  */
-import type { CassandraDatabase, CqlStatement } from '../base/cassandra-database.ts';
+
 import { chunks } from '../base/chunks.ts';
 import type { AppId, ErasureId, SegmentId } from '../base/ids.ts';
+import type { CassandraDatabase, CqlStatement } from '../engines/cassandra-database.ts';
 import { bucketKeyRow } from './key-slots.ts';
 import {
   listedApps,

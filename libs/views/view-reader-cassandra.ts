@@ -1,6 +1,7 @@
 /** The readers' queries in Cassandra; each names the generation that serves at that moment. */
-import type { CassandraDatabase } from '../base/cassandra-database.ts';
+
 import type { Position } from '../conversation/view-changes.ts';
+import type { CassandraDatabase } from '../engines/cassandra-database.ts';
 import { readCopy, readFact, readNewest, readOldest } from './view-cells.ts';
 import type {
   ChangeView,

@@ -1,6 +1,7 @@
 /** The readers' queries; each names the generation that serves at that moment. */
-import type { SqliteDatabase } from '../base/sqlite-database.ts';
+
 import type { Position } from '../conversation/view-changes.ts';
+import type { SqliteDatabase } from '../engines/sqlite-database.ts';
 import type {
   ConversationView,
   MessageView,

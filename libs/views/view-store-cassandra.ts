@@ -1,6 +1,7 @@
 /** The views in Cassandra. */
-import type { CassandraDatabase } from '../base/cassandra-database.ts';
+
 import { isLetheError } from '../base/lethe-error.ts';
+import type { CassandraDatabase } from '../engines/cassandra-database.ts';
 import { ViewGenerations } from './view-generations-cassandra.ts';
 import { createViewReaderCassandra } from './view-reader-cassandra.ts';
 import type { ViewStore } from './view-store.ts';

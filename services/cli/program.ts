@@ -3,7 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { readConfiguration } from '../../libs/backends/configuration.ts';
 import { openBackends } from '../../libs/backends/open-backends.ts';
 import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
-import { startTracing } from '../../libs/base/tracing.ts';
+import { startTracing } from '../../libs/engines/tracing.ts';
 import { rebuildViews } from '../projector/project.ts';
 import { addAppCommands } from './app-commands.ts';
 import { addAttackCommand } from './attack-command.ts';

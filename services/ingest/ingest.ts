@@ -3,7 +3,7 @@
 import type { IngestPowers } from '../../libs/backends/powers.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
-import { currentTrace, inSpan } from '../../libs/base/tracing.ts';
+import { currentTrace, inSpan } from '../../libs/engines/tracing.ts';
 import { DAY_MS } from '../../libs/sealing/tree-path.ts';
 import { acceptBatch } from './accept-batch.ts';
 import { areGone } from './delivery-check.ts';

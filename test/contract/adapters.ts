@@ -10,13 +10,13 @@ import {
 import { openAccessKeyStoreSqlite } from '../../libs/access/access-key-store-sqlite.ts';
 import { openCertificatesFile } from '../../libs/audit/certificates-file.ts';
 import { createSystemRandomness } from '../../libs/base/random.ts';
-import { SqliteDatabase } from '../../libs/base/sqlite-database.ts';
 import { openBlobStoreFile } from '../../libs/blobs/blob-store-file.ts';
 import {
   deliverySchema,
   openDeliveryStoreCassandra,
 } from '../../libs/deliveries/delivery-store-cassandra.ts';
 import { openDeliveryStoreSqlite } from '../../libs/deliveries/delivery-store-sqlite.ts';
+import { SqliteDatabase } from '../../libs/engines/sqlite-database.ts';
 import {
   clockMarkSchema,
   openClockMarkCassandra,

@@ -1,17 +1,17 @@
 /** The engines that the contract suites run on beside the embedded ones, if they were started. */
 import { onTestFinished, vi } from 'vitest';
 import { S3_BUCKET } from '../../infra/servers/s3-server.ts';
-import { CassandraDatabase } from '../../libs/base/cassandra-database.ts';
-import { type CassandraSchema, migrateKeyspace } from '../../libs/base/cassandra-migrations.ts';
+import type { BlobStore } from '../../libs/blobs/blob-store.ts';
+import { openBlobStoreS3 } from '../../libs/blobs/blob-store-s3.ts';
+import { CassandraDatabase } from '../../libs/engines/cassandra-database.ts';
+import { type CassandraSchema, migrateKeyspace } from '../../libs/engines/cassandra-migrations.ts';
 import {
   readAwsKmsUrl,
   readCassandraUrl,
   readKafkaUrl,
   readRedisUrl,
   readS3Url,
-} from '../../libs/base/engine-urls.ts';
-import type { BlobStore } from '../../libs/blobs/blob-store.ts';
-import { openBlobStoreS3 } from '../../libs/blobs/blob-store-s3.ts';
+} from '../../libs/engines/engine-urls.ts';
 import type { EventLog } from '../../libs/event-log/event-log.ts';
 import { openEventLogKafka } from '../../libs/event-log/event-log-kafka.ts';
 import { createKafka } from '../../libs/event-log/kafka-client.ts';

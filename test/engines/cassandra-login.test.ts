@@ -9,13 +9,13 @@ import {
 } from '../../infra/servers/cassandra-server.ts';
 import { type Certificate, makeCertificate } from '../../infra/servers/certificates.ts';
 import { stopProcesses } from '../../infra/servers/server-process.ts';
-import { CassandraDatabase } from '../../libs/base/cassandra-database.ts';
-import { migrateKeyspace } from '../../libs/base/cassandra-migrations.ts';
-import { readCassandraUrl } from '../../libs/base/engine-urls.ts';
 import {
   deliverySchema,
   openDeliveryStoreCassandra,
 } from '../../libs/deliveries/delivery-store-cassandra.ts';
+import { CassandraDatabase } from '../../libs/engines/cassandra-database.ts';
+import { migrateKeyspace } from '../../libs/engines/cassandra-migrations.ts';
+import { readCassandraUrl } from '../../libs/engines/engine-urls.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lethe-cassandra-login-'));
 let certificate: Certificate;

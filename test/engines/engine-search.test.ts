@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterAll, describe, expect, it } from 'vitest';
-import { CassandraDatabase } from '../../libs/base/cassandra-database.ts';
-import { type CassandraEngine, readRedisUrl } from '../../libs/base/engine-urls.ts';
+import { CassandraDatabase } from '../../libs/engines/cassandra-database.ts';
+import { type CassandraEngine, readRedisUrl } from '../../libs/engines/engine-urls.ts';
 import { filesBelow, searchFiles } from '../../services/cli/disk-search.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { PERSONAL, profile, reacted, received } from '../support/events.ts';

@@ -10,7 +10,7 @@ import {
   type ServerProcess,
   stopProcesses,
 } from '../../infra/servers/server-process.ts';
-import { readKafkaUrl } from '../../libs/base/engine-urls.ts';
+import { readKafkaUrl } from '../../libs/engines/engine-urls.ts';
 import { type KafkaEventLog, openEventLogKafka } from '../../libs/event-log/event-log-kafka.ts';
 import { createKafka } from '../../libs/event-log/kafka-client.ts';
 import { makeTopics, topicOf } from '../../libs/event-log/kafka-topic.ts';

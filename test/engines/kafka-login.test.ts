@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type KafkaServer, startKafka } from '../../infra/servers/kafka-server.ts';
 import { stopProcesses } from '../../infra/servers/server-process.ts';
-import { readKafkaUrl } from '../../libs/base/engine-urls.ts';
+import { readKafkaUrl } from '../../libs/engines/engine-urls.ts';
 import { openEventLogKafka } from '../../libs/event-log/event-log-kafka.ts';
 import { createKafka } from '../../libs/event-log/kafka-client.ts';
 import { makeTopics } from '../../libs/event-log/kafka-topic.ts';

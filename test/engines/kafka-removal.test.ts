@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import kafkajs from 'kafkajs';
 import { afterAll, describe, expect, it } from 'vitest';
-import { readKafkaUrl } from '../../libs/base/engine-urls.ts';
+import { readKafkaUrl } from '../../libs/engines/engine-urls.ts';
 import { isTombstone, type PlacedRecord } from '../../libs/event-log/event-log.ts';
 import { openEventLogKafka } from '../../libs/event-log/event-log-kafka.ts';
 import { createKafka } from '../../libs/event-log/kafka-client.ts';

@@ -9,7 +9,7 @@ import { isRunning, stopProcesses } from '../../infra/servers/server-process.ts'
 import { readConfiguration } from '../../libs/backends/configuration.ts';
 import { openBackends } from '../../libs/backends/open-backends.ts';
 import { removePages } from '../../libs/backends/open-engines.ts';
-import { readRedisUrl } from '../../libs/base/engine-urls.ts';
+import { readRedisUrl } from '../../libs/engines/engine-urls.ts';
 import { openViewCacheRedis } from '../../libs/views/view-cache-redis.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { PERSONAL, received } from '../support/events.ts';

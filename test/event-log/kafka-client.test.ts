@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { readKafkaUrl } from '../../libs/base/engine-urls.ts';
+import { readKafkaUrl } from '../../libs/engines/engine-urls.ts';
 import { createKafka } from '../../libs/event-log/kafka-client.ts';
 import { createCluster } from '../../libs/event-log/kafka-cluster.ts';
 

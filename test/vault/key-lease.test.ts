@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createSystemRandomness } from '../../libs/base/random.ts';
-import { SqliteDatabase } from '../../libs/base/sqlite-database.ts';
+import { SqliteDatabase } from '../../libs/engines/sqlite-database.ts';
 import type { FeedStore } from '../../libs/vault/feed-store.ts';
 import { openFeedStoreSqlite } from '../../libs/vault/feed-store-sqlite.ts';
 import { createLossFeed, LEASE_MARGIN_MS } from '../../libs/vault/feed-wait.ts';

@@ -5,8 +5,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readKafkaUrl } from '../../../libs/base/engine-urls.ts';
 import { streamToPartition } from '../../../libs/codec/event-record.ts';
+import { readKafkaUrl } from '../../../libs/engines/engine-urls.ts';
 import { openEventLogKafka } from '../../../libs/event-log/event-log-kafka.ts';
 import { createKafka } from '../../../libs/event-log/kafka-client.ts';
 import { makeTopics, removeTopics, topicOf } from '../../../libs/event-log/kafka-topic.ts';

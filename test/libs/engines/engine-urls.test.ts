@@ -1,6 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { readConfiguration } from '../../libs/backends/configuration.ts';
-import { readAwsKmsUrl, readCassandraUrl, readKafkaUrl } from '../../libs/base/engine-urls.ts';
+import { readConfiguration } from '../../../libs/backends/configuration.ts';
+import {
+  readAwsKmsUrl,
+  readCassandraUrl,
+  readKafkaUrl,
+} from '../../../libs/engines/engine-urls.ts';
 
 describe('the URLs of engines', () => {
   it('say hosts, names, copies, logins and certificates', () => {

@@ -14,7 +14,7 @@ import {
   SpanStatusCode,
   trace,
 } from '@opentelemetry/api';
-import { isLetheError } from './lethe-error.ts';
+import { isLetheError } from '../base/lethe-error.ts';
 
 /** What a span begins with. */
 export interface SpanStart {

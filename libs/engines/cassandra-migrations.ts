@@ -2,9 +2,10 @@
  * Schemas of Cassandra keyspaces: numbered steps, applied by `lethe migrate` alone, in their order
  * and once each. A process that finds an older or newer schema refuses to serve.
  */
+
+import { type ErrorCode, LetheError } from '../base/lethe-error.ts';
 import { CassandraDatabase } from './cassandra-database.ts';
 import type { CassandraEngine } from './engine-urls.ts';
-import { type ErrorCode, LetheError } from './lethe-error.ts';
 
 /** The tables of one area; a step that was released is never changed, a new one is added. */
 export interface CassandraSchema {

@@ -6,7 +6,7 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { backup, DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
-import { type ErrorCode, LetheError } from './lethe-error.ts';
+import { type ErrorCode, LetheError } from '../base/lethe-error.ts';
 
 /** The format of the data folder; a folder of a newer one is refused. */
 export const DATA_FORMAT = 1;

@@ -8,8 +8,8 @@
  */
 import type { Client, types } from 'cassandra-driver';
 import cassandra from 'cassandra-driver';
+import { type ErrorCode, LetheError } from '../base/lethe-error.ts';
 import type { CassandraEngine } from './engine-urls.ts';
-import { type ErrorCode, LetheError } from './lethe-error.ts';
 import { readTlsFiles } from './tls-files.ts';
 
 const { consistencies, responseErrorCodes } = cassandra.types;
