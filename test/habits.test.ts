@@ -124,13 +124,13 @@ describe('habits', () => {
     }
   });
 
-  it('only backends import adapters', () => {
-    const isAdapter = (file: string) =>
-      /-(sqlite|local|memory|cassandra|kafka|redis|s3|aws)\.ts$/.test(file);
+  it('an adapter is imported by the wiring, and by adapters of the same engine, alone', () => {
+    const engineOf = (file: string) =>
+      /-(sqlite|local|memory|cassandra|kafka|redis|s3|aws)\.ts$/.exec(file)?.[1];
     for (const file of product.filter((one) => !/^libs\/(backends|wiring)\//.test(one))) {
       for (const { from } of importsOf(file)) {
-        const own = isAdapter(file) && roomOf(from) === roomOf(file);
-        if (isAdapter(from)) expect(own, `${file} imports ${from}`).toBe(true);
+        const engine = engineOf(from);
+        if (engine !== undefined) expect(engineOf(file), `${file} imports ${from}`).toBe(engine);
       }
     }
   });

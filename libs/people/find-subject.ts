@@ -4,7 +4,7 @@ import { LetheError } from '../base/lethe-error.ts';
 import type { KeyringUse } from '../keyring/keyring.ts';
 import { ringKinds } from '../sealing/tree-path.ts';
 import type { Directory } from '../vault/directory.ts';
-import { rowKinds } from '../vault/vault-store.ts';
+import { rowKinds } from '../vault/rows/vault-store.ts';
 
 /** The channel under which business authors are known; channels of people cannot begin so. */
 export const AGENT_CHANNEL = 'lethe:agent';

@@ -6,9 +6,9 @@ import { recordCodec } from '../codec/avro.ts';
 import type { WrappingKey } from '../keyring/wrapping-key.ts';
 import { contended, type KeyHierarchy } from './key-hierarchy.ts';
 import { newKeyRow } from './key-rows.ts';
-import { appRootRow, STORE_ROOT } from './key-slots.ts';
-import { type RowKey, rowKinds, type VaultRow, type VaultStore } from './vault-store.ts';
-import { unwrapRow, wrapRow } from './wrapped-row.ts';
+import { appRootRow, STORE_ROOT } from './rows/key-slots.ts';
+import { type RowKey, rowKinds, type VaultRow, type VaultStore } from './rows/vault-store.ts';
+import { unwrapRow, wrapRow } from './rows/wrapped-row.ts';
 
 /** What is known of an app. */
 export interface App {

@@ -15,16 +15,16 @@ import {
   bucketSlot,
   type KeySlot,
   storeSlot,
-} from './key-slots.ts';
-import type { TurnDeps } from './turn-run.ts';
+} from './rows/key-slots.ts';
 import {
   type RowKey,
   rowKinds,
   type VaultBatch,
   type VaultRow,
   type VaultStore,
-} from './vault-store.ts';
-import { rewrapRow, wrapRow } from './wrapped-row.ts';
+} from './rows/vault-store.ts';
+import { rewrapRow, wrapRow } from './rows/wrapped-row.ts';
+import type { TurnDeps } from './turn-run.ts';
 
 const ATTEMPTS_MAX = 16;
 const ROWS_PER_COMMIT = 200;

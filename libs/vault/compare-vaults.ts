@@ -1,7 +1,7 @@
 /** A vault and its copy, compared row by row. */
 import { chunks } from '../base/chunks.ts';
+import { rowKinds, type VaultRow, type VaultStore } from './rows/vault-store.ts';
 import type { VaultCopy } from './vault-copy.ts';
-import { rowKinds, type VaultRow, type VaultStore } from './vault-store.ts';
 
 const ROWS_PER_LOOK = 500;
 

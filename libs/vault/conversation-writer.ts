@@ -28,7 +28,7 @@ import {
   type WriterDeps,
 } from './directory-rows.ts';
 import { contended } from './key-hierarchy.ts';
-import { rowKinds, type VaultBatch, type VaultRow } from './vault-store.ts';
+import { rowKinds, type VaultBatch, type VaultRow } from './rows/vault-store.ts';
 
 /** A conversation to make. `externalRow` null and `isDefault` name a person's default one. */
 export interface NewConversation {

@@ -13,11 +13,11 @@ import {
   subjectCodec,
 } from './directory.ts';
 import { contended, type KeyHierarchy } from './key-hierarchy.ts';
-import { bucketKeyRow } from './key-slots.ts';
+import { bucketKeyRow } from './rows/key-slots.ts';
+import { rowKinds, type VaultBatch, type VaultRow, type VaultStore } from './rows/vault-store.ts';
+import { wrapRow } from './rows/wrapped-row.ts';
 import type { VaultKeyring } from './vault-keyring.ts';
 import { newRing, ringRow } from './vault-rings.ts';
-import { rowKinds, type VaultBatch, type VaultRow, type VaultStore } from './vault-store.ts';
-import { wrapRow } from './wrapped-row.ts';
 
 export interface WriterDeps {
   store: VaultStore;

@@ -30,7 +30,7 @@ import {
 } from './directory-rows.ts';
 import { addMembers, type Membership } from './group-members.ts';
 import { contended } from './key-hierarchy.ts';
-import { rowKinds, type VaultBatch } from './vault-store.ts';
+import { rowKinds, type VaultBatch } from './rows/vault-store.ts';
 
 /** The people of identity rows, in their order; `made` holds the entries of the new ones. */
 export interface AddedSubjects {

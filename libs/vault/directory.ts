@@ -27,8 +27,8 @@ import {
   rowKinds,
   type VaultRow,
   type VaultStore,
-} from './vault-store.ts';
-import { openRow } from './wrapped-row.ts';
+} from './rows/vault-store.ts';
+import { openRow } from './rows/wrapped-row.ts';
 
 /** Where the parts of a person lie. */
 export interface SubjectValue {

@@ -11,11 +11,11 @@ import { turnApp } from './app-turn.ts';
 import { keysWaitedFor } from './epoch-t1.ts';
 import { contended } from './key-hierarchy.ts';
 import { newStoreRootRow, wrapByKms } from './key-rows.ts';
-import { storeSlot } from './key-slots.ts';
+import { storeSlot } from './rows/key-slots.ts';
+import { rowKinds, type VaultRow } from './rows/vault-store.ts';
 import { retire, rewrapped } from './turn-retire.ts';
 import { type TurnDeps, type TurnOptions, TurnRun } from './turn-run.ts';
 import type { Turn } from './turn-store.ts';
-import { rowKinds, type VaultRow } from './vault-store.ts';
 
 const ATTEMPTS_MAX = 16;
 

@@ -7,7 +7,7 @@
  * Failures: VAULT_UNREACHABLE (retryable), STORE_FULL.
  */
 import type { AppId, ErasureId } from '../base/ids.ts';
-import type { RowKind } from './vault-store.ts';
+import type { RowKind } from './rows/vault-store.ts';
 
 /** A row of the vault that lost something. */
 export interface FeedRow {

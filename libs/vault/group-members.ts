@@ -31,7 +31,7 @@ import {
   type WriterDeps,
 } from './directory-rows.ts';
 import { contended } from './key-hierarchy.ts';
-import { rowKinds, type VaultBatch } from './vault-store.ts';
+import { rowKinds, type VaultBatch } from './rows/vault-store.ts';
 
 /** A person who joins a group or writes in it. */
 export interface Membership {

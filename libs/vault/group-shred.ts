@@ -10,6 +10,8 @@ import type { App } from './app-registry.ts';
 import { type ConversationEntry, conversationCodec } from './directory.ts';
 import { membersOf } from './group-members.ts';
 import { contended } from './key-hierarchy.ts';
+import { rowStates, type VaultRow } from './rows/vault-store.ts';
+import { fenceRow, wrapRow } from './rows/wrapped-row.ts';
 import {
   commitUnderKeys,
   currentBucketKey,
@@ -19,8 +21,6 @@ import {
   type ShredDeps,
 } from './shred-rows.ts';
 import { ringRow } from './vault-rings.ts';
-import { rowStates, type VaultRow } from './vault-store.ts';
-import { fenceRow, wrapRow } from './wrapped-row.ts';
 
 /** See DirectoryShred. */
 export async function shredForsakenGroup(

@@ -9,9 +9,9 @@ import { directoryRow, referenceCodec } from './directory.ts';
 import { dropHold, type KeptDeps, keepDays } from './kept-days.ts';
 import { mergeRings } from './merges.ts';
 import { appOf, editRow, mergedWith, personRow, readLiving, withId } from './person-rows.ts';
+import { rowKinds, type VaultRow } from './rows/vault-store.ts';
+import { wrapRow } from './rows/wrapped-row.ts';
 import { openAnyRow } from './shred-rows.ts';
-import { rowKinds, type VaultRow } from './vault-store.ts';
-import { wrapRow } from './wrapped-row.ts';
 
 function holdRow(app: App, id: HoldId) {
   return directoryRow({ app: app.id, buckets: app.buckets }, rowKinds.hold, id);

@@ -15,6 +15,8 @@ import {
 import { RETENTION_CLASS_MAX, retentionClasses, ringKinds } from '../sealing/tree-path.ts';
 import type { App } from './app-registry.ts';
 import { contended } from './key-hierarchy.ts';
+import type { RowKey, VaultBatch, VaultRow } from './rows/vault-store.ts';
+import { wrapRow } from './rows/wrapped-row.ts';
 import {
   commitUnderKeys,
   currentBucketKey,
@@ -23,8 +25,6 @@ import {
   type ShredDeps,
 } from './shred-rows.ts';
 import { openRingRow, wrapSegment } from './vault-rings.ts';
-import type { RowKey, VaultBatch, VaultRow } from './vault-store.ts';
-import { wrapRow } from './wrapped-row.ts';
 
 export interface KeptDeps extends ShredDeps {
   keyring: Pick<KeyringUse, 'use'>;

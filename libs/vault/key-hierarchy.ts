@@ -14,6 +14,8 @@ import { createSingleFlight } from '../base/single-flight.ts';
 import { WrappingKey } from '../keyring/wrapping-key.ts';
 import type { KeyLease } from './key-lease.ts';
 import { makeStoreRoot, newKeyRow } from './key-rows.ts';
+import { enterOwed, type OwedEntries } from './owed-entries.ts';
+import type { RootKms } from './root-kms.ts';
 import {
   appRootRow,
   bucketKeyRow,
@@ -21,9 +23,7 @@ import {
   parentSlot,
   STORE_ROOT,
   storeSlot,
-} from './key-slots.ts';
-import { enterOwed, type OwedEntries } from './owed-entries.ts';
-import type { RootKms } from './root-kms.ts';
+} from './rows/key-slots.ts';
 import {
   type RowKey,
   type RowKind,
@@ -31,8 +31,8 @@ import {
   rowKinds,
   type VaultRow,
   type VaultStore,
-} from './vault-store.ts';
-import { openRow, rowAssociatedData } from './wrapped-row.ts';
+} from './rows/vault-store.ts';
+import { openRow, rowAssociatedData } from './rows/wrapped-row.ts';
 
 const STORE = NO_ID as AppId;
 

@@ -3,10 +3,16 @@ import type { KeyId } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import { type Randomness, randomId } from '../base/random.ts';
 import type { WrappingKey } from '../keyring/wrapping-key.ts';
-import { STORE_ROOT } from './key-slots.ts';
 import type { RootKms } from './root-kms.ts';
-import { type RowKey, rowKinds, rowStates, type VaultRow, type VaultStore } from './vault-store.ts';
-import { rowAssociatedData, wrapRow } from './wrapped-row.ts';
+import { STORE_ROOT } from './rows/key-slots.ts';
+import {
+  type RowKey,
+  rowKinds,
+  rowStates,
+  type VaultRow,
+  type VaultStore,
+} from './rows/vault-store.ts';
+import { rowAssociatedData, wrapRow } from './rows/wrapped-row.ts';
 
 interface Deps {
   readonly store: VaultStore;

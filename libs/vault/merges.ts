@@ -7,8 +7,8 @@ import type { App } from './app-registry.ts';
 import { directoryRow } from './directory.ts';
 import { dropHold, type KeptDeps } from './kept-days.ts';
 import { editRow, mergedWith, personRow, readLiving, withId } from './person-rows.ts';
+import { rowKinds, type VaultRow } from './rows/vault-store.ts';
 import { enterLoss, fenceRows } from './shred-rows.ts';
-import { rowKinds, type VaultRow } from './vault-store.ts';
 
 /** See KeyringHold. */
 export async function mergeRings(

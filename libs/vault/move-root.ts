@@ -2,8 +2,8 @@
 import { LetheError } from '../base/lethe-error.ts';
 import { wrapByKms } from './key-rows.ts';
 import type { RootKms } from './root-kms.ts';
-import { rowKinds, type VaultRow, type VaultStore } from './vault-store.ts';
-import { rowAssociatedData } from './wrapped-row.ts';
+import { rowKinds, type VaultRow, type VaultStore } from './rows/vault-store.ts';
+import { rowAssociatedData } from './rows/wrapped-row.ts';
 
 /**
  * Gives a change for `copyVault`. Throws CONTENDED while a turn is under way: two roots are there

@@ -4,7 +4,7 @@
  * enters the loss, so that other holders drop what they still have.
  */
 import type { LossFeed } from './feed-wait.ts';
-import type { VaultRow, VaultStore } from './vault-store.ts';
+import type { VaultRow, VaultStore } from './rows/vault-store.ts';
 
 /** What entering takes: the feed, and the rows that owe it something. */
 export interface OwedEntries {

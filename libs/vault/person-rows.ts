@@ -3,6 +3,8 @@ import type { AppId, SubjectId } from '../base/ids.ts';
 import { ringKinds } from '../sealing/tree-path.ts';
 import type { App } from './app-registry.ts';
 import { contended } from './key-hierarchy.ts';
+import type { RowKey, VaultRow } from './rows/vault-store.ts';
+import { wrapRow } from './rows/wrapped-row.ts';
 import {
   commitUnderKeys,
   currentBucketKey,
@@ -11,8 +13,6 @@ import {
   type ShredDeps,
 } from './shred-rows.ts';
 import { ringRow } from './vault-rings.ts';
-import type { RowKey, VaultRow } from './vault-store.ts';
-import { wrapRow } from './wrapped-row.ts';
 
 /** The row of a person's ring. */
 export function personRow(app: App, id: string): RowKey {

@@ -11,8 +11,8 @@ import type { FeedRow } from './feed-store.ts';
 import { contended, type KeyHierarchy } from './key-hierarchy.ts';
 import type { OwedEntries } from './owed-entries.ts';
 import { completeRing, readRings, type WantedRing, wantedRings } from './ring-loader.ts';
+import { rowKeyToText, rowKinds, type VaultStore } from './rows/vault-store.ts';
 import { ringText } from './vault-rings.ts';
-import { rowKeyToText, rowKinds, type VaultStore } from './vault-store.ts';
 
 const CACHED_RINGS_MAX = 8_000;
 const FENCES_MAX = 20_000;

@@ -7,8 +7,8 @@ import type { WrappingKey } from '../keyring/wrapping-key.ts';
 import type { AppRegistry } from './app-registry.ts';
 import type { KeyHierarchy } from './key-hierarchy.ts';
 import { enterOwed, type OwedEntries } from './owed-entries.ts';
+import { type RowKey, rowKeyToText, type VaultRow, type VaultStore } from './rows/vault-store.ts';
 import { loadSegments, openRing, ringRow } from './vault-rings.ts';
-import { type RowKey, rowKeyToText, type VaultRow, type VaultStore } from './vault-store.ts';
 
 /** A ring with the row it lies in. */
 export interface WantedRing {

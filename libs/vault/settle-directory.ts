@@ -19,8 +19,14 @@ import {
 import { namingBatch, openBucket, type WriterDeps } from './directory-rows.ts';
 import { addMembers, membersOf, nameGroups } from './group-members.ts';
 import { personRow } from './person-rows.ts';
+import {
+  type RowKey,
+  rowKinds,
+  rowStates,
+  type VaultBatch,
+  type VaultRow,
+} from './rows/vault-store.ts';
 import { fenceRows, type ShredDeps } from './shred-rows.ts';
-import { type RowKey, rowKinds, rowStates, type VaultBatch, type VaultRow } from './vault-store.ts';
 
 type Deps = WriterDeps & ShredDeps;
 

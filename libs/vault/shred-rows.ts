@@ -7,7 +7,7 @@ import type { Directory } from './directory.ts';
 import type { LossFeed } from './feed-wait.ts';
 import { contended, type KeyHierarchy } from './key-hierarchy.ts';
 import type { KeyLease } from './key-lease.ts';
-import { bucketKeyRow } from './key-slots.ts';
+import { bucketKeyRow } from './rows/key-slots.ts';
 import {
   type BatchOutcome,
   type RowKey,
@@ -15,8 +15,8 @@ import {
   type VaultBatch,
   type VaultRow,
   type VaultStore,
-} from './vault-store.ts';
-import { fenceRow, openRow } from './wrapped-row.ts';
+} from './rows/vault-store.ts';
+import { fenceRow, openRow } from './rows/wrapped-row.ts';
 
 export interface ShredDeps {
   store: VaultStore;

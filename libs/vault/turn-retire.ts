@@ -3,10 +3,10 @@ import type { AppId, ErasureId, KeyId } from '../base/ids.ts';
 import { isLetheError } from '../base/lethe-error.ts';
 import type { WrappingKey } from '../keyring/wrapping-key.ts';
 import { contended } from './key-hierarchy.ts';
-import { APP_KINDS, appSlot, PREVIOUS_KINDS } from './key-slots.ts';
+import { APP_KINDS, appSlot, PREVIOUS_KINDS } from './rows/key-slots.ts';
+import { type RowKind, rowKinds, type VaultRow } from './rows/vault-store.ts';
+import { rewrapRow } from './rows/wrapped-row.ts';
 import type { TurnDeps, TurnRun } from './turn-run.ts';
-import { type RowKind, rowKinds, type VaultRow } from './vault-store.ts';
-import { rewrapRow } from './wrapped-row.ts';
 
 /**
  * Predecessors go once no row names them, and every holder drops them. Those of apps that failed

@@ -5,8 +5,8 @@ import type { LossFeed } from './feed-wait.ts';
 import { contended, type KeyHierarchy } from './key-hierarchy.ts';
 import type { KeyLease } from './key-lease.ts';
 import type { RootKms } from './root-kms.ts';
+import type { VaultStore } from './rows/vault-store.ts';
 import type { Turn, TurnStep, TurnStore } from './turn-store.ts';
-import type { VaultStore } from './vault-store.ts';
 
 export interface TurnDeps {
   readonly store: VaultStore;

@@ -12,8 +12,8 @@ import {
   rowStates,
   type VaultRow,
   type VaultStore,
-} from './vault-store.ts';
-import { openRow } from './wrapped-row.ts';
+} from './rows/vault-store.ts';
+import { openRow } from './rows/wrapped-row.ts';
 
 /** What was found. */
 export interface VaultFindings {

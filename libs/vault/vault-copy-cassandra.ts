@@ -2,16 +2,20 @@
 
 import type { AppId, SegmentId } from '../base/ids.ts';
 import type { CassandraDatabase, CqlStatement } from '../engines/cassandra-database.ts';
-import { bucketKeyRow } from './key-slots.ts';
-import type { VaultCopy } from './vault-copy.ts';
-import { listedApps, listedBuckets, listStatements } from './vault-lists-cassandra.ts';
+import {
+  listedApps,
+  listedBuckets,
+  listStatements,
+} from './rows/cassandra/vault-lists-cassandra.ts';
 import {
   putStatement,
   removalStatement,
   type StoredVaultRow,
   toVaultRow,
-} from './vault-rows-cassandra.ts';
-import type { VaultRow, VaultStore } from './vault-store.ts';
+} from './rows/cassandra/vault-rows-cassandra.ts';
+import { bucketKeyRow } from './rows/key-slots.ts';
+import type { VaultRow, VaultStore } from './rows/vault-store.ts';
+import type { VaultCopy } from './vault-copy.ts';
 
 interface StoredName {
   readonly app: Buffer;

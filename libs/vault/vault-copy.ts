@@ -6,7 +6,7 @@
  */
 import { chunks } from '../base/chunks.ts';
 import type { AppId, SegmentId } from '../base/ids.ts';
-import type { RowKey, VaultRow, VaultStore } from './vault-store.ts';
+import type { RowKey, VaultRow, VaultStore } from './rows/vault-store.ts';
 
 /** A part of a large ring. */
 export interface StoredSegment {

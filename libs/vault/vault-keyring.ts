@@ -11,12 +11,12 @@ import { noteUsed } from '../keyring/used-rings.ts';
 import type { AppRegistry } from './app-registry.ts';
 import { contended, type KeyHierarchy } from './key-hierarchy.ts';
 import type { KeyLease } from './key-lease.ts';
-import { bucketKeyRow, PREVIOUS_KINDS } from './key-slots.ts';
 import type { OwedEntries } from './owed-entries.ts';
 import { RingCache } from './ring-cache.ts';
 import { type WantedRing, wantedRings } from './ring-loader.ts';
+import { bucketKeyRow, PREVIOUS_KINDS } from './rows/key-slots.ts';
+import { rowKinds, type VaultStore } from './rows/vault-store.ts';
 import { newRing } from './vault-rings.ts';
-import { rowKinds, type VaultStore } from './vault-store.ts';
 
 interface Deps {
   readonly store: VaultStore;

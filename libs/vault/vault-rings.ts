@@ -20,8 +20,8 @@ import {
   rowKinds,
   type VaultRow,
   type VaultStore,
-} from './vault-store.ts';
-import { openRow, wrapRow } from './wrapped-row.ts';
+} from './rows/vault-store.ts';
+import { openRow, wrapRow } from './rows/wrapped-row.ts';
 
 const RING_ROW_KINDS = {
   [ringKinds.app]: rowKinds.appRing,

@@ -34,8 +34,10 @@ import {
 } from './directory.ts';
 import { removeMembers, shredForsakenGroup } from './group-shred.ts';
 import { contended } from './key-hierarchy.ts';
-import { appRootRow, STORE_ROOT } from './key-slots.ts';
 import { captureRings } from './ring-captures.ts';
+import { appRootRow, STORE_ROOT } from './rows/key-slots.ts';
+import { type RowKey, type RowKind, rowStates, type VaultRow } from './rows/vault-store.ts';
+import { fenceRow, wrapRow } from './rows/wrapped-row.ts';
 import {
   commitUnderKeys,
   currentBucketKey,
@@ -47,8 +49,6 @@ import {
   type ShredDeps,
 } from './shred-rows.ts';
 import { loadSegments, newRing, openRingRow, ringRow, wrapSegment } from './vault-rings.ts';
-import { type RowKey, type RowKind, rowStates, type VaultRow } from './vault-store.ts';
-import { fenceRow, wrapRow } from './wrapped-row.ts';
 
 /** Removal of directory rows and of an app's root. */
 export interface DirectoryShred {

@@ -12,7 +12,7 @@ import type { App } from '../../libs/vault/app-registry.ts';
 import type { NewConversation } from '../../libs/vault/conversation-writer.ts';
 import type { ConversationValue, SubjectValue } from '../../libs/vault/directory.ts';
 import type { Membership } from '../../libs/vault/group-members.ts';
-import { rowKinds } from '../../libs/vault/vault-store.ts';
+import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
 
 const CACHED_MAX = 10_000;
 

@@ -3,7 +3,7 @@
  * one turn for all; and how often the KMS is called, with one app and with many.
  */
 import { openBackends } from '../../libs/backends/open-backends.ts';
-import { rowKinds, type VaultRow } from '../../libs/vault/vault-store.ts';
+import { rowKinds, type VaultRow } from '../../libs/vault/rows/vault-store.ts';
 import { turnEpoch } from '../../services/cli/epoch-commands.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { addPeople } from './bench-people.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { rowKinds, rowStates, type VaultRow } from '../../libs/vault/vault-store.ts';
+import { rowKinds, rowStates, type VaultRow } from '../../libs/vault/rows/vault-store.ts';
 import { temporaryFolder } from '../support/temporary-store.ts';
 import { adapters } from './adapters.ts';
 

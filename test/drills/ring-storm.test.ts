@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
-import { rowKinds, rowStates } from '../../libs/vault/vault-store.ts';
+import { rowKinds, rowStates } from '../../libs/vault/rows/vault-store.ts';
 import { turnEpoch } from '../../services/cli/epoch-commands.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { PERSONAL, received } from '../support/events.ts';

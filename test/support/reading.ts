@@ -5,7 +5,7 @@ import { readLog } from '../../libs/event-log/read-log.ts';
 import type { RingRef } from '../../libs/keyring/ring.ts';
 import { findIdentity } from '../../libs/people/find-subject.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
-import { rowKinds } from '../../libs/vault/vault-store.ts';
+import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
 import { type MessageJson, readMessages } from '../../services/reader/read-messages.ts';
 import { identity } from './events.ts';
 import type { TestStore } from './temporary-store.ts';

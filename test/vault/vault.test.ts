@@ -9,7 +9,7 @@ import type { ErasureId } from '../../libs/base/ids.ts';
 import { createSystemRandomness, randomIdInBucket } from '../../libs/base/random.ts';
 import { Ring } from '../../libs/keyring/ring.ts';
 import { THING_DEPTH, thingPath } from '../../libs/sealing/tree-path.ts';
-import { rowKinds } from '../../libs/vault/vault-store.ts';
+import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
 import { createApp } from '../../services/cli/app-commands.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { PERSONAL, received } from '../support/events.ts';

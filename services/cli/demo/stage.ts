@@ -10,7 +10,7 @@ import { removeEngines, throwawayVariables } from '../../../libs/backends/throwa
 import type { ConversationId, SubjectId } from '../../../libs/base/ids.ts';
 import { findIdentity } from '../../../libs/people/find-subject.ts';
 import type { App } from '../../../libs/vault/app-registry.ts';
-import { rowKinds } from '../../../libs/vault/vault-store.ts';
+import { rowKinds } from '../../../libs/vault/rows/vault-store.ts';
 import { type MessageJson, readMessages } from '../../reader/read-messages.ts';
 import { createApp } from '../app-commands.ts';
 import { filesBelow, searchFiles } from '../disk-search.ts';

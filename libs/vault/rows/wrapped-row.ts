@@ -4,12 +4,12 @@
  * fence is wrapped too: whoever can write to the disk alone can make no fence, and no row pass for
  * one.
  */
-import { FieldWriter } from '../base/bytes.ts';
-import type { ErasureId, KeyId } from '../base/ids.ts';
-import { LetheError } from '../base/lethe-error.ts';
-import { sha256 } from '../codec/hash.ts';
-import { labels } from '../codec/labels.ts';
-import type { WrappingKey } from '../keyring/wrapping-key.ts';
+import { FieldWriter } from '../../base/bytes.ts';
+import type { ErasureId, KeyId } from '../../base/ids.ts';
+import { LetheError } from '../../base/lethe-error.ts';
+import { sha256 } from '../../codec/hash.ts';
+import { labels } from '../../codec/labels.ts';
+import type { WrappingKey } from '../../keyring/wrapping-key.ts';
 import { FOLLOWED_KINDS, type RowKey, rowStates, type VaultRow } from './vault-store.ts';
 
 const FORMAT = 1;

@@ -1,5 +1,5 @@
 /** Where keys of the hierarchy lie: each in a row, and its predecessor beside it during a turn. */
-import { type AppId, NO_ID } from '../base/ids.ts';
+import { type AppId, NO_ID } from '../../base/ids.ts';
 import { BUCKETED_KINDS, type RowKey, type RowKind, rowKinds } from './vault-store.ts';
 
 const STORE = NO_ID as AppId;

@@ -4,7 +4,7 @@
  *
  * Failures of every method: VAULT_UNREACHABLE (retryable), STORE_FULL.
  */
-import type { AppId, ErasureId, KeyId, SegmentId } from '../base/ids.ts';
+import type { AppId, ErasureId, KeyId, SegmentId } from '../../base/ids.ts';
 
 /** Kinds of row; the number is part of each wrap's associated data. */
 export const rowKinds = {

@@ -4,7 +4,7 @@
  * written by one conditional statement. Deleted rows leave the files after gc_grace: nodes that
  * were down for longer are rebuilt, not restarted (infra/runbooks/cassandra.md).
  */
-import type { CassandraSchema } from '../engines/cassandra-migrations.ts';
+import type { CassandraSchema } from '../../../engines/cassandra-migrations.ts';
 
 const OPTIONS = `gc_grace_seconds = 86400 AND cdc = false
   AND compaction = {'class': 'LeveledCompactionStrategy'}`;

@@ -1,7 +1,7 @@
 /** The vault's rows in one SQLite file. Removed bytes are zeroed (secure_delete) and scrubbed. */
-import type { AppId, ErasureId, KeyId } from '../base/ids.ts';
-import { LetheError } from '../base/lethe-error.ts';
-import type { SqliteDatabase } from '../engines/sqlite-database.ts';
+import type { AppId, ErasureId, KeyId } from '../../../base/ids.ts';
+import { LetheError } from '../../../base/lethe-error.ts';
+import type { SqliteDatabase } from '../../../engines/sqlite-database.ts';
 import {
   BUCKETED_KINDS,
   type RowKey,
@@ -12,7 +12,7 @@ import {
   type VaultBatch,
   type VaultRow,
   type VaultStore,
-} from './vault-store.ts';
+} from '../vault-store.ts';
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS vault_rows (

@@ -3,9 +3,9 @@
  * What is listed may be gone, but nothing is there that is not listed: the list is written first.
  */
 
-import type { AppId } from '../base/ids.ts';
-import type { CassandraDatabase, CqlStatement } from '../engines/cassandra-database.ts';
-import { type RowKey, type RowKind, rowKinds } from './vault-store.ts';
+import type { AppId } from '../../../base/ids.ts';
+import type { CassandraDatabase, CqlStatement } from '../../../engines/cassandra-database.ts';
+import { type RowKey, type RowKind, rowKinds } from '../vault-store.ts';
 
 /** Kinds of which there are few, and which are looked for in all apps. */
 export const RARE_KINDS: readonly RowKind[] = [

@@ -5,10 +5,22 @@
  * them worth nothing (infra/runbooks/cassandra.md).
  */
 
-import { chunks } from '../base/chunks.ts';
-import type { AppId, ErasureId, SegmentId } from '../base/ids.ts';
-import type { CassandraDatabase, CqlStatement } from '../engines/cassandra-database.ts';
-import { bucketKeyRow } from './key-slots.ts';
+import { chunks } from '../../../base/chunks.ts';
+import type { AppId, ErasureId, SegmentId } from '../../../base/ids.ts';
+import type { CassandraDatabase, CqlStatement } from '../../../engines/cassandra-database.ts';
+import { bucketKeyRow } from '../key-slots.ts';
+import {
+  type BatchOutcome,
+  BUCKETED_KINDS,
+  type RowKey,
+  type RowKind,
+  type RowState,
+  rowKeyToText,
+  rowKinds,
+  type VaultBatch,
+  type VaultRow,
+  type VaultStore,
+} from '../vault-store.ts';
 import {
   listedApps,
   listedBuckets,
@@ -27,18 +39,6 @@ import {
   type StoredVaultRow,
   toVaultRow,
 } from './vault-rows-cassandra.ts';
-import {
-  type BatchOutcome,
-  BUCKETED_KINDS,
-  type RowKey,
-  type RowKind,
-  type RowState,
-  rowKeyToText,
-  rowKinds,
-  type VaultBatch,
-  type VaultRow,
-  type VaultStore,
-} from './vault-store.ts';
 
 const FIRST_BUCKETED_KIND = Math.min(...BUCKETED_KINDS);
 const PARTITION = 'SELECT * FROM vault_rows WHERE app = ? AND bucket = ?';

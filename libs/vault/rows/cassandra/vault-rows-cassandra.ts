@@ -1,8 +1,8 @@
 /** Rows of the vault as Cassandra has them, and the statements that write them. */
 
-import type { AppId, ErasureId, KeyId } from '../base/ids.ts';
-import type { CqlStatement } from '../engines/cassandra-database.ts';
-import type { RowKey, RowKind, RowState, VaultRow } from './vault-store.ts';
+import type { AppId, ErasureId, KeyId } from '../../../base/ids.ts';
+import type { CqlStatement } from '../../../engines/cassandra-database.ts';
+import type { RowKey, RowKind, RowState, VaultRow } from '../vault-store.ts';
 
 const WHERE = 'WHERE app = ? AND bucket = ? AND kind = ? AND id = ?';
 const INSERT = `INSERT INTO vault_rows (app, bucket, kind, id, version, state, wrapping_key,
