@@ -16,7 +16,7 @@ import {
 import type { CassandraEngine } from '../engines/engine-urls.ts';
 import { clockMarkSchema, openClockMarkCassandra } from '../event-log/clock-mark-cassandra.ts';
 import { openRequestStoreCassandra, requestSchema } from '../requests/request-store-cassandra.ts';
-import { openFeedStoreCassandra } from '../vault/feed-store-cassandra.ts';
+import { openFeedStoreCassandra } from '../vault/feed/cassandra/feed-store-cassandra.ts';
 import { vaultSchema } from '../vault/rows/cassandra/vault-schema-cassandra.ts';
 import { openVaultStoreCassandra } from '../vault/rows/cassandra/vault-store-cassandra.ts';
 import { openTurnStoreCassandra } from '../vault/turn-store-cassandra.ts';

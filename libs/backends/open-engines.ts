@@ -7,7 +7,7 @@ import type { EventLog } from '../event-log/event-log.ts';
 import { openEventLogSqlite } from '../event-log/event-log-sqlite.ts';
 import type { WakeSignal } from '../event-log/wake-signal.ts';
 import { openRequestStoreSqlite } from '../requests/request-store-sqlite.ts';
-import { openFeedStoreSqlite } from '../vault/feed-store-sqlite.ts';
+import { openFeedStoreSqlite } from '../vault/feed/sqlite/feed-store-sqlite.ts';
 import { openVaultStoreSqlite } from '../vault/rows/sqlite/vault-store-sqlite.ts';
 import { openTurnStoreSqlite } from '../vault/turn-store-sqlite.ts';
 import { openVaultCopySqlite } from '../vault/vault-copy-sqlite.ts';

@@ -12,9 +12,9 @@ import { LetheError } from '../base/lethe-error.ts';
 import type { Randomness } from '../base/random.ts';
 import { createSingleFlight } from '../base/single-flight.ts';
 import { WrappingKey } from '../keyring/wrapping-key.ts';
-import type { KeyLease } from './key-lease.ts';
+import type { KeyLease } from './feed/key-lease.ts';
+import { enterOwed, type OwedEntries } from './feed/owed-entries.ts';
 import { makeStoreRoot, newKeyRow } from './key-rows.ts';
-import { enterOwed, type OwedEntries } from './owed-entries.ts';
 import type { RootKms } from './root-kms.ts';
 import {
   appRootRow,

@@ -5,8 +5,8 @@ import type { RingOutcome } from '../keyring/keyring.ts';
 import type { Ring, RingRef } from '../keyring/ring.ts';
 import type { WrappingKey } from '../keyring/wrapping-key.ts';
 import type { AppRegistry } from './app-registry.ts';
+import { enterOwed, type OwedEntries } from './feed/owed-entries.ts';
 import type { KeyHierarchy } from './key-hierarchy.ts';
-import { enterOwed, type OwedEntries } from './owed-entries.ts';
 import { type RowKey, rowKeyToText, type VaultRow, type VaultStore } from './rows/vault-store.ts';
 import { loadSegments, openRing, ringRow } from './vault-rings.ts';
 

@@ -4,9 +4,9 @@ import { isLetheError, LetheError } from '../base/lethe-error.ts';
 import type { Randomness } from '../base/random.ts';
 import type { AppRegistry } from './app-registry.ts';
 import type { Directory } from './directory.ts';
-import type { LossFeed } from './feed-wait.ts';
+import type { LossFeed } from './feed/feed-wait.ts';
+import type { KeyLease } from './feed/key-lease.ts';
 import { contended, type KeyHierarchy } from './key-hierarchy.ts';
-import type { KeyLease } from './key-lease.ts';
 import { bucketKeyRow } from './rows/key-slots.ts';
 import {
   type BatchOutcome,

@@ -30,8 +30,8 @@ import {
   requestSchema,
 } from '../../libs/requests/request-store-cassandra.ts';
 import { openRequestStoreSqlite } from '../../libs/requests/request-store-sqlite.ts';
-import { openFeedStoreCassandra } from '../../libs/vault/feed-store-cassandra.ts';
-import { openFeedStoreSqlite } from '../../libs/vault/feed-store-sqlite.ts';
+import { openFeedStoreCassandra } from '../../libs/vault/feed/cassandra/feed-store-cassandra.ts';
+import { openFeedStoreSqlite } from '../../libs/vault/feed/sqlite/feed-store-sqlite.ts';
 import type { RootKms } from '../../libs/vault/root-kms.ts';
 import { openRootKmsLocal } from '../../libs/vault/root-kms-local.ts';
 import { vaultSchema } from '../../libs/vault/rows/cassandra/vault-schema-cassandra.ts';

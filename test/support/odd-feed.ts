@@ -1,6 +1,6 @@
 /** The feed of a process that is cut off from it at SIGUSR1, or that stops itself (SIGSTOP). */
 import { LetheError } from '../../libs/base/lethe-error.ts';
-import type { FeedStore } from '../../libs/vault/feed-store.ts';
+import type { FeedStore } from '../../libs/vault/feed/feed-store.ts';
 
 /** From the first SIGUSR1 on nothing of the feed is reached; the next one ends that. */
 export function cutOffFeed(feed: FeedStore): FeedStore {

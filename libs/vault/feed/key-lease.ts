@@ -3,9 +3,9 @@
  * than `leaseMs` ago, by both of its clocks. A sync reaches, without a gap, the head that it read
  * after it began, and counts only if the holder's own registration, read after that, stands.
  */
-import type { HolderClocks } from '../base/clock.ts';
-import { LetheError } from '../base/lethe-error.ts';
-import { type Randomness, randomId } from '../base/random.ts';
+import type { HolderClocks } from '../../base/clock.ts';
+import { LetheError } from '../../base/lethe-error.ts';
+import { type Randomness, randomId } from '../../base/random.ts';
 import type { FeedHead, FeedRow, FeedStore } from './feed-store.ts';
 
 /** What a holder does when rows lose something. */

@@ -3,8 +3,9 @@
  * something away and came no further than the row has told nobody: whoever sees such a row first
  * enters the loss, so that other holders drop what they still have.
  */
+
+import type { VaultRow, VaultStore } from '../rows/vault-store.ts';
 import type { LossFeed } from './feed-wait.ts';
-import type { VaultRow, VaultStore } from './rows/vault-store.ts';
 
 /** What entering takes: the feed, and the rows that owe it something. */
 export interface OwedEntries {

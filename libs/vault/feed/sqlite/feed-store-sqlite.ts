@@ -1,9 +1,9 @@
 /** The feed in the vault's SQLite file. */
 import { randomBytes } from 'node:crypto';
-import type { ErasureId } from '../base/ids.ts';
-import type { SqliteDatabase } from '../engines/sqlite-database.ts';
-import { decodeFeedRows, encodeFeedRows } from './feed-rows.ts';
-import type { FeedEntry, FeedHead, FeedStore, Holder } from './feed-store.ts';
+import type { ErasureId } from '../../../base/ids.ts';
+import type { SqliteDatabase } from '../../../engines/sqlite-database.ts';
+import { decodeFeedRows, encodeFeedRows } from '../feed-rows.ts';
+import type { FeedEntry, FeedHead, FeedStore, Holder } from '../feed-store.ts';
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS feed_incarnation (

@@ -6,8 +6,8 @@
  * A write that has resolved is seen by every read that begins afterwards, in any process.
  * Failures: VAULT_UNREACHABLE (retryable), STORE_FULL.
  */
-import type { AppId, ErasureId } from '../base/ids.ts';
-import type { RowKind } from './rows/vault-store.ts';
+import type { AppId, ErasureId } from '../../base/ids.ts';
+import type { RowKind } from '../rows/vault-store.ts';
 
 /** A row of the vault that lost something. */
 export interface FeedRow {

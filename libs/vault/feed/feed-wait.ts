@@ -3,9 +3,9 @@
  * moment the wait ends is T0.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { HolderClocks } from '../base/clock.ts';
-import type { ErasureId } from '../base/ids.ts';
-import type { PassedHolder, PassedHolders } from '../keyring/keyring.ts';
+import type { HolderClocks } from '../../base/clock.ts';
+import type { ErasureId } from '../../base/ids.ts';
+import type { PassedHolder, PassedHolders } from '../../keyring/keyring.ts';
 import type { FeedHead, FeedRow, FeedStore, Holder } from './feed-store.ts';
 
 interface Moment {

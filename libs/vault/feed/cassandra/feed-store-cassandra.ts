@@ -7,10 +7,10 @@
  * settles what is under way: a head is never seen without its entry.
  */
 import { randomBytes } from 'node:crypto';
-import type { ErasureId } from '../base/ids.ts';
-import type { CassandraDatabase } from '../engines/cassandra-database.ts';
-import { decodeFeedRows, encodeFeedRows } from './feed-rows.ts';
-import type { FeedEntry, FeedHead, FeedStore, Holder } from './feed-store.ts';
+import type { ErasureId } from '../../../base/ids.ts';
+import type { CassandraDatabase } from '../../../engines/cassandra-database.ts';
+import { decodeFeedRows, encodeFeedRows } from '../feed-rows.ts';
+import type { FeedEntry, FeedHead, FeedStore, Holder } from '../feed-store.ts';
 
 const HEAD = 'SELECT incarnation, head FROM feed_entries WHERE one = 0 LIMIT 1';
 const BORN = `UPDATE feed_entries SET incarnation = ?, head = 0 WHERE one = 0

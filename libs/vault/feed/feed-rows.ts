@@ -1,7 +1,7 @@
 /** The rows of a feed entry as bytes: app 16 ‖ kind u8 ‖ id 16 of each. */
-import type { AppId } from '../base/ids.ts';
+import type { AppId } from '../../base/ids.ts';
+import type { RowKind } from '../rows/vault-store.ts';
 import type { FeedRow } from './feed-store.ts';
-import type { RowKind } from './rows/vault-store.ts';
 
 const ROW_BYTES = 33;
 
