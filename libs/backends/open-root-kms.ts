@@ -1,7 +1,7 @@
 /** The KMS that the configuration names. */
 import { createSystemRandomness } from '../base/random.ts';
-import type { RootKms } from '../vault/root-kms.ts';
-import { openRootKmsLocal } from '../vault/root-kms-local.ts';
+import { openRootKmsLocal } from '../vault/keys/local/root-kms-local.ts';
+import type { RootKms } from '../vault/keys/root-kms.ts';
 import type { Configuration } from './configuration.ts';
 
 /** Opens it. Throws CONFIGURATION_INVALID. */
@@ -12,6 +12,6 @@ export async function openRootKms(
   if (kms.engine === 'local') {
     return openRootKmsLocal({ folder: kms.folder, randomness, ...(passphrase && { passphrase }) });
   }
-  const { openRootKmsAws } = await import('../vault/root-kms-aws.ts');
+  const { openRootKmsAws } = await import('../vault/keys/aws/root-kms-aws.ts');
   return openRootKmsAws(kms);
 }

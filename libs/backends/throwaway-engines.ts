@@ -44,7 +44,7 @@ export async function removeEngines(configuration: Configuration, kmsKey?: strin
   const { log, vault, state, views, kms } = configuration;
   const keyspaces = [vault, state, views].filter((one) => one.engine === 'cassandra');
   if (kms.engine === 'aws-kms' && kmsKey !== undefined) {
-    const { openRootKmsAws } = await import('../vault/root-kms-aws.ts');
+    const { openRootKmsAws } = await import('../vault/keys/aws/root-kms-aws.ts');
     await openRootKmsAws(kms).destroyKey(kmsKey as never);
   }
   if (log.engine === 'kafka') {

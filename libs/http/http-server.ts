@@ -18,7 +18,7 @@ import type { AccessKeys, Principal } from '../access/access-keys.ts';
 import { type AppId, textToId } from '../base/ids.ts';
 import { isLetheError, type LetheError } from '../base/lethe-error.ts';
 import { isTracing, openSpan } from '../engines/tracing.ts';
-import type { AppRegistry } from '../vault/app-registry.ts';
+import type { AppRegistry } from '../vault/keys/app-registry.ts';
 import { badRequest, ErrorAnswer, errorBody, HttpError, notFound } from './http-error.ts';
 
 declare module 'fastify' {

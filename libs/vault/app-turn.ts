@@ -5,9 +5,9 @@
 import type { ErasureId } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import type { WrappingKey } from '../keyring/wrapping-key.ts';
-import type { App } from './app-registry.ts';
-import { contended } from './key-hierarchy.ts';
-import { newKeyRow } from './key-rows.ts';
+import type { App } from './keys/app-registry.ts';
+import { contended } from './keys/key-hierarchy.ts';
+import { newKeyRow } from './keys/key-rows.ts';
 import {
   APP_KINDS,
   appSlot,

@@ -10,7 +10,6 @@ import {
 import { randomIdInBucket } from '../base/random.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { ringKinds } from '../sealing/tree-path.ts';
-import type { App } from './app-registry.ts';
 import {
   type ConversationKind,
   type ConversationValue,
@@ -27,7 +26,8 @@ import {
   settleRings,
   type WriterDeps,
 } from './directory-rows.ts';
-import { contended } from './key-hierarchy.ts';
+import type { App } from './keys/app-registry.ts';
+import { contended } from './keys/key-hierarchy.ts';
 import { rowKinds, type VaultBatch, type VaultRow } from './rows/vault-store.ts';
 
 /** A conversation to make. `externalRow` null and `isDefault` name a person's default one. */

@@ -4,7 +4,7 @@
  * somebody who came or went between two. `settleDirectory` mends that, where the keys are at hand.
  */
 import { chunks } from '../base/chunks.ts';
-import { contended } from './key-hierarchy.ts';
+import { contended } from './keys/key-hierarchy.ts';
 import { type RowKey, rowKeyToText, rowKinds, type VaultRow } from './rows/vault-store.ts';
 import { type CopiedEnd, copySegments, type VaultPart } from './vault-copy.ts';
 import { RING_KINDS } from './vault-rings.ts';

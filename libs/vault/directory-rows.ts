@@ -3,7 +3,6 @@ import { type IndexId, idToBucket, type SubjectId } from '../base/ids.ts';
 import type { Randomness } from '../base/random.ts';
 import type { Ring } from '../keyring/ring.ts';
 import type { RingKind } from '../sealing/tree-path.ts';
-import type { App } from './app-registry.ts';
 import {
   type Directory,
   directoryRow,
@@ -12,7 +11,8 @@ import {
   type SubjectValue,
   subjectCodec,
 } from './directory.ts';
-import { contended, type KeyHierarchy } from './key-hierarchy.ts';
+import type { App } from './keys/app-registry.ts';
+import { contended, type KeyHierarchy } from './keys/key-hierarchy.ts';
 import { bucketKeyRow } from './rows/key-slots.ts';
 import { rowKinds, type VaultBatch, type VaultRow, type VaultStore } from './rows/vault-store.ts';
 import { wrapRow } from './rows/wrapped-row.ts';

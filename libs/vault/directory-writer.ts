@@ -16,7 +16,6 @@ import {
 import { randomId, randomIdInBucket } from '../base/random.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { ringKinds } from '../sealing/tree-path.ts';
-import type { App } from './app-registry.ts';
 import { addConversations, type NewConversation } from './conversation-writer.ts';
 import { type ReferenceKind, type SubjectValue, subjectCodec } from './directory.ts';
 import {
@@ -29,7 +28,8 @@ import {
   type WriterDeps,
 } from './directory-rows.ts';
 import { addMembers, type Membership } from './group-members.ts';
-import { contended } from './key-hierarchy.ts';
+import type { App } from './keys/app-registry.ts';
+import { contended } from './keys/key-hierarchy.ts';
 import { rowKinds, type VaultBatch } from './rows/vault-store.ts';
 
 /** The people of identity rows, in their order; `made` holds the entries of the new ones. */

@@ -19,8 +19,8 @@ import { recordCodec } from '../codec/avro.ts';
 import type { HmacKey } from '../codec/hash.ts';
 import { labels } from '../codec/labels.ts';
 import type { KeyringUse } from '../keyring/keyring.ts';
-import type { AppRegistry } from './app-registry.ts';
-import type { KeyHierarchy } from './key-hierarchy.ts';
+import type { AppRegistry } from './keys/app-registry.ts';
+import type { KeyHierarchy } from './keys/key-hierarchy.ts';
 import {
   type RowKey,
   type RowKind,

@@ -15,7 +15,6 @@ import {
 import { LetheError } from '../base/lethe-error.ts';
 import { sha256 } from '../codec/hash.ts';
 import { labels } from '../codec/labels.ts';
-import type { App } from './app-registry.ts';
 import {
   type ConversationEntry,
   conversationCodec,
@@ -30,7 +29,8 @@ import {
   type SubjectChange,
   type WriterDeps,
 } from './directory-rows.ts';
-import { contended } from './key-hierarchy.ts';
+import type { App } from './keys/app-registry.ts';
+import { contended } from './keys/key-hierarchy.ts';
 import { rowKinds, type VaultBatch } from './rows/vault-store.ts';
 
 /** A person who joins a group or writes in it. */

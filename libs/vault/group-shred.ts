@@ -6,10 +6,10 @@ import type { ErasureId } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import type { RingRef } from '../keyring/ring.ts';
 import { ringKinds } from '../sealing/tree-path.ts';
-import type { App } from './app-registry.ts';
 import { type ConversationEntry, conversationCodec } from './directory.ts';
 import { membersOf } from './group-members.ts';
-import { contended } from './key-hierarchy.ts';
+import type { App } from './keys/app-registry.ts';
+import { contended } from './keys/key-hierarchy.ts';
 import { rowStates, type VaultRow } from './rows/vault-store.ts';
 import { fenceRow, wrapRow } from './rows/wrapped-row.ts';
 import {

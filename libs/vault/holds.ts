@@ -4,9 +4,9 @@
  */
 import type { HoldId, SubjectId } from '../base/ids.ts';
 import type { KeyringHold } from '../keyring/keyring.ts';
-import type { App } from './app-registry.ts';
 import { directoryRow, referenceCodec } from './directory.ts';
 import { dropHold, type KeptDeps, keepDays } from './kept-days.ts';
+import type { App } from './keys/app-registry.ts';
 import { mergeRings } from './merges.ts';
 import { appOf, editRow, mergedWith, personRow, readLiving, withId } from './person-rows.ts';
 import { rowKinds, type VaultRow } from './rows/vault-store.ts';

@@ -13,8 +13,8 @@ import {
   type RingMaterial,
 } from '../keyring/ring-material.ts';
 import { RETENTION_CLASS_MAX, retentionClasses, ringKinds } from '../sealing/tree-path.ts';
-import type { App } from './app-registry.ts';
-import { contended } from './key-hierarchy.ts';
+import type { App } from './keys/app-registry.ts';
+import { contended } from './keys/key-hierarchy.ts';
 import type { RowKey, VaultBatch, VaultRow } from './rows/vault-store.ts';
 import { wrapRow } from './rows/wrapped-row.ts';
 import {

@@ -3,9 +3,9 @@
  * entry. Whoever erases or holds one of them finds the other by it.
  */
 import type { ErasureId, HoldId, SubjectId } from '../base/ids.ts';
-import type { App } from './app-registry.ts';
 import { directoryRow } from './directory.ts';
 import { dropHold, type KeptDeps } from './kept-days.ts';
+import type { App } from './keys/app-registry.ts';
 import { editRow, mergedWith, personRow, readLiving, withId } from './person-rows.ts';
 import { rowKinds, type VaultRow } from './rows/vault-store.ts';
 import { enterLoss, fenceRows } from './shred-rows.ts';

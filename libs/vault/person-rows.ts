@@ -1,8 +1,8 @@
 /** Rows of people's rings: what they say in clear (holds, edges), and how that is changed. */
 import type { AppId, SubjectId } from '../base/ids.ts';
 import { ringKinds } from '../sealing/tree-path.ts';
-import type { App } from './app-registry.ts';
-import { contended } from './key-hierarchy.ts';
+import type { App } from './keys/app-registry.ts';
+import { contended } from './keys/key-hierarchy.ts';
 import type { RowKey, VaultRow } from './rows/vault-store.ts';
 import { wrapRow } from './rows/wrapped-row.ts';
 import {

@@ -4,9 +4,9 @@ import type { Randomness } from '../base/random.ts';
 import type { RingOutcome } from '../keyring/keyring.ts';
 import type { Ring, RingRef } from '../keyring/ring.ts';
 import type { WrappingKey } from '../keyring/wrapping-key.ts';
-import type { AppRegistry } from './app-registry.ts';
 import { enterOwed, type OwedEntries } from './feed/owed-entries.ts';
-import type { KeyHierarchy } from './key-hierarchy.ts';
+import type { AppRegistry } from './keys/app-registry.ts';
+import type { KeyHierarchy } from './keys/key-hierarchy.ts';
 import { type RowKey, rowKeyToText, type VaultRow, type VaultStore } from './rows/vault-store.ts';
 import { loadSegments, openRing, ringRow } from './vault-rings.ts';
 

@@ -6,7 +6,6 @@
  */
 import { chunks } from '../base/chunks.ts';
 import type { ConversationId, ErasureId, IndexId, SubjectId } from '../base/ids.ts';
-import type { App } from './app-registry.ts';
 import {
   type ConversationEntry,
   conversationCodec,
@@ -18,6 +17,7 @@ import {
 } from './directory.ts';
 import { namingBatch, openBucket, type WriterDeps } from './directory-rows.ts';
 import { addMembers, membersOf, nameGroups } from './group-members.ts';
+import type { App } from './keys/app-registry.ts';
 import { personRow } from './person-rows.ts';
 import {
   type RowKey,

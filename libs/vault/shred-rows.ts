@@ -2,11 +2,11 @@
 import type { ErasureId } from '../base/ids.ts';
 import { isLetheError, LetheError } from '../base/lethe-error.ts';
 import type { Randomness } from '../base/random.ts';
-import type { AppRegistry } from './app-registry.ts';
 import type { Directory } from './directory.ts';
 import type { LossFeed } from './feed/feed-wait.ts';
 import type { KeyLease } from './feed/key-lease.ts';
-import { contended, type KeyHierarchy } from './key-hierarchy.ts';
+import type { AppRegistry } from './keys/app-registry.ts';
+import { contended, type KeyHierarchy } from './keys/key-hierarchy.ts';
 import { bucketKeyRow } from './rows/key-slots.ts';
 import {
   type BatchOutcome,

@@ -3,9 +3,9 @@
  * authenticate, and rings of people or groups whose entry is gone.
  */
 import { isLetheError } from '../base/lethe-error.ts';
-import type { App, AppRegistry } from './app-registry.ts';
 import { directoryRow } from './directory.ts';
-import type { KeyHierarchy } from './key-hierarchy.ts';
+import type { App, AppRegistry } from './keys/app-registry.ts';
+import type { KeyHierarchy } from './keys/key-hierarchy.ts';
 import {
   BUCKETED_KINDS,
   rowKinds,

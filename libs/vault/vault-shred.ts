@@ -23,7 +23,6 @@ import {
   type Taken,
 } from '../keyring/ring-material.ts';
 import { ringKinds } from '../sealing/tree-path.ts';
-import type { App } from './app-registry.ts';
 import {
   type ConversationEntry,
   conversationCodec,
@@ -33,7 +32,8 @@ import {
   subjectCodec,
 } from './directory.ts';
 import { removeMembers, shredForsakenGroup } from './group-shred.ts';
-import { contended } from './key-hierarchy.ts';
+import type { App } from './keys/app-registry.ts';
+import { contended } from './keys/key-hierarchy.ts';
 import { captureRings } from './ring-captures.ts';
 import { appRootRow, STORE_ROOT } from './rows/key-slots.ts';
 import { type RowKey, type RowKind, rowStates, type VaultRow } from './rows/vault-store.ts';

@@ -4,7 +4,7 @@ import { type AccessScope, accessScopes } from '../../libs/access/access-key-sto
 import type { AdministrationPowers } from '../../libs/backends/powers.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
-import type { App } from '../../libs/vault/app-registry.ts';
+import type { App } from '../../libs/vault/keys/app-registry.ts';
 import { findApp, withStore } from './open-store.ts';
 import { CommandEnd, exitCodes, printResult } from './terminal.ts';
 

@@ -4,7 +4,7 @@ import type { AdministrationPowers } from '../../libs/backends/powers.ts';
 import { HttpError, notFound } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
 import { AppParameters } from '../../libs/http/route-parameters.ts';
-import type { App } from '../../libs/vault/app-registry.ts';
+import type { App } from '../../libs/vault/keys/app-registry.ts';
 import { createApp } from './app-commands.ts';
 import { CommandEnd } from './terminal.ts';
 

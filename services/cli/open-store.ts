@@ -4,7 +4,7 @@ import { type Configuration, readConfiguration } from '../../libs/backends/confi
 import { type Backends, openBackends } from '../../libs/backends/open-backends.ts';
 import { type AppId, isId } from '../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
-import type { App } from '../../libs/vault/app-registry.ts';
+import type { App } from '../../libs/vault/keys/app-registry.ts';
 import { CommandEnd, exitCodes } from './terminal.ts';
 
 export interface OpenStore {

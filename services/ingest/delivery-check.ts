@@ -11,7 +11,7 @@ import type { DeliveryEntry, DeliveryName } from '../../libs/deliveries/delivery
 import { eventRingRefs } from '../../libs/keyring/event-sealer.ts';
 import { Ring } from '../../libs/keyring/ring.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
-import type { App } from '../../libs/vault/app-registry.ts';
+import type { App } from '../../libs/vault/keys/app-registry.ts';
 import { messageIdOf } from './seal-plan.ts';
 
 /** Whose a message is, where it lies and which thing it is. */

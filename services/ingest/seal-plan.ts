@@ -18,7 +18,7 @@ import type { SealEvent, SealedRecord } from '../../libs/keyring/event-sealer.ts
 import type { RingOutcome } from '../../libs/keyring/keyring.ts';
 import { Ring, type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
-import type { App } from '../../libs/vault/app-registry.ts';
+import type { App } from '../../libs/vault/keys/app-registry.ts';
 import type { EventDraft, EventName, MessageName, NameDraft, Plan } from './ingest-item.ts';
 import { identityDraft, profileDraft } from './plan-parts.ts';
 import type { WhoAndWhere } from './who-and-where.ts';

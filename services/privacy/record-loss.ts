@@ -11,7 +11,7 @@ import type { LogPosition } from '../../libs/event-log/event-log.ts';
 import { eventRingRefs, sealEvent } from '../../libs/keyring/event-sealer.ts';
 import { Ring } from '../../libs/keyring/ring.ts';
 import { retentionClasses } from '../../libs/sealing/tree-path.ts';
-import type { App } from '../../libs/vault/app-registry.ts';
+import type { App } from '../../libs/vault/keys/app-registry.ts';
 
 export type LossType = Extract<
   EventType,

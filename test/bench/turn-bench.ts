@@ -9,7 +9,7 @@ import { idToBucket, type SubjectId } from '../../libs/base/ids.ts';
 import { randomId } from '../../libs/base/random.ts';
 import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
-import type { App } from '../../libs/vault/app-registry.ts';
+import type { App } from '../../libs/vault/keys/app-registry.ts';
 import { createApp } from '../../services/cli/app-commands.ts';
 import { openIngest } from '../../services/ingest/ingest.ts';
 import { environmentOf, startProcess } from '../support/processes.ts';

@@ -32,8 +32,8 @@ import {
 import { openRequestStoreSqlite } from '../../libs/requests/request-store-sqlite.ts';
 import { openFeedStoreCassandra } from '../../libs/vault/feed/cassandra/feed-store-cassandra.ts';
 import { openFeedStoreSqlite } from '../../libs/vault/feed/sqlite/feed-store-sqlite.ts';
-import type { RootKms } from '../../libs/vault/root-kms.ts';
-import { openRootKmsLocal } from '../../libs/vault/root-kms-local.ts';
+import { openRootKmsLocal } from '../../libs/vault/keys/local/root-kms-local.ts';
+import type { RootKms } from '../../libs/vault/keys/root-kms.ts';
 import { vaultSchema } from '../../libs/vault/rows/cassandra/vault-schema-cassandra.ts';
 import { openVaultStoreCassandra } from '../../libs/vault/rows/cassandra/vault-store-cassandra.ts';
 import { openVaultStoreSqlite } from '../../libs/vault/rows/sqlite/vault-store-sqlite.ts';

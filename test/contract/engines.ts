@@ -16,8 +16,8 @@ import type { EventLog } from '../../libs/event-log/event-log.ts';
 import { openEventLogKafka } from '../../libs/event-log/event-log-kafka.ts';
 import { createKafka } from '../../libs/event-log/kafka-client.ts';
 import { makeTopics } from '../../libs/event-log/kafka-topic.ts';
-import type { RootKms } from '../../libs/vault/root-kms.ts';
-import { openRootKmsAws } from '../../libs/vault/root-kms-aws.ts';
+import { openRootKmsAws } from '../../libs/vault/keys/aws/root-kms-aws.ts';
+import type { RootKms } from '../../libs/vault/keys/root-kms.ts';
 import type { ViewCache } from '../../libs/views/view-cache.ts';
 import { openViewCacheRedis } from '../../libs/views/view-cache-redis.ts';
 

@@ -10,7 +10,7 @@ import { removeEngines, throwawayVariables } from '../../libs/backends/throwaway
 import type { Clock } from '../../libs/base/clock.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
-import type { App } from '../../libs/vault/app-registry.ts';
+import type { App } from '../../libs/vault/keys/app-registry.ts';
 import { createApp } from '../../services/cli/app-commands.ts';
 import { type Ingest, openIngest } from '../../services/ingest/ingest.ts';
 import type { Outcome } from '../../services/ingest/ingest-item.ts';

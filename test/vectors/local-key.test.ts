@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createSystemRandomness } from '../../libs/base/random.ts';
-import { openRootKmsLocal } from '../../libs/vault/root-kms-local.ts';
+import { openRootKmsLocal } from '../../libs/vault/keys/local/root-kms-local.ts';
 import { temporaryFolder } from '../support/temporary-store.ts';
 
 interface Frozen {

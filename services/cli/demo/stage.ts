@@ -9,7 +9,7 @@ import { type Backends, openBackends } from '../../../libs/backends/open-backend
 import { removeEngines, throwawayVariables } from '../../../libs/backends/throwaway-engines.ts';
 import type { ConversationId, SubjectId } from '../../../libs/base/ids.ts';
 import { findIdentity } from '../../../libs/people/find-subject.ts';
-import type { App } from '../../../libs/vault/app-registry.ts';
+import type { App } from '../../../libs/vault/keys/app-registry.ts';
 import { rowKinds } from '../../../libs/vault/rows/vault-store.ts';
 import { type MessageJson, readMessages } from '../../reader/read-messages.ts';
 import { createApp } from '../app-commands.ts';

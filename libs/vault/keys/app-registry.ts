@@ -1,14 +1,14 @@
 /** The apps of a store: each with its root, its keys, its ring and a place for its own facts. */
-import { type AppId, idToBytes, isId, type PlaceId } from '../base/ids.ts';
-import { LetheError } from '../base/lethe-error.ts';
-import { type Randomness, randomId, randomIdInBucket } from '../base/random.ts';
-import { recordCodec } from '../codec/avro.ts';
-import type { WrappingKey } from '../keyring/wrapping-key.ts';
+import { type AppId, idToBytes, isId, type PlaceId } from '../../base/ids.ts';
+import { LetheError } from '../../base/lethe-error.ts';
+import { type Randomness, randomId, randomIdInBucket } from '../../base/random.ts';
+import { recordCodec } from '../../codec/avro.ts';
+import type { WrappingKey } from '../../keyring/wrapping-key.ts';
+import { appRootRow, STORE_ROOT } from '../rows/key-slots.ts';
+import { type RowKey, rowKinds, type VaultRow, type VaultStore } from '../rows/vault-store.ts';
+import { unwrapRow, wrapRow } from '../rows/wrapped-row.ts';
 import { contended, type KeyHierarchy } from './key-hierarchy.ts';
 import { newKeyRow } from './key-rows.ts';
-import { appRootRow, STORE_ROOT } from './rows/key-slots.ts';
-import { type RowKey, rowKinds, type VaultRow, type VaultStore } from './rows/vault-store.ts';
-import { unwrapRow, wrapRow } from './rows/wrapped-row.ts';
 
 /** What is known of an app. */
 export interface App {

@@ -4,7 +4,7 @@
  * Failures: ROOT_KMS_DENIED (wrong passphrase, damaged or missing key, disabled key; not
  * retryable), ROOT_KMS_UNREACHABLE (retryable).
  */
-import type { KeyId } from '../base/ids.ts';
+import type { KeyId } from '../../base/ids.ts';
 
 export interface RootKms {
   /** Makes a key; it is durable on return. */

@@ -14,11 +14,11 @@ import {
   KMSClient,
   ScheduleKeyDeletionCommand,
 } from '@aws-sdk/client-kms';
-import type { KeyId } from '../base/ids.ts';
-import { LetheError } from '../base/lethe-error.ts';
-import { tally } from '../base/tally.ts';
-import type { AwsKmsEngine } from '../engines/engine-urls.ts';
-import type { RootKms } from './root-kms.ts';
+import type { KeyId } from '../../../base/ids.ts';
+import { LetheError } from '../../../base/lethe-error.ts';
+import { tally } from '../../../base/tally.ts';
+import type { AwsKmsEngine } from '../../../engines/engine-urls.ts';
+import type { RootKms } from '../root-kms.ts';
 
 // With full jitter: a throttled turn ends, only later; who cannot connect hears it in seconds.
 const ATTEMPTS_MAX = 8;

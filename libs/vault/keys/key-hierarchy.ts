@@ -7,15 +7,13 @@
  * first uses share one load, and the KMS is called once a process. While a turn replaces a key, its
  * predecessor lies beside it, and rows say which of the two wraps them.
  */
-import { type AppId, type KeyId, NO_ID } from '../base/ids.ts';
-import { LetheError } from '../base/lethe-error.ts';
-import type { Randomness } from '../base/random.ts';
-import { createSingleFlight } from '../base/single-flight.ts';
-import { WrappingKey } from '../keyring/wrapping-key.ts';
-import type { KeyLease } from './feed/key-lease.ts';
-import { enterOwed, type OwedEntries } from './feed/owed-entries.ts';
-import { makeStoreRoot, newKeyRow } from './key-rows.ts';
-import type { RootKms } from './root-kms.ts';
+import { type AppId, type KeyId, NO_ID } from '../../base/ids.ts';
+import { LetheError } from '../../base/lethe-error.ts';
+import type { Randomness } from '../../base/random.ts';
+import { createSingleFlight } from '../../base/single-flight.ts';
+import { WrappingKey } from '../../keyring/wrapping-key.ts';
+import type { KeyLease } from '../feed/key-lease.ts';
+import { enterOwed, type OwedEntries } from '../feed/owed-entries.ts';
 import {
   appRootRow,
   bucketKeyRow,
@@ -23,7 +21,7 @@ import {
   parentSlot,
   STORE_ROOT,
   storeSlot,
-} from './rows/key-slots.ts';
+} from '../rows/key-slots.ts';
 import {
   type RowKey,
   type RowKind,
@@ -31,8 +29,10 @@ import {
   rowKinds,
   type VaultRow,
   type VaultStore,
-} from './rows/vault-store.ts';
-import { openRow, rowAssociatedData } from './rows/wrapped-row.ts';
+} from '../rows/vault-store.ts';
+import { openRow, rowAssociatedData } from '../rows/wrapped-row.ts';
+import { makeStoreRoot, newKeyRow } from './key-rows.ts';
+import type { RootKms } from './root-kms.ts';
 
 const STORE = NO_ID as AppId;
 

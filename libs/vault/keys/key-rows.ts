@@ -1,18 +1,18 @@
 /** Rows that hold keys: new ones, and the root's, which the KMS wraps. */
-import type { KeyId } from '../base/ids.ts';
-import { LetheError } from '../base/lethe-error.ts';
-import { type Randomness, randomId } from '../base/random.ts';
-import type { WrappingKey } from '../keyring/wrapping-key.ts';
-import type { RootKms } from './root-kms.ts';
-import { STORE_ROOT } from './rows/key-slots.ts';
+import type { KeyId } from '../../base/ids.ts';
+import { LetheError } from '../../base/lethe-error.ts';
+import { type Randomness, randomId } from '../../base/random.ts';
+import type { WrappingKey } from '../../keyring/wrapping-key.ts';
+import { STORE_ROOT } from '../rows/key-slots.ts';
 import {
   type RowKey,
   rowKinds,
   rowStates,
   type VaultRow,
   type VaultStore,
-} from './rows/vault-store.ts';
-import { rowAssociatedData, wrapRow } from './rows/wrapped-row.ts';
+} from '../rows/vault-store.ts';
+import { rowAssociatedData, wrapRow } from '../rows/wrapped-row.ts';
+import type { RootKms } from './root-kms.ts';
 
 interface Deps {
   readonly store: VaultStore;

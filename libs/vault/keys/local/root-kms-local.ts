@@ -16,16 +16,16 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { lp } from '../base/bytes.ts';
-import { syncFolder, writeFileDurably } from '../base/durable-file.ts';
-import type { KeyId } from '../base/ids.ts';
-import { LetheError } from '../base/lethe-error.ts';
-import { type Randomness, randomId } from '../base/random.ts';
-import { createSingleFlight } from '../base/single-flight.ts';
-import { tally } from '../base/tally.ts';
-import { labels } from '../codec/labels.ts';
-import { WrappingKey } from '../keyring/wrapping-key.ts';
-import type { RootKms } from './root-kms.ts';
+import { lp } from '../../../base/bytes.ts';
+import { syncFolder, writeFileDurably } from '../../../base/durable-file.ts';
+import type { KeyId } from '../../../base/ids.ts';
+import { LetheError } from '../../../base/lethe-error.ts';
+import { type Randomness, randomId } from '../../../base/random.ts';
+import { createSingleFlight } from '../../../base/single-flight.ts';
+import { tally } from '../../../base/tally.ts';
+import { labels } from '../../../codec/labels.ts';
+import { WrappingKey } from '../../../keyring/wrapping-key.ts';
+import type { RootKms } from '../root-kms.ts';
 
 const FORMAT = 1;
 const SCRYPT = { N: 32_768, r: 8, p: 1 };
