@@ -5,9 +5,9 @@
  */
 import { chunks } from '../base/chunks.ts';
 import { contended } from './keys/key-hierarchy.ts';
+import { RING_KINDS } from './rings/vault-rings.ts';
 import { type RowKey, rowKeyToText, rowKinds, type VaultRow } from './rows/vault-store.ts';
 import { type CopiedEnd, copySegments, type VaultPart } from './vault-copy.ts';
-import { RING_KINDS } from './vault-rings.ts';
 
 const ROWS_PER_LOOK = 500;
 const PARTS_AT_ONCE = 8;

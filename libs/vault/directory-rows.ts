@@ -13,11 +13,11 @@ import {
 } from './directory.ts';
 import type { App } from './keys/app-registry.ts';
 import { contended, type KeyHierarchy } from './keys/key-hierarchy.ts';
+import type { VaultKeyring } from './rings/vault-keyring.ts';
+import { newRing, ringRow } from './rings/vault-rings.ts';
 import { bucketKeyRow } from './rows/key-slots.ts';
 import { rowKinds, type VaultBatch, type VaultRow, type VaultStore } from './rows/vault-store.ts';
 import { wrapRow } from './rows/wrapped-row.ts';
-import type { VaultKeyring } from './vault-keyring.ts';
-import { newRing, ringRow } from './vault-rings.ts';
 
 export interface WriterDeps {
   store: VaultStore;

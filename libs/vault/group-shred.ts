@@ -10,6 +10,7 @@ import { type ConversationEntry, conversationCodec } from './directory.ts';
 import { membersOf } from './group-members.ts';
 import type { App } from './keys/app-registry.ts';
 import { contended } from './keys/key-hierarchy.ts';
+import { ringRow } from './rings/vault-rings.ts';
 import { rowStates, type VaultRow } from './rows/vault-store.ts';
 import { fenceRow, wrapRow } from './rows/wrapped-row.ts';
 import {
@@ -20,7 +21,6 @@ import {
   SHRED_ATTEMPTS_MAX,
   type ShredDeps,
 } from './shred-rows.ts';
-import { ringRow } from './vault-rings.ts';
 
 /** See DirectoryShred. */
 export async function shredForsakenGroup(

@@ -15,6 +15,7 @@ import {
 import { RETENTION_CLASS_MAX, retentionClasses, ringKinds } from '../sealing/tree-path.ts';
 import type { App } from './keys/app-registry.ts';
 import { contended } from './keys/key-hierarchy.ts';
+import { openRingRow, wrapSegment } from './rings/vault-rings.ts';
 import type { RowKey, VaultBatch, VaultRow } from './rows/vault-store.ts';
 import { wrapRow } from './rows/wrapped-row.ts';
 import {
@@ -24,7 +25,6 @@ import {
   SHRED_ATTEMPTS_MAX,
   type ShredDeps,
 } from './shred-rows.ts';
-import { openRingRow, wrapSegment } from './vault-rings.ts';
 
 export interface KeptDeps extends ShredDeps {
   keyring: Pick<KeyringUse, 'use'>;

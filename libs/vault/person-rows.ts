@@ -3,6 +3,7 @@ import type { AppId, SubjectId } from '../base/ids.ts';
 import { ringKinds } from '../sealing/tree-path.ts';
 import type { App } from './keys/app-registry.ts';
 import { contended } from './keys/key-hierarchy.ts';
+import { ringRow } from './rings/vault-rings.ts';
 import type { RowKey, VaultRow } from './rows/vault-store.ts';
 import { wrapRow } from './rows/wrapped-row.ts';
 import {
@@ -12,7 +13,6 @@ import {
   SHRED_ATTEMPTS_MAX,
   type ShredDeps,
 } from './shred-rows.ts';
-import { ringRow } from './vault-rings.ts';
 
 /** The row of a person's ring. */
 export function personRow(app: App, id: string): RowKey {

@@ -35,6 +35,7 @@ import { removeMembers, shredForsakenGroup } from './group-shred.ts';
 import type { App } from './keys/app-registry.ts';
 import { contended } from './keys/key-hierarchy.ts';
 import { captureRings } from './ring-captures.ts';
+import { loadSegments, newRing, openRingRow, ringRow, wrapSegment } from './rings/vault-rings.ts';
 import { appRootRow, STORE_ROOT } from './rows/key-slots.ts';
 import { type RowKey, type RowKind, rowStates, type VaultRow } from './rows/vault-store.ts';
 import { fenceRow, wrapRow } from './rows/wrapped-row.ts';
@@ -48,7 +49,6 @@ import {
   SHRED_ATTEMPTS_MAX,
   type ShredDeps,
 } from './shred-rows.ts';
-import { loadSegments, newRing, openRingRow, ringRow, wrapSegment } from './vault-rings.ts';
 
 /** Removal of directory rows and of an app's root. */
 export interface DirectoryShred {

@@ -13,8 +13,8 @@ import { isTombstone } from '../../libs/event-log/event-log.ts';
 import { readLog } from '../../libs/event-log/read-log.ts';
 import { eventRingRefs } from '../../libs/keyring/event-sealer.ts';
 import { type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
+import { ringRow } from '../../libs/vault/rings/vault-rings.ts';
 import { rowStates } from '../../libs/vault/rows/vault-store.ts';
-import { ringRow } from '../../libs/vault/vault-rings.ts';
 import type { OpenStore } from './open-store.ts';
 import { createProgress } from './terminal.ts';
 

@@ -22,9 +22,9 @@ import {
 import { WrappingKey } from '../../libs/keyring/wrapping-key.ts';
 import { THING_DEPTH, thingPath } from '../../libs/sealing/tree-path.ts';
 import { indexRowId } from '../../libs/vault/directory.ts';
+import { wrapSegment } from '../../libs/vault/rings/vault-rings.ts';
 import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
 import { wrapRow } from '../../libs/vault/rows/wrapped-row.ts';
-import { wrapSegment } from '../../libs/vault/vault-rings.ts';
 import { eventIdOf, messageIdOf } from '../../services/ingest/seal-plan.ts';
 
 /** Bytes that count up: 0, 1, 2, … over all calls. */

@@ -9,9 +9,9 @@ import { unsealEvent } from '../../libs/keyring/event-sealer.ts';
 import { Ring } from '../../libs/keyring/ring.ts';
 import { decodeRingMaterial, encodeRingMaterial } from '../../libs/keyring/ring-material.ts';
 import { WrappingKey } from '../../libs/keyring/wrapping-key.ts';
+import { loadSegments } from '../../libs/vault/rings/vault-rings.ts';
 import { rowKinds, rowStates, type VaultStore } from '../../libs/vault/rows/vault-store.ts';
 import { unwrapRow } from '../../libs/vault/rows/wrapped-row.ts';
-import { loadSegments } from '../../libs/vault/vault-rings.ts';
 import { idOf, makeVectors } from '../support/make-vectors.ts';
 import { SlowTree, slowEventKey } from '../support/slow-rings.ts';
 

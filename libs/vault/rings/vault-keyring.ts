@@ -2,20 +2,20 @@
  * KeyringUse and KeyringCreate over the vault. Rings are used from memory while this process holds
  * its lease; what another process takes away arrives through the feed.
  */
-import { type AppId, NO_ID } from '../base/ids.ts';
-import type { Randomness } from '../base/random.ts';
-import { HmacKey } from '../codec/hash.ts';
-import type { KeyringCreate, KeyringUse } from '../keyring/keyring.ts';
-import type { Ring } from '../keyring/ring.ts';
-import { noteUsed } from '../keyring/used-rings.ts';
-import type { KeyLease } from './feed/key-lease.ts';
-import type { OwedEntries } from './feed/owed-entries.ts';
-import type { AppRegistry } from './keys/app-registry.ts';
-import { contended, type KeyHierarchy } from './keys/key-hierarchy.ts';
+import { type AppId, NO_ID } from '../../base/ids.ts';
+import type { Randomness } from '../../base/random.ts';
+import { HmacKey } from '../../codec/hash.ts';
+import type { KeyringCreate, KeyringUse } from '../../keyring/keyring.ts';
+import type { Ring } from '../../keyring/ring.ts';
+import { noteUsed } from '../../keyring/used-rings.ts';
+import type { KeyLease } from '../feed/key-lease.ts';
+import type { OwedEntries } from '../feed/owed-entries.ts';
+import type { AppRegistry } from '../keys/app-registry.ts';
+import { contended, type KeyHierarchy } from '../keys/key-hierarchy.ts';
+import { bucketKeyRow, PREVIOUS_KINDS } from '../rows/key-slots.ts';
+import { rowKinds, type VaultStore } from '../rows/vault-store.ts';
 import { RingCache } from './ring-cache.ts';
 import { type WantedRing, wantedRings } from './ring-loader.ts';
-import { bucketKeyRow, PREVIOUS_KINDS } from './rows/key-slots.ts';
-import { rowKinds, type VaultStore } from './rows/vault-store.ts';
 import { newRing } from './vault-rings.ts';
 
 interface Deps {

@@ -3,15 +3,15 @@
  * load about which a loss arrives meanwhile is not installed (S02).
  */
 import { LRUCache } from 'lru-cache';
-import type { Randomness } from '../base/random.ts';
-import type { RingOutcome } from '../keyring/keyring.ts';
-import { Ring, type RingRef } from '../keyring/ring.ts';
-import type { FeedRow } from './feed/feed-store.ts';
-import type { OwedEntries } from './feed/owed-entries.ts';
-import type { AppRegistry } from './keys/app-registry.ts';
-import { contended, type KeyHierarchy } from './keys/key-hierarchy.ts';
+import type { Randomness } from '../../base/random.ts';
+import type { RingOutcome } from '../../keyring/keyring.ts';
+import { Ring, type RingRef } from '../../keyring/ring.ts';
+import type { FeedRow } from '../feed/feed-store.ts';
+import type { OwedEntries } from '../feed/owed-entries.ts';
+import type { AppRegistry } from '../keys/app-registry.ts';
+import { contended, type KeyHierarchy } from '../keys/key-hierarchy.ts';
+import { rowKeyToText, rowKinds, type VaultStore } from '../rows/vault-store.ts';
 import { completeRing, readRings, type WantedRing, wantedRings } from './ring-loader.ts';
-import { rowKeyToText, rowKinds, type VaultStore } from './rows/vault-store.ts';
 import { ringText } from './vault-rings.ts';
 
 const CACHED_RINGS_MAX = 8_000;

@@ -1,18 +1,18 @@
 /** Rings as vault rows: their keys, their wrapping, their segments. */
-import { idToBucket, type SegmentId } from '../base/ids.ts';
-import { LetheError } from '../base/lethe-error.ts';
-import type { Randomness } from '../base/random.ts';
-import { labels } from '../codec/labels.ts';
-import { Ring, type RingRef } from '../keyring/ring.ts';
+import { idToBucket, type SegmentId } from '../../base/ids.ts';
+import { LetheError } from '../../base/lethe-error.ts';
+import type { Randomness } from '../../base/random.ts';
+import { labels } from '../../codec/labels.ts';
+import { Ring, type RingRef } from '../../keyring/ring.ts';
 import {
   decodeRingMaterial,
   encodeRingMaterial,
   newRingMaterial,
   type RingMaterial,
   type SegmentKey,
-} from '../keyring/ring-material.ts';
-import { WrappingKey } from '../keyring/wrapping-key.ts';
-import { ringKinds } from '../sealing/tree-path.ts';
+} from '../../keyring/ring-material.ts';
+import { WrappingKey } from '../../keyring/wrapping-key.ts';
+import { ringKinds } from '../../sealing/tree-path.ts';
 import {
   type RowKey,
   type RowKind,
@@ -20,8 +20,8 @@ import {
   rowKinds,
   type VaultRow,
   type VaultStore,
-} from './rows/vault-store.ts';
-import { openRow, wrapRow } from './rows/wrapped-row.ts';
+} from '../rows/vault-store.ts';
+import { openRow, wrapRow } from '../rows/wrapped-row.ts';
 
 const RING_ROW_KINDS = {
   [ringKinds.app]: rowKinds.appRing,
