@@ -19,7 +19,7 @@ import { openRequestStoreCassandra, requestSchema } from '../requests/request-st
 import { openFeedStoreCassandra } from '../vault/feed/cassandra/feed-store-cassandra.ts';
 import { vaultSchema } from '../vault/rows/cassandra/vault-schema-cassandra.ts';
 import { openVaultStoreCassandra } from '../vault/rows/cassandra/vault-store-cassandra.ts';
-import { openTurnStoreCassandra } from '../vault/turn-store-cassandra.ts';
+import { openTurnStoreCassandra } from '../vault/turn/cassandra/turn-store-cassandra.ts';
 import { openVaultCopyCassandra } from '../vault/vault-copy-cassandra.ts';
 import { viewSchema } from '../views/view-schema-cassandra.ts';
 import { openViewStoreCassandra } from '../views/view-store-cassandra.ts';

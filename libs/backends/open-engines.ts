@@ -9,7 +9,7 @@ import type { WakeSignal } from '../event-log/wake-signal.ts';
 import { openRequestStoreSqlite } from '../requests/request-store-sqlite.ts';
 import { openFeedStoreSqlite } from '../vault/feed/sqlite/feed-store-sqlite.ts';
 import { openVaultStoreSqlite } from '../vault/rows/sqlite/vault-store-sqlite.ts';
-import { openTurnStoreSqlite } from '../vault/turn-store-sqlite.ts';
+import { openTurnStoreSqlite } from '../vault/turn/sqlite/turn-store-sqlite.ts';
 import { openVaultCopySqlite } from '../vault/vault-copy-sqlite.ts';
 import type { ViewCache } from '../views/view-cache.ts';
 import { openViewCacheMemory } from '../views/view-cache-memory.ts';

@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Afterlife } from '../../libs/requests/request-store.ts';
-import type { EpochStatus } from '../../libs/vault/epoch-status.ts';
+import type { EpochStatus } from '../../libs/vault/turn/epoch-status.ts';
 import { type Reclaimed, reclaim } from '../privacy/reclaim.ts';
 import { rebuildViews } from '../projector/project.ts';
 import { settleEpoch, turnEpoch } from './epoch-commands.ts';

@@ -4,7 +4,7 @@ import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import type { ErasureId } from '../../libs/base/ids.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import type { Afterlife } from '../../libs/requests/request-store.ts';
-import type { ReachedT1 } from '../../libs/vault/epoch-t1.ts';
+import type { ReachedT1 } from '../../libs/vault/turn/epoch-t1.ts';
 import { t1Condition } from './certificate-texts.ts';
 
 /**

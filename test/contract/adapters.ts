@@ -38,8 +38,8 @@ import { vaultSchema } from '../../libs/vault/rows/cassandra/vault-schema-cassan
 import { openVaultStoreCassandra } from '../../libs/vault/rows/cassandra/vault-store-cassandra.ts';
 import { openVaultStoreSqlite } from '../../libs/vault/rows/sqlite/vault-store-sqlite.ts';
 import type { VaultStore } from '../../libs/vault/rows/vault-store.ts';
-import { openTurnStoreCassandra } from '../../libs/vault/turn-store-cassandra.ts';
-import { openTurnStoreSqlite } from '../../libs/vault/turn-store-sqlite.ts';
+import { openTurnStoreCassandra } from '../../libs/vault/turn/cassandra/turn-store-cassandra.ts';
+import { openTurnStoreSqlite } from '../../libs/vault/turn/sqlite/turn-store-sqlite.ts';
 import type { VaultCopy } from '../../libs/vault/vault-copy.ts';
 import { openVaultCopyCassandra } from '../../libs/vault/vault-copy-cassandra.ts';
 import { openVaultCopySqlite } from '../../libs/vault/vault-copy-sqlite.ts';

@@ -3,7 +3,7 @@ import { appendFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openEnvelope } from '../../libs/audit/dsse.ts';
-import type { Turn } from '../../libs/vault/turn-store.ts';
+import type { Turn } from '../../libs/vault/turn/turn-store.ts';
 import { temporaryFolder } from '../support/temporary-store.ts';
 import { adapters } from './adapters.ts';
 

@@ -1,6 +1,6 @@
 /** The turn's record in the vault's keyspace. */
-import type { CassandraDatabase } from '../engines/cassandra-database.ts';
-import type { Turn, TurnStore } from './turn-store.ts';
+import type { CassandraDatabase } from '../../../engines/cassandra-database.ts';
+import type { Turn, TurnStore } from '../turn-store.ts';
 
 const READ = 'SELECT turn FROM vault_turn WHERE one = 0';
 const BEGIN = 'INSERT INTO vault_turn (one, turn) VALUES (0, ?) IF NOT EXISTS';

@@ -2,12 +2,12 @@
  * One app's part of a turn: a new root, its other keys wrapped by it unchanged, and for every
  * bucket that lost something a new key, under which its surviving rows are wrapped anew.
  */
-import type { ErasureId } from '../base/ids.ts';
-import { LetheError } from '../base/lethe-error.ts';
-import type { WrappingKey } from '../keyring/wrapping-key.ts';
-import type { App } from './keys/app-registry.ts';
-import { contended } from './keys/key-hierarchy.ts';
-import { newKeyRow } from './keys/key-rows.ts';
+import type { ErasureId } from '../../base/ids.ts';
+import { LetheError } from '../../base/lethe-error.ts';
+import type { WrappingKey } from '../../keyring/wrapping-key.ts';
+import type { App } from '../keys/app-registry.ts';
+import { contended } from '../keys/key-hierarchy.ts';
+import { newKeyRow } from '../keys/key-rows.ts';
 import {
   APP_KINDS,
   appSlot,
@@ -15,15 +15,15 @@ import {
   bucketSlot,
   type KeySlot,
   storeSlot,
-} from './rows/key-slots.ts';
+} from '../rows/key-slots.ts';
 import {
   type RowKey,
   rowKinds,
   type VaultBatch,
   type VaultRow,
   type VaultStore,
-} from './rows/vault-store.ts';
-import { rewrapRow, wrapRow } from './rows/wrapped-row.ts';
+} from '../rows/vault-store.ts';
+import { rewrapRow, wrapRow } from '../rows/wrapped-row.ts';
 import type { TurnDeps } from './turn-run.ts';
 
 const ATTEMPTS_MAX = 16;

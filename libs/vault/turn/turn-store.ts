@@ -3,7 +3,7 @@
  *
  * Failures of every method: VAULT_UNREACHABLE (retryable), STORE_FULL.
  */
-import type { AppId, KeyId } from '../base/ids.ts';
+import type { AppId, KeyId } from '../../base/ids.ts';
 
 /** The steps of a turn, in their order. */
 export const turnSteps = ['begun', 'apps', 'retired', 'tested', 'done'] as const;

@@ -4,15 +4,15 @@
  * key is gone. Resumable at every step, beside live reads and writes: every write is conditional on
  * the version that was read and on the key that its parent holds now.
  */
-import type { AppId, ErasureId } from '../base/ids.ts';
-import { LetheError } from '../base/lethe-error.ts';
-import { randomId } from '../base/random.ts';
+import type { AppId, ErasureId } from '../../base/ids.ts';
+import { LetheError } from '../../base/lethe-error.ts';
+import { randomId } from '../../base/random.ts';
+import { contended } from '../keys/key-hierarchy.ts';
+import { newStoreRootRow, wrapByKms } from '../keys/key-rows.ts';
+import { storeSlot } from '../rows/key-slots.ts';
+import { rowKinds, type VaultRow } from '../rows/vault-store.ts';
 import { turnApp } from './app-turn.ts';
 import { keysWaitedFor } from './epoch-t1.ts';
-import { contended } from './keys/key-hierarchy.ts';
-import { newStoreRootRow, wrapByKms } from './keys/key-rows.ts';
-import { storeSlot } from './rows/key-slots.ts';
-import { rowKinds, type VaultRow } from './rows/vault-store.ts';
 import { retire, rewrapped } from './turn-retire.ts';
 import { type TurnDeps, type TurnOptions, TurnRun } from './turn-run.ts';
 import type { Turn } from './turn-store.ts';

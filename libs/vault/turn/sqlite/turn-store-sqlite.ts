@@ -1,6 +1,6 @@
 /** The turn's record in the vault's SQLite file. */
-import type { SqliteDatabase } from '../engines/sqlite-database.ts';
-import type { Turn, TurnStore } from './turn-store.ts';
+import type { SqliteDatabase } from '../../../engines/sqlite-database.ts';
+import type { Turn, TurnStore } from '../turn-store.ts';
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS vault_turn (

@@ -1,7 +1,7 @@
 /** What is known of the epoch: what waits for the next turn, and what the KMS says of the last. */
 
+import { STORE_ROOT } from '../rows/key-slots.ts';
 import { keysWaitedFor } from './epoch-t1.ts';
-import { STORE_ROOT } from './rows/key-slots.ts';
 import type { TurnDeps } from './turn-run.ts';
 import type { Turn } from './turn-store.ts';
 
