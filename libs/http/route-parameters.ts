@@ -2,7 +2,7 @@
 import { Type } from 'typebox';
 import { type AppId, type ConversationId, type SubjectId, textToId } from '../base/ids.ts';
 import { findUser } from '../people/find-subject.ts';
-import type { Directory } from '../vault/directory.ts';
+import type { Directory } from '../vault/directory/directory.ts';
 import { badRequest, notFound } from './http-error.ts';
 
 export const AppParameters = Type.Object({ appId: Type.String() });

@@ -3,7 +3,7 @@ import { type Alias, type AppId, type SubjectId, textToId } from '../base/ids.ts
 import { LetheError } from '../base/lethe-error.ts';
 import type { KeyringUse } from '../keyring/keyring.ts';
 import { ringKinds } from '../sealing/tree-path.ts';
-import type { Directory } from '../vault/directory.ts';
+import type { Directory } from '../vault/directory/directory.ts';
 import { rowKinds } from '../vault/rows/vault-store.ts';
 
 /** The channel under which business authors are known; channels of people cannot begin so. */

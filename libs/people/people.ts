@@ -4,7 +4,7 @@ import type { ReaderPowers } from '../backends/powers.ts';
 import type { AppId, SubjectId } from '../base/ids.ts';
 import type { IdentityLinked, ProfileUpdated } from '../conversation/event-types.ts';
 import { ringKinds } from '../sealing/tree-path.ts';
-import type { SubjectEntry, SubjectValue } from '../vault/directory.ts';
+import type { SubjectEntry, SubjectValue } from '../vault/directory/directory.ts';
 import { decodeView, openContents } from './open-content.ts';
 
 /** A person as the views and the vault have them. */

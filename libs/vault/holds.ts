@@ -4,7 +4,7 @@
  */
 import type { HoldId, SubjectId } from '../base/ids.ts';
 import type { KeyringHold } from '../keyring/keyring.ts';
-import { directoryRow, referenceCodec } from './directory.ts';
+import { directoryRow, referenceCodec } from './directory/directory.ts';
 import { dropHold, type KeptDeps, keepDays } from './kept-days.ts';
 import type { App } from './keys/app-registry.ts';
 import { mergeRings } from './merges.ts';

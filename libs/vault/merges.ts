@@ -3,7 +3,7 @@
  * entry. Whoever erases or holds one of them finds the other by it.
  */
 import type { ErasureId, HoldId, SubjectId } from '../base/ids.ts';
-import { directoryRow } from './directory.ts';
+import { directoryRow } from './directory/directory.ts';
 import { dropHold, type KeptDeps } from './kept-days.ts';
 import type { App } from './keys/app-registry.ts';
 import { editRow, mergedWith, personRow, readLiving, withId } from './person-rows.ts';

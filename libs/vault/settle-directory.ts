@@ -14,9 +14,9 @@ import {
   memberCodec,
   type ReferenceKind,
   type SubjectEntry,
-} from './directory.ts';
-import { namingBatch, openBucket, type WriterDeps } from './directory-rows.ts';
-import { addMembers, membersOf, nameGroups } from './group-members.ts';
+} from './directory/directory.ts';
+import { namingBatch, openBucket, type WriterDeps } from './directory/directory-rows.ts';
+import { addMembers, membersOf, nameGroups } from './directory/group-members.ts';
 import type { App } from './keys/app-registry.ts';
 import { personRow } from './person-rows.ts';
 import {

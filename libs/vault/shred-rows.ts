@@ -2,7 +2,7 @@
 import type { ErasureId } from '../base/ids.ts';
 import { isLetheError, LetheError } from '../base/lethe-error.ts';
 import type { Randomness } from '../base/random.ts';
-import type { Directory } from './directory.ts';
+import type { Directory } from './directory/directory.ts';
 import type { LossFeed } from './feed/feed-wait.ts';
 import type { KeyLease } from './feed/key-lease.ts';
 import type { AppRegistry } from './keys/app-registry.ts';

@@ -3,7 +3,7 @@
  * authenticate, and rings of people or groups whose entry is gone.
  */
 import { isLetheError } from '../base/lethe-error.ts';
-import { directoryRow } from './directory.ts';
+import { directoryRow } from './directory/directory.ts';
 import type { App, AppRegistry } from './keys/app-registry.ts';
 import type { KeyHierarchy } from './keys/key-hierarchy.ts';
 import {

@@ -30,7 +30,7 @@ import {
   type ReferenceKind,
   type SubjectEntry,
   subjectCodec,
-} from './directory.ts';
+} from './directory/directory.ts';
 import { removeMembers, shredForsakenGroup } from './group-shred.ts';
 import type { App } from './keys/app-registry.ts';
 import { contended } from './keys/key-hierarchy.ts';

@@ -2,7 +2,7 @@
 import type { IngestPowers } from '../../libs/backends/powers.ts';
 import type { AppId, ConversationId, SubjectId } from '../../libs/base/ids.ts';
 import { HttpError } from '../../libs/http/http-error.ts';
-import { memberId } from '../../libs/vault/group-members.ts';
+import { memberId } from '../../libs/vault/directory/group-members.ts';
 
 /** Throws 400 `not_a_participant`. */
 export async function assertMember(

@@ -4,7 +4,7 @@ import type { OwnerKind } from '../../libs/codec/sealed-event.ts';
 import type { Identity, ProfileFields } from '../../libs/conversation/delivery.ts';
 import { contentCodecs, type ProfileUpdated } from '../../libs/conversation/event-types.ts';
 import { retentionClasses } from '../../libs/sealing/tree-path.ts';
-import type { SubjectValue } from '../../libs/vault/directory.ts';
+import type { SubjectValue } from '../../libs/vault/directory/directory.ts';
 import type { EventDraft, EventName } from './ingest-item.ts';
 import type { KnownConversation } from './who-and-where.ts';
 

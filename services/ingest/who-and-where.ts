@@ -8,9 +8,9 @@ import type { IngestPowers } from '../../libs/backends/powers.ts';
 import type { ConversationId, IndexId, SubjectId } from '../../libs/base/ids.ts';
 import type { Author, ConversationReference, Identity } from '../../libs/conversation/delivery.ts';
 import { AGENT_CHANNEL } from '../../libs/people/find-subject.ts';
-import type { NewConversation } from '../../libs/vault/conversation-writer.ts';
-import type { ConversationValue, SubjectValue } from '../../libs/vault/directory.ts';
-import type { Membership } from '../../libs/vault/group-members.ts';
+import type { NewConversation } from '../../libs/vault/directory/conversation-writer.ts';
+import type { ConversationValue, SubjectValue } from '../../libs/vault/directory/directory.ts';
+import type { Membership } from '../../libs/vault/directory/group-members.ts';
 import type { App } from '../../libs/vault/keys/app-registry.ts';
 import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
 

@@ -10,7 +10,7 @@ import type { CapturedRings, PassedHolder } from '../../libs/keyring/keyring.ts'
 import { openEvents } from '../../libs/keyring/open-events.ts';
 import type { RingRef } from '../../libs/keyring/ring.ts';
 import { type RingKind, ringKinds } from '../../libs/sealing/tree-path.ts';
-import type { SubjectEntry } from '../../libs/vault/directory.ts';
+import type { SubjectEntry } from '../../libs/vault/directory/directory.ts';
 import { type AttackedDoor, attackDoors } from './attack-doors.ts';
 import { personalConversations, type Run, readSubject } from './request-run.ts';
 

@@ -7,7 +7,7 @@ import {
 } from '../../libs/base/ids.ts';
 import { sha256 } from '../../libs/codec/hash.ts';
 import { labels } from '../../libs/codec/labels.ts';
-import type { ConversationEntry } from '../../libs/vault/directory.ts';
+import type { ConversationEntry } from '../../libs/vault/directory/directory.ts';
 import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
 import { recordLoss } from './record-loss.ts';
 import type { Run } from './request-run.ts';

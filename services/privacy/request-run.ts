@@ -2,7 +2,7 @@
 import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import type { ConversationId, SubjectId } from '../../libs/base/ids.ts';
 import type { PrivacyRequest } from '../../libs/requests/request-store.ts';
-import type { ConversationEntry, SubjectEntry } from '../../libs/vault/directory.ts';
+import type { ConversationEntry, SubjectEntry } from '../../libs/vault/directory/directory.ts';
 import type { App } from '../../libs/vault/keys/app-registry.ts';
 
 /** One request under way. */

@@ -4,7 +4,7 @@ import type { ConversationId, MessageId, OwnerId, SubjectId } from '../../libs/b
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
 import type { RequestKind } from '../../libs/requests/request-store.ts';
-import { membersOf } from '../../libs/vault/group-members.ts';
+import { membersOf } from '../../libs/vault/directory/group-members.ts';
 import { held } from '../../libs/vault/shred-rows.ts';
 import { type Run, readConversation } from './request-run.ts';
 

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { makeBackup } from '../../libs/backends/backup.ts';
 import { VAULT_COPY } from '../../libs/backends/copy-data.ts';
 import { findAlias } from '../../libs/people/find-subject.ts';
-import { membersOf } from '../../libs/vault/group-members.ts';
+import { membersOf } from '../../libs/vault/directory/group-members.ts';
 import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
 import { restore } from '../../services/cli/restore.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';

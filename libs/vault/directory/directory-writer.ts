@@ -12,10 +12,13 @@ import {
   idToBucket,
   type PlaceId,
   type SubjectId,
-} from '../base/ids.ts';
-import { randomId, randomIdInBucket } from '../base/random.ts';
-import type { Ring } from '../keyring/ring.ts';
-import { ringKinds } from '../sealing/tree-path.ts';
+} from '../../base/ids.ts';
+import { randomId, randomIdInBucket } from '../../base/random.ts';
+import type { Ring } from '../../keyring/ring.ts';
+import { ringKinds } from '../../sealing/tree-path.ts';
+import type { App } from '../keys/app-registry.ts';
+import { contended } from '../keys/key-hierarchy.ts';
+import { rowKinds, type VaultBatch } from '../rows/vault-store.ts';
 import { addConversations, type NewConversation } from './conversation-writer.ts';
 import { type ReferenceKind, type SubjectValue, subjectCodec } from './directory.ts';
 import {
@@ -28,9 +31,6 @@ import {
   type WriterDeps,
 } from './directory-rows.ts';
 import { addMembers, type Membership } from './group-members.ts';
-import type { App } from './keys/app-registry.ts';
-import { contended } from './keys/key-hierarchy.ts';
-import { rowKinds, type VaultBatch } from './rows/vault-store.ts';
 
 /** The people of identity rows, in their order; `made` holds the entries of the new ones. */
 export interface AddedSubjects {

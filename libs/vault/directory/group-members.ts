@@ -11,10 +11,13 @@ import {
   idToBytes,
   type MemberId,
   type SubjectId,
-} from '../base/ids.ts';
-import { LetheError } from '../base/lethe-error.ts';
-import { sha256 } from '../codec/hash.ts';
-import { labels } from '../codec/labels.ts';
+} from '../../base/ids.ts';
+import { LetheError } from '../../base/lethe-error.ts';
+import { sha256 } from '../../codec/hash.ts';
+import { labels } from '../../codec/labels.ts';
+import type { App } from '../keys/app-registry.ts';
+import { contended } from '../keys/key-hierarchy.ts';
+import { rowKinds, type VaultBatch } from '../rows/vault-store.ts';
 import {
   type ConversationEntry,
   conversationCodec,
@@ -29,9 +32,6 @@ import {
   type SubjectChange,
   type WriterDeps,
 } from './directory-rows.ts';
-import type { App } from './keys/app-registry.ts';
-import { contended } from './keys/key-hierarchy.ts';
-import { rowKinds, type VaultBatch } from './rows/vault-store.ts';
 
 /** A person who joins a group or writes in it. */
 export interface Membership {

@@ -13,22 +13,22 @@ import {
   type MemberId,
   type PlaceId,
   type SubjectId,
-} from '../base/ids.ts';
-import { LetheError } from '../base/lethe-error.ts';
-import { recordCodec } from '../codec/avro.ts';
-import type { HmacKey } from '../codec/hash.ts';
-import { labels } from '../codec/labels.ts';
-import type { KeyringUse } from '../keyring/keyring.ts';
-import type { AppRegistry } from './keys/app-registry.ts';
-import type { KeyHierarchy } from './keys/key-hierarchy.ts';
+} from '../../base/ids.ts';
+import { LetheError } from '../../base/lethe-error.ts';
+import { recordCodec } from '../../codec/avro.ts';
+import type { HmacKey } from '../../codec/hash.ts';
+import { labels } from '../../codec/labels.ts';
+import type { KeyringUse } from '../../keyring/keyring.ts';
+import type { AppRegistry } from '../keys/app-registry.ts';
+import type { KeyHierarchy } from '../keys/key-hierarchy.ts';
 import {
   type RowKey,
   type RowKind,
   rowKinds,
   type VaultRow,
   type VaultStore,
-} from './rows/vault-store.ts';
-import { openRow } from './rows/wrapped-row.ts';
+} from '../rows/vault-store.ts';
+import { openRow } from '../rows/wrapped-row.ts';
 
 /** Where the parts of a person lie. */
 export interface SubjectValue {

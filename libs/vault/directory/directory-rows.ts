@@ -1,8 +1,15 @@
 /** Building blocks of directory writes: rows of a bucket, names, changes of subjects. */
-import { type IndexId, idToBucket, type SubjectId } from '../base/ids.ts';
-import type { Randomness } from '../base/random.ts';
-import type { Ring } from '../keyring/ring.ts';
-import type { RingKind } from '../sealing/tree-path.ts';
+import { type IndexId, idToBucket, type SubjectId } from '../../base/ids.ts';
+import type { Randomness } from '../../base/random.ts';
+import type { Ring } from '../../keyring/ring.ts';
+import type { RingKind } from '../../sealing/tree-path.ts';
+import type { App } from '../keys/app-registry.ts';
+import { contended, type KeyHierarchy } from '../keys/key-hierarchy.ts';
+import type { VaultKeyring } from '../rings/vault-keyring.ts';
+import { newRing, ringRow } from '../rings/vault-rings.ts';
+import { bucketKeyRow } from '../rows/key-slots.ts';
+import { rowKinds, type VaultBatch, type VaultRow, type VaultStore } from '../rows/vault-store.ts';
+import { wrapRow } from '../rows/wrapped-row.ts';
 import {
   type Directory,
   directoryRow,
@@ -11,13 +18,6 @@ import {
   type SubjectValue,
   subjectCodec,
 } from './directory.ts';
-import type { App } from './keys/app-registry.ts';
-import { contended, type KeyHierarchy } from './keys/key-hierarchy.ts';
-import type { VaultKeyring } from './rings/vault-keyring.ts';
-import { newRing, ringRow } from './rings/vault-rings.ts';
-import { bucketKeyRow } from './rows/key-slots.ts';
-import { rowKinds, type VaultBatch, type VaultRow, type VaultStore } from './rows/vault-store.ts';
-import { wrapRow } from './rows/wrapped-row.ts';
 
 export interface WriterDeps {
   store: VaultStore;

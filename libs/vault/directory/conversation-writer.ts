@@ -6,10 +6,13 @@ import {
   idToBucket,
   type PlaceId,
   type SubjectId,
-} from '../base/ids.ts';
-import { randomIdInBucket } from '../base/random.ts';
-import type { Ring } from '../keyring/ring.ts';
-import { ringKinds } from '../sealing/tree-path.ts';
+} from '../../base/ids.ts';
+import { randomIdInBucket } from '../../base/random.ts';
+import type { Ring } from '../../keyring/ring.ts';
+import { ringKinds } from '../../sealing/tree-path.ts';
+import type { App } from '../keys/app-registry.ts';
+import { contended } from '../keys/key-hierarchy.ts';
+import { rowKinds, type VaultBatch, type VaultRow } from '../rows/vault-store.ts';
 import {
   type ConversationKind,
   type ConversationValue,
@@ -26,9 +29,6 @@ import {
   settleRings,
   type WriterDeps,
 } from './directory-rows.ts';
-import type { App } from './keys/app-registry.ts';
-import { contended } from './keys/key-hierarchy.ts';
-import { rowKinds, type VaultBatch, type VaultRow } from './rows/vault-store.ts';
 
 /** A conversation to make. `externalRow` null and `isDefault` name a person's default one. */
 export interface NewConversation {
