@@ -22,11 +22,11 @@ import { createVaultKeyring, type VaultKeyring } from '../vault/rings/vault-keyr
 import { STORE_ROOT } from '../vault/rows/key-slots.ts';
 import type { VaultStore } from '../vault/rows/vault-store.ts';
 import { type ForsakenGroup, settleDirectory } from '../vault/settle-directory.ts';
+import { createVaultShred } from '../vault/taking/vault-shred.ts';
 import { readEpochStatus } from '../vault/turn/epoch-status.ts';
 import { settleT1 } from '../vault/turn/epoch-t1.ts';
 import { closeTurn, runTurn } from '../vault/turn/epoch-turn.ts';
 import { checkVault, type VaultFindings } from '../vault/vault-check.ts';
-import { createVaultShred } from '../vault/vault-shred.ts';
 import { createPageReader } from '../views/page-reader.ts';
 import type { CacheCounts } from '../views/view-cache.ts';
 import type { Configuration } from './configuration.ts';

@@ -11,7 +11,7 @@ import { mergeRings } from './merges.ts';
 import { appOf, editRow, mergedWith, personRow, readLiving, withId } from './person-rows.ts';
 import { rowKinds, type VaultRow } from './rows/vault-store.ts';
 import { wrapRow } from './rows/wrapped-row.ts';
-import { openAnyRow } from './shred-rows.ts';
+import { openAnyRow } from './taking/shred-rows.ts';
 
 function holdRow(app: App, id: HoldId) {
   return directoryRow({ app: app.id, buckets: app.buckets }, rowKinds.hold, id);

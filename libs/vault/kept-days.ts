@@ -24,7 +24,7 @@ import {
   enterLoss,
   SHRED_ATTEMPTS_MAX,
   type ShredDeps,
-} from './shred-rows.ts';
+} from './taking/shred-rows.ts';
 
 export interface KeptDeps extends ShredDeps {
   keyring: Pick<KeyringUse, 'use'>;

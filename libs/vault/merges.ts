@@ -8,7 +8,7 @@ import { dropHold, type KeptDeps } from './kept-days.ts';
 import type { App } from './keys/app-registry.ts';
 import { editRow, mergedWith, personRow, readLiving, withId } from './person-rows.ts';
 import { rowKinds, type VaultRow } from './rows/vault-store.ts';
-import { enterLoss, fenceRows } from './shred-rows.ts';
+import { enterLoss, fenceRows } from './taking/shred-rows.ts';
 
 /** See KeyringHold. */
 export async function mergeRings(

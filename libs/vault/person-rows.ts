@@ -12,7 +12,7 @@ import {
   openAnyRow,
   SHRED_ATTEMPTS_MAX,
   type ShredDeps,
-} from './shred-rows.ts';
+} from './taking/shred-rows.ts';
 
 /** The row of a person's ring. */
 export function personRow(app: App, id: string): RowKey {

@@ -26,7 +26,7 @@ import {
   type VaultBatch,
   type VaultRow,
 } from './rows/vault-store.ts';
-import { fenceRows, type ShredDeps } from './shred-rows.ts';
+import { fenceRows, type ShredDeps } from './taking/shred-rows.ts';
 
 type Deps = WriterDeps & ShredDeps;
 

@@ -15,7 +15,7 @@ import type { PassedHolders } from '../../libs/keyring/keyring.ts';
 import type { PrivacyRequest } from '../../libs/requests/request-store.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
 import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
-import { held } from '../../libs/vault/shred-rows.ts';
+import { held } from '../../libs/vault/taking/shred-rows.ts';
 import { type AttackReport, attack, type Captures, capture } from './attack.ts';
 import { type Certified, certify } from './certificate.ts';
 import { endForsakenGroup, lossOf, removeConversation } from './end-group.ts';

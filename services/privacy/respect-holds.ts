@@ -5,7 +5,7 @@ import { LetheError } from '../../libs/base/lethe-error.ts';
 import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
 import type { RequestKind } from '../../libs/requests/request-store.ts';
 import { membersOf } from '../../libs/vault/directory/group-members.ts';
-import { held } from '../../libs/vault/shred-rows.ts';
+import { held } from '../../libs/vault/taking/shred-rows.ts';
 import { type Run, readConversation } from './request-run.ts';
 
 const VIEWS_TIMEOUT_MS = 10_000;

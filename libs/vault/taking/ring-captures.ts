@@ -1,9 +1,9 @@
 /** What an attacker with the vault's disk would have of rings, taken down in memory. */
-import type { SegmentId } from '../base/ids.ts';
-import type { CapturedRings } from '../keyring/keyring.ts';
-import type { RingRef } from '../keyring/ring.ts';
-import { loadSegments, openRingRow, ringRow } from './rings/vault-rings.ts';
-import type { VaultRow } from './rows/vault-store.ts';
+import type { SegmentId } from '../../base/ids.ts';
+import type { CapturedRings } from '../../keyring/keyring.ts';
+import type { RingRef } from '../../keyring/ring.ts';
+import { loadSegments, openRingRow, ringRow } from '../rings/vault-rings.ts';
+import type { VaultRow } from '../rows/vault-store.ts';
 import type { ShredDeps } from './shred-rows.ts';
 
 /** A row, and the wrapped parts of a large ring that it has the keys of. */

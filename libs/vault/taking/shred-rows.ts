@@ -1,13 +1,13 @@
 /** Building blocks of a shred: the current bucket key of a row, fences. */
-import type { ErasureId } from '../base/ids.ts';
-import { isLetheError, LetheError } from '../base/lethe-error.ts';
-import type { Randomness } from '../base/random.ts';
-import type { Directory } from './directory/directory.ts';
-import type { LossFeed } from './feed/feed-wait.ts';
-import type { KeyLease } from './feed/key-lease.ts';
-import type { AppRegistry } from './keys/app-registry.ts';
-import { contended, type KeyHierarchy } from './keys/key-hierarchy.ts';
-import { bucketKeyRow } from './rows/key-slots.ts';
+import type { ErasureId } from '../../base/ids.ts';
+import { isLetheError, LetheError } from '../../base/lethe-error.ts';
+import type { Randomness } from '../../base/random.ts';
+import type { Directory } from '../directory/directory.ts';
+import type { LossFeed } from '../feed/feed-wait.ts';
+import type { KeyLease } from '../feed/key-lease.ts';
+import type { AppRegistry } from '../keys/app-registry.ts';
+import { contended, type KeyHierarchy } from '../keys/key-hierarchy.ts';
+import { bucketKeyRow } from '../rows/key-slots.ts';
 import {
   type BatchOutcome,
   type RowKey,
@@ -15,8 +15,8 @@ import {
   type VaultBatch,
   type VaultRow,
   type VaultStore,
-} from './rows/vault-store.ts';
-import { fenceRow, openRow } from './rows/wrapped-row.ts';
+} from '../rows/vault-store.ts';
+import { fenceRow, openRow } from '../rows/wrapped-row.ts';
 
 export interface ShredDeps {
   store: VaultStore;

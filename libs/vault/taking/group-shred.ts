@@ -2,17 +2,17 @@
  * The end of a group: when nobody who ever joined it or wrote in it is left, what the business said
  * there, its title and its names go too.
  */
-import type { ErasureId } from '../base/ids.ts';
-import { LetheError } from '../base/lethe-error.ts';
-import type { RingRef } from '../keyring/ring.ts';
-import { ringKinds } from '../sealing/tree-path.ts';
-import { type ConversationEntry, conversationCodec } from './directory/directory.ts';
-import { membersOf } from './directory/group-members.ts';
-import type { App } from './keys/app-registry.ts';
-import { contended } from './keys/key-hierarchy.ts';
-import { ringRow } from './rings/vault-rings.ts';
-import { rowStates, type VaultRow } from './rows/vault-store.ts';
-import { fenceRow, wrapRow } from './rows/wrapped-row.ts';
+import type { ErasureId } from '../../base/ids.ts';
+import { LetheError } from '../../base/lethe-error.ts';
+import type { RingRef } from '../../keyring/ring.ts';
+import { ringKinds } from '../../sealing/tree-path.ts';
+import { type ConversationEntry, conversationCodec } from '../directory/directory.ts';
+import { membersOf } from '../directory/group-members.ts';
+import type { App } from '../keys/app-registry.ts';
+import { contended } from '../keys/key-hierarchy.ts';
+import { ringRow } from '../rings/vault-rings.ts';
+import { rowStates, type VaultRow } from '../rows/vault-store.ts';
+import { fenceRow, wrapRow } from '../rows/wrapped-row.ts';
 import {
   commitUnderKeys,
   currentBucketKey,

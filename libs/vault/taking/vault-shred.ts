@@ -10,10 +10,10 @@ import type {
   PlaceId,
   SegmentId,
   SubjectId,
-} from '../base/ids.ts';
-import { randomIdInBucket } from '../base/random.ts';
-import type { KeyringShred } from '../keyring/keyring.ts';
-import type { RingRef } from '../keyring/ring.ts';
+} from '../../base/ids.ts';
+import { randomIdInBucket } from '../../base/random.ts';
+import type { KeyringShred } from '../../keyring/keyring.ts';
+import type { RingRef } from '../../keyring/ring.ts';
 import {
   encodeRingMaterial,
   type MaterialChange,
@@ -21,8 +21,8 @@ import {
   type RingMaterial,
   segmentsOf,
   type Taken,
-} from '../keyring/ring-material.ts';
-import { ringKinds } from '../sealing/tree-path.ts';
+} from '../../keyring/ring-material.ts';
+import { ringKinds } from '../../sealing/tree-path.ts';
 import {
   type ConversationEntry,
   conversationCodec,
@@ -30,15 +30,15 @@ import {
   type ReferenceKind,
   type SubjectEntry,
   subjectCodec,
-} from './directory/directory.ts';
+} from '../directory/directory.ts';
+import type { App } from '../keys/app-registry.ts';
+import { contended } from '../keys/key-hierarchy.ts';
+import { loadSegments, newRing, openRingRow, ringRow, wrapSegment } from '../rings/vault-rings.ts';
+import { appRootRow, STORE_ROOT } from '../rows/key-slots.ts';
+import { type RowKey, type RowKind, rowStates, type VaultRow } from '../rows/vault-store.ts';
+import { fenceRow, wrapRow } from '../rows/wrapped-row.ts';
 import { removeMembers, shredForsakenGroup } from './group-shred.ts';
-import type { App } from './keys/app-registry.ts';
-import { contended } from './keys/key-hierarchy.ts';
 import { captureRings } from './ring-captures.ts';
-import { loadSegments, newRing, openRingRow, ringRow, wrapSegment } from './rings/vault-rings.ts';
-import { appRootRow, STORE_ROOT } from './rows/key-slots.ts';
-import { type RowKey, type RowKind, rowStates, type VaultRow } from './rows/vault-store.ts';
-import { fenceRow, wrapRow } from './rows/wrapped-row.ts';
 import {
   commitUnderKeys,
   currentBucketKey,
