@@ -15,7 +15,7 @@ import { createDirectoryWriter } from '../vault/directory/directory-writer.ts';
 import type { FeedStore } from '../vault/feed/feed-store.ts';
 import { createLossFeed } from '../vault/feed/feed-wait.ts';
 import { openKeyLease } from '../vault/feed/key-lease.ts';
-import { createKeyringHold } from '../vault/holds.ts';
+import { createKeyringHold } from '../vault/holds/holds.ts';
 import { createAppRegistry } from '../vault/keys/app-registry.ts';
 import { createKeyHierarchy } from '../vault/keys/key-hierarchy.ts';
 import { createVaultKeyring, type VaultKeyring } from '../vault/rings/vault-keyring.ts';

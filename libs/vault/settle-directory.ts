@@ -17,8 +17,8 @@ import {
 } from './directory/directory.ts';
 import { namingBatch, openBucket, type WriterDeps } from './directory/directory-rows.ts';
 import { addMembers, membersOf, nameGroups } from './directory/group-members.ts';
+import { personRow } from './holds/person-rows.ts';
 import type { App } from './keys/app-registry.ts';
-import { personRow } from './person-rows.ts';
 import {
   type RowKey,
   rowKinds,

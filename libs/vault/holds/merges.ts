@@ -2,13 +2,13 @@
  * Merges: an edge in the discarded person's row, then one back in the survivor's, then a feed
  * entry. Whoever erases or holds one of them finds the other by it.
  */
-import type { ErasureId, HoldId, SubjectId } from '../base/ids.ts';
-import { directoryRow } from './directory/directory.ts';
+import type { ErasureId, HoldId, SubjectId } from '../../base/ids.ts';
+import { directoryRow } from '../directory/directory.ts';
+import type { App } from '../keys/app-registry.ts';
+import { rowKinds, type VaultRow } from '../rows/vault-store.ts';
+import { enterLoss, fenceRows } from '../taking/shred-rows.ts';
 import { dropHold, type KeptDeps } from './kept-days.ts';
-import type { App } from './keys/app-registry.ts';
 import { editRow, mergedWith, personRow, readLiving, withId } from './person-rows.ts';
-import { rowKinds, type VaultRow } from './rows/vault-store.ts';
-import { enterLoss, fenceRows } from './taking/shred-rows.ts';
 
 /** See KeyringHold. */
 export async function mergeRings(

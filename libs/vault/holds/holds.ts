@@ -2,16 +2,16 @@
  * Legal holds: marks in the rows of people's rings, so that a hold and an erasure, which replaces
  * the same row, cannot both win; and a row of its own for each, by which an app's holds are found.
  */
-import type { HoldId, SubjectId } from '../base/ids.ts';
-import type { KeyringHold } from '../keyring/keyring.ts';
-import { directoryRow, referenceCodec } from './directory/directory.ts';
+import type { HoldId, SubjectId } from '../../base/ids.ts';
+import type { KeyringHold } from '../../keyring/keyring.ts';
+import { directoryRow, referenceCodec } from '../directory/directory.ts';
+import type { App } from '../keys/app-registry.ts';
+import { rowKinds, type VaultRow } from '../rows/vault-store.ts';
+import { wrapRow } from '../rows/wrapped-row.ts';
+import { openAnyRow } from '../taking/shred-rows.ts';
 import { dropHold, type KeptDeps, keepDays } from './kept-days.ts';
-import type { App } from './keys/app-registry.ts';
 import { mergeRings } from './merges.ts';
 import { appOf, editRow, mergedWith, personRow, readLiving, withId } from './person-rows.ts';
-import { rowKinds, type VaultRow } from './rows/vault-store.ts';
-import { wrapRow } from './rows/wrapped-row.ts';
-import { openAnyRow } from './taking/shred-rows.ts';
 
 function holdRow(app: App, id: HoldId) {
   return directoryRow({ app: app.id, buckets: app.buckets }, rowKinds.hold, id);

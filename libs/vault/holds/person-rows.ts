@@ -1,18 +1,18 @@
 /** Rows of people's rings: what they say in clear (holds, edges), and how that is changed. */
-import type { AppId, SubjectId } from '../base/ids.ts';
-import { ringKinds } from '../sealing/tree-path.ts';
-import type { App } from './keys/app-registry.ts';
-import { contended } from './keys/key-hierarchy.ts';
-import { ringRow } from './rings/vault-rings.ts';
-import type { RowKey, VaultRow } from './rows/vault-store.ts';
-import { wrapRow } from './rows/wrapped-row.ts';
+import type { AppId, SubjectId } from '../../base/ids.ts';
+import { ringKinds } from '../../sealing/tree-path.ts';
+import type { App } from '../keys/app-registry.ts';
+import { contended } from '../keys/key-hierarchy.ts';
+import { ringRow } from '../rings/vault-rings.ts';
+import type { RowKey, VaultRow } from '../rows/vault-store.ts';
+import { wrapRow } from '../rows/wrapped-row.ts';
 import {
   commitUnderKeys,
   currentBucketKey,
   openAnyRow,
   SHRED_ATTEMPTS_MAX,
   type ShredDeps,
-} from './taking/shred-rows.ts';
+} from '../taking/shred-rows.ts';
 
 /** The row of a person's ring. */
 export function personRow(app: App, id: string): RowKey {

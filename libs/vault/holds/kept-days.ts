@@ -2,29 +2,29 @@
  * What a held person's ring keeps of days that the app is about to lose: the app parts of their
  * own, never a day's seed, so that a hold opens nobody else. Gone with the last hold.
  */
-import type { ErasureId, HoldId, SegmentId, SubjectId } from '../base/ids.ts';
-import { randomId } from '../base/random.ts';
-import { APP_PART_BYTES } from '../keyring/kept-parts.ts';
-import type { KeyringUse } from '../keyring/keyring.ts';
-import { Ring, type RingRef } from '../keyring/ring.ts';
+import type { ErasureId, HoldId, SegmentId, SubjectId } from '../../base/ids.ts';
+import { randomId } from '../../base/random.ts';
+import { APP_PART_BYTES } from '../../keyring/kept-parts.ts';
+import type { KeyringUse } from '../../keyring/keyring.ts';
+import { Ring, type RingRef } from '../../keyring/ring.ts';
 import {
   encodeRingMaterial,
   type KeptPartsEntry,
   type RingMaterial,
-} from '../keyring/ring-material.ts';
-import { RETENTION_CLASS_MAX, retentionClasses, ringKinds } from '../sealing/tree-path.ts';
-import type { App } from './keys/app-registry.ts';
-import { contended } from './keys/key-hierarchy.ts';
-import { openRingRow, wrapSegment } from './rings/vault-rings.ts';
-import type { RowKey, VaultBatch, VaultRow } from './rows/vault-store.ts';
-import { wrapRow } from './rows/wrapped-row.ts';
+} from '../../keyring/ring-material.ts';
+import { RETENTION_CLASS_MAX, retentionClasses, ringKinds } from '../../sealing/tree-path.ts';
+import type { App } from '../keys/app-registry.ts';
+import { contended } from '../keys/key-hierarchy.ts';
+import { openRingRow, wrapSegment } from '../rings/vault-rings.ts';
+import type { RowKey, VaultBatch, VaultRow } from '../rows/vault-store.ts';
+import { wrapRow } from '../rows/wrapped-row.ts';
 import {
   commitUnderKeys,
   currentBucketKey,
   enterLoss,
   SHRED_ATTEMPTS_MAX,
   type ShredDeps,
-} from './taking/shred-rows.ts';
+} from '../taking/shred-rows.ts';
 
 export interface KeptDeps extends ShredDeps {
   keyring: Pick<KeyringUse, 'use'>;
