@@ -4,7 +4,7 @@
  * the same form. The log in Kafka is kept by its own means (infra/runbooks/backup.md).
  */
 import { join } from 'node:path';
-import { copyLiveVault } from '../vault/copy-live-vault.ts';
+import { copyLiveVault } from '../vault/copy/copy-live-vault.ts';
 import type { Configuration } from './configuration.ts';
 import { openConnections } from './connections.ts';
 import { copyState } from './copy-state.ts';

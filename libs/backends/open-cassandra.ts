@@ -16,11 +16,11 @@ import {
 import type { CassandraEngine } from '../engines/engine-urls.ts';
 import { clockMarkSchema, openClockMarkCassandra } from '../event-log/clock-mark-cassandra.ts';
 import { openRequestStoreCassandra, requestSchema } from '../requests/request-store-cassandra.ts';
+import { openVaultCopyCassandra } from '../vault/copy/cassandra/vault-copy-cassandra.ts';
 import { openFeedStoreCassandra } from '../vault/feed/cassandra/feed-store-cassandra.ts';
 import { vaultSchema } from '../vault/rows/cassandra/vault-schema-cassandra.ts';
 import { openVaultStoreCassandra } from '../vault/rows/cassandra/vault-store-cassandra.ts';
 import { openTurnStoreCassandra } from '../vault/turn/cassandra/turn-store-cassandra.ts';
-import { openVaultCopyCassandra } from '../vault/vault-copy-cassandra.ts';
 import { viewSchema } from '../views/view-schema-cassandra.ts';
 import { openViewStoreCassandra } from '../views/view-store-cassandra.ts';
 import type { StateStores, VaultStores, ViewStores } from './opened-stores.ts';

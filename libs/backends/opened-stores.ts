@@ -4,10 +4,10 @@ import type { DeliveryStore } from '../deliveries/delivery-store.ts';
 import type { ClockMark } from '../event-log/clock-mark.ts';
 import type { EventLog } from '../event-log/event-log.ts';
 import type { RequestStore } from '../requests/request-store.ts';
+import type { VaultCopy } from '../vault/copy/vault-copy.ts';
 import type { FeedStore } from '../vault/feed/feed-store.ts';
 import type { VaultStore } from '../vault/rows/vault-store.ts';
 import type { TurnStore } from '../vault/turn/turn-store.ts';
-import type { VaultCopy } from '../vault/vault-copy.ts';
 import type { ViewStore } from '../views/view-store.ts';
 
 interface Closable {

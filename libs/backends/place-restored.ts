@@ -16,10 +16,10 @@ import {
 import { dirname } from 'node:path';
 import { LetheError } from '../base/lethe-error.ts';
 import { createWakeSignal } from '../event-log/wake-signal.ts';
-import { countDiffering, dropAbsent } from '../vault/compare-vaults.ts';
+import { countDiffering, dropAbsent } from '../vault/copy/compare-vaults.ts';
+import { copyVault } from '../vault/copy/vault-copy.ts';
 import { STORE_ROOT } from '../vault/rows/key-slots.ts';
 import { rowKinds, type VaultRow } from '../vault/rows/vault-store.ts';
-import { copyVault } from '../vault/vault-copy.ts';
 import { type Configuration, embeddedFiles, fileOf } from './configuration.ts';
 import { openConnections } from './connections.ts';
 import { copyState } from './copy-state.ts';

@@ -30,6 +30,9 @@ import {
   requestSchema,
 } from '../../libs/requests/request-store-cassandra.ts';
 import { openRequestStoreSqlite } from '../../libs/requests/request-store-sqlite.ts';
+import { openVaultCopyCassandra } from '../../libs/vault/copy/cassandra/vault-copy-cassandra.ts';
+import { openVaultCopySqlite } from '../../libs/vault/copy/sqlite/vault-copy-sqlite.ts';
+import type { VaultCopy } from '../../libs/vault/copy/vault-copy.ts';
 import { openFeedStoreCassandra } from '../../libs/vault/feed/cassandra/feed-store-cassandra.ts';
 import { openFeedStoreSqlite } from '../../libs/vault/feed/sqlite/feed-store-sqlite.ts';
 import { openRootKmsLocal } from '../../libs/vault/keys/local/root-kms-local.ts';
@@ -40,9 +43,6 @@ import { openVaultStoreSqlite } from '../../libs/vault/rows/sqlite/vault-store-s
 import type { VaultStore } from '../../libs/vault/rows/vault-store.ts';
 import { openTurnStoreCassandra } from '../../libs/vault/turn/cassandra/turn-store-cassandra.ts';
 import { openTurnStoreSqlite } from '../../libs/vault/turn/sqlite/turn-store-sqlite.ts';
-import type { VaultCopy } from '../../libs/vault/vault-copy.ts';
-import { openVaultCopyCassandra } from '../../libs/vault/vault-copy-cassandra.ts';
-import { openVaultCopySqlite } from '../../libs/vault/vault-copy-sqlite.ts';
 import { openViewCacheMemory } from '../../libs/views/view-cache-memory.ts';
 import { viewSchema } from '../../libs/views/view-schema-cassandra.ts';
 import { openViewStoreCassandra } from '../../libs/views/view-store-cassandra.ts';

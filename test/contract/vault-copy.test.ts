@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { copyLiveVault } from '../../libs/vault/copy-live-vault.ts';
+import { copyLiveVault } from '../../libs/vault/copy/copy-live-vault.ts';
+import type { CopiedEnd } from '../../libs/vault/copy/vault-copy.ts';
 import {
   type RowKind,
   rowKinds,
   rowStates,
   type VaultRow,
 } from '../../libs/vault/rows/vault-store.ts';
-import type { CopiedEnd } from '../../libs/vault/vault-copy.ts';
 import { temporaryFolder } from '../support/temporary-store.ts';
 import { adapters } from './adapters.ts';
 

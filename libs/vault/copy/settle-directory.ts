@@ -4,8 +4,8 @@
  * for whom they are missing, and go where they lead to nobody; groups and people agree on who
  * joined. What was erased meanwhile is on the list of erasures: whoever settles applies it again.
  */
-import { chunks } from '../base/chunks.ts';
-import type { ConversationId, ErasureId, IndexId, SubjectId } from '../base/ids.ts';
+import { chunks } from '../../base/chunks.ts';
+import type { ConversationId, ErasureId, IndexId, SubjectId } from '../../base/ids.ts';
 import {
   type ConversationEntry,
   conversationCodec,
@@ -14,19 +14,19 @@ import {
   memberCodec,
   type ReferenceKind,
   type SubjectEntry,
-} from './directory/directory.ts';
-import { namingBatch, openBucket, type WriterDeps } from './directory/directory-rows.ts';
-import { addMembers, membersOf, nameGroups } from './directory/group-members.ts';
-import { personRow } from './holds/person-rows.ts';
-import type { App } from './keys/app-registry.ts';
+} from '../directory/directory.ts';
+import { namingBatch, openBucket, type WriterDeps } from '../directory/directory-rows.ts';
+import { addMembers, membersOf, nameGroups } from '../directory/group-members.ts';
+import { personRow } from '../holds/person-rows.ts';
+import type { App } from '../keys/app-registry.ts';
 import {
   type RowKey,
   rowKinds,
   rowStates,
   type VaultBatch,
   type VaultRow,
-} from './rows/vault-store.ts';
-import { fenceRows, type ShredDeps } from './taking/shred-rows.ts';
+} from '../rows/vault-store.ts';
+import { fenceRows, type ShredDeps } from '../taking/shred-rows.ts';
 
 type Deps = WriterDeps & ShredDeps;
 

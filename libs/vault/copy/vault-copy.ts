@@ -4,9 +4,9 @@
  *
  * Failures of every method: VAULT_UNREACHABLE (retryable), STORE_FULL.
  */
-import { chunks } from '../base/chunks.ts';
-import type { AppId, SegmentId } from '../base/ids.ts';
-import type { RowKey, VaultRow, VaultStore } from './rows/vault-store.ts';
+import { chunks } from '../../base/chunks.ts';
+import type { AppId, SegmentId } from '../../base/ids.ts';
+import type { RowKey, VaultRow, VaultStore } from '../rows/vault-store.ts';
 
 /** A part of a large ring. */
 export interface StoredSegment {

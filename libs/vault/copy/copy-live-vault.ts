@@ -3,10 +3,10 @@
  * every ring with its segments, but not all parts are of the same moment: a name may lead to
  * somebody who came or went between two. `settleDirectory` mends that, where the keys are at hand.
  */
-import { chunks } from '../base/chunks.ts';
-import { contended } from './keys/key-hierarchy.ts';
-import { RING_KINDS } from './rings/vault-rings.ts';
-import { type RowKey, rowKeyToText, rowKinds, type VaultRow } from './rows/vault-store.ts';
+import { chunks } from '../../base/chunks.ts';
+import { contended } from '../keys/key-hierarchy.ts';
+import { RING_KINDS } from '../rings/vault-rings.ts';
+import { type RowKey, rowKeyToText, rowKinds, type VaultRow } from '../rows/vault-store.ts';
 import { type CopiedEnd, copySegments, type VaultPart } from './vault-copy.ts';
 
 const ROWS_PER_LOOK = 500;

@@ -1,9 +1,9 @@
 /** The row of the store's root under the key of another KMS: what it wraps stays as it is. */
-import { LetheError } from '../base/lethe-error.ts';
-import { wrapByKms } from './keys/key-rows.ts';
-import type { RootKms } from './keys/root-kms.ts';
-import { rowKinds, type VaultRow, type VaultStore } from './rows/vault-store.ts';
-import { rowAssociatedData } from './rows/wrapped-row.ts';
+import { LetheError } from '../../base/lethe-error.ts';
+import { wrapByKms } from '../keys/key-rows.ts';
+import type { RootKms } from '../keys/root-kms.ts';
+import { rowKinds, type VaultRow, type VaultStore } from '../rows/vault-store.ts';
+import { rowAssociatedData } from '../rows/wrapped-row.ts';
 
 /**
  * Gives a change for `copyVault`. Throws CONTENDED while a turn is under way: two roots are there

@@ -1,6 +1,6 @@
 /** A vault and its copy, compared row by row. */
-import { chunks } from '../base/chunks.ts';
-import { rowKinds, type VaultRow, type VaultStore } from './rows/vault-store.ts';
+import { chunks } from '../../base/chunks.ts';
+import { rowKinds, type VaultRow, type VaultStore } from '../rows/vault-store.ts';
 import type { VaultCopy } from './vault-copy.ts';
 
 const ROWS_PER_LOOK = 500;

@@ -2,18 +2,18 @@
  * Looks at every row of the vault as an attacker with the disk would leave it: rows that do not
  * authenticate, and rings of people or groups whose entry is gone.
  */
-import { isLetheError } from '../base/lethe-error.ts';
-import { directoryRow } from './directory/directory.ts';
-import type { App, AppRegistry } from './keys/app-registry.ts';
-import type { KeyHierarchy } from './keys/key-hierarchy.ts';
+import { isLetheError } from '../../base/lethe-error.ts';
+import { directoryRow } from '../directory/directory.ts';
+import type { App, AppRegistry } from '../keys/app-registry.ts';
+import type { KeyHierarchy } from '../keys/key-hierarchy.ts';
 import {
   BUCKETED_KINDS,
   rowKinds,
   rowStates,
   type VaultRow,
   type VaultStore,
-} from './rows/vault-store.ts';
-import { openRow } from './rows/wrapped-row.ts';
+} from '../rows/vault-store.ts';
+import { openRow } from '../rows/wrapped-row.ts';
 
 /** What was found. */
 export interface VaultFindings {

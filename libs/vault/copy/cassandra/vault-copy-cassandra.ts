@@ -1,21 +1,21 @@
 /** All that lies in a vault in Cassandra; read and written past the conditions of live writers. */
 
-import type { AppId, SegmentId } from '../base/ids.ts';
-import type { CassandraDatabase, CqlStatement } from '../engines/cassandra-database.ts';
+import type { AppId, SegmentId } from '../../../base/ids.ts';
+import type { CassandraDatabase, CqlStatement } from '../../../engines/cassandra-database.ts';
 import {
   listedApps,
   listedBuckets,
   listStatements,
-} from './rows/cassandra/vault-lists-cassandra.ts';
+} from '../../rows/cassandra/vault-lists-cassandra.ts';
 import {
   putStatement,
   removalStatement,
   type StoredVaultRow,
   toVaultRow,
-} from './rows/cassandra/vault-rows-cassandra.ts';
-import { bucketKeyRow } from './rows/key-slots.ts';
-import type { VaultRow, VaultStore } from './rows/vault-store.ts';
-import type { VaultCopy } from './vault-copy.ts';
+} from '../../rows/cassandra/vault-rows-cassandra.ts';
+import { bucketKeyRow } from '../../rows/key-slots.ts';
+import type { VaultRow, VaultStore } from '../../rows/vault-store.ts';
+import type { VaultCopy } from '../vault-copy.ts';
 
 interface StoredName {
   readonly app: Buffer;

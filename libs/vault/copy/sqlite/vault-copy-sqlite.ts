@@ -1,14 +1,14 @@
 /** All that lies in a vault's SQLite file; read and written past the conditions of live writers. */
-import type { AppId, SegmentId } from '../base/ids.ts';
-import type { SqliteDatabase } from '../engines/sqlite-database.ts';
+import type { AppId, SegmentId } from '../../../base/ids.ts';
+import type { SqliteDatabase } from '../../../engines/sqlite-database.ts';
 import {
   insertVaultRow,
   type StoredRow,
   storedKey,
   toVaultRow,
-} from './rows/sqlite/vault-store-sqlite.ts';
-import type { VaultStore } from './rows/vault-store.ts';
-import type { VaultCopy } from './vault-copy.ts';
+} from '../../rows/sqlite/vault-store-sqlite.ts';
+import type { VaultStore } from '../../rows/vault-store.ts';
+import type { VaultCopy } from '../vault-copy.ts';
 
 const ROWS_PER_READ = 500;
 const DROP_OLDER = 'DELETE FROM vault_rows WHERE key = ? AND version < ?';
