@@ -2,7 +2,7 @@
 
 import { putDelivery } from '../deliveries/delivery-store-sqlite.ts';
 import type { SqliteDatabase } from '../engines/sqlite-database.ts';
-import { insertRecords } from '../event-log/event-log-sqlite.ts';
+import { insertRecords } from '../event-log/sqlite/event-log-sqlite.ts';
 import type { WakeSignal } from '../event-log/wake-signal.ts';
 import { addRequest } from '../requests/request-store-sqlite.ts';
 import type { IngestJournal, JournalItem } from './ingest-journal.ts';

@@ -32,8 +32,8 @@ export async function migrateEngines(configuration: Configuration): Promise<Migr
 }
 
 async function migrateLog(engine: KafkaEngine): Promise<Migrated> {
-  const { createKafka } = await import('../event-log/kafka-client.ts');
-  const { makeTopics } = await import('../event-log/kafka-topic.ts');
+  const { createKafka } = await import('../event-log/kafka/kafka-client.ts');
+  const { makeTopics } = await import('../event-log/kafka/kafka-topic.ts');
   const made = await makeTopics(createKafka(engine), engine);
   const done = made.length === 0 ? 'nothing to do' : `topics made: ${made.join(', ')}`;
   return { engine: 'log', done };

@@ -14,7 +14,10 @@ import {
   migrateKeyspace,
 } from '../engines/cassandra-migrations.ts';
 import type { CassandraEngine } from '../engines/engine-urls.ts';
-import { clockMarkSchema, openClockMarkCassandra } from '../event-log/clock-mark-cassandra.ts';
+import {
+  clockMarkSchema,
+  openClockMarkCassandra,
+} from '../event-log/cassandra/clock-mark-cassandra.ts';
 import { openRequestStoreCassandra, requestSchema } from '../requests/request-store-cassandra.ts';
 import { openVaultCopyCassandra } from '../vault/copy/cassandra/vault-copy-cassandra.ts';
 import { openFeedStoreCassandra } from '../vault/feed/cassandra/feed-store-cassandra.ts';

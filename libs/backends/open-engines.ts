@@ -2,9 +2,9 @@
 import { openAccessKeyStoreSqlite } from '../access/access-key-store-sqlite.ts';
 import type { ErrorCode } from '../base/lethe-error.ts';
 import { openDeliveryStoreSqlite } from '../deliveries/delivery-store-sqlite.ts';
-import { openClockMarkSqlite } from '../event-log/clock-mark-sqlite.ts';
 import type { EventLog } from '../event-log/event-log.ts';
-import { openEventLogSqlite } from '../event-log/event-log-sqlite.ts';
+import { openClockMarkSqlite } from '../event-log/sqlite/clock-mark-sqlite.ts';
+import { openEventLogSqlite } from '../event-log/sqlite/event-log-sqlite.ts';
 import type { WakeSignal } from '../event-log/wake-signal.ts';
 import { openRequestStoreSqlite } from '../requests/request-store-sqlite.ts';
 import { openVaultCopySqlite } from '../vault/copy/sqlite/vault-copy-sqlite.ts';
@@ -34,7 +34,7 @@ export async function openLog(
   { connections, wake }: EngineUse,
 ): Promise<LogStores> {
   if (log.engine === 'kafka') {
-    const { openEventLogKafka } = await import('../event-log/event-log-kafka.ts');
+    const { openEventLogKafka } = await import('../event-log/kafka/event-log-kafka.ts');
     const opened = await openEventLogKafka(log);
     return { log: () => opened, close: () => opened.close() };
   }

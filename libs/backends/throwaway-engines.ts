@@ -48,8 +48,8 @@ export async function removeEngines(configuration: Configuration, kmsKey?: strin
     await openRootKmsAws(kms).destroyKey(kmsKey as never);
   }
   if (log.engine === 'kafka') {
-    const { createKafka } = await import('../event-log/kafka-client.ts');
-    const { removeTopics } = await import('../event-log/kafka-topic.ts');
+    const { createKafka } = await import('../event-log/kafka/kafka-client.ts');
+    const { removeTopics } = await import('../event-log/kafka/kafka-topic.ts');
     await removeTopics(createKafka(log), log);
   }
   await removePages(configuration);

@@ -20,9 +20,9 @@ import { SqliteDatabase } from '../../libs/engines/sqlite-database.ts';
 import {
   clockMarkSchema,
   openClockMarkCassandra,
-} from '../../libs/event-log/clock-mark-cassandra.ts';
-import { openClockMarkSqlite } from '../../libs/event-log/clock-mark-sqlite.ts';
-import { openEventLogSqlite } from '../../libs/event-log/event-log-sqlite.ts';
+} from '../../libs/event-log/cassandra/clock-mark-cassandra.ts';
+import { openClockMarkSqlite } from '../../libs/event-log/sqlite/clock-mark-sqlite.ts';
+import { openEventLogSqlite } from '../../libs/event-log/sqlite/event-log-sqlite.ts';
 import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { openErasureListFile } from '../../libs/requests/erasure-list-file.ts';
 import {

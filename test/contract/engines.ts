@@ -13,9 +13,9 @@ import {
   readS3Url,
 } from '../../libs/engines/engine-urls.ts';
 import type { EventLog } from '../../libs/event-log/event-log.ts';
-import { openEventLogKafka } from '../../libs/event-log/event-log-kafka.ts';
-import { createKafka } from '../../libs/event-log/kafka-client.ts';
-import { makeTopics } from '../../libs/event-log/kafka-topic.ts';
+import { openEventLogKafka } from '../../libs/event-log/kafka/event-log-kafka.ts';
+import { createKafka } from '../../libs/event-log/kafka/kafka-client.ts';
+import { makeTopics } from '../../libs/event-log/kafka/kafka-topic.ts';
 import { openRootKmsAws } from '../../libs/vault/keys/aws/root-kms-aws.ts';
 import type { RootKms } from '../../libs/vault/keys/root-kms.ts';
 import type { ViewCache } from '../../libs/views/view-cache.ts';

@@ -11,9 +11,12 @@ import {
   stopProcesses,
 } from '../../infra/servers/server-process.ts';
 import { readKafkaUrl } from '../../libs/engines/engine-urls.ts';
-import { type KafkaEventLog, openEventLogKafka } from '../../libs/event-log/event-log-kafka.ts';
-import { createKafka } from '../../libs/event-log/kafka-client.ts';
-import { makeTopics, topicOf } from '../../libs/event-log/kafka-topic.ts';
+import {
+  type KafkaEventLog,
+  openEventLogKafka,
+} from '../../libs/event-log/kafka/event-log-kafka.ts';
+import { createKafka } from '../../libs/event-log/kafka/kafka-client.ts';
+import { makeTopics, topicOf } from '../../libs/event-log/kafka/kafka-topic.ts';
 import { recordFigures } from '../support/figures.ts';
 
 const PARTITIONS = 6;

@@ -4,9 +4,9 @@ import kafkajs from 'kafkajs';
 import { afterAll, describe, expect, it } from 'vitest';
 import { readKafkaUrl } from '../../libs/engines/engine-urls.ts';
 import { isTombstone, type PlacedRecord } from '../../libs/event-log/event-log.ts';
-import { openEventLogKafka } from '../../libs/event-log/event-log-kafka.ts';
-import { createKafka } from '../../libs/event-log/kafka-client.ts';
-import { makeTopics, removeTopics, topicOf } from '../../libs/event-log/kafka-topic.ts';
+import { openEventLogKafka } from '../../libs/event-log/kafka/event-log-kafka.ts';
+import { createKafka } from '../../libs/event-log/kafka/kafka-client.ts';
+import { makeTopics, removeTopics, topicOf } from '../../libs/event-log/kafka/kafka-topic.ts';
 import { engines } from '../contract/engines.ts';
 import { recordFigures } from '../support/figures.ts';
 

@@ -7,9 +7,9 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { streamToPartition } from '../../../libs/codec/event-record.ts';
 import { readKafkaUrl } from '../../../libs/engines/engine-urls.ts';
-import { openEventLogKafka } from '../../../libs/event-log/event-log-kafka.ts';
-import { createKafka } from '../../../libs/event-log/kafka-client.ts';
-import { makeTopics, removeTopics, topicOf } from '../../../libs/event-log/kafka-topic.ts';
+import { openEventLogKafka } from '../../../libs/event-log/kafka/event-log-kafka.ts';
+import { createKafka } from '../../../libs/event-log/kafka/kafka-client.ts';
+import { makeTopics, removeTopics, topicOf } from '../../../libs/event-log/kafka/kafka-topic.ts';
 import { median } from '../statistics.ts';
 import { BareReader, BareWriter } from './bare-kafka.ts';
 

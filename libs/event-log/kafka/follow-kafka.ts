@@ -4,8 +4,8 @@
  * member that hears nothing from the cluster any more ends itself, and whoever follows begins anew.
  */
 import type { Consumer, EachBatchPayload, Kafka } from 'kafkajs';
-import { LetheError } from '../base/lethe-error.ts';
-import type { FollowOptions, PlacedRecord } from './event-log.ts';
+import { LetheError } from '../../base/lethe-error.ts';
+import type { FollowOptions, PlacedRecord } from '../event-log.ts';
 import { logUnreachable } from './kafka-client.ts';
 
 const CHUNK_RECORDS = 1_000;

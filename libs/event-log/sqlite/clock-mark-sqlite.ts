@@ -1,6 +1,6 @@
 /** The clock's mark in one SQLite row. */
-import type { SqliteDatabase } from '../engines/sqlite-database.ts';
-import type { ClockMark } from './clock-mark.ts';
+import type { SqliteDatabase } from '../../engines/sqlite-database.ts';
+import type { ClockMark } from '../clock-mark.ts';
 
 /** Opens the mark's table. */
 export function openClockMarkSqlite(database: SqliteDatabase): ClockMark {

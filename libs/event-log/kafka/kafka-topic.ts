@@ -1,8 +1,8 @@
 /** The topics of the log: how they are made, and what of them must never be otherwise. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import kafkajs, { type Admin, type Kafka } from 'kafkajs';
-import { LetheError } from '../base/lethe-error.ts';
-import type { KafkaEngine } from '../engines/engine-urls.ts';
+import { LetheError } from '../../base/lethe-error.ts';
+import type { KafkaEngine } from '../../engines/engine-urls.ts';
 import { logUnreachable } from './kafka-client.ts';
 
 /** An hour from a tombstone to its effect, at most: the reclaim's promise. */

@@ -3,12 +3,12 @@
  * both; a group is followed by one member at a time, which holds a short lease.
  */
 
-import { streamToPartition } from '../codec/event-record.ts';
-import type { SqliteDatabase } from '../engines/sqlite-database.ts';
+import { streamToPartition } from '../../codec/event-record.ts';
+import type { SqliteDatabase } from '../../engines/sqlite-database.ts';
+import type { EventLog, LogPosition, LogRecord, PlacedRecord } from '../event-log.ts';
+import type { WakeSignal } from '../wake-signal.ts';
 import { openDeadLettersSqlite } from './dead-letters-sqlite.ts';
-import type { EventLog, LogPosition, LogRecord, PlacedRecord } from './event-log.ts';
 import { followSqlite, SAVE_CHECKPOINT } from './follow-sqlite.ts';
-import type { WakeSignal } from './wake-signal.ts';
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS log_settings (partitions INTEGER NOT NULL);

@@ -1,8 +1,8 @@
 /** Following the SQLite log: a group has one live member, which holds a short lease on it. */
 import { randomUUID } from 'node:crypto';
-import type { SqliteDatabase } from '../engines/sqlite-database.ts';
-import type { FollowOptions, PlacedRecord } from './event-log.ts';
-import type { WakeSignal } from './wake-signal.ts';
+import type { SqliteDatabase } from '../../engines/sqlite-database.ts';
+import type { FollowOptions, PlacedRecord } from '../event-log.ts';
+import type { WakeSignal } from '../wake-signal.ts';
 
 const BATCH_RECORDS = 4_000;
 const LOOK_INTERVAL_MS = 50;

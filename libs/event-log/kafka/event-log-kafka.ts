@@ -3,16 +3,16 @@
  * removal is a tombstone of the same key, and compaction takes the bytes within its lag.
  */
 import type { Admin, Kafka } from 'kafkajs';
-import { streamToPartition } from '../codec/event-record.ts';
-import type { KafkaEngine } from '../engines/engine-urls.ts';
-import { openDeadLettersKafka } from './dead-letters-kafka.ts';
+import { streamToPartition } from '../../codec/event-record.ts';
+import type { KafkaEngine } from '../../engines/engine-urls.ts';
 import {
   type EventLog,
   isTombstone,
   type LogPosition,
   type LogRecord,
   type PlacedRecord,
-} from './event-log.ts';
+} from '../event-log.ts';
+import { openDeadLettersKafka } from './dead-letters-kafka.ts';
 import { followKafka } from './follow-kafka.ts';
 import { createKafka, logUnreachable } from './kafka-client.ts';
 import { commitFromOutside, fetchFromOutside, SharedCluster } from './kafka-cluster.ts';

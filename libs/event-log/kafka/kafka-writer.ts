@@ -7,9 +7,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import kafkajs, { type Kafka, type Producer } from 'kafkajs';
-import { LetheError } from '../base/lethe-error.ts';
-import { inSpan } from '../engines/tracing.ts';
-import type { LogRecord } from './event-log.ts';
+import { LetheError } from '../../base/lethe-error.ts';
+import { inSpan } from '../../engines/tracing.ts';
+import type { LogRecord } from '../event-log.ts';
 import { logUnreachable } from './kafka-client.ts';
 
 const SEND_RECORDS_MAX = 2_000;

@@ -1,6 +1,6 @@
 /** Dead letters in a table beside the log. */
-import type { SqliteDatabase } from '../engines/sqlite-database.ts';
-import type { DeadLetters } from './dead-letters.ts';
+import type { SqliteDatabase } from '../../engines/sqlite-database.ts';
+import type { DeadLetters } from '../dead-letters.ts';
 
 const TABLE = `
   CREATE TABLE IF NOT EXISTS log_dead_letters (

@@ -3,7 +3,7 @@
  * set from outside, for which kafkajs has no door of its own, or only one that takes five seconds.
  */
 import type { Kafka } from 'kafkajs';
-import { LetheError } from '../base/lethe-error.ts';
+import { LetheError } from '../../base/lethe-error.ts';
 import { logUnreachable } from './kafka-client.ts';
 
 const METADATA_AGE_MS = 5_000;

@@ -3,7 +3,7 @@
  * `partition:offset` of the record in the log's topic; value: JSON {partition, offset, reason}.
  */
 import type { Kafka } from 'kafkajs';
-import type { DeadLetter, DeadLetters } from './dead-letters.ts';
+import type { DeadLetter, DeadLetters } from '../dead-letters.ts';
 import { SharedCluster } from './kafka-cluster.ts';
 import { KafkaReader } from './kafka-reader.ts';
 import { KafkaWriter } from './kafka-writer.ts';

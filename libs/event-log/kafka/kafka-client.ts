@@ -2,9 +2,9 @@
 import { createRequire } from 'node:module';
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import kafkajs, { type Kafka } from 'kafkajs';
-import { LetheError } from '../base/lethe-error.ts';
-import type { KafkaEngine } from '../engines/engine-urls.ts';
-import { readTlsFiles } from '../engines/tls-files.ts';
+import { LetheError } from '../../base/lethe-error.ts';
+import type { KafkaEngine } from '../../engines/engine-urls.ts';
+import { readTlsFiles } from '../../engines/tls-files.ts';
 
 const CONNECTION_TIMEOUT_MS = 3_000;
 const REQUEST_TIMEOUT_MS = 10_000;

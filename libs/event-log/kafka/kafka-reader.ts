@@ -1,5 +1,5 @@
 /** Reading a Kafka partition from an offset, without a group. */
-import type { PlacedRecord } from './event-log.ts';
+import type { PlacedRecord } from '../event-log.ts';
 import type { KafkaCluster, SharedCluster } from './kafka-cluster.ts';
 
 const FETCH_BYTES = 4 * 1024 * 1024;

@@ -1,7 +1,7 @@
 /** The clock's mark in one row of Cassandra. */
-import type { CassandraDatabase } from '../engines/cassandra-database.ts';
-import type { CassandraSchema } from '../engines/cassandra-migrations.ts';
-import type { ClockMark } from './clock-mark.ts';
+import type { CassandraDatabase } from '../../engines/cassandra-database.ts';
+import type { CassandraSchema } from '../../engines/cassandra-migrations.ts';
+import type { ClockMark } from '../clock-mark.ts';
 
 export const clockMarkSchema: CassandraSchema = {
   area: 'clock mark',

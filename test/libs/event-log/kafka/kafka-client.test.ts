@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { readKafkaUrl } from '../../libs/engines/engine-urls.ts';
-import { createKafka } from '../../libs/event-log/kafka-client.ts';
-import { createCluster } from '../../libs/event-log/kafka-cluster.ts';
+import { readKafkaUrl } from '../../../../libs/engines/engine-urls.ts';
+import { createKafka } from '../../../../libs/event-log/kafka/kafka-client.ts';
+import { createCluster } from '../../../../libs/event-log/kafka/kafka-cluster.ts';
 
 interface Queue {
   pending: object[];
@@ -25,7 +25,7 @@ describe('kafkajs as it is used here', () => {
   const kafka = createKafka(readKafkaUrl('kafka://127.0.0.1:9092')!);
 
   it('is the version whose inside was read', () => {
-    const manifest = readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8');
+    const manifest = readFileSync(join(import.meta.dirname, '../../../../package.json'), 'utf8');
     expect(JSON.parse(manifest).dependencies.kafkajs).toBe('2.2.4');
     expect(load('kafkajs/package.json').version).toBe('2.2.4');
     expect(typeof createCluster(kafka).findLeaderForPartitions).toBe('function');
