@@ -24,8 +24,8 @@ import { openFeedStoreCassandra } from '../vault/feed/cassandra/feed-store-cassa
 import { vaultSchema } from '../vault/rows/cassandra/vault-schema-cassandra.ts';
 import { openVaultStoreCassandra } from '../vault/rows/cassandra/vault-store-cassandra.ts';
 import { openTurnStoreCassandra } from '../vault/turn/cassandra/turn-store-cassandra.ts';
-import { viewSchema } from '../views/view-schema-cassandra.ts';
-import { openViewStoreCassandra } from '../views/view-store-cassandra.ts';
+import { viewSchema } from '../views/cassandra/view-schema-cassandra.ts';
+import { openViewStoreCassandra } from '../views/cassandra/view-store-cassandra.ts';
 import type { StateStores, VaultStores, ViewStores } from './opened-stores.ts';
 
 const STATE_SCHEMAS = [accessKeySchema, clockMarkSchema, deliverySchema, requestSchema];

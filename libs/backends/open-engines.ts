@@ -11,9 +11,9 @@ import { openVaultCopySqlite } from '../vault/copy/sqlite/vault-copy-sqlite.ts';
 import { openFeedStoreSqlite } from '../vault/feed/sqlite/feed-store-sqlite.ts';
 import { openVaultStoreSqlite } from '../vault/rows/sqlite/vault-store-sqlite.ts';
 import { openTurnStoreSqlite } from '../vault/turn/sqlite/turn-store-sqlite.ts';
-import type { ViewCache } from '../views/view-cache.ts';
-import { openViewCacheMemory } from '../views/view-cache-memory.ts';
-import { openViewStoreSqlite } from '../views/view-store-sqlite.ts';
+import { openViewCacheMemory } from '../views/cache/memory/view-cache-memory.ts';
+import type { ViewCache } from '../views/cache/view-cache.ts';
+import { openViewStoreSqlite } from '../views/sqlite/view-store-sqlite.ts';
 import type { Configuration } from './configuration.ts';
 import type { Connections } from './connections.ts';
 import type { IngestJournal } from './ingest-journal.ts';
@@ -56,7 +56,7 @@ export async function openViews(
 /** Redis is not waited for: without it pages come from the views. */
 export async function openCache({ cache }: Pick<Configuration, 'cache'>): Promise<ViewCache> {
   if (cache.engine === 'redis') {
-    return (await import('../views/view-cache-redis.ts')).openViewCacheRedis(cache);
+    return (await import('../views/cache/redis/view-cache-redis.ts')).openViewCacheRedis(cache);
   }
   return openViewCacheMemory(cache.bytesMax);
 }
@@ -64,7 +64,7 @@ export async function openCache({ cache }: Pick<Configuration, 'cache'>): Promis
 /** Removes every page of every app that lies in a shared cache, as far as it can be reached. */
 export async function removePages({ cache }: Pick<Configuration, 'cache'>): Promise<void> {
   if (cache.engine !== 'redis') return;
-  await (await import('../views/view-cache-redis.ts')).removePagesRedis(cache);
+  await (await import('../views/cache/redis/view-cache-redis.ts')).removePagesRedis(cache);
 }
 
 export async function openState(

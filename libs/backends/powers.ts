@@ -22,8 +22,8 @@ import type { EpochStatus } from '../vault/turn/epoch-status.ts';
 import type { ReachedT1 } from '../vault/turn/epoch-t1.ts';
 import type { TurnOptions } from '../vault/turn/turn-run.ts';
 import type { Turn } from '../vault/turn/turn-store.ts';
-import type { PageReader } from '../views/page-reader.ts';
-import type { ViewCache } from '../views/view-cache.ts';
+import type { PageReader } from '../views/cache/page-reader.ts';
+import type { ViewCache } from '../views/cache/view-cache.ts';
 import type { ViewReader, ViewRebuilder } from '../views/view-store.ts';
 import type { IngestJournal } from './ingest-journal.ts';
 

@@ -12,7 +12,7 @@ import {
 } from '../../libs/conversation/message-fold.ts';
 import { decodeView, openContents } from '../../libs/people/open-content.ts';
 import { type Person, readPeople } from '../../libs/people/people.ts';
-import type { MessagePage } from '../../libs/views/page-reader.ts';
+import type { MessagePage } from '../../libs/views/cache/page-reader.ts';
 import type { MessageView, PageRequest } from '../../libs/views/view-store.ts';
 
 /** A message in the shape of the REST interface. */

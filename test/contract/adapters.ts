@@ -43,10 +43,10 @@ import { openVaultStoreSqlite } from '../../libs/vault/rows/sqlite/vault-store-s
 import type { VaultStore } from '../../libs/vault/rows/vault-store.ts';
 import { openTurnStoreCassandra } from '../../libs/vault/turn/cassandra/turn-store-cassandra.ts';
 import { openTurnStoreSqlite } from '../../libs/vault/turn/sqlite/turn-store-sqlite.ts';
-import { openViewCacheMemory } from '../../libs/views/view-cache-memory.ts';
-import { viewSchema } from '../../libs/views/view-schema-cassandra.ts';
-import { openViewStoreCassandra } from '../../libs/views/view-store-cassandra.ts';
-import { openViewStoreSqlite } from '../../libs/views/view-store-sqlite.ts';
+import { openViewCacheMemory } from '../../libs/views/cache/memory/view-cache-memory.ts';
+import { viewSchema } from '../../libs/views/cassandra/view-schema-cassandra.ts';
+import { openViewStoreCassandra } from '../../libs/views/cassandra/view-store-cassandra.ts';
+import { openViewStoreSqlite } from '../../libs/views/sqlite/view-store-sqlite.ts';
 import { awsKms, cassandra, kafka, redis, s3 } from './engines.ts';
 
 /** Opens a port over the same storage as often as it is called, as another process would. */

@@ -18,8 +18,8 @@ import { createKafka } from '../../libs/event-log/kafka/kafka-client.ts';
 import { makeTopics } from '../../libs/event-log/kafka/kafka-topic.ts';
 import { openRootKmsAws } from '../../libs/vault/keys/aws/root-kms-aws.ts';
 import type { RootKms } from '../../libs/vault/keys/root-kms.ts';
-import type { ViewCache } from '../../libs/views/view-cache.ts';
-import { openViewCacheRedis } from '../../libs/views/view-cache-redis.ts';
+import { openViewCacheRedis } from '../../libs/views/cache/redis/view-cache-redis.ts';
+import type { ViewCache } from '../../libs/views/cache/view-cache.ts';
 
 /** The variables of the servers that `test:engines` started; undefined in `npm test`. */
 export const engines: Readonly<Record<string, string>> | undefined = process.env.TEST_ENGINES

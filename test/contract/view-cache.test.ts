@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { PAGE_BYTES_MAX } from '../../libs/views/view-cache.ts';
+import { PAGE_BYTES_MAX } from '../../libs/views/cache/view-cache.ts';
 import { temporaryFolder } from '../support/temporary-store.ts';
 import { adapters } from './adapters.ts';
 

@@ -10,7 +10,7 @@ import { readConfiguration } from '../../libs/backends/configuration.ts';
 import { openBackends } from '../../libs/backends/open-backends.ts';
 import { removePages } from '../../libs/backends/open-engines.ts';
 import { readRedisUrl } from '../../libs/engines/engine-urls.ts';
-import { openViewCacheRedis } from '../../libs/views/view-cache-redis.ts';
+import { openViewCacheRedis } from '../../libs/views/cache/redis/view-cache-redis.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { recordFigures } from '../support/figures.ts';

@@ -4,9 +4,9 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Position, ViewChange } from '../../../libs/conversation/view-changes.ts';
-import { createPageReader } from '../../../libs/views/page-reader.ts';
-import { openViewCacheMemory } from '../../../libs/views/view-cache-memory.ts';
-import { openViewCacheRedis } from '../../../libs/views/view-cache-redis.ts';
+import { openViewCacheMemory } from '../../../libs/views/cache/memory/view-cache-memory.ts';
+import { createPageReader } from '../../../libs/views/cache/page-reader.ts';
+import { openViewCacheRedis } from '../../../libs/views/cache/redis/view-cache-redis.ts';
 import { median, percentile } from '../statistics.ts';
 import { newEngineStore } from './engine-store.ts';
 

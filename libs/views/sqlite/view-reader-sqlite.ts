@@ -1,14 +1,14 @@
 /** The readers' queries; each names the generation that serves at that moment. */
 
-import type { Position } from '../conversation/view-changes.ts';
-import type { SqliteDatabase } from '../engines/sqlite-database.ts';
+import type { Position } from '../../conversation/view-changes.ts';
+import type { SqliteDatabase } from '../../engines/sqlite-database.ts';
 import type {
   ConversationView,
   MessageView,
   PageRequest,
   ViewCounts,
   ViewReader,
-} from './view-store.ts';
+} from '../view-store.ts';
 
 const CHANGES_PER_QUERY = 100;
 const bytes = (hex: string) => Buffer.from(hex, 'hex');

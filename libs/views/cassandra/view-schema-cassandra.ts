@@ -5,7 +5,7 @@
  *
  * Partitions: a conversation's messages are sliced by week, an app's inbox by day and shard.
  */
-import type { CassandraSchema } from '../engines/cassandra-migrations.ts';
+import type { CassandraSchema } from '../../engines/cassandra-migrations.ts';
 
 export const viewSchema: CassandraSchema = {
   area: 'views',

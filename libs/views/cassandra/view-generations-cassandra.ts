@@ -1,7 +1,7 @@
 /** Which generations of views there are in Cassandra, and which of them serves. */
 
-import { LetheError } from '../base/lethe-error.ts';
-import type { CassandraDatabase } from '../engines/cassandra-database.ts';
+import { LetheError } from '../../base/lethe-error.ts';
+import type { CassandraDatabase } from '../../engines/cassandra-database.ts';
 import { generationDrops, generationTables } from './view-schema-cassandra.ts';
 
 const STATE = 'SELECT newest, live FROM view_generations WHERE one = 0 LIMIT 1';

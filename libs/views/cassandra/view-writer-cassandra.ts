@@ -1,8 +1,8 @@
 /** The projector's upserts as Cassandra statements; none of them reads before it writes. */
 
-import type { Position, ViewChange } from '../conversation/view-changes.ts';
-import type { CqlStatement } from '../engines/cassandra-database.ts';
-import { type Cell, copyCell, factCell, newestCell, oldestCell } from './view-cells.ts';
+import type { Position, ViewChange } from '../../conversation/view-changes.ts';
+import type { CqlStatement } from '../../engines/cassandra-database.ts';
+import { type Cell, copyCell, factCell, newestCell, oldestCell } from '../view-cells.ts';
 
 type Row<Kind extends ViewChange['row']> = Extract<ViewChange, { row: Kind }>;
 

@@ -1,9 +1,9 @@
 /** The views in SQLite: one set of tables a generation. */
 
-import type { ViewChange } from '../conversation/view-changes.ts';
-import type { SqliteDatabase } from '../engines/sqlite-database.ts';
+import type { ViewChange } from '../../conversation/view-changes.ts';
+import type { SqliteDatabase } from '../../engines/sqlite-database.ts';
+import type { ViewStore } from '../view-store.ts';
 import { createViewReaderSqlite } from './view-reader-sqlite.ts';
-import type { ViewStore } from './view-store.ts';
 import { applyViewChanges } from './view-writer-sqlite.ts';
 
 const COMMON = `

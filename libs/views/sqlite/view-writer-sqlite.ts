@@ -1,7 +1,7 @@
 /** The projector's upserts. Rows that one batch touches often are sent once. */
 
-import type { ViewChange } from '../conversation/view-changes.ts';
-import type { SqliteDatabase } from '../engines/sqlite-database.ts';
+import type { ViewChange } from '../../conversation/view-changes.ts';
+import type { SqliteDatabase } from '../../engines/sqlite-database.ts';
 
 type Row<Kind extends ViewChange['row']> = Extract<ViewChange, { row: Kind }>;
 

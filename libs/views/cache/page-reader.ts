@@ -1,8 +1,8 @@
 /** Pages of a conversation, from the cache where they are, else from the views. */
-import { isLetheError } from '../base/lethe-error.ts';
-import { recordCodec } from '../codec/avro.ts';
+import { isLetheError } from '../../base/lethe-error.ts';
+import { recordCodec } from '../../codec/avro.ts';
+import type { ChangeView, MessageView, PageRequest, ViewReader } from '../view-store.ts';
 import type { PageKey, ViewCache } from './view-cache.ts';
-import type { ChangeView, MessageView, PageRequest, ViewReader } from './view-store.ts';
 
 /** Sealed messages in ascending order of position, with all that changed them since. */
 export interface MessagePage {

@@ -5,9 +5,9 @@
  */
 import { once } from 'node:events';
 import { Redis } from 'ioredis';
-import type { RedisEngine } from '../engines/engine-urls.ts';
-import { readTlsFiles } from '../engines/tls-files.ts';
-import { PAGE_BYTES_MAX, PAGE_TTL_MS, type PageKey, type ViewCache } from './view-cache.ts';
+import type { RedisEngine } from '../../../engines/engine-urls.ts';
+import { readTlsFiles } from '../../../engines/tls-files.ts';
+import { PAGE_BYTES_MAX, PAGE_TTL_MS, type PageKey, type ViewCache } from '../view-cache.ts';
 
 /** Slower than this, the views themselves are asked. */
 const ANSWER_MS = 50;

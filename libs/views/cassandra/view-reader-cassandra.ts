@@ -1,8 +1,8 @@
 /** The readers' queries in Cassandra; each names the generation that serves at that moment. */
 
-import type { Position } from '../conversation/view-changes.ts';
-import type { CassandraDatabase } from '../engines/cassandra-database.ts';
-import { readCopy, readFact, readNewest, readOldest } from './view-cells.ts';
+import type { Position } from '../../conversation/view-changes.ts';
+import type { CassandraDatabase } from '../../engines/cassandra-database.ts';
+import { readCopy, readFact, readNewest, readOldest } from '../view-cells.ts';
 import type {
   ChangeView,
   ConversationView,
@@ -11,7 +11,7 @@ import type {
   PageRequest,
   ParticipantView,
   ViewReader,
-} from './view-store.ts';
+} from '../view-store.ts';
 import { INBOX_SHARDS, weekOf } from './view-writer-cassandra.ts';
 
 const DAY_MAX = 100_000;

@@ -1,6 +1,6 @@
 /** Hot pages in this process's memory, bounded in bytes. */
 import { LRUCache } from 'lru-cache';
-import { PAGE_BYTES_MAX, PAGE_TTL_MS, type PageKey, type ViewCache } from './view-cache.ts';
+import { PAGE_BYTES_MAX, PAGE_TTL_MS, type PageKey, type ViewCache } from '../view-cache.ts';
 
 interface Kept {
   readonly version: string;

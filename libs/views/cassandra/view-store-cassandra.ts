@@ -1,10 +1,10 @@
 /** The views in Cassandra. */
 
-import { isLetheError } from '../base/lethe-error.ts';
-import type { CassandraDatabase } from '../engines/cassandra-database.ts';
+import { isLetheError } from '../../base/lethe-error.ts';
+import type { CassandraDatabase } from '../../engines/cassandra-database.ts';
+import type { ViewStore } from '../view-store.ts';
 import { ViewGenerations } from './view-generations-cassandra.ts';
 import { createViewReaderCassandra } from './view-reader-cassandra.ts';
-import type { ViewStore } from './view-store.ts';
 import { versionStatements, viewStatements } from './view-writer-cassandra.ts';
 
 /** Opens the views; `lethe migrate` made the table of generations. */
