@@ -6,7 +6,7 @@
 import { LetheError } from '../base/lethe-error.ts';
 import { type CopiedLog, copyLog } from '../event-log/copy-log.ts';
 import { createWakeSignal } from '../event-log/wake-signal.ts';
-import { openErasureListFile } from '../requests/erasure-list-file.ts';
+import { openErasureListFile } from '../requests/file/erasure-list-file.ts';
 import { countDiffering, dropAbsent } from '../vault/copy/compare-vaults.ts';
 import { moveRoot } from '../vault/copy/move-root.ts';
 import { type CopiedVault, copyVault } from '../vault/copy/vault-copy.ts';

@@ -1,6 +1,6 @@
 /** Opens the engines that the configuration names, and hands out each power by itself. */
 import { type AccessKeys, createAccessKeys } from '../access/access-keys.ts';
-import { openCertificatesFile } from '../audit/certificates-file.ts';
+import { openCertificatesFile } from '../audit/file/certificates-file.ts';
 import { type Clock, type HolderClocks, systemClock, systemHolderClocks } from '../base/clock.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import { createSystemRandomness, type Randomness } from '../base/random.ts';
@@ -9,7 +9,7 @@ import { type DurableClock, openDurableClock } from '../event-log/clock-mark.ts'
 import type { EventLog } from '../event-log/event-log.ts';
 import { createWakeSignal, type WakeSignal } from '../event-log/wake-signal.ts';
 import { sealEvent } from '../keyring/event-sealer.ts';
-import { openErasureListFile } from '../requests/erasure-list-file.ts';
+import { openErasureListFile } from '../requests/file/erasure-list-file.ts';
 import { type ForsakenGroup, settleDirectory } from '../vault/copy/settle-directory.ts';
 import { checkVault, type VaultFindings } from '../vault/copy/vault-check.ts';
 import { createDirectory } from '../vault/directory/directory.ts';

@@ -2,11 +2,11 @@
 import {
   accessKeySchema,
   openAccessKeyStoreCassandra,
-} from '../access/access-key-store-cassandra.ts';
+} from '../access/cassandra/access-key-store-cassandra.ts';
 import {
   deliverySchema,
   openDeliveryStoreCassandra,
-} from '../deliveries/delivery-store-cassandra.ts';
+} from '../deliveries/cassandra/delivery-store-cassandra.ts';
 import { CassandraDatabase } from '../engines/cassandra-database.ts';
 import {
   assertMigrated,
@@ -18,7 +18,10 @@ import {
   clockMarkSchema,
   openClockMarkCassandra,
 } from '../event-log/cassandra/clock-mark-cassandra.ts';
-import { openRequestStoreCassandra, requestSchema } from '../requests/request-store-cassandra.ts';
+import {
+  openRequestStoreCassandra,
+  requestSchema,
+} from '../requests/cassandra/request-store-cassandra.ts';
 import { openVaultCopyCassandra } from '../vault/copy/cassandra/vault-copy-cassandra.ts';
 import { openFeedStoreCassandra } from '../vault/feed/cassandra/feed-store-cassandra.ts';
 import { vaultSchema } from '../vault/rows/cassandra/vault-schema-cassandra.ts';

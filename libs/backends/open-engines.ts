@@ -1,12 +1,12 @@
 /** Opens the engines that the configuration names; a driver is loaded only when one is named. */
-import { openAccessKeyStoreSqlite } from '../access/access-key-store-sqlite.ts';
+import { openAccessKeyStoreSqlite } from '../access/sqlite/access-key-store-sqlite.ts';
 import type { ErrorCode } from '../base/lethe-error.ts';
-import { openDeliveryStoreSqlite } from '../deliveries/delivery-store-sqlite.ts';
+import { openDeliveryStoreSqlite } from '../deliveries/sqlite/delivery-store-sqlite.ts';
 import type { EventLog } from '../event-log/event-log.ts';
 import { openClockMarkSqlite } from '../event-log/sqlite/clock-mark-sqlite.ts';
 import { openEventLogSqlite } from '../event-log/sqlite/event-log-sqlite.ts';
 import type { WakeSignal } from '../event-log/wake-signal.ts';
-import { openRequestStoreSqlite } from '../requests/request-store-sqlite.ts';
+import { openRequestStoreSqlite } from '../requests/sqlite/request-store-sqlite.ts';
 import { openVaultCopySqlite } from '../vault/copy/sqlite/vault-copy-sqlite.ts';
 import { openFeedStoreSqlite } from '../vault/feed/sqlite/feed-store-sqlite.ts';
 import { openVaultStoreSqlite } from '../vault/rows/sqlite/vault-store-sqlite.ts';

@@ -6,16 +6,16 @@ import { join } from 'node:path';
 import {
   accessKeySchema,
   openAccessKeyStoreCassandra,
-} from '../../libs/access/access-key-store-cassandra.ts';
-import { openAccessKeyStoreSqlite } from '../../libs/access/access-key-store-sqlite.ts';
-import { openCertificatesFile } from '../../libs/audit/certificates-file.ts';
+} from '../../libs/access/cassandra/access-key-store-cassandra.ts';
+import { openAccessKeyStoreSqlite } from '../../libs/access/sqlite/access-key-store-sqlite.ts';
+import { openCertificatesFile } from '../../libs/audit/file/certificates-file.ts';
 import { createSystemRandomness } from '../../libs/base/random.ts';
-import { openBlobStoreFile } from '../../libs/blobs/blob-store-file.ts';
+import { openBlobStoreFile } from '../../libs/blobs/file/blob-store-file.ts';
 import {
   deliverySchema,
   openDeliveryStoreCassandra,
-} from '../../libs/deliveries/delivery-store-cassandra.ts';
-import { openDeliveryStoreSqlite } from '../../libs/deliveries/delivery-store-sqlite.ts';
+} from '../../libs/deliveries/cassandra/delivery-store-cassandra.ts';
+import { openDeliveryStoreSqlite } from '../../libs/deliveries/sqlite/delivery-store-sqlite.ts';
 import { SqliteDatabase } from '../../libs/engines/sqlite-database.ts';
 import {
   clockMarkSchema,
@@ -24,12 +24,12 @@ import {
 import { openClockMarkSqlite } from '../../libs/event-log/sqlite/clock-mark-sqlite.ts';
 import { openEventLogSqlite } from '../../libs/event-log/sqlite/event-log-sqlite.ts';
 import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
-import { openErasureListFile } from '../../libs/requests/erasure-list-file.ts';
 import {
   openRequestStoreCassandra,
   requestSchema,
-} from '../../libs/requests/request-store-cassandra.ts';
-import { openRequestStoreSqlite } from '../../libs/requests/request-store-sqlite.ts';
+} from '../../libs/requests/cassandra/request-store-cassandra.ts';
+import { openErasureListFile } from '../../libs/requests/file/erasure-list-file.ts';
+import { openRequestStoreSqlite } from '../../libs/requests/sqlite/request-store-sqlite.ts';
 import { openVaultCopyCassandra } from '../../libs/vault/copy/cassandra/vault-copy-cassandra.ts';
 import { openVaultCopySqlite } from '../../libs/vault/copy/sqlite/vault-copy-sqlite.ts';
 import type { VaultCopy } from '../../libs/vault/copy/vault-copy.ts';

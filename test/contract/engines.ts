@@ -2,7 +2,7 @@
 import { onTestFinished, vi } from 'vitest';
 import { S3_BUCKET } from '../../infra/servers/s3-server.ts';
 import type { BlobStore } from '../../libs/blobs/blob-store.ts';
-import { openBlobStoreS3 } from '../../libs/blobs/blob-store-s3.ts';
+import { openBlobStoreS3 } from '../../libs/blobs/s3/blob-store-s3.ts';
 import { CassandraDatabase } from '../../libs/engines/cassandra-database.ts';
 import { type CassandraSchema, migrateKeyspace } from '../../libs/engines/cassandra-migrations.ts';
 import {

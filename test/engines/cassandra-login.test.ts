@@ -12,7 +12,7 @@ import { stopProcesses } from '../../infra/servers/server-process.ts';
 import {
   deliverySchema,
   openDeliveryStoreCassandra,
-} from '../../libs/deliveries/delivery-store-cassandra.ts';
+} from '../../libs/deliveries/cassandra/delivery-store-cassandra.ts';
 import { CassandraDatabase } from '../../libs/engines/cassandra-database.ts';
 import { migrateKeyspace } from '../../libs/engines/cassandra-migrations.ts';
 import { readCassandraUrl } from '../../libs/engines/engine-urls.ts';

@@ -12,9 +12,9 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
-import { LetheError } from '../base/lethe-error.ts';
-import type { S3Engine } from '../engines/engine-urls.ts';
-import type { BlobKey, BlobStore, ByteRange } from './blob-store.ts';
+import { LetheError } from '../../base/lethe-error.ts';
+import type { S3Engine } from '../../engines/engine-urls.ts';
+import type { BlobKey, BlobStore, ByteRange } from '../blob-store.ts';
 
 const REMOVED_PER_CALL = 1_000;
 const ATTEMPTS_MAX = 5;

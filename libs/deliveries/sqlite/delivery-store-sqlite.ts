@@ -1,7 +1,7 @@
 /** The delivery ledger's rows in one SQLite table. */
-import type { AppId, IndexId } from '../base/ids.ts';
-import type { SqliteDatabase } from '../engines/sqlite-database.ts';
-import type { DeliveryRow, DeliveryStore, DeliveryWrite } from './delivery-store.ts';
+import type { AppId, IndexId } from '../../base/ids.ts';
+import type { SqliteDatabase } from '../../engines/sqlite-database.ts';
+import type { DeliveryRow, DeliveryStore, DeliveryWrite } from '../delivery-store.ts';
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS deliveries (

@@ -1,7 +1,7 @@
 /** Access keys in one SQLite table. */
-import type { AppId } from '../base/ids.ts';
-import type { SqliteDatabase } from '../engines/sqlite-database.ts';
-import type { AccessKeyRow, AccessKeyStore, AccessScope } from './access-key-store.ts';
+import type { AppId } from '../../base/ids.ts';
+import type { SqliteDatabase } from '../../engines/sqlite-database.ts';
+import type { AccessKeyRow, AccessKeyStore, AccessScope } from '../access-key-store.ts';
 
 const TABLES = `CREATE TABLE IF NOT EXISTS access_keys (
     row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, app TEXT, scope TEXT NOT NULL,

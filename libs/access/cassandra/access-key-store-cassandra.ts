@@ -1,9 +1,9 @@
 /** Access keys in Cassandra: by id, and listed by app in the order they were made. */
 
-import { type AppId, NO_ID } from '../base/ids.ts';
-import type { CassandraDatabase } from '../engines/cassandra-database.ts';
-import type { CassandraSchema } from '../engines/cassandra-migrations.ts';
-import type { AccessKeyRow, AccessKeyStore, AccessScope } from './access-key-store.ts';
+import { type AppId, NO_ID } from '../../base/ids.ts';
+import type { CassandraDatabase } from '../../engines/cassandra-database.ts';
+import type { CassandraSchema } from '../../engines/cassandra-migrations.ts';
+import type { AccessKeyRow, AccessKeyStore, AccessScope } from '../access-key-store.ts';
 
 export const accessKeySchema: CassandraSchema = {
   area: 'access keys',

@@ -9,8 +9,8 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import { LetheError } from '../base/lethe-error.ts';
-import type { ErasureList, ListedErasure } from './erasure-list.ts';
+import { LetheError } from '../../base/lethe-error.ts';
+import type { ErasureList, ListedErasure } from '../erasure-list.ts';
 
 /** Opens the list; the file is made at the first addition, or the first backup. */
 export function openErasureListFile(file: string): ErasureList {

@@ -12,9 +12,9 @@ import { access, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { syncFolder } from '../base/durable-file.ts';
-import { LetheError } from '../base/lethe-error.ts';
-import type { BlobKey, BlobStore } from './blob-store.ts';
+import { syncFolder } from '../../base/durable-file.ts';
+import { LetheError } from '../../base/lethe-error.ts';
+import type { BlobKey, BlobStore } from '../blob-store.ts';
 
 const PARTIAL = '.partial';
 const DAY_MS = 86_400_000;

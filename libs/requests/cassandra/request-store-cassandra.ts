@@ -1,15 +1,15 @@
 /** Privacy requests in Cassandra: one row each, and lists of those that are open. */
 
-import type { ErasureId } from '../base/ids.ts';
-import type { CassandraDatabase } from '../engines/cassandra-database.ts';
-import type { CassandraSchema } from '../engines/cassandra-migrations.ts';
+import type { ErasureId } from '../../base/ids.ts';
+import type { CassandraDatabase } from '../../engines/cassandra-database.ts';
+import type { CassandraSchema } from '../../engines/cassandra-migrations.ts';
 import {
   type StoredAfterlife,
   type StoredRequest,
   toAfterlife,
   toRequest,
-} from './request-rows.ts';
-import type { Afterlife, PrivacyRequest, RequestStore } from './request-store.ts';
+} from '../request-rows.ts';
+import type { Afterlife, PrivacyRequest, RequestStore } from '../request-store.ts';
 
 export const requestSchema: CassandraSchema = {
   area: 'requests',

@@ -1,9 +1,9 @@
 /** The delivery ledger's rows in Cassandra: each its own partition, listed by day for sweeping. */
 
-import type { AppId, IndexId } from '../base/ids.ts';
-import type { CassandraDatabase } from '../engines/cassandra-database.ts';
-import type { CassandraSchema } from '../engines/cassandra-migrations.ts';
-import type { DeliveryRow, DeliveryStore, DeliveryWrite } from './delivery-store.ts';
+import type { AppId, IndexId } from '../../base/ids.ts';
+import type { CassandraDatabase } from '../../engines/cassandra-database.ts';
+import type { CassandraSchema } from '../../engines/cassandra-migrations.ts';
+import type { DeliveryRow, DeliveryStore, DeliveryWrite } from '../delivery-store.ts';
 
 const SHARDS = 16;
 const DAYS_LOOKED_BACK = 1_000;

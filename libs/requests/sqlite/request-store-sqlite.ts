@@ -1,12 +1,12 @@
 /** Privacy requests in one SQLite table. */
-import type { SqliteDatabase } from '../engines/sqlite-database.ts';
+import type { SqliteDatabase } from '../../engines/sqlite-database.ts';
 import {
   type StoredAfterlife,
   type StoredRequest,
   toAfterlife,
   toRequest,
-} from './request-rows.ts';
-import type { PrivacyRequest, RequestStore } from './request-store.ts';
+} from '../request-rows.ts';
+import type { PrivacyRequest, RequestStore } from '../request-store.ts';
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS requests (

@@ -10,10 +10,10 @@ import {
 } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeFileDurably, writeNewFileDurably } from '../base/durable-file.ts';
-import { LetheError } from '../base/lethe-error.ts';
-import type { Certificates } from './certificates.ts';
-import { openEnvelope, signStatement } from './dsse.ts';
+import { writeFileDurably, writeNewFileDurably } from '../../base/durable-file.ts';
+import { LetheError } from '../../base/lethe-error.ts';
+import type { Certificates } from '../certificates.ts';
+import { openEnvelope, signStatement } from '../dsse.ts';
 
 /** Opens the folder; key and folder are made at the first use. */
 export function openCertificatesFile(at: { folder: string; keyFolder: string }): Certificates {
