@@ -6,6 +6,9 @@ import type { EventLog } from '../event-log/event-log.ts';
 import { openClockMarkSqlite } from '../event-log/sqlite/clock-mark-sqlite.ts';
 import { openEventLogSqlite } from '../event-log/sqlite/event-log-sqlite.ts';
 import type { WakeSignal } from '../event-log/wake-signal.ts';
+import type { IngestJournal } from '../journal/ingest-journal.ts';
+import { createIngestJournalApart } from '../journal/ingest-journal-apart.ts';
+import { createIngestJournalSqlite } from '../journal/sqlite/ingest-journal-sqlite.ts';
 import { openRequestStoreSqlite } from '../requests/sqlite/request-store-sqlite.ts';
 import { openVaultCopySqlite } from '../vault/copy/sqlite/vault-copy-sqlite.ts';
 import { openFeedStoreSqlite } from '../vault/feed/sqlite/feed-store-sqlite.ts';
@@ -16,9 +19,6 @@ import type { ViewCache } from '../views/cache/view-cache.ts';
 import { openViewStoreSqlite } from '../views/sqlite/view-store-sqlite.ts';
 import type { Configuration } from './configuration.ts';
 import type { Connections } from './connections.ts';
-import type { IngestJournal } from './ingest-journal.ts';
-import { createIngestJournalApart } from './ingest-journal-apart.ts';
-import { createIngestJournalSqlite } from './ingest-journal-sqlite.ts';
 import type { LogStores, StateStores, VaultStores, ViewStores } from './opened-stores.ts';
 
 /** What a process shares among the engines it opens. */

@@ -10,6 +10,7 @@ import type { Randomness } from '../base/random.ts';
 import type { DeliveryLedger } from '../deliveries/delivery-ledger.ts';
 import type { DurableClock } from '../event-log/clock-mark.ts';
 import type { EventLog } from '../event-log/event-log.ts';
+import type { IngestJournal } from '../journal/ingest-journal.ts';
 import type { SealEvent } from '../keyring/event-sealer.ts';
 import type { KeyringCreate, KeyringHold, KeyringShred, KeyringUse } from '../keyring/keyring.ts';
 import type { ErasureList } from '../requests/erasure-list.ts';
@@ -25,7 +26,6 @@ import type { Turn } from '../vault/turn/turn-store.ts';
 import type { PageReader } from '../views/cache/page-reader.ts';
 import type { ViewCache } from '../views/cache/view-cache.ts';
 import type { ViewReader, ViewRebuilder } from '../views/view-store.ts';
-import type { IngestJournal } from './ingest-journal.ts';
 
 /** What every service may have. */
 export interface CommonPowers {

@@ -4,9 +4,9 @@
  * used was taken away meanwhile, the item is resolved and sealed anew, with a higher attempt.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { JournalItem, JournalOutcome } from '../../libs/backends/ingest-journal.ts';
 import type { ErasureId, IndexId } from '../../libs/base/ids.ts';
 import type { DeliveryEntry } from '../../libs/deliveries/delivery-ledger.ts';
+import type { JournalItem, JournalOutcome } from '../../libs/journal/ingest-journal.ts';
 import { type Ring, ringRefToKey } from '../../libs/keyring/ring.ts';
 import { DAY_MS } from '../../libs/sealing/tree-path.ts';
 import { answerKnown } from './answer-known.ts';
