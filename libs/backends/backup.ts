@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { LetheError } from '../base/lethe-error.ts';
-import { type Configuration, embeddedFiles, isInside } from './configuration.ts';
+import { type Configuration, embeddedFiles, isInside } from '../configuration/configuration.ts';
 import { LOG_COPY, VAULT_COPY } from './copy-data.ts';
 import { type Backends, openBackends } from './open-backends.ts';
 

@@ -4,8 +4,8 @@
  * the same form. The log in Kafka is kept by its own means (infra/runbooks/backup.md).
  */
 import { join } from 'node:path';
+import type { Configuration } from '../configuration/configuration.ts';
 import { copyLiveVault } from '../vault/copy/copy-live-vault.ts';
-import type { Configuration } from './configuration.ts';
 import { openConnections } from './connections.ts';
 import { copyState } from './copy-state.ts';
 import { type EngineUse, openState, openVault } from './open-engines.ts';

@@ -4,13 +4,13 @@
  * is run again: what is there already is compared and not written twice.
  */
 import { LetheError } from '../base/lethe-error.ts';
+import type { Configuration } from '../configuration/configuration.ts';
 import { type CopiedLog, copyLog } from '../event-log/copy-log.ts';
 import { createWakeSignal } from '../event-log/wake-signal.ts';
 import { openErasureListFile } from '../requests/file/erasure-list-file.ts';
 import { countDiffering, dropAbsent } from '../vault/copy/compare-vaults.ts';
 import { moveRoot } from '../vault/copy/move-root.ts';
 import { type CopiedVault, copyVault } from '../vault/copy/vault-copy.ts';
-import type { Configuration } from './configuration.ts';
 import { openConnections } from './connections.ts';
 import { type CopiedState, copyState } from './copy-state.ts';
 import { openLog, openState, openVault } from './open-engines.ts';

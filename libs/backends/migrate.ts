@@ -1,6 +1,7 @@
 /** Makes and upgrades what the configured engines need before anybody serves from them. */
+
+import type { Configuration } from '../configuration/configuration.ts';
 import type { CassandraEngine, KafkaEngine, SqliteEngine } from '../engines/engine-urls.ts';
-import type { Configuration } from './configuration.ts';
 
 /** What was done to one engine. */
 export interface Migrated {

@@ -4,6 +4,7 @@ import { openCertificatesFile } from '../audit/file/certificates-file.ts';
 import { type Clock, type HolderClocks, systemClock, systemHolderClocks } from '../base/clock.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import { createSystemRandomness, type Randomness } from '../base/random.ts';
+import type { Configuration } from '../configuration/configuration.ts';
 import { createDeliveryLedger } from '../deliveries/delivery-ledger.ts';
 import { type DurableClock, openDurableClock } from '../event-log/clock-mark.ts';
 import type { EventLog } from '../event-log/event-log.ts';
@@ -29,7 +30,6 @@ import { settleT1 } from '../vault/turn/epoch-t1.ts';
 import { closeTurn, runTurn } from '../vault/turn/epoch-turn.ts';
 import { createPageReader } from '../views/cache/page-reader.ts';
 import type { CacheCounts } from '../views/cache/view-cache.ts';
-import type { Configuration } from './configuration.ts';
 import { openConnections } from './connections.ts';
 import { copyData } from './copy-data.ts';
 import {

@@ -1,6 +1,7 @@
 /** Opens the engines that the configuration names; a driver is loaded only when one is named. */
 import { openAccessKeyStoreSqlite } from '../access/sqlite/access-key-store-sqlite.ts';
 import type { ErrorCode } from '../base/lethe-error.ts';
+import type { Configuration } from '../configuration/configuration.ts';
 import { openDeliveryStoreSqlite } from '../deliveries/sqlite/delivery-store-sqlite.ts';
 import type { EventLog } from '../event-log/event-log.ts';
 import { openClockMarkSqlite } from '../event-log/sqlite/clock-mark-sqlite.ts';
@@ -17,7 +18,6 @@ import { openTurnStoreSqlite } from '../vault/turn/sqlite/turn-store-sqlite.ts';
 import { openViewCacheMemory } from '../views/cache/memory/view-cache-memory.ts';
 import type { ViewCache } from '../views/cache/view-cache.ts';
 import { openViewStoreSqlite } from '../views/sqlite/view-store-sqlite.ts';
-import type { Configuration } from './configuration.ts';
 import type { Connections } from './connections.ts';
 import type { LogStores, StateStores, VaultStores, ViewStores } from './opened-stores.ts';
 

@@ -1,7 +1,8 @@
 /** Opens what the projector needs, and nothing of the vault. */
+
+import type { Configuration } from '../configuration/configuration.ts';
 import { SqliteDatabase } from '../engines/sqlite-database.ts';
 import type { WakeSignal } from '../event-log/wake-signal.ts';
-import type { Configuration } from './configuration.ts';
 import { openConnections } from './connections.ts';
 import { openLog, openViews } from './open-engines.ts';
 import type { ProjectorPowers } from './powers.ts';

@@ -1,8 +1,8 @@
 /** The KMS that the configuration names. */
 import { createSystemRandomness } from '../base/random.ts';
+import type { Configuration } from '../configuration/configuration.ts';
 import { openRootKmsLocal } from '../vault/keys/local/root-kms-local.ts';
 import type { RootKms } from '../vault/keys/root-kms.ts';
-import type { Configuration } from './configuration.ts';
 
 /** Opens it. Throws CONFIGURATION_INVALID. */
 export async function openRootKms(

@@ -15,12 +15,12 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { LetheError } from '../base/lethe-error.ts';
+import { type Configuration, embeddedFiles, fileOf } from '../configuration/configuration.ts';
 import { createWakeSignal } from '../event-log/wake-signal.ts';
 import { countDiffering, dropAbsent } from '../vault/copy/compare-vaults.ts';
 import { copyVault } from '../vault/copy/vault-copy.ts';
 import { STORE_ROOT } from '../vault/rows/key-slots.ts';
 import { rowKinds, type VaultRow } from '../vault/rows/vault-store.ts';
-import { type Configuration, embeddedFiles, fileOf } from './configuration.ts';
 import { openConnections } from './connections.ts';
 import { copyState } from './copy-state.ts';
 import { openState, openVault } from './open-engines.ts';

@@ -2,8 +2,9 @@
  * Stores for a demonstration or a test on shared servers: under names of their own, and removed as
  * a whole afterwards. Nothing here is for data that anybody wants to keep.
  */
+
+import type { Configuration } from '../configuration/configuration.ts';
 import type { CassandraEngine } from '../engines/engine-urls.ts';
-import type { Configuration } from './configuration.ts';
 import { removePages } from './open-engines.ts';
 
 const CASSANDRA_NAMES = ['LETHE_VIEWS', 'LETHE_VAULT', 'LETHE_STATE'] as const;

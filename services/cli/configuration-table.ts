@@ -1,5 +1,5 @@
 /** The README's table of variables, written from the settings that are checked at start. */
-import { settings } from '../../libs/backends/settings.ts';
+import { settings } from '../../libs/configuration/settings.ts';
 
 /** The table as Markdown. */
 export function configurationTable(): string {

@@ -1,7 +1,7 @@
 /** `lethe epoch`, `lethe backup` and `lethe restore`. */
 import type { Command } from 'commander';
 import { makeBackup, testBackup } from '../../libs/backends/backup.ts';
-import { readConfiguration } from '../../libs/backends/configuration.ts';
+import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { noteT1 } from '../privacy/afterlife.ts';
 import { type OpenStore, withStore } from './open-store.ts';
 import { restore } from './restore.ts';

@@ -1,7 +1,7 @@
 /** `lethe migrate`: makes and upgrades what the engines need. */
 import type { Command } from 'commander';
-import { readConfiguration } from '../../libs/backends/configuration.ts';
 import { migrateEngines } from '../../libs/backends/migrate.ts';
+import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { printResult } from './terminal.ts';
 
 export function addMigrateCommand(program: Command): void {

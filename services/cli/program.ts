@@ -1,8 +1,8 @@
 /** Commands, options and exit codes of the program. */
 import { Command, CommanderError } from 'commander';
-import { readConfiguration } from '../../libs/backends/configuration.ts';
 import { openBackends } from '../../libs/backends/open-backends.ts';
 import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
+import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { startTracing } from '../../libs/engines/tracing.ts';
 import { rebuildViews } from '../projector/project.ts';
 import { addAppCommands } from './app-commands.ts';

@@ -5,7 +5,6 @@
 import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type FoundBackup, findBackups, stagedConfiguration } from '../../libs/backends/backup.ts';
-import type { Configuration } from '../../libs/backends/configuration.ts';
 import { LOG_COPY, VAULT_COPY } from '../../libs/backends/copy-data.ts';
 import { type Backends, openBackends } from '../../libs/backends/open-backends.ts';
 import { removePages } from '../../libs/backends/open-engines.ts';
@@ -14,6 +13,7 @@ import { assertVacant, placeRestored } from '../../libs/backends/place-restored.
 import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import type { HoldId, SubjectId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
+import type { Configuration } from '../../libs/configuration/configuration.ts';
 import type { ListedErasure } from '../../libs/requests/erasure-list.ts';
 import type { RequestKind } from '../../libs/requests/request-store.ts';
 import { carryOut } from '../privacy/carry-out.ts';

@@ -2,8 +2,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readConfiguration } from '../../libs/backends/configuration.ts';
 import { openBackends } from '../../libs/backends/open-backends.ts';
+import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { createApp } from '../../services/cli/app-commands.ts';
 import { environmentOf } from '../support/processes.ts';
 

@@ -4,11 +4,11 @@
  * costs afterwards, warm and at a cold start.
  */
 import { DatabaseSync } from 'node:sqlite';
-import { fileOf } from '../../libs/backends/configuration.ts';
 import { type Backends, openBackends } from '../../libs/backends/open-backends.ts';
 import type { ConversationId, ErasureId } from '../../libs/base/ids.ts';
 import { createSystemRandomness, randomId } from '../../libs/base/random.ts';
 import type { SealedEvent } from '../../libs/codec/sealed-event.ts';
+import { fileOf } from '../../libs/configuration/configuration.ts';
 import { openEvents } from '../../libs/keyring/open-events.ts';
 import type { Ring, RingRef } from '../../libs/keyring/ring.ts';
 import { ringKinds, THING_DEPTH, textToDay, thingPath } from '../../libs/sealing/tree-path.ts';

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:f
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { findBackups, makeBackup } from '../../libs/backends/backup.ts';
-import { fileOf } from '../../libs/backends/configuration.ts';
+import { fileOf } from '../../libs/configuration/configuration.ts';
 import { turnEpoch } from '../../services/cli/epoch-commands.ts';
 import { restore } from '../../services/cli/restore.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { fetchComposeLoader } from '../../infra/servers/compose-loader.ts';
-import { readConfiguration } from '../../libs/backends/configuration.ts';
+import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { temporaryFolder } from '../support/temporary-store.ts';
 
 const INFRA = join(import.meta.dirname, '../../infra');

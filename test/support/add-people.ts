@@ -1,6 +1,7 @@
 /** Run as a process of its own: adds people to an app and prints who they are. */
-import { readConfiguration } from '../../libs/backends/configuration.ts';
+
 import { openBackends } from '../../libs/backends/open-backends.ts';
+import { readConfiguration } from '../../libs/configuration/configuration.ts';
 
 const [appName, count] = process.argv.slice(2);
 const configuration = readConfiguration(

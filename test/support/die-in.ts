@@ -4,9 +4,9 @@
  * lives, and prints how many gaps there were.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readConfiguration } from '../../libs/backends/configuration.ts';
 import { type Backends, openBackends } from '../../libs/backends/open-backends.ts';
 import type { PrivacyPowers } from '../../libs/backends/powers.ts';
+import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { turnEpoch } from '../../services/cli/epoch-commands.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { reclaim } from '../../services/privacy/reclaim.ts';

@@ -2,10 +2,10 @@
 import { cpSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { readConfiguration } from '../../libs/backends/configuration.ts';
 import { type Backends, openBackends } from '../../libs/backends/open-backends.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import type { SealedEvent } from '../../libs/codec/sealed-event.ts';
+import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { openEvents } from '../../libs/keyring/open-events.ts';
 import { storeVariables, type TestStore } from './temporary-store.ts';
 

@@ -5,9 +5,9 @@
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readConfiguration } from '../../libs/backends/configuration.ts';
 import { openBackends } from '../../libs/backends/open-backends.ts';
 import { randomId } from '../../libs/base/random.ts';
+import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
 
 const people = JSON.parse(readFileSync(process.argv[2]!, 'utf8')) as string[];

@@ -5,9 +5,9 @@
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
-import { readConfiguration } from '../../libs/backends/configuration.ts';
 import { openBackends } from '../../libs/backends/open-backends.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
+import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { UsedRings } from '../../libs/keyring/used-rings.ts';
 import { readMessages } from '../../services/reader/read-messages.ts';
 import { cutOffFeed } from './odd-feed.ts';

@@ -3,10 +3,10 @@ import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
-import { readConfiguration } from '../../libs/backends/configuration.ts';
 import { openBackends } from '../../libs/backends/open-backends.ts';
 import type { ErasureId } from '../../libs/base/ids.ts';
 import { createSystemRandomness, randomIdInBucket } from '../../libs/base/random.ts';
+import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { Ring } from '../../libs/keyring/ring.ts';
 import { THING_DEPTH, thingPath } from '../../libs/sealing/tree-path.ts';
 import { rowKinds } from '../../libs/vault/rows/vault-store.ts';

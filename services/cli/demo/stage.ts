@@ -2,12 +2,12 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readConfiguration } from '../../../libs/backends/configuration.ts';
 import { VAULT_COPY } from '../../../libs/backends/copy-data.ts';
 import { migrateEngines } from '../../../libs/backends/migrate.ts';
 import { type Backends, openBackends } from '../../../libs/backends/open-backends.ts';
 import { removeEngines, throwawayVariables } from '../../../libs/backends/throwaway-engines.ts';
 import type { ConversationId, SubjectId } from '../../../libs/base/ids.ts';
+import { readConfiguration } from '../../../libs/configuration/configuration.ts';
 import { findIdentity } from '../../../libs/people/find-subject.ts';
 import type { App } from '../../../libs/vault/keys/app-registry.ts';
 import { rowKinds } from '../../../libs/vault/rows/vault-store.ts';

@@ -2,10 +2,10 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readConfiguration } from '../../../libs/backends/configuration.ts';
 import { migrateEngines } from '../../../libs/backends/migrate.ts';
 import { openBackends } from '../../../libs/backends/open-backends.ts';
 import { removeEngines, throwawayVariables } from '../../../libs/backends/throwaway-engines.ts';
+import { readConfiguration } from '../../../libs/configuration/configuration.ts';
 import { readCloudEvent } from '../../../libs/conversation/cloud-event.ts';
 import { createApp } from '../../../services/cli/app-commands.ts';
 import type { IngestItem } from '../../../services/ingest/ingest-item.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { readConfiguration } from '../../../libs/backends/configuration.ts';
+import { readConfiguration } from '../../../libs/configuration/configuration.ts';
 import {
   readAwsKmsUrl,
   readCassandraUrl,
