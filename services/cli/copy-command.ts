@@ -8,7 +8,7 @@ import { openProjectorBackends } from '../../libs/backends/open-projector.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { type Configuration, readConfiguration } from '../../libs/configuration/configuration.ts';
 import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
-import { rebuildViews } from '../projector/project.ts';
+import { rebuildViews } from '../../libs/projection/project.ts';
 import { createProgress, printResult } from './terminal.ts';
 
 export function addCopyCommand(program: Command): void {

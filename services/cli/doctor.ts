@@ -3,7 +3,6 @@
  * row of the views comes from an event of the log, every request is done, nothing is behind.
  */
 
-import { projectorGroup } from '../../libs/backends/views-behind.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
@@ -13,6 +12,7 @@ import { isTombstone } from '../../libs/event-log/event-log.ts';
 import { readLog } from '../../libs/event-log/read-log.ts';
 import { eventRingRefs } from '../../libs/keyring/event-sealer.ts';
 import { type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
+import { projectorGroup } from '../../libs/projection/views-behind.ts';
 import { ringRow } from '../../libs/vault/rings/vault-rings.ts';
 import { rowStates } from '../../libs/vault/rows/vault-store.ts';
 import type { OpenStore } from './open-store.ts';

@@ -4,7 +4,7 @@ import { openBackends } from '../../libs/backends/open-backends.ts';
 import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { startTracing } from '../../libs/engines/tracing.ts';
-import { rebuildViews } from '../projector/project.ts';
+import { rebuildViews } from '../../libs/projection/project.ts';
 import { addAppCommands } from './app-commands.ts';
 import { addAttackCommand } from './attack-command.ts';
 import { addCopyCommand } from './copy-command.ts';

@@ -14,12 +14,12 @@ import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import type { HoldId, SubjectId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
+import { catchUp, rebuildViews } from '../../libs/projection/project.ts';
 import type { ListedErasure } from '../../libs/requests/erasure-list.ts';
 import type { RequestKind } from '../../libs/requests/request-store.ts';
 import { carryOut } from '../privacy/carry-out.ts';
 import { endForsakenGroup } from '../privacy/end-group.ts';
 import { runOpenRequests } from '../privacy/request-worker.ts';
-import { catchUp, rebuildViews } from '../projector/project.ts';
 import { findNewerEvents } from './newer-events.ts';
 import { CommandEnd, exitCodes } from './terminal.ts';
 

@@ -1,8 +1,8 @@
 /** What each service tells of itself; names and meaning are listed in infra/runbooks/metrics.md. */
 import type { Backends } from '../../libs/backends/open-backends.ts';
 import type { PrivacyPowers } from '../../libs/backends/powers.ts';
-import { checkpointsOf, type ViewsAndLog } from '../../libs/backends/views-behind.ts';
 import { tally } from '../../libs/base/tally.ts';
+import { checkpointsOf, type ViewsAndLog } from '../../libs/projection/views-behind.ts';
 import type { Ingest } from '../ingest/ingest.ts';
 import type { Metrics } from './metrics.ts';
 

@@ -3,10 +3,10 @@
  * certificates, and the reclaim of what is due.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { rebuildViews } from '../../libs/projection/project.ts';
 import type { Afterlife } from '../../libs/requests/request-store.ts';
 import type { EpochStatus } from '../../libs/vault/turn/epoch-status.ts';
 import { type Reclaimed, reclaim } from '../privacy/reclaim.ts';
-import { rebuildViews } from '../projector/project.ts';
 import { settleEpoch, turnEpoch } from './epoch-commands.ts';
 import type { OpenStore } from './open-store.ts';
 import type { EpochGauges } from './service-metrics.ts';

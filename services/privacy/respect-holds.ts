@@ -1,8 +1,9 @@
 /** Legal holds are looked at after a request is recorded, and before anything goes. */
-import { lastPositions, waitForViews } from '../../libs/backends/views-behind.ts';
+
 import type { ConversationId, MessageId, OwnerId, SubjectId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
+import { lastPositions, waitForViews } from '../../libs/projection/views-behind.ts';
 import type { RequestKind } from '../../libs/requests/request-store.ts';
 import { membersOf } from '../../libs/vault/directory/group-members.ts';
 import { held } from '../../libs/vault/taking/shred-rows.ts';

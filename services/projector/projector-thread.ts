@@ -8,7 +8,7 @@ import type { LetheError } from '../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
 import { startTracing } from '../../libs/engines/tracing.ts';
 import { createWakeSignal, type WakeSignal } from '../../libs/event-log/wake-signal.ts';
-import { runProjector, untilAborted } from './project.ts';
+import { runProjector, untilAborted } from '../../libs/projection/project.ts';
 
 interface ThreadData {
   readonly role: 'lethe-projector';

@@ -4,7 +4,6 @@
  */
 
 import type { ReaderPowers } from '../../libs/backends/powers.ts';
-import { waitForViews } from '../../libs/backends/views-behind.ts';
 import type { AppId, MessageId } from '../../libs/base/ids.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
@@ -17,6 +16,7 @@ import {
 import { isTombstone, type LogRecord } from '../../libs/event-log/event-log.ts';
 import { openContents } from '../../libs/people/open-content.ts';
 import { readPeople } from '../../libs/people/people.ts';
+import { waitForViews } from '../../libs/projection/views-behind.ts';
 import { dayToText } from '../../libs/sealing/tree-path.ts';
 import { readMessage } from './read-messages.ts';
 

@@ -1,7 +1,6 @@
 /** The reading half of the REST interface. */
 import { Type } from 'typebox';
 import type { ReaderPowers } from '../../libs/backends/powers.ts';
-import { waitForViews } from '../../libs/backends/views-behind.ts';
 import type { AppId, ConversationId, MessageId } from '../../libs/base/ids.ts';
 import { textToId } from '../../libs/base/ids.ts';
 import { badRequest, HttpError, notFound } from '../../libs/http/http-error.ts';
@@ -15,6 +14,7 @@ import {
   UserParameters,
 } from '../../libs/http/route-parameters.ts';
 import { UsedRings } from '../../libs/keyring/used-rings.ts';
+import { waitForViews } from '../../libs/projection/views-behind.ts';
 import type { PageRequest } from '../../libs/views/view-store.ts';
 import {
   readConversation,

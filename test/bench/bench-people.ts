@@ -7,9 +7,9 @@ import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
 import { contentCodecs } from '../../libs/conversation/event-types.ts';
 import { eventRingRefs, sealEvent } from '../../libs/keyring/event-sealer.ts';
 import type { Ring } from '../../libs/keyring/ring.ts';
+import { projectRecords } from '../../libs/projection/project.ts';
 import type { App } from '../../libs/vault/keys/app-registry.ts';
 import { openIngest } from '../../services/ingest/ingest.ts';
-import { projectRecords } from '../../services/projector/project.ts';
 import { received } from '../support/events.ts';
 
 const BATCH = 2_000;

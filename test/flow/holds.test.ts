@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { ConversationId, MessageId } from '../../libs/base/ids.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
+import { rebuildViews } from '../../libs/projection/project.ts';
 import { textToDay } from '../../libs/sealing/tree-path.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
-import { rebuildViews } from '../../services/projector/project.ts';
 import { PERSONAL, reacted, received } from '../support/events.ts';
 import { copyFiles, countOpening, openCopy, undoFences } from '../support/old-copies.ts';
 import {

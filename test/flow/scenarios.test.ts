@@ -204,7 +204,7 @@ describe('scenarios that broke earlier drafts', () => {
     const group = await groupOf(store);
     const expected = lines.map((_, i) => `line ${i}`);
     expect(await textsOf(store, group)).toEqual(expected);
-    const { rebuildViews } = await import('../../services/projector/project.ts');
+    const { rebuildViews } = await import('../../libs/projection/project.ts');
     await rebuildViews(store.backends.projector(), () => undefined);
     expect(await textsOf(store, group)).toEqual(expected);
   });

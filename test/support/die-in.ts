@@ -7,10 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Backends, openBackends } from '../../libs/backends/open-backends.ts';
 import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
+import { rebuildViews } from '../../libs/projection/project.ts';
 import { turnEpoch } from '../../services/cli/epoch-commands.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { reclaim } from '../../services/privacy/reclaim.ts';
-import { rebuildViews } from '../../services/projector/project.ts';
 import type { Prey } from './kill-drill.ts';
 
 const DAY_MS = 86_400_000;

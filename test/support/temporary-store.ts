@@ -10,11 +10,11 @@ import type { Clock } from '../../libs/base/clock.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { type Configuration, readConfiguration } from '../../libs/configuration/configuration.ts';
 import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
+import { catchUp } from '../../libs/projection/project.ts';
 import type { App } from '../../libs/vault/keys/app-registry.ts';
 import { createApp } from '../../services/cli/app-commands.ts';
 import { type Ingest, openIngest } from '../../services/ingest/ingest.ts';
 import type { Outcome } from '../../services/ingest/ingest-item.ts';
-import { catchUp } from '../../services/projector/project.ts';
 
 /** A folder that is gone after the test. */
 export function temporaryFolder(): string {

@@ -5,8 +5,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { projectorGroup, waitForViews } from '../../../libs/backends/views-behind.ts';
 import type { LogRecord } from '../../../libs/event-log/event-log.ts';
+import { projectorGroup, waitForViews } from '../../../libs/projection/views-behind.ts';
 import { openIngest } from '../../../services/ingest/ingest.ts';
 import { environmentOf, type Running, startProcess } from '../../support/processes.ts';
 import { recordsOf } from '../../support/reading.ts';

@@ -2,9 +2,10 @@
  * From the door to the views in Cassandra: the same lines with and without sealing, alternating, by
  * one projector that follows the log meanwhile; and where the time of ingest goes.
  */
-import { lastPositions, waitForViews } from '../../../libs/backends/views-behind.ts';
+
+import { runProjector } from '../../../libs/projection/project.ts';
+import { lastPositions, waitForViews } from '../../../libs/projection/views-behind.ts';
 import { openIngest } from '../../../services/ingest/ingest.ts';
-import { runProjector } from '../../../services/projector/project.ts';
 import { clearSealEvent } from '../clear-codec.ts';
 import { median } from '../statistics.ts';
 import { chatItems, type EngineStore, newEngineStore } from './engine-store.ts';

@@ -3,16 +3,16 @@
  * that cannot be read goes to the dead letters by reference, and the projector goes on.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ProjectorPowers } from '../../libs/backends/powers.ts';
-import { projectorGroup } from '../../libs/backends/views-behind.ts';
-import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
-import { decodeRecord } from '../../libs/codec/event-record.ts';
-import { eventToViewChanges, type ViewChange } from '../../libs/conversation/view-changes.ts';
-import { inSpan, isTracing } from '../../libs/engines/tracing.ts';
-import type { DeadLetter } from '../../libs/event-log/dead-letters.ts';
-import { type EventLog, isTombstone, type PlacedRecord } from '../../libs/event-log/event-log.ts';
-import { readLog } from '../../libs/event-log/read-log.ts';
-import type { ViewWriter } from '../../libs/views/view-store.ts';
+import type { ProjectorPowers } from '../backends/powers.ts';
+import { isLetheError, LetheError } from '../base/lethe-error.ts';
+import { decodeRecord } from '../codec/event-record.ts';
+import { eventToViewChanges, type ViewChange } from '../conversation/view-changes.ts';
+import { inSpan, isTracing } from '../engines/tracing.ts';
+import type { DeadLetter } from '../event-log/dead-letters.ts';
+import { type EventLog, isTombstone, type PlacedRecord } from '../event-log/event-log.ts';
+import { readLog } from '../event-log/read-log.ts';
+import type { ViewWriter } from '../views/view-store.ts';
+import { projectorGroup } from './views-behind.ts';
 
 const TROUBLE_WAIT_MS = 1_000;
 const RECORDS_PER_READ = 2_000;
