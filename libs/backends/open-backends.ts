@@ -83,6 +83,12 @@ export interface Backends {
   close(): Promise<void>;
 }
 
+/** The opened engines, with the variables that named them. */
+export interface OpenStore {
+  readonly configuration: Configuration;
+  readonly backends: Backends;
+}
+
 interface OpenOptions {
   readonly clock?: Clock;
   readonly randomness?: Randomness;

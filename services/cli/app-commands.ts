@@ -1,29 +1,10 @@
 /** `lethe apps` and `lethe keys`. */
 import type { Command } from 'commander';
 import { type AccessScope, accessScopes } from '../../libs/access/access-key-store.ts';
-import type { AdministrationPowers } from '../../libs/backends/powers.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
-import { ringKinds } from '../../libs/sealing/tree-path.ts';
-import type { App } from '../../libs/vault/keys/app-registry.ts';
+import { createApp } from './create-app.ts';
 import { findApp, withStore } from './open-store.ts';
 import { CommandEnd, exitCodes, printResult } from './terminal.ts';
-
-/** Makes an app with its own rings. Ends the command when the name is taken. */
-export async function createApp(
-  powers: AdministrationPowers,
-  options: { name: string; buckets?: number },
-): Promise<App> {
-  const app = await powers.apps.create({ ...options, nowMs: powers.clock.nowMs() });
-  if (app === 'exists') {
-    throw new CommandEnd(exitCodes.refused, 'there is an app of this name: choose another');
-  }
-  await powers.keyring.create([
-    { app: app.id, kind: ringKinds.app, id: app.id },
-    { app: app.id, kind: ringKinds.owner, id: app.id },
-    { app: app.id, kind: ringKinds.place, id: app.factsPlace },
-  ]);
-  return app;
-}
 
 /** Adds the commands. */
 export function addAppCommands(program: Command): void {

@@ -1,12 +1,12 @@
 /** Apps over the REST interface: the account scope sees all, others see their own. */
 import { Type } from 'typebox';
 import type { AdministrationPowers } from '../../libs/backends/powers.ts';
+import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { HttpError, notFound } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
 import { AppParameters } from '../../libs/http/route-parameters.ts';
 import type { App } from '../../libs/vault/keys/app-registry.ts';
-import { createApp } from './app-commands.ts';
-import { CommandEnd } from './terminal.ts';
+import { createApp } from './create-app.ts';
 
 /** Adds the routes. */
 export function addAppRoutes(server: HttpServer, powers: AdministrationPowers): void {
@@ -31,7 +31,7 @@ export function addAppRoutes(server: HttpServer, powers: AdministrationPowers): 
         const app = await createApp(powers, { name: request.body.displayName });
         return reply.status(201).send({ app: shownApp(app) });
       } catch (error) {
-        if (!(error instanceof CommandEnd)) throw error;
+        if (!isLetheError(error, 'NAME_TAKEN')) throw error;
         throw new HttpError(409, 'conflict', error.message, { pointer: '/displayName' });
       }
     },

@@ -3,6 +3,7 @@
  * row of the views comes from an event of the log, every request is done, nothing is behind.
  */
 
+import type { OpenStore } from '../../libs/backends/open-backends.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
@@ -15,8 +16,6 @@ import { type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
 import { projectorGroup } from '../../libs/projection/views-behind.ts';
 import { ringRow } from '../../libs/vault/rings/vault-rings.ts';
 import { rowStates } from '../../libs/vault/rows/vault-store.ts';
-import type { OpenStore } from './open-store.ts';
-import { createProgress } from './terminal.ts';
 
 const DEAD_LETTERS_NAMED = 5;
 
@@ -27,11 +26,12 @@ export interface Check {
   readonly detail: string;
 }
 
-/** Runs all checks. */
-export async function runDoctor(store: OpenStore, isJson: boolean): Promise<Check[]> {
-  const progress = createProgress(isJson);
-  const log = await scanLog(store, (count) => progress.show(`${count} events looked at`));
-  progress.clear();
+/** Runs all checks, whatever the first of them find. Throws the engines' failures. */
+export async function runDoctor(
+  store: OpenStore,
+  onProgress: (text: string) => void,
+): Promise<Check[]> {
+  const log = await scanLog(store, (count) => onProgress(`${count} events looked at`));
   return [
     { name: 'configuration', passed: true, detail: 'valid; keys lie apart from the data' },
     log.check,

@@ -1,48 +1,11 @@
 /** `lethe epoch`, `lethe backup` and `lethe restore`. */
 import type { Command } from 'commander';
-import { makeBackup, testBackup } from '../../libs/backends/backup.ts';
+import { makeBackup } from '../../libs/backends/backup.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
-import { noteT1 } from '../privacy/afterlife.ts';
-import { type OpenStore, withStore } from './open-store.ts';
+import { withStore } from './open-store.ts';
 import { restore } from './restore.ts';
 import { createProgress, printResult } from './terminal.ts';
-
-/** Runs a turn with its own backup, made and tested before the old KMS key goes. */
-export async function turnEpoch(
-  { backends, configuration }: OpenStore,
-  onProgress: (text: string) => void = () => undefined,
-) {
-  const nowMs = () => backends.privacy().clock.nowMs();
-  let backup: string | undefined;
-  const options = {
-    nowMs,
-    onProgress,
-    async testBackup() {
-      const made = await makeBackup(
-        { backends, configuration },
-        configuration.backupsFolder,
-        nowMs(),
-      );
-      await testBackup(configuration, made);
-      backup = made.folder;
-    },
-  };
-  const epoch = backends.epoch();
-  const { lastTurn } = await epoch.status();
-  let turn = await epoch.turn(options);
-  // One that was interrupted does not cover what was erased since it began.
-  const isResumed = lastTurn !== null && lastTurn.step !== 'done';
-  if (isResumed && (await epoch.status()).dirtyBuckets > 0) turn = await epoch.turn(options);
-  await settleEpoch({ backends });
-  return { turn, backup };
-}
-
-/** Notes T1 where it has come: of the last turn, and of those whose KMS key is gone by now. */
-export async function settleEpoch({ backends }: Pick<OpenStore, 'backends'>): Promise<void> {
-  const powers = backends.privacy();
-  const nowMs = powers.clock.nowMs();
-  await backends.epoch().settleT1(nowMs, (reached) => noteT1(powers, reached));
-}
+import { settleEpoch, turnEpoch } from './turn-epoch.ts';
 
 /** Adds the commands. */
 export function addEpochCommands(program: Command): void {

@@ -1,11 +1,12 @@
 /** `lethe erase`: people and apps, for good. */
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
+import type { OpenStore } from '../../libs/backends/open-backends.ts';
 import type { SubjectId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { previewLoss } from '../privacy/preview.ts';
 import { createPrivacy } from '../privacy/privacy.ts';
-import { findApp, type OpenStore, withStore } from './open-store.ts';
+import { findApp, withStore } from './open-store.ts';
 import { report, reportPreview } from './privacy-report.ts';
 import { findSubject } from './read-commands.ts';
 import { CommandEnd, createProgress, exitCodes, printResult } from './terminal.ts';

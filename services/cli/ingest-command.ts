@@ -1,172 +1,55 @@
 /** `lethe ingest`: events from files or stdin into the store, and into the views. */
-import { accessSync, appendFileSync, constants, existsSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
-import type { AppId } from '../../libs/base/ids.ts';
-import { LetheError } from '../../libs/base/lethe-error.ts';
-import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
-import type { Delivery } from '../../libs/conversation/delivery.ts';
-import { lastPositions, waitForViews } from '../../libs/projection/views-behind.ts';
-import { type Ingest, openIngest } from '../ingest/ingest.ts';
-import type { Outcome } from '../ingest/ingest-item.ts';
-import { runOpenRequests } from '../privacy/request-worker.ts';
-import { startProjectorThread } from '../projector/projector-thread.ts';
-import { type EventLine, readEventLines } from './event-lines.ts';
-import type { OpenStore } from './open-store.ts';
-import { createProgress } from './terminal.ts';
+import type { Command } from 'commander';
+import { ingestFiles, type Problem } from './ingest-files.ts';
+import { findApp, withStore } from './open-store.ts';
+import { createProgress, exitCodes, printResult } from './terminal.ts';
 
-export interface IngestOptions {
-  readonly app: AppId;
-  readonly wait: boolean;
-  readonly json: boolean;
-  /** Where rejected lines are listed by number and reason. */
-  readonly report: string;
-  readonly onProblem?: (problem: Problem) => void;
-}
-
-/** Why a line was not taken; nothing of its content. */
-export interface Problem {
-  readonly file: string;
-  readonly line: number;
-  readonly field: string;
-  readonly expected: string;
-}
-
-/** Counts over all files. */
-export interface IngestSummary {
-  accepted: number;
-  duplicate: number;
-  erased: number;
-  rejected: number;
-  /** Seconds until all was durable, and until the views had it. */
-  durableSeconds: number;
-  seconds: number;
-  report?: string;
-}
-
-const BATCH_EVENTS = 500;
-const VIEWS_TIMEOUT_MS = 600_000;
 const PROBLEMS_SHOWN_MAX = 10;
 
-/** Takes files in; what is wrong with single lines is reported, and the rest goes in. */
-export async function ingestFiles(
-  store: OpenStore,
-  files: readonly string[],
-  options: IngestOptions,
-): Promise<IngestSummary> {
-  assertReportWritable(options.report);
-  const started = performance.now();
-  const { backends, configuration } = store;
-  const powers = backends.ingest();
-  const ingest = await openIngest(powers);
-  const projector = options.wait ? startProjectorThread(configuration, backends.wake) : undefined;
-  const run = new FileRun(ingest, options);
-  try {
-    for (const file of files) for await (const line of readEventLines(file)) await run.take(line);
-    await run.flush();
-    await ingest.close();
-    const durableSeconds = secondsSince(started);
-    // Removals that the files asked for are carried out by whoever is free; here, if need be.
-    await runOpenRequests(backends.privacy());
-    if (projector !== undefined) {
-      const positions = await lastPositions(powers.log);
-      const views = backends.projector();
-      const failed = projector.ended.then(() => false);
-      const seen = waitForViews(views, positions, VIEWS_TIMEOUT_MS);
-      await Promise.race([seen, failed]);
-    }
-    return run.finish({ durableSeconds, seconds: secondsSince(started) });
-  } finally {
-    run.clear();
-    await projector?.stop();
-  }
+/** Adds the command. */
+export function addIngestCommand(program: Command): void {
+  program
+    .command('ingest')
+    .description('take in events: CloudEvents JSON, one a line or an array a line, plain or gzip')
+    .argument('[files...]', 'files; none or - is standard input')
+    .requiredOption('--app <app>', 'name or id of the app')
+    .option('--no-wait', 'return when everything is durable, before the views have it')
+    .option('--report <file>', 'where rejected lines are listed', 'lethe-rejected.jsonl')
+    .option('--json', 'print JSON')
+    .action(async (files: string[], options) => {
+      await withStore(async (store) => {
+        const app = await findApp(store.backends, options.app);
+        const { wait, report } = options;
+        const shown = createProblemList(options.json === true);
+        const settings = { app: app.id, wait, report, ...shown.listeners };
+        const summary = await ingestFiles(store, files.length === 0 ? ['-'] : files, settings);
+        shown.clear();
+        const { accepted, duplicate, erased, rejected, seconds } = summary;
+        printResult(options.json === true, summary, [
+          `${accepted} accepted, ${duplicate} duplicate, ${erased} erased, ${rejected} rejected`,
+          `in ${seconds} s`,
+          ...(summary.report === undefined ? [] : [`rejected lines: ${summary.report}`]),
+        ]);
+        if (rejected > 0) process.exitCode = exitCodes.failed;
+      });
+    });
 }
 
-function secondsSince(startedMs: number): number {
-  return Math.round(performance.now() - startedMs) / 1_000;
-}
-
-class FileRun {
-  readonly #ingest: Ingest;
-  readonly #options: IngestOptions;
-  readonly #counts = { accepted: 0, duplicate: 0, erased: 0, rejected: 0 };
-  readonly #progress;
-  #batch: { delivery: Delivery; at: { file: string; line: number } }[] = [];
-  #problems = 0;
-
-  constructor(ingest: Ingest, options: IngestOptions) {
-    this.#ingest = ingest;
-    this.#options = options;
-    this.#progress = createProgress(options.json);
-  }
-
-  async take(line: EventLine): Promise<void> {
-    const { file, line: number } = line;
-    if (!('event' in line)) {
-      this.#problem(line);
-      return;
-    }
-    const read = readCloudEvent(line.event, Date.now());
-    if ('problem' in read) {
-      const { pointer, expected } = read.problem;
-      this.#problem({ file, line: number, field: pointer, expected });
-      return;
-    }
-    this.#batch.push({ delivery: read.value, at: { file, line: number } });
-    if (this.#batch.length >= BATCH_EVENTS) await this.flush();
-  }
-
-  async flush(): Promise<void> {
-    const batch = this.#batch;
-    this.#batch = [];
-    if (batch.length === 0) return;
-    const items = batch.map(({ delivery }) => ({ kind: 'delivery' as const, delivery }));
-    const outcomes = await this.#ingest.accept(this.#options.app, items);
-    for (const [i, outcome] of outcomes.entries()) this.#count(outcome, batch[i]!.at);
-    const { accepted, duplicate, erased, rejected } = this.#counts;
-    const done = accepted + duplicate + erased + rejected;
-    this.#progress.show(`${done} events, ${accepted} accepted`);
-  }
-
-  #count(outcome: Outcome, at: { file: string; line: number }): void {
-    if (outcome.status === 'rejected') {
-      this.#problem({ ...at, field: '', expected: outcome.error.title });
-    } else {
-      this.#counts[outcome.status] += 1;
-    }
-  }
-
-  #problem(problem: Problem): void {
-    const { report, onProblem } = this.#options;
-    const { file, line, field, expected } = problem;
-    this.#counts.rejected += 1;
-    if (this.#problems === 0) writeFileSync(report, '', { mode: 0o600 });
-    this.#problems += 1;
-    appendFileSync(report, `${JSON.stringify({ file, line, field, expected })}\n`);
-    onProblem?.(problem);
-    if (this.#options.json || this.#problems > PROBLEMS_SHOWN_MAX) return;
-    this.#progress.clear();
-    const where = `${file}:${line}${field === '' ? '' : ` ${field}`}`;
-    process.stderr.write(`${where}: expected ${expected}\n`);
-  }
-
-  finish(times: { durableSeconds: number; seconds: number }): IngestSummary {
-    const summary: IngestSummary = { ...this.#counts, ...times };
-    if (this.#problems > 0) summary.report = this.#options.report;
-    return summary;
-  }
-
-  clear(): void {
-    this.#progress.clear();
-  }
-}
-
-/** Before the first line is taken: the first wrong one must not end the run half way. */
-function assertReportWritable(report: string): void {
-  try {
-    accessSync(dirname(report), constants.W_OK);
-    if (existsSync(report)) accessSync(report, constants.W_OK);
-  } catch (cause) {
-    const text = `--report: cannot write ${report}: name a file where rejected lines can be listed`;
-    throw new LetheError('INPUT_INVALID', text, { cause });
-  }
+/** Shows progress, and the first problems in words; the others are in the report alone. */
+function createProblemList(isJson: boolean) {
+  const progress = createProgress(isJson);
+  let count = 0;
+  return {
+    listeners: {
+      onProgress: (text: string) => progress.show(text),
+      onProblem({ file, line, field, expected }: Problem): void {
+        count += 1;
+        if (isJson || count > PROBLEMS_SHOWN_MAX) return;
+        progress.clear();
+        const where = `${file}:${line}${field === '' ? '' : ` ${field}`}`;
+        process.stderr.write(`${where}: expected ${expected}\n`);
+      },
+    },
+    clear: () => progress.clear(),
+  };
 }

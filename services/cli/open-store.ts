@@ -1,16 +1,11 @@
 /** Opens the store that the environment names, for one command. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Backends, openBackends } from '../../libs/backends/open-backends.ts';
+import { type Backends, type OpenStore, openBackends } from '../../libs/backends/open-backends.ts';
 import { type AppId, isId } from '../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
-import { type Configuration, readConfiguration } from '../../libs/configuration/configuration.ts';
+import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import type { App } from '../../libs/vault/keys/app-registry.ts';
 import { CommandEnd, exitCodes } from './terminal.ts';
-
-export interface OpenStore {
-  readonly configuration: Configuration;
-  readonly backends: Backends;
-}
 
 const WAIT_MS = 2_000;
 

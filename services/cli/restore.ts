@@ -21,7 +21,6 @@ import { carryOut } from '../privacy/carry-out.ts';
 import { endForsakenGroup } from '../privacy/end-group.ts';
 import { runOpenRequests } from '../privacy/request-worker.ts';
 import { findNewerEvents } from './newer-events.ts';
-import { CommandEnd, exitCodes } from './terminal.ts';
 
 export interface Restored {
   readonly backup: string;
@@ -41,7 +40,11 @@ export interface RestoreOptions {
 
 const BATCH_ERASURES = 100;
 
-/** Restores into the configured engines, where no store must be. */
+/**
+ * Restores into the configured engines, where no store must be. Throws BACKUP_UNUSABLE (its KMS key
+ * is gone, or the log has events that it cannot open), INPUT_INVALID (there is a store, or no
+ * backup), CONFIGURATION_INVALID (another list of erasures), VAULT_TAMPERED.
+ */
 export async function restore(
   configuration: Configuration,
   folder: string,
@@ -105,11 +108,11 @@ async function assertNewerSettled(
   const { newer, looked } = await findNewerEvents(backends.privacy(), false, onProgress);
   if (newer > 0 && newer === looked) {
     const why = 'no event of the log can be opened with this backup: it is of another store';
-    throw new CommandEnd(exitCodes.refused, why);
+    throw new LetheError('BACKUP_UNUSABLE', why);
   }
   if (newer === 0 || isNewerRemoved) return;
-  throw new CommandEnd(
-    exitCodes.refused,
+  throw new LetheError(
+    'BACKUP_UNUSABLE',
     `${newer} events of the log are newer than this backup and sealed under keys that it has ` +
       'not: nothing opens them with it. Restore a newer backup, bring the log back to the time ' +
       'of this one, or remove them from the log with --remove-newer',
@@ -135,8 +138,8 @@ async function chooseBackup(configuration: Configuration, folder: string): Promi
     others.length === 0
       ? 'No backup beside it opens with these keys either'
       : `The newest that opens is ${others[0]!.folder}`;
-  throw new CommandEnd(
-    exitCodes.refused,
+  throw new LetheError(
+    'BACKUP_UNUSABLE',
     'the KMS key of this backup cannot be used: a turn has ended its epoch and destroyed it ' +
       `(AWS KMS keeps it, disabled, for some days), or this is another key folder. ${advice}`,
   );

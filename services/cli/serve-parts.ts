@@ -1,5 +1,6 @@
 /** The services that a process runs: each adds its routes and its work, and ends by itself. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { OpenStore } from '../../libs/backends/open-backends.ts';
 import type { ProjectorPowers } from '../../libs/backends/powers.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
@@ -19,9 +20,8 @@ import { addReaderRoutes } from '../reader/reader-routes.ts';
 import { addStreamRoute } from '../reader/stream-route.ts';
 import { addAppRoutes } from './app-routes.ts';
 import type { Metrics } from './metrics.ts';
-import type { OpenStore } from './open-store.ts';
-import { addIngestMetrics, addPrivacyMetrics, type EpochGauges } from './service-metrics.ts';
-import { runUpkeep } from './upkeep.ts';
+import { addIngestMetrics, addPrivacyMetrics } from './service-metrics.ts';
+import { type EpochGauges, runUpkeep } from './upkeep.ts';
 
 export const serviceNames = ['ingest', 'projector', 'reader', 'privacy'] as const;
 export type ServiceName = (typeof serviceNames)[number];

@@ -2,15 +2,15 @@
 import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createSecureContext } from 'node:tls';
+import type { OpenStore } from '../../libs/backends/open-backends.ts';
 import { openProjectorBackends } from '../../libs/backends/open-projector.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
 import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { HttpError } from '../../libs/http/http-error.ts';
 import { createHttpServer, type HttpServer } from '../../libs/http/http-server.ts';
-import { createApp } from './app-commands.ts';
+import { createApp } from './create-app.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
-import type { OpenStore } from './open-store.ts';
 import {
   openPart,
   openProjectorPart,

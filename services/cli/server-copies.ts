@@ -4,8 +4,8 @@
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import type { OpenStore } from '../../libs/backends/open-backends.ts';
 import { readLog } from '../../libs/event-log/read-log.ts';
-import type { OpenStore } from './open-store.ts';
 
 /** What a search of such copies leaves out. */
 export const SERVER_FILES = 'files of the servers: segments, SSTables, commit logs, snapshots';

@@ -5,19 +5,11 @@ import { tally } from '../../libs/base/tally.ts';
 import { checkpointsOf, type ViewsAndLog } from '../../libs/projection/views-behind.ts';
 import type { Ingest } from '../ingest/ingest.ts';
 import type { Metrics } from './metrics.ts';
+import type { EpochGauges } from './upkeep.ts';
 
 const T0_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 const OPEN_REQUESTS_MAX = 10_000;
 const DEAD_LETTERS_MS = 60_000;
-
-/** What upkeep saw when it last looked; undefined: it has not looked yet. */
-export interface EpochGauges {
-  dirtyBuckets: number;
-  waitingForT1: number;
-  /** When the oldest of them was done. */
-  oldestDoneAtMs: number | null;
-  waitingForReclaim: number;
-}
 
 /** Of every process that holds keys. */
 export function addHolderMetrics(metrics: Metrics, backends: Backends, leaseMs: number): void {

@@ -36,6 +36,9 @@ const TAMPERED: readonly ErrorCode[] = [
   'CERTIFICATE_INVALID',
 ];
 
+const REFUSED: readonly ErrorCode[] = ['BACKUP_UNUSABLE', 'NAME_TAKEN'];
+const USAGE: readonly ErrorCode[] = ['CONFIGURATION_INVALID', 'INPUT_INVALID'];
+
 /** Says what went wrong, without a stack trace and without data; the exit code. */
 export function reportError(error: unknown, isJson: boolean): ExitCode {
   const { code, message, exitCode } = explain(error);
@@ -49,10 +52,8 @@ function explain(error: unknown): { code: string; message: string; exitCode: Exi
     return { code: 'COMMAND', message: error.message, exitCode: error.exitCode };
   }
   if (isLetheError(error)) {
-    const exitCode = TAMPERED.includes(error.code) ? exitCodes.tampered : exitCodes.failed;
-    const usage = error.code === 'CONFIGURATION_INVALID' || error.code === 'INPUT_INVALID';
     const { code, message } = error;
-    return { code, message, exitCode: usage ? exitCodes.usage : exitCode };
+    return { code, message, exitCode: exitCodeOf(code) };
   }
   const name = error instanceof Error ? error.name : 'Error';
   const system = (error as NodeJS.ErrnoException | undefined)?.code;
@@ -62,6 +63,12 @@ function explain(error: unknown): { code: string; message: string; exitCode: Exi
     process.stderr.write(`${error.stack}\n`);
   }
   return { code: 'UNEXPECTED', message, exitCode: exitCodes.failed };
+}
+
+function exitCodeOf(code: ErrorCode): ExitCode {
+  if (TAMPERED.includes(code)) return exitCodes.tampered;
+  if (REFUSED.includes(code)) return exitCodes.refused;
+  return USAGE.includes(code) ? exitCodes.usage : exitCodes.failed;
 }
 
 /** A line on a terminal that is written over; nothing where there is no terminal. */

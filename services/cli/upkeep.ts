@@ -3,13 +3,21 @@
  * certificates, and the reclaim of what is due.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { OpenStore } from '../../libs/backends/open-backends.ts';
 import { rebuildViews } from '../../libs/projection/project.ts';
 import type { Afterlife } from '../../libs/requests/request-store.ts';
 import type { EpochStatus } from '../../libs/vault/turn/epoch-status.ts';
 import { type Reclaimed, reclaim } from '../privacy/reclaim.ts';
-import { settleEpoch, turnEpoch } from './epoch-commands.ts';
-import type { OpenStore } from './open-store.ts';
-import type { EpochGauges } from './service-metrics.ts';
+import { settleEpoch, turnEpoch } from './turn-epoch.ts';
+
+/** What upkeep saw when it last looked; undefined: it has not looked yet. */
+export interface EpochGauges {
+  dirtyBuckets: number;
+  waitingForT1: number;
+  /** When the oldest of them was done. */
+  oldestDoneAtMs: number | null;
+  waitingForReclaim: number;
+}
 
 const LOOK_INTERVAL_MS = 60_000;
 const HOUR_MS = 3_600_000;

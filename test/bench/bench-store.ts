@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openBackends } from '../../libs/backends/open-backends.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
-import { createApp } from '../../services/cli/app-commands.ts';
+import { createApp } from '../../services/cli/create-app.ts';
 import { environmentOf } from '../support/processes.ts';
 
 /** A new store with one app in a folder of its own. */

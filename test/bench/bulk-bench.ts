@@ -4,7 +4,7 @@
  */
 import { openBackends } from '../../libs/backends/open-backends.ts';
 import { rowKinds, type VaultRow } from '../../libs/vault/rows/vault-store.ts';
-import { turnEpoch } from '../../services/cli/epoch-commands.ts';
+import { turnEpoch } from '../../services/cli/turn-epoch.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { addPeople } from './bench-people.ts';
 import { newBenchStore } from './bench-store.ts';

@@ -10,7 +10,7 @@ import { randomId } from '../../libs/base/random.ts';
 import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
 import type { App } from '../../libs/vault/keys/app-registry.ts';
-import { createApp } from '../../services/cli/app-commands.ts';
+import { createApp } from '../../services/cli/create-app.ts';
 import { openIngest } from '../../services/ingest/ingest.ts';
 import { environmentOf, startProcess } from '../support/processes.ts';
 import { addPeople } from './bench-people.ts';

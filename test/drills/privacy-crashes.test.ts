@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { MessageId } from '../../libs/base/ids.ts';
 import { rebuildViews } from '../../libs/projection/project.ts';
 import { textToDay } from '../../libs/sealing/tree-path.ts';
-import { turnEpoch } from '../../services/cli/epoch-commands.ts';
+import { turnEpoch } from '../../services/cli/turn-epoch.ts';
 import { reclaimDue } from '../../services/cli/upkeep.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { runOpenRequests } from '../../services/privacy/request-worker.ts';

@@ -6,7 +6,7 @@ import { openBackends } from '../../libs/backends/open-backends.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
 import type { SealedEvent } from '../../libs/codec/sealed-event.ts';
-import { turnEpoch } from '../../services/cli/epoch-commands.ts';
+import { turnEpoch } from '../../services/cli/turn-epoch.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { recordFigures } from '../support/figures.ts';

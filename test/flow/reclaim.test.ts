@@ -7,7 +7,7 @@ import type { Clock } from '../../libs/base/clock.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
 import { rebuildViews } from '../../libs/projection/project.ts';
 import { textToDay } from '../../libs/sealing/tree-path.ts';
-import { turnEpoch } from '../../services/cli/epoch-commands.ts';
+import { turnEpoch } from '../../services/cli/turn-epoch.ts';
 import { reclaimDue } from '../../services/cli/upkeep.ts';
 import { createPrivacy, type PrivacyOutcome } from '../../services/privacy/privacy.ts';
 import { edited, PERSONAL, profile, reacted, received } from '../support/events.ts';

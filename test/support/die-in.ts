@@ -8,7 +8,7 @@ import { type Backends, openBackends } from '../../libs/backends/open-backends.t
 import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { rebuildViews } from '../../libs/projection/project.ts';
-import { turnEpoch } from '../../services/cli/epoch-commands.ts';
+import { turnEpoch } from '../../services/cli/turn-epoch.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { reclaim } from '../../services/privacy/reclaim.ts';
 import type { Prey } from './kill-drill.ts';

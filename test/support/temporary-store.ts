@@ -12,7 +12,7 @@ import { type Configuration, readConfiguration } from '../../libs/configuration/
 import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
 import { catchUp } from '../../libs/projection/project.ts';
 import type { App } from '../../libs/vault/keys/app-registry.ts';
-import { createApp } from '../../services/cli/app-commands.ts';
+import { createApp } from '../../services/cli/create-app.ts';
 import { type Ingest, openIngest } from '../../services/ingest/ingest.ts';
 import type { Outcome } from '../../services/ingest/ingest-item.ts';
 

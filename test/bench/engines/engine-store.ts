@@ -7,7 +7,7 @@ import { openBackends } from '../../../libs/backends/open-backends.ts';
 import { removeEngines, throwawayVariables } from '../../../libs/backends/throwaway-engines.ts';
 import { readConfiguration } from '../../../libs/configuration/configuration.ts';
 import { readCloudEvent } from '../../../libs/conversation/cloud-event.ts';
-import { createApp } from '../../../services/cli/app-commands.ts';
+import { createApp } from '../../../services/cli/create-app.ts';
 import type { IngestItem } from '../../../services/ingest/ingest-item.ts';
 import { embeddedVariables } from '../../support/temporary-store.ts';
 import { chatLines } from '../bench-store.ts';

@@ -1,0 +1,84 @@
+/**
+ * What somebody with the disk finds: every file of the store, its backups and its lists is searched
+ * for given texts, every row of the vault is looked at, and running services are asked for what is
+ * lost.
+ */
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { Backends, OpenStore } from '../../libs/backends/open-backends.ts';
+import type { AppId } from '../../libs/base/ids.ts';
+import { type Configuration, embeddedFiles } from '../../libs/configuration/configuration.ts';
+import type { VaultFindings } from '../../libs/vault/copy/vault-check.ts';
+import { type AttackedApp, attackRunning } from '../privacy/attack-running.ts';
+import { filesBelow, type SearchHit, searchFiles } from './disk-search.ts';
+import { copyOutServers, isOnServers, SERVER_FILES } from './server-copies.ts';
+
+const NOT_TRIED = [
+  'memory of running processes',
+  'blocks of the disk that the file system has given up',
+  'copies that lie elsewhere',
+];
+
+/** What was tried, and what came of it. */
+export interface AttackedStore {
+  readonly passed: boolean;
+  readonly tried: { readonly texts: number; readonly files: number; readonly rows: number };
+  readonly hits: readonly SearchHit[];
+  readonly vault: VaultFindings;
+  /** Each app's lost messages, asked for at every running service. */
+  readonly running: readonly (AttackedApp & { readonly app: AppId })[];
+  readonly notTried: readonly string[];
+}
+
+/** Attacks a store that may be in use. Throws the engines' failures. */
+export async function attackStore(
+  store: OpenStore,
+  texts: readonly string[],
+): Promise<AttackedStore> {
+  const { backends } = store;
+  const { files, hits } = await searchStore(store, texts);
+  const vault = await backends.vaultCheck();
+  const running = await attackServices(backends);
+  const isTold = running.some(({ services }) => services.some((one) => one.opened > 0));
+  const passed = hits.length === 0 && vault.tampered + vault.missing === 0 && !isTold;
+  const tried = { texts: texts.length, files: files.length, rows: vault.rows };
+  const onServers = isOnServers(store) ? [SERVER_FILES] : [];
+  const unasked = new Set(running.flatMap((one) => one.notTried));
+  const notTried = [...NOT_TRIED, ...onServers, ...unasked];
+  return { passed, tried, hits, vault, running, notTried };
+}
+
+/** The files of the store and, in a folder that goes again, what servers hold of it. */
+async function searchStore(store: OpenStore, texts: readonly string[]) {
+  const own = filesOf(store.configuration);
+  if (!isOnServers(store)) return { files: own, hits: searchFiles(own, texts) };
+  const folder = mkdtempSync(join(tmpdir(), 'lethe-attack-'));
+  try {
+    await copyOutServers(store, folder);
+    const files = [...own, ...filesBelow(folder)];
+    return { files, hits: searchFiles(files, texts) };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** What is lost of each app is asked for wherever somebody answers. */
+async function attackServices(backends: Backends) {
+  const powers = backends.privacy();
+  const attacked = [];
+  for (const { id } of await powers.apps.list()) {
+    attacked.push({ app: id, ...(await attackRunning(powers, id)) });
+  }
+  return attacked;
+}
+
+function filesOf(configuration: Configuration): string[] {
+  const { erasuresFile } = configuration;
+  const { backupsFolder, certificatesFolder } = configuration;
+  const files = embeddedFiles(configuration);
+  const folders = [backupsFolder, certificatesFolder, dirname(erasuresFile)];
+  const own = files.flatMap((file) => ['', '-wal', '-shm'].map((end) => file + end));
+  const below = folders.filter((folder) => existsSync(folder)).flatMap(filesBelow);
+  return [...new Set([...own.filter((file) => existsSync(file)), ...below])];
+}

@@ -1,0 +1,25 @@
+/** Makes an app with its own rings: the app's, its facts' owner's, their place's. */
+import type { AdministrationPowers } from '../../libs/backends/powers.ts';
+import { LetheError } from '../../libs/base/lethe-error.ts';
+import { ringKinds } from '../../libs/sealing/tree-path.ts';
+import type { App } from '../../libs/vault/keys/app-registry.ts';
+
+/**
+ * Makes an app. `buckets`: how many its keys are spread over, for good. Throws NAME_TAKEN,
+ * INPUT_INVALID, VAULT_UNREACHABLE.
+ */
+export async function createApp(
+  powers: AdministrationPowers,
+  options: { name: string; buckets?: number },
+): Promise<App> {
+  const app = await powers.apps.create({ ...options, nowMs: powers.clock.nowMs() });
+  if (app === 'exists') {
+    throw new LetheError('NAME_TAKEN', 'there is an app of this name: choose another');
+  }
+  await powers.keyring.create([
+    { app: app.id, kind: ringKinds.app, id: app.id },
+    { app: app.id, kind: ringKinds.owner, id: app.id },
+    { app: app.id, kind: ringKinds.place, id: app.factsPlace },
+  ]);
+  return app;
+}

@@ -1,0 +1,159 @@
+/** Events from files or stdin into the store, and into the views; resumable by sending again. */
+import { accessSync, appendFileSync, constants, existsSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { OpenStore } from '../../libs/backends/open-backends.ts';
+import type { AppId } from '../../libs/base/ids.ts';
+import { LetheError } from '../../libs/base/lethe-error.ts';
+import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
+import type { Delivery } from '../../libs/conversation/delivery.ts';
+import { lastPositions, waitForViews } from '../../libs/projection/views-behind.ts';
+import { type Ingest, openIngest } from '../ingest/ingest.ts';
+import type { Outcome } from '../ingest/ingest-item.ts';
+import { runOpenRequests } from '../privacy/request-worker.ts';
+import { startProjectorThread } from '../projector/projector-thread.ts';
+import { type EventLine, readEventLines } from './event-lines.ts';
+
+export interface IngestOptions {
+  readonly app: AppId;
+  readonly wait: boolean;
+  /** Where rejected lines are listed by number and reason. */
+  readonly report: string;
+  readonly onProblem?: (problem: Problem) => void;
+  readonly onProgress?: (text: string) => void;
+}
+
+/** Why a line was not taken; nothing of its content. */
+export interface Problem {
+  readonly file: string;
+  readonly line: number;
+  readonly field: string;
+  readonly expected: string;
+}
+
+/** Counts over all files. */
+export interface IngestSummary {
+  accepted: number;
+  duplicate: number;
+  erased: number;
+  rejected: number;
+  /** Seconds until all was durable, and until the views had it. */
+  durableSeconds: number;
+  seconds: number;
+  report?: string;
+}
+
+const BATCH_EVENTS = 500;
+const VIEWS_TIMEOUT_MS = 600_000;
+
+/** Takes files in; what is wrong with single lines is reported, and the rest goes in. */
+export async function ingestFiles(
+  store: OpenStore,
+  files: readonly string[],
+  options: IngestOptions,
+): Promise<IngestSummary> {
+  assertReportWritable(options.report);
+  const started = performance.now();
+  const { backends, configuration } = store;
+  const powers = backends.ingest();
+  const ingest = await openIngest(powers);
+  const projector = options.wait ? startProjectorThread(configuration, backends.wake) : undefined;
+  const run = new FileRun(ingest, options);
+  try {
+    for (const file of files) for await (const line of readEventLines(file)) await run.take(line);
+    await run.flush();
+    await ingest.close();
+    const durableSeconds = secondsSince(started);
+    // Removals that the files asked for are carried out by whoever is free; here, if need be.
+    await runOpenRequests(backends.privacy());
+    if (projector !== undefined) {
+      const positions = await lastPositions(powers.log);
+      const views = backends.projector();
+      const failed = projector.ended.then(() => false);
+      const seen = waitForViews(views, positions, VIEWS_TIMEOUT_MS);
+      await Promise.race([seen, failed]);
+    }
+    return run.finish({ durableSeconds, seconds: secondsSince(started) });
+  } finally {
+    await projector?.stop();
+  }
+}
+
+function secondsSince(startedMs: number): number {
+  return Math.round(performance.now() - startedMs) / 1_000;
+}
+
+class FileRun {
+  readonly #ingest: Ingest;
+  readonly #options: IngestOptions;
+  readonly #counts = { accepted: 0, duplicate: 0, erased: 0, rejected: 0 };
+  #batch: { delivery: Delivery; at: { file: string; line: number } }[] = [];
+  #problems = 0;
+
+  constructor(ingest: Ingest, options: IngestOptions) {
+    this.#ingest = ingest;
+    this.#options = options;
+  }
+
+  async take(line: EventLine): Promise<void> {
+    const { file, line: number } = line;
+    if (!('event' in line)) {
+      this.#problem(line);
+      return;
+    }
+    const read = readCloudEvent(line.event, Date.now());
+    if ('problem' in read) {
+      const { pointer, expected } = read.problem;
+      this.#problem({ file, line: number, field: pointer, expected });
+      return;
+    }
+    this.#batch.push({ delivery: read.value, at: { file, line: number } });
+    if (this.#batch.length >= BATCH_EVENTS) await this.flush();
+  }
+
+  async flush(): Promise<void> {
+    const batch = this.#batch;
+    this.#batch = [];
+    if (batch.length === 0) return;
+    const items = batch.map(({ delivery }) => ({ kind: 'delivery' as const, delivery }));
+    const outcomes = await this.#ingest.accept(this.#options.app, items);
+    for (const [i, outcome] of outcomes.entries()) this.#count(outcome, batch[i]!.at);
+    const { accepted, duplicate, erased, rejected } = this.#counts;
+    const done = accepted + duplicate + erased + rejected;
+    this.#options.onProgress?.(`${done} events, ${accepted} accepted`);
+  }
+
+  #count(outcome: Outcome, at: { file: string; line: number }): void {
+    if (outcome.status === 'rejected') {
+      this.#problem({ ...at, field: '', expected: outcome.error.title });
+    } else {
+      this.#counts[outcome.status] += 1;
+    }
+  }
+
+  #problem(problem: Problem): void {
+    const { report, onProblem } = this.#options;
+    const { file, line, field, expected } = problem;
+    this.#counts.rejected += 1;
+    if (this.#problems === 0) writeFileSync(report, '', { mode: 0o600 });
+    this.#problems += 1;
+    appendFileSync(report, `${JSON.stringify({ file, line, field, expected })}\n`);
+    onProblem?.(problem);
+  }
+
+  finish(times: { durableSeconds: number; seconds: number }): IngestSummary {
+    const summary: IngestSummary = { ...this.#counts, ...times };
+    if (this.#problems > 0) summary.report = this.#options.report;
+    return summary;
+  }
+}
+
+/** Before the first line is taken: the first wrong one must not end the run half way. */
+function assertReportWritable(report: string): void {
+  try {
+    accessSync(dirname(report), constants.W_OK);
+    if (existsSync(report)) accessSync(report, constants.W_OK);
+  } catch (cause) {
+    const text = `--report: cannot write ${report}: name a file where rejected lines can be listed`;
+    throw new LetheError('INPUT_INVALID', text, { cause });
+  }
+}

@@ -1,0 +1,79 @@
+/** `lethe serve`: services in this process, until a signal ends them. */
+import type { Command } from 'commander';
+import { openBackends } from '../../libs/backends/open-backends.ts';
+import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
+import { readConfiguration } from '../../libs/configuration/configuration.ts';
+import { openPatiently, withStore } from './open-store.ts';
+import { firstStart, type RunningServer, startProjector, startServer } from './serve.ts';
+import { type ServiceName, serviceNames } from './serve-parts.ts';
+import { printResult } from './terminal.ts';
+
+/** Adds the command. */
+export function addServeCommand(program: Command): void {
+  program
+    .command('serve')
+    .description('serve all services in one process on one port, or only those that are named')
+    .argument('[services...]', `some of ${serviceNames.join(', ')}`, readService, [])
+    .option('--json', 'print JSON')
+    .action(async (named: ServiceName[], options) => {
+      if (named.join() === 'projector') {
+        const configuration = readConfiguration(process.env);
+        const server = await openPatiently(() => startProjector(configuration));
+        const listening = { listening: server.address, services: named };
+        const sentence = `projector: listening on ${server.address}`;
+        return untilEnd(server, () => printResult(options.json, listening, [sentence]));
+      }
+      await withStore(
+        async (store) => {
+          const names = named.length === 0 ? serviceNames : named;
+          // Apart, the first app is made by hand, or by whoever takes messages in.
+          const made = names.includes('ingest') ? await firstStart(store) : undefined;
+          const server = await startServer(store, names);
+          const first = made && {
+            app: { id: made.app.id, name: made.app.name },
+            key: { id: made.key.id, secret: made.key.secret },
+          };
+          const listening = { listening: server.address, services: names, ...first };
+          const sentences = [
+            ...(first === undefined
+              ? []
+              : [
+                  `first start: app ${first.app.name}, id ${first.app.id}`,
+                  `key id  ${first.key.id}`,
+                  `secret  ${first.key.secret}   (shown this once)`,
+                ]),
+            `${named.length === 0 ? '' : `${names.join(', ')}: `}listening on ${server.address}`,
+          ];
+          await untilEnd(server, () => printResult(options.json, listening, sentences));
+        },
+        (configuration) => openPatiently(() => openBackends(configuration)),
+      );
+    });
+}
+
+/** Collects the services to run. Throws INPUT_INVALID. */
+function readService(text: string, before: ServiceName[]): ServiceName[] {
+  const name = serviceNames.find((one) => one === text);
+  if (name !== undefined) return [...new Set([...before, name])];
+  throw new LetheError('INPUT_INVALID', `serve: expected some of ${serviceNames.join(', ')}`);
+}
+
+/**
+ * Waits for SIGTERM or SIGINT (or a failed part), then drains. Both are heard before anybody is
+ * told that it listens: who reads that may send one at once.
+ */
+async function untilEnd(server: RunningServer, announce: () => void): Promise<void> {
+  const asked = new Promise<undefined>((resolve) => {
+    process.once('SIGTERM', () => resolve(undefined));
+    process.once('SIGINT', () => resolve(undefined));
+  });
+  announce();
+  const failure = await Promise.race([server.failed, asked]);
+  if (failure !== undefined) {
+    await server.stop().catch(() => undefined);
+    const why = isLetheError(failure) ? `${failure.code}: ${failure.message}` : failure.name;
+    const text = `the projector failed (${why}); the server stopped`;
+    throw new LetheError('VIEWS_UNREACHABLE', text, { cause: failure });
+  }
+  await server.stop();
+}

@@ -1,0 +1,41 @@
+/** Turns of the epoch with the backup that each of them needs, and T1 noted where it has come. */
+import { makeBackup, testBackup } from '../../libs/backends/backup.ts';
+import type { OpenStore } from '../../libs/backends/open-backends.ts';
+import { noteT1 } from '../privacy/afterlife.ts';
+
+/** Runs a turn with its own backup, made and tested before the old KMS key goes. */
+export async function turnEpoch(
+  { backends, configuration }: OpenStore,
+  onProgress: (text: string) => void = () => undefined,
+) {
+  const nowMs = () => backends.privacy().clock.nowMs();
+  let backup: string | undefined;
+  const options = {
+    nowMs,
+    onProgress,
+    async testBackup() {
+      const made = await makeBackup(
+        { backends, configuration },
+        configuration.backupsFolder,
+        nowMs(),
+      );
+      await testBackup(configuration, made);
+      backup = made.folder;
+    },
+  };
+  const epoch = backends.epoch();
+  const { lastTurn } = await epoch.status();
+  let turn = await epoch.turn(options);
+  // One that was interrupted does not cover what was erased since it began.
+  const isResumed = lastTurn !== null && lastTurn.step !== 'done';
+  if (isResumed && (await epoch.status()).dirtyBuckets > 0) turn = await epoch.turn(options);
+  await settleEpoch({ backends });
+  return { turn, backup };
+}
+
+/** Notes T1 where it has come: of the last turn, and of those whose KMS key is gone by now. */
+export async function settleEpoch({ backends }: Pick<OpenStore, 'backends'>): Promise<void> {
+  const powers = backends.privacy();
+  const nowMs = powers.clock.nowMs();
+  await backends.epoch().settleT1(nowMs, (reached) => noteT1(powers, reached));
+}
