@@ -14,8 +14,8 @@ import {
 import { dirname, join, resolve } from 'node:path';
 import { LetheError } from '../base/lethe-error.ts';
 import { type Configuration, embeddedFiles, isInside } from '../configuration/configuration.ts';
-import { LOG_COPY, VAULT_COPY } from './copy-data.ts';
-import { type Backends, openBackends } from './open-backends.ts';
+import { copyData, LOG_COPY, VAULT_COPY } from '../wiring/copy-data.ts';
+import { type Backends, openBackends } from '../wiring/open-backends.ts';
 
 /** What a backup says of itself. */
 export interface BackupManifest {
@@ -55,7 +55,7 @@ export async function makeBackup(
   const { erasures } = backends.privacy();
   await erasures.begin();
   const listed = await erasures.read();
-  await backends.copyData(partial);
+  await copyData({ backends, configuration }, partial);
   // A turn that began meanwhile may have left the copy between two keys.
   if ((await settledEpoch(backends)).kmsKey !== kmsKey) throw inTurn();
   const lastErasure = listed.at(-1)?.id ?? null;

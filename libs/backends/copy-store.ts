@@ -7,14 +7,13 @@ import { LetheError } from '../base/lethe-error.ts';
 import type { Configuration } from '../configuration/configuration.ts';
 import { type CopiedLog, copyLog } from '../event-log/copy-log.ts';
 import { createWakeSignal } from '../event-log/wake-signal.ts';
-import { openErasureListFile } from '../requests/file/erasure-list-file.ts';
 import { countDiffering, dropAbsent } from '../vault/copy/compare-vaults.ts';
 import { moveRoot } from '../vault/copy/move-root.ts';
 import { type CopiedVault, copyVault } from '../vault/copy/vault-copy.ts';
-import { openConnections } from './connections.ts';
-import { type CopiedState, copyState } from './copy-state.ts';
-import { openLog, openState, openVault } from './open-engines.ts';
-import { openRootKms } from './open-root-kms.ts';
+import { openConnections } from '../wiring/connections.ts';
+import { type CopiedState, copyState } from '../wiring/copy-state.ts';
+import { openErasures, openLog, openState, openVault } from '../wiring/open-engines.ts';
+import { openRootKms } from '../wiring/open-root-kms.ts';
 
 /** What was copied, and verified by a second look at both. */
 export interface CopiedStore {
@@ -79,9 +78,9 @@ async function openAll(configuration: Configuration) {
 /** What a restore of the copy has to apply again. */
 async function copyErasures(from: Configuration, to: Configuration): Promise<number> {
   if (from.erasuresFile === to.erasuresFile) return 0;
-  const target = openErasureListFile(to.erasuresFile);
+  const target = openErasures(to);
   const known = new Set((await target.read()).map((one) => JSON.stringify(one)));
-  const listed = await openErasureListFile(from.erasuresFile).read();
+  const listed = await openErasures(from).read();
   const missing = listed.filter((one) => !known.has(JSON.stringify(one)));
   await target.add(missing);
   return missing.length;

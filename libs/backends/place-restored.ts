@@ -21,9 +21,9 @@ import { countDiffering, dropAbsent } from '../vault/copy/compare-vaults.ts';
 import { copyVault } from '../vault/copy/vault-copy.ts';
 import { STORE_ROOT } from '../vault/rows/key-slots.ts';
 import { rowKinds, type VaultRow } from '../vault/rows/vault-store.ts';
-import { openConnections } from './connections.ts';
-import { copyState } from './copy-state.ts';
-import { openState, openVault } from './open-engines.ts';
+import { openConnections } from '../wiring/connections.ts';
+import { copyState } from '../wiring/copy-state.ts';
+import { openState, openVault } from '../wiring/open-engines.ts';
 
 // SQLite would play an old write-ahead log into the restored file.
 const ENDS = ['', '-wal', '-shm', '-journal'];

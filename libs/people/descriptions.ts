@@ -1,7 +1,8 @@
 /** What a conversation is called, and its metadata: the newest description that can be opened. */
-import type { ReaderPowers } from '../backends/powers.ts';
+
 import type { AppId, ConversationId } from '../base/ids.ts';
 import type { ConversationDescribed } from '../conversation/event-types.ts';
+import type { ReaderPowers } from '../wiring/powers.ts';
 import { decodeView, openContents } from './open-content.ts';
 
 /** The description; undefined: there is none, or it is gone. */

@@ -1,12 +1,12 @@
 /** Opens records of the views as the typed content of their events. */
 
-import type { ReaderPowers } from '../backends/powers.ts';
 import type { AppId } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import { decodeSealedEvent, type SealedEvent } from '../codec/sealed-event.ts';
 import { contentCodecs, type EventContents, type EventType } from '../conversation/event-types.ts';
 import type { Opened } from '../conversation/message-fold.ts';
 import { openEvents } from '../keyring/open-events.ts';
+import type { ReaderPowers } from '../wiring/powers.ts';
 
 /** What a view's row says its record must be; a difference is `tampered`. */
 export interface ExpectedHeader {

@@ -1,10 +1,10 @@
 /** Who subjects are, as consumers may see it: their alias, names, profile and identities. */
 
-import type { ReaderPowers } from '../backends/powers.ts';
 import type { AppId, SubjectId } from '../base/ids.ts';
 import type { IdentityLinked, ProfileUpdated } from '../conversation/event-types.ts';
 import { ringKinds } from '../sealing/tree-path.ts';
 import type { SubjectEntry, SubjectValue } from '../vault/directory/directory.ts';
+import type { ReaderPowers } from '../wiring/powers.ts';
 import { decodeView, openContents } from './open-content.ts';
 
 /** A person as the views and the vault have them. */

@@ -3,7 +3,6 @@
  * that cannot be read goes to the dead letters by reference, and the projector goes on.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ProjectorPowers } from '../backends/powers.ts';
 import { isLetheError, LetheError } from '../base/lethe-error.ts';
 import { decodeRecord } from '../codec/event-record.ts';
 import { eventToViewChanges, type ViewChange } from '../conversation/view-changes.ts';
@@ -12,6 +11,7 @@ import type { DeadLetter } from '../event-log/dead-letters.ts';
 import { type EventLog, isTombstone, type PlacedRecord } from '../event-log/event-log.ts';
 import { readLog } from '../event-log/read-log.ts';
 import type { ViewWriter } from '../views/view-store.ts';
+import type { ProjectorPowers } from '../wiring/powers.ts';
 import { projectorGroup } from './views-behind.ts';
 
 const TROUBLE_WAIT_MS = 1_000;

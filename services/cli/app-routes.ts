@@ -1,11 +1,11 @@
 /** Apps over the REST interface: the account scope sees all, others see their own. */
 import { Type } from 'typebox';
-import type { AdministrationPowers } from '../../libs/backends/powers.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { HttpError, notFound } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
 import { AppParameters } from '../../libs/http/route-parameters.ts';
 import type { App } from '../../libs/vault/keys/app-registry.ts';
+import type { AdministrationPowers } from '../../libs/wiring/powers.ts';
 import { createApp } from './create-app.ts';
 
 /** Adds the routes. */

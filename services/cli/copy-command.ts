@@ -3,12 +3,12 @@ import { readFileSync } from 'node:fs';
 import { parseEnv } from 'node:util';
 import type { Command } from 'commander';
 import { copyStore } from '../../libs/backends/copy-store.ts';
-import { migrateEngines } from '../../libs/backends/migrate.ts';
-import { openProjectorBackends } from '../../libs/backends/open-projector.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { type Configuration, readConfiguration } from '../../libs/configuration/configuration.ts';
 import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { rebuildViews } from '../../libs/projection/project.ts';
+import { migrateEngines } from '../../libs/wiring/migrate.ts';
+import { openProjectorBackends } from '../../libs/wiring/open-projector.ts';
 import { createProgress, printResult } from './terminal.ts';
 
 export function addCopyCommand(program: Command): void {

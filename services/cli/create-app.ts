@@ -1,8 +1,9 @@
 /** Makes an app with its own rings: the app's, its facts' owner's, their place's. */
-import type { AdministrationPowers } from '../../libs/backends/powers.ts';
+
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
 import type { App } from '../../libs/vault/keys/app-registry.ts';
+import type { AdministrationPowers } from '../../libs/wiring/powers.ts';
 
 /**
  * Makes an app. `buckets`: how many its keys are spread over, for good. Throws NAME_TAKEN,

@@ -3,7 +3,6 @@
  * row of the views comes from an event of the log, every request is done, nothing is behind.
  */
 
-import type { OpenStore } from '../../libs/backends/open-backends.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
@@ -16,6 +15,7 @@ import { type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
 import { projectorGroup } from '../../libs/projection/views-behind.ts';
 import { ringRow } from '../../libs/vault/rings/vault-rings.ts';
 import { rowStates } from '../../libs/vault/rows/vault-store.ts';
+import type { OpenStore } from '../../libs/wiring/open-backends.ts';
 
 const DEAD_LETTERS_NAMED = 5;
 

@@ -1,9 +1,9 @@
 /** `lethe erase`: people and apps, for good. */
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import type { OpenStore } from '../../libs/backends/open-backends.ts';
 import type { SubjectId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
+import type { OpenStore } from '../../libs/wiring/open-backends.ts';
 import { previewLoss } from '../privacy/preview.ts';
 import { createPrivacy } from '../privacy/privacy.ts';
 import { findApp, withStore } from './open-store.ts';

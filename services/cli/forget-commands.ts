@@ -1,10 +1,10 @@
 /** `lethe forget`: a message, an attachment, a conversation's messages, days. */
 import type { Command } from 'commander';
-import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import type { ConversationId, MessageId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
 import { retentionClasses, textToDay } from '../../libs/sealing/tree-path.ts';
+import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 import { findThing } from '../privacy/find-thing.ts';
 import { previewLoss } from '../privacy/preview.ts';
 import { createPrivacy } from '../privacy/privacy.ts';

@@ -1,12 +1,12 @@
 /** Events from files or stdin into the store, and into the views; resumable by sending again. */
 import { accessSync, appendFileSync, constants, existsSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { OpenStore } from '../../libs/backends/open-backends.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
 import type { Delivery } from '../../libs/conversation/delivery.ts';
 import { lastPositions, waitForViews } from '../../libs/projection/views-behind.ts';
+import type { OpenStore } from '../../libs/wiring/open-backends.ts';
 import { type Ingest, openIngest } from '../ingest/ingest.ts';
 import type { Outcome } from '../ingest/ingest-item.ts';
 import { runOpenRequests } from '../privacy/request-worker.ts';

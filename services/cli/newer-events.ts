@@ -2,13 +2,14 @@
  * Events on a log that is newer than a restored vault: they are sealed under rings that were made
  * after the backup, and nothing opens them any more.
  */
-import type { PrivacyPowers } from '../../libs/backends/powers.ts';
+
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
 import { isTombstone, type PlacedRecord } from '../../libs/event-log/event-log.ts';
 import { readLog } from '../../libs/event-log/read-log.ts';
 import { eventRingRefs } from '../../libs/keyring/event-sealer.ts';
 import { collectRefs, type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
+import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 
 type Powers = Pick<PrivacyPowers, 'log' | 'keyring'>;
 

@@ -1,10 +1,10 @@
 /** Opens the store that the environment names, for one command. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Backends, type OpenStore, openBackends } from '../../libs/backends/open-backends.ts';
 import { type AppId, isId } from '../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import type { App } from '../../libs/vault/keys/app-registry.ts';
+import { type Backends, type OpenStore, openBackends } from '../../libs/wiring/open-backends.ts';
 import { CommandEnd, exitCodes } from './terminal.ts';
 
 const WAIT_MS = 2_000;

@@ -1,6 +1,5 @@
 /** `lethe show` and `lethe find`. */
 import type { Command } from 'commander';
-import type { ReaderPowers } from '../../libs/backends/powers.ts';
 import {
   type Alias,
   type AppId,
@@ -11,6 +10,7 @@ import {
 } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { findAlias, findIdentity } from '../../libs/people/find-subject.ts';
+import type { ReaderPowers } from '../../libs/wiring/powers.ts';
 import {
   readConversation,
   readConversationsOf,

@@ -5,18 +5,18 @@
 import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type FoundBackup, findBackups, stagedConfiguration } from '../../libs/backends/backup.ts';
-import { LOG_COPY, VAULT_COPY } from '../../libs/backends/copy-data.ts';
-import { type Backends, openBackends } from '../../libs/backends/open-backends.ts';
-import { removePages } from '../../libs/backends/open-engines.ts';
-import { openRootKms } from '../../libs/backends/open-root-kms.ts';
 import { assertVacant, placeRestored } from '../../libs/backends/place-restored.ts';
-import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import type { HoldId, SubjectId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
 import { catchUp, rebuildViews } from '../../libs/projection/project.ts';
 import type { ListedErasure } from '../../libs/requests/erasure-list.ts';
 import type { RequestKind } from '../../libs/requests/request-store.ts';
+import { LOG_COPY, VAULT_COPY } from '../../libs/wiring/copy-data.ts';
+import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts';
+import { removePages } from '../../libs/wiring/open-engines.ts';
+import { openRootKms } from '../../libs/wiring/open-root-kms.ts';
+import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 import { carryOut } from '../privacy/carry-out.ts';
 import { endForsakenGroup } from '../privacy/end-group.ts';
 import { runOpenRequests } from '../privacy/request-worker.ts';
@@ -62,7 +62,8 @@ export async function restore(
   const backends = await openBackends(staged);
   let done: Pick<Restored, 'applied' | 'removed' | 'events'>;
   try {
-    await backends.renewFeed();
+    // Another incarnation of the feed: every holder drops its keys.
+    await backends.engines.vault.feed.renew();
     await backends.epoch().closeTurn();
     const { tampered, missing } = await backends.vaultCheck();
     if (tampered + missing > 0) {

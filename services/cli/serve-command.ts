@@ -1,8 +1,8 @@
 /** `lethe serve`: services in this process, until a signal ends them. */
 import type { Command } from 'commander';
-import { openBackends } from '../../libs/backends/open-backends.ts';
 import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
+import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { openPatiently, withStore } from './open-store.ts';
 import { firstStart, type RunningServer, startProjector, startServer } from './serve.ts';
 import { type ServiceName, serviceNames } from './serve-parts.ts';

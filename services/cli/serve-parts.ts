@@ -1,12 +1,12 @@
 /** The services that a process runs: each adds its routes and its work, and ends by itself. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { OpenStore } from '../../libs/backends/open-backends.ts';
-import type { ProjectorPowers } from '../../libs/backends/powers.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
 import type { WakeSignal } from '../../libs/event-log/wake-signal.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
 import { lastPositions, waitForViews } from '../../libs/projection/views-behind.ts';
+import type { OpenStore } from '../../libs/wiring/open-backends.ts';
+import type { ProjectorPowers } from '../../libs/wiring/powers.ts';
 import { addActivityRoutes } from '../ingest/activity-routes.ts';
 import { addConversationRoutes } from '../ingest/conversation-routes.ts';
 import { addEventRoutes } from '../ingest/event-routes.ts';

@@ -2,13 +2,13 @@
 import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createSecureContext } from 'node:tls';
-import type { OpenStore } from '../../libs/backends/open-backends.ts';
-import { openProjectorBackends } from '../../libs/backends/open-projector.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
 import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { HttpError } from '../../libs/http/http-error.ts';
 import { createHttpServer, type HttpServer } from '../../libs/http/http-server.ts';
+import type { OpenStore } from '../../libs/wiring/open-backends.ts';
+import { openProjectorBackends } from '../../libs/wiring/open-projector.ts';
 import { createApp } from './create-app.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import {

@@ -4,8 +4,9 @@
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import type { OpenStore } from '../../libs/backends/open-backends.ts';
 import { readLog } from '../../libs/event-log/read-log.ts';
+import { copyData } from '../../libs/wiring/copy-data.ts';
+import type { OpenStore } from '../../libs/wiring/open-backends.ts';
 
 /** What a search of such copies leaves out. */
 export const SERVER_FILES = 'files of the servers: segments, SSTables, commit logs, snapshots';
@@ -21,7 +22,7 @@ export async function copyOutServers(store: OpenStore, folder: string): Promise<
   const { backends } = store;
   await writeAll(join(folder, 'log.bin'), logRecords(store));
   await writeAll(join(folder, 'views.bin'), backends.reader().views.scanRecords());
-  await backends.copyData(folder);
+  await copyData(store, folder);
 }
 
 async function* logRecords({ backends }: OpenStore): AsyncIterable<Buffer> {

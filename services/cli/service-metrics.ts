@@ -1,8 +1,9 @@
 /** What each service tells of itself; names and meaning are listed in infra/runbooks/metrics.md. */
-import type { Backends } from '../../libs/backends/open-backends.ts';
-import type { PrivacyPowers } from '../../libs/backends/powers.ts';
+
 import { tally } from '../../libs/base/tally.ts';
 import { checkpointsOf, type ViewsAndLog } from '../../libs/projection/views-behind.ts';
+import type { Backends } from '../../libs/wiring/open-backends.ts';
+import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 import type { Ingest } from '../ingest/ingest.ts';
 import type { Metrics } from './metrics.ts';
 import type { EpochGauges } from './upkeep.ts';

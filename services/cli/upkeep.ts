@@ -3,10 +3,10 @@
  * certificates, and the reclaim of what is due.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { OpenStore } from '../../libs/backends/open-backends.ts';
 import { rebuildViews } from '../../libs/projection/project.ts';
 import type { Afterlife } from '../../libs/requests/request-store.ts';
 import type { EpochStatus } from '../../libs/vault/turn/epoch-status.ts';
+import type { OpenStore } from '../../libs/wiring/open-backends.ts';
 import { type Reclaimed, reclaim } from '../privacy/reclaim.ts';
 import { settleEpoch, turnEpoch } from './turn-epoch.ts';
 

@@ -1,6 +1,5 @@
 /** Activity events of the REST interface: who has read a conversation, who is typing. */
 import { Type } from 'typebox';
-import type { IngestPowers } from '../../libs/backends/powers.ts';
 import type { AppId, MessageId } from '../../libs/base/ids.ts';
 import { notFound } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
@@ -10,6 +9,7 @@ import {
   conversationIdOfPath,
   subjectOfBody,
 } from '../../libs/http/route-parameters.ts';
+import type { IngestPowers } from '../../libs/wiring/powers.ts';
 import { throwRefusal } from './accept-one.ts';
 import { assertMember } from './assert-member.ts';
 import type { Ingest } from './ingest.ts';

@@ -1,6 +1,5 @@
 /** Conversations, participants and messages of the REST interface: create, join, leave, post. */
 import { Type } from 'typebox';
-import type { IngestPowers } from '../../libs/backends/powers.ts';
 import type { AppId, ConversationId, MessageId, SubjectId } from '../../libs/base/ids.ts';
 import { textToId } from '../../libs/base/ids.ts';
 import { METADATA_JSON_MAX, readContent } from '../../libs/conversation/cloud-event.ts';
@@ -16,6 +15,7 @@ import {
   subjectOfBody,
 } from '../../libs/http/route-parameters.ts';
 import { readDescription } from '../../libs/people/descriptions.ts';
+import type { IngestPowers } from '../../libs/wiring/powers.ts';
 import { acceptCommand, acceptOne } from './accept-one.ts';
 import { assertMember } from './assert-member.ts';
 import type { Ingest } from './ingest.ts';

@@ -3,7 +3,6 @@
  * deliveries and of the messages they are about, and whether it is gone.
  */
 
-import type { IngestPowers } from '../../libs/backends/powers.ts';
 import { idToBytes } from '../../libs/base/ids.ts';
 import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
 import type { Delivery } from '../../libs/conversation/delivery.ts';
@@ -12,6 +11,7 @@ import { eventRingRefs } from '../../libs/keyring/event-sealer.ts';
 import { Ring } from '../../libs/keyring/ring.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
 import type { App } from '../../libs/vault/keys/app-registry.ts';
+import type { IngestPowers } from '../../libs/wiring/powers.ts';
 import { messageIdOf } from './seal-plan.ts';
 
 /** Whose a message is, where it lies and which thing it is. */

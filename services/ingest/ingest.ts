@@ -1,10 +1,10 @@
 /** The ingest service: every door puts its items into one queue. */
 
-import type { IngestPowers } from '../../libs/backends/powers.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { currentTrace, inSpan } from '../../libs/engines/tracing.ts';
 import { DAY_MS } from '../../libs/sealing/tree-path.ts';
+import type { IngestPowers } from '../../libs/wiring/powers.ts';
 import { acceptBatch } from './accept-batch.ts';
 import { areGone } from './delivery-check.ts';
 import type { IngestItem, Outcome } from './ingest-item.ts';

@@ -1,6 +1,5 @@
 /** Users of the REST interface: create and update. */
 import { Type } from 'typebox';
-import type { IngestPowers } from '../../libs/backends/powers.ts';
 import type { AppId, SubjectId } from '../../libs/base/ids.ts';
 import { METADATA_JSON_MAX, readProfileFields } from '../../libs/conversation/cloud-event.ts';
 import type { ProfileFields } from '../../libs/conversation/delivery.ts';
@@ -11,6 +10,7 @@ import { sendPositions } from '../../libs/http/positions.ts';
 import { AppParameters, subjectOfPath, UserParameters } from '../../libs/http/route-parameters.ts';
 import { findIdentity, USER_CHANNEL } from '../../libs/people/find-subject.ts';
 import { readPeople } from '../../libs/people/people.ts';
+import type { IngestPowers } from '../../libs/wiring/powers.ts';
 import { acceptOne } from './accept-one.ts';
 import type { Ingest } from './ingest.ts';
 import { EMPTY_PROFILE } from './plan-parts.ts';

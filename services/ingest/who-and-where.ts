@@ -4,7 +4,6 @@
  * next look asks the directory again.
  */
 import { LRUCache } from 'lru-cache';
-import type { IngestPowers } from '../../libs/backends/powers.ts';
 import type { ConversationId, IndexId, SubjectId } from '../../libs/base/ids.ts';
 import type { Author, ConversationReference, Identity } from '../../libs/conversation/delivery.ts';
 import { AGENT_CHANNEL } from '../../libs/people/find-subject.ts';
@@ -13,6 +12,7 @@ import type { ConversationValue, SubjectValue } from '../../libs/vault/directory
 import type { Membership } from '../../libs/vault/directory/group-members.ts';
 import type { App } from '../../libs/vault/keys/app-registry.ts';
 import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
+import type { IngestPowers } from '../../libs/wiring/powers.ts';
 
 const CACHED_MAX = 10_000;
 

@@ -2,10 +2,11 @@
  * The attack at any time: what the vault's own code cannot open any more of an app's newest
  * conversations is asked for at every running service.
  */
-import type { PrivacyPowers } from '../../libs/backends/powers.ts';
+
 import type { AppId } from '../../libs/base/ids.ts';
 import { decodeSealedEvent, type SealedEvent } from '../../libs/codec/sealed-event.ts';
 import { openEvents } from '../../libs/keyring/open-events.ts';
+import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 import { type AttackedDoors, attackDoors } from './attack-doors.ts';
 
 /** What was tried, and how many lost messages it was tried with. */

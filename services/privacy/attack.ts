@@ -2,7 +2,7 @@
  * The attack on an erasure before it is called verified: what was captured in memory before the
  * fence is tried after T0, with the means of an attacker who has today's KMS and vault.
  */
-import type { PrivacyPowers } from '../../libs/backends/powers.ts';
+
 import type { AppId, PlaceId, SubjectId } from '../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
 import { decodeSealedEvent, type SealedEvent } from '../../libs/codec/sealed-event.ts';
@@ -11,6 +11,7 @@ import { openEvents } from '../../libs/keyring/open-events.ts';
 import type { RingRef } from '../../libs/keyring/ring.ts';
 import { type RingKind, ringKinds } from '../../libs/sealing/tree-path.ts';
 import type { SubjectEntry } from '../../libs/vault/directory/directory.ts';
+import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 import { type AttackedDoor, attackDoors } from './attack-doors.ts';
 import { personalConversations, type Run, readSubject } from './request-run.ts';
 

@@ -5,7 +5,6 @@
  * running it again.
  */
 
-import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import type { ConversationId, SubjectId } from '../../libs/base/ids.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { tally } from '../../libs/base/tally.ts';
@@ -16,6 +15,7 @@ import type { PrivacyRequest } from '../../libs/requests/request-store.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
 import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
 import { held } from '../../libs/vault/taking/shred-rows.ts';
+import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 import { type AttackReport, attack, type Captures, capture } from './attack.ts';
 import { type Certified, certify } from './certificate.ts';
 import { endForsakenGroup, lossOf, removeConversation } from './end-group.ts';

@@ -1,11 +1,11 @@
 /** The certificate of an erasure, first form: what is claimed, and under which conditions. */
 import { randomBytes } from 'node:crypto';
 import type { Statement } from '../../libs/audit/dsse.ts';
-import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import { sha256 } from '../../libs/codec/hash.ts';
 import type { PassedHolders } from '../../libs/keyring/keyring.ts';
 import type { PrivacyRequest } from '../../libs/requests/request-store.ts';
 import { DAY_MS } from '../../libs/sealing/tree-path.ts';
+import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 import type { AttackReport } from './attack.ts';
 import { KEY_STORES, VAULTS } from './certificate-texts.ts';
 import { reclaimDueMs } from './reclaim.ts';

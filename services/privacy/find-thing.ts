@@ -1,8 +1,9 @@
 /** What a forget is about: a message or an attachment, and where its key lies. */
-import type { PrivacyPowers } from '../../libs/backends/powers.ts';
+
 import type { AppId, ConversationId, MessageId } from '../../libs/base/ids.ts';
 import type { RequestTarget } from '../../libs/requests/request-store.ts';
 import { shareLeaf } from '../../libs/sealing/tree-path.ts';
+import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 
 /** Why nothing is forgotten. */
 export type NoThing =

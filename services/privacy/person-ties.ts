@@ -1,6 +1,5 @@
 /** Holds on people, and merges of two into one. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import {
   type AppId,
   type ErasureId,
@@ -10,6 +9,7 @@ import {
 } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { randomIdInBucket } from '../../libs/base/random.ts';
+import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 
 const LOOK_INTERVAL_MS = 20;
 const GRANT_TIMEOUT_MS = 30_000;

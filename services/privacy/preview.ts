@@ -1,9 +1,10 @@
 /** Counts what a request would take, before it is made. Nothing is opened, nothing is changed. */
-import type { PrivacyPowers } from '../../libs/backends/powers.ts';
+
 import type { AppId, ConversationId, MessageId, SubjectId } from '../../libs/base/ids.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { decodeSealedEvent, type EventHeader } from '../../libs/codec/sealed-event.ts';
 import { msToDay, retentionClasses, shareLeaf } from '../../libs/sealing/tree-path.ts';
+import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 
 /** What a request is about. */
 export type PreviewTarget =

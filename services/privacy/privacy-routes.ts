@@ -1,5 +1,5 @@
 /** The DELETE half of the REST interface: what is answered 200 here is gone from this vault. */
-import type { PrivacyPowers } from '../../libs/backends/powers.ts';
+
 import type { AppId, MessageId } from '../../libs/base/ids.ts';
 import { textToId } from '../../libs/base/ids.ts';
 import { HttpError, notFound } from '../../libs/http/http-error.ts';
@@ -12,6 +12,7 @@ import {
   subjectOfPath,
   UserParameters,
 } from '../../libs/http/route-parameters.ts';
+import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 import type { Privacy, PrivacyOutcome } from './privacy.ts';
 
 /** Adds the routes. */

@@ -1,6 +1,5 @@
 /** The privacy service: takes requests, carries them out at once, and finishes interrupted ones. */
 
-import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import type {
   AppId,
   ConversationId,
@@ -14,6 +13,7 @@ import { randomUuidV7 } from '../../libs/base/random.ts';
 import { assertFenced } from '../../libs/people/find-subject.ts';
 import type { RequestKind, RequestTarget } from '../../libs/requests/request-store.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
+import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 import { carryOut, type Done } from './carry-out.ts';
 import { findThing } from './find-thing.ts';
 import { type HoldOutcome, holdSubject } from './person-ties.ts';

@@ -4,7 +4,7 @@
  * all losses that are due. Every step can be repeated, so that an interrupted reclaim is finished
  * by running it again.
  */
-import type { PrivacyPowers } from '../../libs/backends/powers.ts';
+
 import type { ErasureId } from '../../libs/base/ids.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
@@ -15,6 +15,7 @@ import { eventRingRefs, isKeyForgotten } from '../../libs/keyring/event-sealer.t
 import { collectRefs, Ring, type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
 import type { Afterlife, RequestTarget } from '../../libs/requests/request-store.ts';
 import { DAY_MS, msToDay } from '../../libs/sealing/tree-path.ts';
+import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 import { reachAll } from './afterlife.ts';
 
 /** What came of a reclaim. */

@@ -1,6 +1,5 @@
 /** Writes the app's own facts about what was taken away, for consumers who keep copies. */
 
-import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import type { ErasureId, EventId } from '../../libs/base/ids.ts';
 import {
   contentCodecs,
@@ -12,6 +11,7 @@ import { eventRingRefs, sealEvent } from '../../libs/keyring/event-sealer.ts';
 import { Ring } from '../../libs/keyring/ring.ts';
 import { retentionClasses } from '../../libs/sealing/tree-path.ts';
 import type { App } from '../../libs/vault/keys/app-registry.ts';
+import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 
 export type LossType = Extract<
   EventType,

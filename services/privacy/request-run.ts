@@ -1,9 +1,10 @@
 /** One request under way, and what it is about. */
-import type { PrivacyPowers } from '../../libs/backends/powers.ts';
+
 import type { ConversationId, SubjectId } from '../../libs/base/ids.ts';
 import type { PrivacyRequest } from '../../libs/requests/request-store.ts';
 import type { ConversationEntry, SubjectEntry } from '../../libs/vault/directory/directory.ts';
 import type { App } from '../../libs/vault/keys/app-registry.ts';
+import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 
 /** One request under way. */
 export interface Run {

@@ -3,12 +3,12 @@
  * vault. The main thread starts it with `startProjectorThread`.
  */
 import { parentPort, Worker, workerData } from 'node:worker_threads';
-import { openProjectorBackends } from '../../libs/backends/open-projector.ts';
 import type { LetheError } from '../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
 import { startTracing } from '../../libs/engines/tracing.ts';
 import { createWakeSignal, type WakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { runProjector, untilAborted } from '../../libs/projection/project.ts';
+import { openProjectorBackends } from '../../libs/wiring/open-projector.ts';
 
 interface ThreadData {
   readonly role: 'lethe-projector';

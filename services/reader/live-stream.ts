@@ -3,7 +3,6 @@
  * out, removals included. The cursor after each event is the next offset of every partition.
  */
 
-import type { ReaderPowers } from '../../libs/backends/powers.ts';
 import type { AppId, MessageId } from '../../libs/base/ids.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
@@ -18,6 +17,7 @@ import { openContents } from '../../libs/people/open-content.ts';
 import { readPeople } from '../../libs/people/people.ts';
 import { waitForViews } from '../../libs/projection/views-behind.ts';
 import { dayToText } from '../../libs/sealing/tree-path.ts';
+import type { ReaderPowers } from '../../libs/wiring/powers.ts';
 import { readMessage } from './read-messages.ts';
 
 /** What consumers are told of one event. */

@@ -1,10 +1,10 @@
 /** Conversations and their participants, joined from views, directory and the vault. */
 
-import type { ReaderPowers } from '../../libs/backends/powers.ts';
 import type { AppId, ConversationId, SubjectId } from '../../libs/base/ids.ts';
 import { readDescription } from '../../libs/people/descriptions.ts';
 import { assertFenced, USER_CHANNEL } from '../../libs/people/find-subject.ts';
 import { readPeople } from '../../libs/people/people.ts';
+import type { ReaderPowers } from '../../libs/wiring/powers.ts';
 
 /** A conversation in the shape of the REST interface. */
 export interface ConversationJson {

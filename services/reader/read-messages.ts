@@ -1,6 +1,5 @@
 /** Messages as consumers read them: opened, folded, with their authors' names. */
 
-import type { ReaderPowers } from '../../libs/backends/powers.ts';
 import type { AppId, ConversationId, MessageId, SubjectId } from '../../libs/base/ids.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import type { MessagePosted } from '../../libs/conversation/event-types.ts';
@@ -14,6 +13,7 @@ import { decodeView, openContents } from '../../libs/people/open-content.ts';
 import { type Person, readPeople } from '../../libs/people/people.ts';
 import type { MessagePage } from '../../libs/views/cache/page-reader.ts';
 import type { MessageView, PageRequest } from '../../libs/views/view-store.ts';
+import type { ReaderPowers } from '../../libs/wiring/powers.ts';
 
 /** A message in the shape of the REST interface. */
 export interface MessageJson {

@@ -1,6 +1,5 @@
 /** The reading half of the REST interface. */
 import { Type } from 'typebox';
-import type { ReaderPowers } from '../../libs/backends/powers.ts';
 import type { AppId, ConversationId, MessageId } from '../../libs/base/ids.ts';
 import { textToId } from '../../libs/base/ids.ts';
 import { badRequest, HttpError, notFound } from '../../libs/http/http-error.ts';
@@ -16,6 +15,7 @@ import {
 import { UsedRings } from '../../libs/keyring/used-rings.ts';
 import { waitForViews } from '../../libs/projection/views-behind.ts';
 import type { PageRequest } from '../../libs/views/view-store.ts';
+import type { ReaderPowers } from '../../libs/wiring/powers.ts';
 import {
   readConversation,
   readConversationsOf,

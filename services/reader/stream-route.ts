@@ -1,7 +1,6 @@
 /** `GET /v2/apps/{appId}/stream`: server-sent events (HTML Living Standard, section 9.2). */
 import { Type } from 'typebox';
 import type { AccessKeys } from '../../libs/access/access-keys.ts';
-import type { ReaderPowers } from '../../libs/backends/powers.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import type { WakeSignal } from '../../libs/event-log/wake-signal.ts';
@@ -9,6 +8,7 @@ import { badRequest } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
 import { AppParameters } from '../../libs/http/route-parameters.ts';
 import { UsedRings } from '../../libs/keyring/used-rings.ts';
+import type { ReaderPowers } from '../../libs/wiring/powers.ts';
 import { endCursor, nextStreamEvents, readCursor, type SealedStreamEvent } from './live-stream.ts';
 
 const LOOK_INTERVAL_MS = 250;

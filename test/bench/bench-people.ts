@@ -1,5 +1,5 @@
 /** People of benchmark stores, and what they said, made without the long way through ingest. */
-import type { Backends } from '../../libs/backends/open-backends.ts';
+
 import type { MessageId, SubjectId } from '../../libs/base/ids.ts';
 import { randomUuidV7 } from '../../libs/base/random.ts';
 import { decodeSealedEvent, type SealedEvent } from '../../libs/codec/sealed-event.ts';
@@ -9,6 +9,7 @@ import { eventRingRefs, sealEvent } from '../../libs/keyring/event-sealer.ts';
 import type { Ring } from '../../libs/keyring/ring.ts';
 import { projectRecords } from '../../libs/projection/project.ts';
 import type { App } from '../../libs/vault/keys/app-registry.ts';
+import type { Backends } from '../../libs/wiring/open-backends.ts';
 import { openIngest } from '../../services/ingest/ingest.ts';
 import { received } from '../support/events.ts';
 

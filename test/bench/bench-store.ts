@@ -2,8 +2,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openBackends } from '../../libs/backends/open-backends.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
+import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { createApp } from '../../services/cli/create-app.ts';
 import { environmentOf } from '../support/processes.ts';
 

@@ -2,8 +2,9 @@
  * Many erasures at once (BULK_PEOPLE, 20,000 unless told), with memory looked at on the way and
  * one turn for all; and how often the KMS is called, with one app and with many.
  */
-import { openBackends } from '../../libs/backends/open-backends.ts';
+
 import { rowKinds, type VaultRow } from '../../libs/vault/rows/vault-store.ts';
+import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { turnEpoch } from '../../services/cli/turn-epoch.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { addPeople } from './bench-people.ts';

@@ -3,9 +3,9 @@
  * own store that is put back before; and how often the KMS was called for all those events.
  */
 import { cpSync, rmSync } from 'node:fs';
-import { type Backends, openBackends } from '../../libs/backends/open-backends.ts';
 import type { SubjectId } from '../../libs/base/ids.ts';
 import { fileOf } from '../../libs/configuration/configuration.ts';
+import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { addMessages, firstMessage } from './bench-people.ts';
 import { newBenchStore } from './bench-store.ts';

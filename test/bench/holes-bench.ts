@@ -4,7 +4,6 @@
  * costs afterwards, warm and at a cold start.
  */
 import { DatabaseSync } from 'node:sqlite';
-import { type Backends, openBackends } from '../../libs/backends/open-backends.ts';
 import type { ConversationId, ErasureId } from '../../libs/base/ids.ts';
 import { createSystemRandomness, randomId } from '../../libs/base/random.ts';
 import type { SealedEvent } from '../../libs/codec/sealed-event.ts';
@@ -12,6 +11,7 @@ import { fileOf } from '../../libs/configuration/configuration.ts';
 import { openEvents } from '../../libs/keyring/open-events.ts';
 import type { Ring, RingRef } from '../../libs/keyring/ring.ts';
 import { ringKinds, THING_DEPTH, textToDay, thingPath } from '../../libs/sealing/tree-path.ts';
+import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { addPeople, firstMessage } from './bench-people.ts';
 import { newBenchStore } from './bench-store.ts';

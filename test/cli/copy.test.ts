@@ -1,9 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { openBackends } from '../../libs/backends/open-backends.ts';
-import { removeEngines } from '../../libs/backends/throwaway-engines.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
+import { openBackends } from '../../libs/wiring/open-backends.ts';
+import { removeEngines } from '../../libs/wiring/throwaway-engines.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { edited, PERSONAL, received } from '../support/events.ts';
 import { lethe, startLethe } from '../support/processes.ts';

@@ -10,9 +10,9 @@ import {
   type ServerProcess,
   stopProcesses,
 } from '../../infra/servers/server-process.ts';
-import { migrateEngines } from '../../libs/backends/migrate.ts';
-import { openBackends } from '../../libs/backends/open-backends.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
+import { migrateEngines } from '../../libs/wiring/migrate.ts';
+import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { recordFigures } from '../support/figures.ts';

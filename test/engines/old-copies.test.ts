@@ -2,10 +2,11 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { configurationOf } from '../../libs/backends/backup.ts';
-import { openBackends } from '../../libs/backends/open-backends.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
 import type { SealedEvent } from '../../libs/codec/sealed-event.ts';
+import { copyData } from '../../libs/wiring/copy-data.ts';
+import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { turnEpoch } from '../../services/cli/turn-epoch.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { PERSONAL, received } from '../support/events.ts';
@@ -33,7 +34,7 @@ describe('an old copy of the vault keyspace, with captured Kafka segments and to
     // All rows of the keyspace, as anybody reads them who may read it.
     const copy = join(store.folder, 'copy');
     mkdirSync(copy);
-    await store.backends.copyData(copy);
+    await copyData(store, copy);
     const erased = new Set<string>();
     for (const name of names.slice(0, PEOPLE / 2)) {
       const subject = await subjectOf(store, name);

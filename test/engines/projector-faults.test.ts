@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
-import { openProjectorBackends } from '../../libs/backends/open-projector.ts';
 import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { runProjector } from '../../libs/projection/project.ts';
 import { lastPositions, waitForViews } from '../../libs/projection/views-behind.ts';
+import { openProjectorBackends } from '../../libs/wiring/open-projector.ts';
 import { GROUP, received } from '../support/events.ts';
 import { recordFigures } from '../support/figures.ts';
 import { startLethe } from '../support/processes.ts';

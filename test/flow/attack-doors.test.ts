@@ -1,8 +1,8 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { openBackends } from '../../libs/backends/open-backends.ts';
 import type { MessageId } from '../../libs/base/ids.ts';
+import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { startServer } from '../../services/cli/serve.ts';
 import { attackRunning } from '../../services/privacy/attack-running.ts';
 import { createPrivacy, type PrivacyOutcome } from '../../services/privacy/privacy.ts';

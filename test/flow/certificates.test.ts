@@ -116,7 +116,7 @@ async function keepRings(store: TestStore, kept: Map<string, Ring>) {
   const held = new Promise<void>((resolve) => {
     done = resolve;
   });
-  const { openBackends } = await import('../../libs/backends/open-backends.ts');
+  const { openBackends } = await import('../../libs/wiring/open-backends.ts');
   const leaky = await openBackends(store.configuration);
   const { keyring } = leaky.reader();
   const loaded = new Promise<void>((resolve) => {

@@ -4,10 +4,10 @@ import { DatabaseSync } from 'node:sqlite';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { makeBackup } from '../../libs/backends/backup.ts';
-import { VAULT_COPY } from '../../libs/backends/copy-data.ts';
 import { findAlias } from '../../libs/people/find-subject.ts';
 import { membersOf } from '../../libs/vault/directory/group-members.ts';
 import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
+import { copyData, VAULT_COPY } from '../../libs/wiring/copy-data.ts';
 import { restore } from '../../services/cli/restore.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { PERSONAL, received } from '../support/events.ts';
@@ -47,7 +47,7 @@ type Happening = keyof typeof HAPPENINGS;
 async function mixCopies(store: TestStore, before: string, isLater: readonly boolean[]) {
   const after = join(store.folder, 'after');
   mkdirSync(after);
-  await store.backends.copyData(after);
+  await copyData(store, after);
   const database = new DatabaseSync(join(before, VAULT_COPY));
   database.exec(`ATTACH '${join(after, VAULT_COPY)}' AS later`);
   // An app's rings are copied before all buckets.

@@ -1,7 +1,7 @@
 /** Run as a process of its own: adds people to an app and prints who they are. */
 
-import { openBackends } from '../../libs/backends/open-backends.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
+import { openBackends } from '../../libs/wiring/open-backends.ts';
 
 const [appName, count] = process.argv.slice(2);
 const configuration = readConfiguration(

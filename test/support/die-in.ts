@@ -4,10 +4,10 @@
  * lives, and prints how many gaps there were.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Backends, openBackends } from '../../libs/backends/open-backends.ts';
-import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { rebuildViews } from '../../libs/projection/project.ts';
+import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts';
+import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 import { turnEpoch } from '../../services/cli/turn-epoch.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { reclaim } from '../../services/privacy/reclaim.ts';

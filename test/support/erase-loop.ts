@@ -4,8 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
-import { openBackends } from '../../libs/backends/open-backends.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
+import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { startServer } from '../../services/cli/serve.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { readMessages } from '../../services/reader/read-messages.ts';

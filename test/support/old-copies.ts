@@ -2,11 +2,11 @@
 import { cpSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { type Backends, openBackends } from '../../libs/backends/open-backends.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import type { SealedEvent } from '../../libs/codec/sealed-event.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { openEvents } from '../../libs/keyring/open-events.ts';
+import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts';
 import { storeVariables, type TestStore } from './temporary-store.ts';
 
 const COLUMNS = `key, bucket, version, state, wrapping_key, own_key, holds, edges, wrapped, erasure,

@@ -5,10 +5,10 @@
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openBackends } from '../../libs/backends/open-backends.ts';
 import { randomId } from '../../libs/base/random.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
+import { openBackends } from '../../libs/wiring/open-backends.ts';
 
 const people = JSON.parse(readFileSync(process.argv[2]!, 'utf8')) as string[];
 const variables = Object.entries(process.env).filter(([name]) => name.startsWith('LETHE_'));

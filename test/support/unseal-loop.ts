@@ -5,10 +5,10 @@
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
-import { openBackends } from '../../libs/backends/open-backends.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { UsedRings } from '../../libs/keyring/used-rings.ts';
+import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { readMessages } from '../../services/reader/read-messages.ts';
 import { cutOffFeed } from './odd-feed.ts';
 import { skewedClocks } from './skewed-clocks.ts';

@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
-import { openBackends } from '../../libs/backends/open-backends.ts';
+import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { readUser } from '../../services/reader/read-conversations.ts';
 import { PERSONAL, received } from '../support/events.ts';

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { openBackends } from '../../libs/backends/open-backends.ts';
-import type { PrivacyPowers } from '../../libs/backends/powers.ts';
 import type { ErasureId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { Ring, type RingRef } from '../../libs/keyring/ring.ts';
 import { THING_DEPTH, thingPath, timePath } from '../../libs/sealing/tree-path.ts';
+import { openBackends } from '../../libs/wiring/open-backends.ts';
+import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { received } from '../support/events.ts';
 import { groupOf, placeRingOf, subjectOf } from '../support/reading.ts';

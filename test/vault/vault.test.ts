@@ -3,13 +3,13 @@ import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
-import { openBackends } from '../../libs/backends/open-backends.ts';
 import type { ErasureId } from '../../libs/base/ids.ts';
 import { createSystemRandomness, randomIdInBucket } from '../../libs/base/random.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { Ring } from '../../libs/keyring/ring.ts';
 import { THING_DEPTH, thingPath } from '../../libs/sealing/tree-path.ts';
 import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
+import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { createApp } from '../../services/cli/create-app.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { PERSONAL, received } from '../support/events.ts';

@@ -2,16 +2,16 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { VAULT_COPY } from '../../../libs/backends/copy-data.ts';
-import { migrateEngines } from '../../../libs/backends/migrate.ts';
-import type { OpenStore } from '../../../libs/backends/open-backends.ts';
-import { type Backends, openBackends } from '../../../libs/backends/open-backends.ts';
-import { removeEngines, throwawayVariables } from '../../../libs/backends/throwaway-engines.ts';
 import type { ConversationId, SubjectId } from '../../../libs/base/ids.ts';
 import { readConfiguration } from '../../../libs/configuration/configuration.ts';
 import { findIdentity } from '../../../libs/people/find-subject.ts';
 import type { App } from '../../../libs/vault/keys/app-registry.ts';
 import { rowKinds } from '../../../libs/vault/rows/vault-store.ts';
+import { copyData, VAULT_COPY } from '../../../libs/wiring/copy-data.ts';
+import { migrateEngines } from '../../../libs/wiring/migrate.ts';
+import type { OpenStore } from '../../../libs/wiring/open-backends.ts';
+import { type Backends, openBackends } from '../../../libs/wiring/open-backends.ts';
+import { removeEngines, throwawayVariables } from '../../../libs/wiring/throwaway-engines.ts';
 import { type MessageJson, readMessages } from '../../reader/read-messages.ts';
 import { createApp } from '../create-app.ts';
 import { filesBelow, searchFiles } from '../disk-search.ts';
@@ -97,7 +97,7 @@ export async function openStage(sample: Sample): Promise<Stage> {
       const file = join(folder, `delivery-${files}.jsonl`);
       writeFileSync(file, events.map((event) => JSON.stringify(event)).join('\n'));
       const report = join(folder, 'rejected.jsonl');
-      const settings = { app: app.id, wait: true, json: true, report };
+      const settings = { app: app.id, wait: true, report };
       const summary = await ingestFiles(store, [file], settings);
       rmSync(file);
       return summary;
@@ -107,7 +107,7 @@ export async function openStage(sample: Sample): Promise<Stage> {
     search: (texts) => searchAll(store, folder, texts),
     async copyVault() {
       mkdirSync(copyFolder);
-      await backends.copyData(copyFolder);
+      await copyData(store, copyFolder);
     },
     async messagesByCopy() {
       const vault = { engine: 'sqlite' as const, file: join(copyFolder, VAULT_COPY) };

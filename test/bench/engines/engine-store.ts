@@ -2,11 +2,11 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { migrateEngines } from '../../../libs/backends/migrate.ts';
-import { openBackends } from '../../../libs/backends/open-backends.ts';
-import { removeEngines, throwawayVariables } from '../../../libs/backends/throwaway-engines.ts';
 import { readConfiguration } from '../../../libs/configuration/configuration.ts';
 import { readCloudEvent } from '../../../libs/conversation/cloud-event.ts';
+import { migrateEngines } from '../../../libs/wiring/migrate.ts';
+import { openBackends } from '../../../libs/wiring/open-backends.ts';
+import { removeEngines, throwawayVariables } from '../../../libs/wiring/throwaway-engines.ts';
 import { createApp } from '../../../services/cli/create-app.ts';
 import type { IngestItem } from '../../../services/ingest/ingest-item.ts';
 import { embeddedVariables } from '../../support/temporary-store.ts';

@@ -10,7 +10,6 @@ import { type DurableClock, openDurableClock } from '../event-log/clock-mark.ts'
 import type { EventLog } from '../event-log/event-log.ts';
 import { createWakeSignal, type WakeSignal } from '../event-log/wake-signal.ts';
 import { sealEvent } from '../keyring/event-sealer.ts';
-import { openErasureListFile } from '../requests/file/erasure-list-file.ts';
 import { type ForsakenGroup, settleDirectory } from '../vault/copy/settle-directory.ts';
 import { checkVault, type VaultFindings } from '../vault/copy/vault-check.ts';
 import { createDirectory } from '../vault/directory/directory.ts';
@@ -31,10 +30,10 @@ import { closeTurn, runTurn } from '../vault/turn/epoch-turn.ts';
 import { createPageReader } from '../views/cache/page-reader.ts';
 import type { CacheCounts } from '../views/cache/view-cache.ts';
 import { openConnections } from './connections.ts';
-import { copyData } from './copy-data.ts';
 import {
   type EngineUse,
   openCache,
+  openErasures,
   openJournal,
   openLog,
   openState,
@@ -42,6 +41,7 @@ import {
   openViews,
 } from './open-engines.ts';
 import { openRootKms } from './open-root-kms.ts';
+import type { StateStores, VaultStores } from './opened-stores.ts';
 import type {
   AdministrationPowers,
   CommonPowers,
@@ -52,6 +52,13 @@ import type {
   ReaderPowers,
 } from './powers.ts';
 
+/** What is copied of a store, and what its process shares. */
+export interface OpenedEngines {
+  readonly use: EngineUse;
+  readonly vault: VaultStores;
+  readonly state: StateStores;
+}
+
 /** The opened engines. Each power is made when it is asked for. */
 export interface Backends {
   readonly wake: WakeSignal;
@@ -61,10 +68,8 @@ export interface Backends {
   privacy(): PrivacyPowers;
   administration(): AdministrationPowers;
   epoch(): EpochPowers;
-  /** Copies log, state and vault into a folder, in this order, beside live writers. */
-  copyData(folder: string): Promise<void>;
-  /** After a restore: another incarnation of the feed, so that every holder drops its keys. */
-  renewFeed(): Promise<void>;
+  /** The opened engines themselves, for what copies or replaces a store as a whole. */
+  readonly engines: OpenedEngines;
   /** The vault's rows themselves, for self-checks and attacks. */
   vaultStore(): VaultStore;
   /** Looks at every row of the vault for what an attacker with the disk would leave. */
@@ -136,8 +141,7 @@ export async function openBackends(
         settleT1: (nowMs, onReached) => settleT1({ turns, kms }, nowMs, onReached),
         closeTurn: () => closeTurn({ turns }),
       }),
-      copyData: (folder) => copyData(configuration, { use, ...opened }, folder),
-      renewFeed: () => feed.renew(),
+      engines: { use, vault: opened.vault, state: opened.state },
       vaultStore: () => store,
       vaultCheck: () => checkVault(vault),
       settleDirectory: () => settleDirectory(vault),
@@ -269,7 +273,7 @@ function privacyPowers(
     keyring: { ...keyring, ...shred, ...createKeyringHold(vault) },
     directory: { ...directory, ...shred },
     requests: engines.state.requests,
-    erasures: openErasureListFile(configuration.erasuresFile),
+    erasures: openErasures(configuration),
     certificates: openCertificatesFile({
       folder: configuration.certificatesFolder,
       keyFolder: configuration.signingFolder,

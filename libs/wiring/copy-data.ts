@@ -4,25 +4,28 @@
  * the same form. The log in Kafka is kept by its own means (infra/runbooks/backup.md).
  */
 import { join } from 'node:path';
-import type { Configuration } from '../configuration/configuration.ts';
 import { copyLiveVault } from '../vault/copy/copy-live-vault.ts';
 import { openConnections } from './connections.ts';
 import { copyState } from './copy-state.ts';
-import { type EngineUse, openState, openVault } from './open-engines.ts';
-import type { StateStores, VaultStores } from './opened-stores.ts';
+import type { OpenStore } from './open-backends.ts';
+import { openState, openVault } from './open-engines.ts';
 
 /** Names of the files in a copy. */
 export const LOG_COPY = 'lethe.db';
 export const VAULT_COPY = 'vault.db';
 
-/** The log first: the vault that is copied after it has every ring that its events need. */
+/**
+ * Copies. The log first: the vault that is copied after it has every ring that its events need.
+ * Throws CONTENDED, STORE_FULL, VAULT_UNREACHABLE, STATE_UNREACHABLE.
+ */
 export async function copyData(
-  { log, state, vault }: Configuration,
-  opened: { use: EngineUse; vault: Pick<VaultStores, 'copy' | 'store'>; state: StateStores },
+  { backends, configuration }: OpenStore,
   folder: string,
 ): Promise<void> {
-  const { connections } = opened.use;
-  const own = { wake: opened.use.wake, connections: openConnections() };
+  const { log, state, vault } = configuration;
+  const { engines } = backends;
+  const { connections } = engines.use;
+  const own = { wake: engines.use.wake, connections: openConnections() };
   const file = (name: string) => ({ engine: 'sqlite' as const, file: join(folder, name) });
   try {
     const stateCopy = file(LOG_COPY);
@@ -31,13 +34,13 @@ export async function copyData(
       const code = log.engine === 'sqlite' ? 'LOG_UNREACHABLE' : 'STATE_UNREACHABLE';
       await connections.open('main', state.file, code).copyTo(stateCopy.file);
     } else {
-      await copyState(opened.state, await openState({ state: stateCopy }, own));
+      await copyState(engines.state, await openState({ state: stateCopy }, own));
     }
     const vaultCopy = file(VAULT_COPY);
     if (vault.engine === 'sqlite') {
       await connections.open('main', vault.file, 'VAULT_UNREACHABLE').copyTo(vaultCopy.file);
     } else {
-      await copyLiveVault(opened.vault, await openVault({ vault: vaultCopy }, own));
+      await copyLiveVault(engines.vault, await openVault({ vault: vaultCopy }, own));
     }
   } finally {
     own.connections.close();

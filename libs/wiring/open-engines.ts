@@ -10,6 +10,8 @@ import type { WakeSignal } from '../event-log/wake-signal.ts';
 import type { IngestJournal } from '../journal/ingest-journal.ts';
 import { createIngestJournalApart } from '../journal/ingest-journal-apart.ts';
 import { createIngestJournalSqlite } from '../journal/sqlite/ingest-journal-sqlite.ts';
+import type { ErasureList } from '../requests/erasure-list.ts';
+import { openErasureListFile } from '../requests/file/erasure-list-file.ts';
 import { openRequestStoreSqlite } from '../requests/sqlite/request-store-sqlite.ts';
 import { openVaultCopySqlite } from '../vault/copy/sqlite/vault-copy-sqlite.ts';
 import { openFeedStoreSqlite } from '../vault/feed/sqlite/feed-store-sqlite.ts';
@@ -25,6 +27,11 @@ import type { LogStores, StateStores, VaultStores, ViewStores } from './opened-s
 export interface EngineUse {
   readonly wake: WakeSignal;
   readonly connections: Connections;
+}
+
+/** The list of erasures; it is not made by being opened. */
+export function openErasures({ erasuresFile }: Pick<Configuration, 'erasuresFile'>): ErasureList {
+  return openErasureListFile(erasuresFile);
 }
 
 const nothing = async () => undefined;
