@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { type AccessScope, accessScopes } from '../../libs/access/access-key-store.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
-import { createApp } from './create-app.ts';
+import { createApp } from '../operations/create-app.ts';
 import { findApp, withStore } from './open-store.ts';
 import { CommandEnd, exitCodes, printResult } from './terminal.ts';
 

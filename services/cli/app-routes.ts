@@ -6,7 +6,7 @@ import type { HttpServer } from '../../libs/http/http-server.ts';
 import { AppParameters } from '../../libs/http/route-parameters.ts';
 import type { App } from '../../libs/vault/keys/app-registry.ts';
 import type { AdministrationPowers } from '../../libs/wiring/powers.ts';
-import { createApp } from './create-app.ts';
+import { createApp } from '../operations/create-app.ts';
 
 /** Adds the routes. */
 export function addAppRoutes(server: HttpServer, powers: AdministrationPowers): void {

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { LetheError } from '../../libs/base/lethe-error.ts';
-import { attackStore } from './attack-store.ts';
+import { attackStore } from '../operations/attack-store.ts';
 import { withStore } from './open-store.ts';
 import { exitCodes, printResult } from './terminal.ts';
 

@@ -12,6 +12,7 @@ import { addConversationRoutes } from '../ingest/conversation-routes.ts';
 import { addEventRoutes } from '../ingest/event-routes.ts';
 import { openIngest } from '../ingest/ingest.ts';
 import { addUserRoutes } from '../ingest/user-routes.ts';
+import { type EpochGauges, runUpkeep } from '../operations/upkeep.ts';
 import { createPrivacy } from '../privacy/privacy.ts';
 import { addPrivacyRoutes } from '../privacy/privacy-routes.ts';
 import { runRequestWorker } from '../privacy/request-worker.ts';
@@ -21,7 +22,6 @@ import { addStreamRoute } from '../reader/stream-route.ts';
 import { addAppRoutes } from './app-routes.ts';
 import type { Metrics } from './metrics.ts';
 import { addIngestMetrics, addPrivacyMetrics } from './service-metrics.ts';
-import { type EpochGauges, runUpkeep } from './upkeep.ts';
 
 export const serviceNames = ['ingest', 'projector', 'reader', 'privacy'] as const;
 export type ServiceName = (typeof serviceNames)[number];

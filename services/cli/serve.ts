@@ -9,7 +9,7 @@ import { HttpError } from '../../libs/http/http-error.ts';
 import { createHttpServer, type HttpServer } from '../../libs/http/http-server.ts';
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
 import { openProjectorBackends } from '../../libs/wiring/open-projector.ts';
-import { createApp } from './create-app.ts';
+import { createApp } from '../operations/create-app.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import {
   openPart,

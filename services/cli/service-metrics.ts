@@ -5,8 +5,8 @@ import { checkpointsOf, type ViewsAndLog } from '../../libs/projection/views-beh
 import type { Backends } from '../../libs/wiring/open-backends.ts';
 import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 import type { Ingest } from '../ingest/ingest.ts';
+import type { EpochGauges } from '../operations/upkeep.ts';
 import type { Metrics } from './metrics.ts';
-import type { EpochGauges } from './upkeep.ts';
 
 const T0_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 const OPEN_REQUESTS_MAX = 10_000;

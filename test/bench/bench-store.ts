@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { openBackends } from '../../libs/wiring/open-backends.ts';
-import { createApp } from '../../services/cli/create-app.ts';
+import { createApp } from '../../services/operations/create-app.ts';
 import { environmentOf } from '../support/processes.ts';
 
 /** A new store with one app in a folder of its own. */

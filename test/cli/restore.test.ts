@@ -1,10 +1,10 @@
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { findBackups, makeBackup } from '../../libs/backends/backup.ts';
 import { fileOf } from '../../libs/configuration/configuration.ts';
-import { restore } from '../../services/cli/restore.ts';
-import { turnEpoch } from '../../services/cli/turn-epoch.ts';
+import { findBackups, makeBackup } from '../../services/operations/backup.ts';
+import { restore } from '../../services/operations/restore.ts';
+import { turnEpoch } from '../../services/operations/turn-epoch.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { received } from '../support/events.ts';
 import { groupOf, messagesOf, subjectOf, textsOf } from '../support/reading.ts';

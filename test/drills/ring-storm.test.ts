@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
 import { rowKinds, rowStates } from '../../libs/vault/rows/vault-store.ts';
-import { turnEpoch } from '../../services/cli/turn-epoch.ts';
+import { turnEpoch } from '../../services/operations/turn-epoch.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { recordFigures } from '../support/figures.ts';

@@ -3,7 +3,7 @@ import { Redis } from 'ioredis';
 import { afterAll, describe, expect, it } from 'vitest';
 import { CassandraDatabase } from '../../libs/engines/cassandra-database.ts';
 import { type CassandraEngine, readRedisUrl } from '../../libs/engines/engine-urls.ts';
-import { filesBelow, searchFiles } from '../../services/cli/disk-search.ts';
+import { filesBelow, searchFiles } from '../../services/operations/disk-search.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { PERSONAL, profile, reacted, received } from '../support/events.ts';
 import { recordFigures } from '../support/figures.ts';

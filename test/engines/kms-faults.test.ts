@@ -13,7 +13,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { openEnvelope } from '../../libs/audit/dsse.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { openBackends } from '../../libs/wiring/open-backends.ts';
-import { settleEpoch, turnEpoch } from '../../services/cli/turn-epoch.ts';
+import { settleEpoch, turnEpoch } from '../../services/operations/turn-epoch.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { engines } from '../contract/engines.ts';
 import { PERSONAL, received } from '../support/events.ts';

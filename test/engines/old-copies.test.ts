@@ -1,13 +1,13 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { configurationOf } from '../../libs/backends/backup.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
 import type { SealedEvent } from '../../libs/codec/sealed-event.ts';
-import { copyData } from '../../libs/wiring/copy-data.ts';
 import { openBackends } from '../../libs/wiring/open-backends.ts';
-import { turnEpoch } from '../../services/cli/turn-epoch.ts';
+import { configurationOf } from '../../services/operations/backup.ts';
+import { copyData } from '../../services/operations/copy-data.ts';
+import { turnEpoch } from '../../services/operations/turn-epoch.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { recordFigures } from '../support/figures.ts';

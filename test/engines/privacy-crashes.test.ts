@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { MessageId } from '../../libs/base/ids.ts';
 import { PREVIOUS_KINDS } from '../../libs/vault/rows/key-slots.ts';
-import { turnEpoch } from '../../services/cli/turn-epoch.ts';
+import { turnEpoch } from '../../services/operations/turn-epoch.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { runOpenRequests } from '../../services/privacy/request-worker.ts';
 import { PERSONAL, received } from '../support/events.ts';

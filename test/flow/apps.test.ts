@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
-import { createApp } from '../../services/cli/create-app.ts';
+import { createApp } from '../../services/operations/create-app.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { defaultConversationOf, messagesOf, textsOf } from '../support/reading.ts';

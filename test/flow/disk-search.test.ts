@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { filesBelow, formsOf, searchFiles } from '../../services/cli/disk-search.ts';
+import { filesBelow, formsOf, searchFiles } from '../../services/operations/disk-search.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { PERSONAL, profile, reacted, received } from '../support/events.ts';
 import { subjectOf } from '../support/reading.ts';

@@ -1,11 +1,11 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { makeBackup } from '../../libs/backends/backup.ts';
 import type { HoldId, SubjectId } from '../../libs/base/ids.ts';
 import { textToDay } from '../../libs/sealing/tree-path.ts';
 import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
-import { restore } from '../../services/cli/restore.ts';
+import { makeBackup } from '../../services/operations/backup.ts';
+import { restore } from '../../services/operations/restore.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { runOpenRequests } from '../../services/privacy/request-worker.ts';
 import { PERSONAL, reacted, received, removed } from '../support/events.ts';

@@ -148,7 +148,7 @@ describe('once broken, never again', () => {
     await store.deliver({ ...base, data: { ...base.data, content } });
     const group = await groupOf(store);
     expect((await messagesOf(store, group))[0]!.content).toEqual(content);
-    const { searchFiles, filesBelow } = await import('../../services/cli/disk-search.ts');
+    const { searchFiles, filesBelow } = await import('../../services/operations/disk-search.ts');
     expect(searchFiles(filesBelow(store.folder), ['+49 170 555'])).toEqual([]);
   });
 

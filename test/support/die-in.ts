@@ -8,7 +8,7 @@ import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { rebuildViews } from '../../libs/projection/project.ts';
 import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts';
 import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
-import { turnEpoch } from '../../services/cli/turn-epoch.ts';
+import { turnEpoch } from '../../services/operations/turn-epoch.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { reclaim } from '../../services/privacy/reclaim.ts';
 import type { Prey } from './kill-drill.ts';

@@ -7,17 +7,17 @@ import { readConfiguration } from '../../../libs/configuration/configuration.ts'
 import { findIdentity } from '../../../libs/people/find-subject.ts';
 import type { App } from '../../../libs/vault/keys/app-registry.ts';
 import { rowKinds } from '../../../libs/vault/rows/vault-store.ts';
-import { copyData, VAULT_COPY } from '../../../libs/wiring/copy-data.ts';
 import { migrateEngines } from '../../../libs/wiring/migrate.ts';
 import type { OpenStore } from '../../../libs/wiring/open-backends.ts';
 import { type Backends, openBackends } from '../../../libs/wiring/open-backends.ts';
 import { removeEngines, throwawayVariables } from '../../../libs/wiring/throwaway-engines.ts';
+import { copyData, VAULT_COPY } from '../../operations/copy-data.ts';
+import { createApp } from '../../operations/create-app.ts';
+import { filesBelow, searchFiles } from '../../operations/disk-search.ts';
+import { type IngestSummary, ingestFiles } from '../../operations/ingest-files.ts';
+import { copyOutServers, isOnServers } from '../../operations/server-copies.ts';
+import { turnEpoch } from '../../operations/turn-epoch.ts';
 import { type MessageJson, readMessages } from '../../reader/read-messages.ts';
-import { createApp } from '../create-app.ts';
-import { filesBelow, searchFiles } from '../disk-search.ts';
-import { type IngestSummary, ingestFiles } from '../ingest-files.ts';
-import { copyOutServers, isOnServers } from '../server-copies.ts';
-import { turnEpoch } from '../turn-epoch.ts';
 import type { Sample, SampleEvent } from './sample.ts';
 
 const MESSAGES_MAX = 10_000;

@@ -4,11 +4,11 @@
  * the same form. The log in Kafka is kept by its own means (infra/runbooks/backup.md).
  */
 import { join } from 'node:path';
-import { copyLiveVault } from '../vault/copy/copy-live-vault.ts';
-import { openConnections } from './connections.ts';
+import { copyLiveVault } from '../../libs/vault/copy/copy-live-vault.ts';
+import { openConnections } from '../../libs/wiring/connections.ts';
+import type { OpenStore } from '../../libs/wiring/open-backends.ts';
+import { openState, openVault } from '../../libs/wiring/open-engines.ts';
 import { copyState } from './copy-state.ts';
-import type { OpenStore } from './open-backends.ts';
-import { openState, openVault } from './open-engines.ts';
 
 /** Names of the files in a copy. */
 export const LOG_COPY = 'lethe.db';

@@ -14,16 +14,20 @@ import {
   rmSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import { LetheError } from '../base/lethe-error.ts';
-import { type Configuration, embeddedFiles, fileOf } from '../configuration/configuration.ts';
-import { createWakeSignal } from '../event-log/wake-signal.ts';
-import { countDiffering, dropAbsent } from '../vault/copy/compare-vaults.ts';
-import { copyVault } from '../vault/copy/vault-copy.ts';
-import { STORE_ROOT } from '../vault/rows/key-slots.ts';
-import { rowKinds, type VaultRow } from '../vault/rows/vault-store.ts';
-import { openConnections } from '../wiring/connections.ts';
-import { copyState } from '../wiring/copy-state.ts';
-import { openState, openVault } from '../wiring/open-engines.ts';
+import { LetheError } from '../../libs/base/lethe-error.ts';
+import {
+  type Configuration,
+  embeddedFiles,
+  fileOf,
+} from '../../libs/configuration/configuration.ts';
+import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
+import { countDiffering, dropAbsent } from '../../libs/vault/copy/compare-vaults.ts';
+import { copyVault } from '../../libs/vault/copy/vault-copy.ts';
+import { STORE_ROOT } from '../../libs/vault/rows/key-slots.ts';
+import { rowKinds, type VaultRow } from '../../libs/vault/rows/vault-store.ts';
+import { openConnections } from '../../libs/wiring/connections.ts';
+import { openState, openVault } from '../../libs/wiring/open-engines.ts';
+import { copyState } from './copy-state.ts';
 
 // SQLite would play an old write-ahead log into the restored file.
 const ENDS = ['', '-wal', '-shm', '-journal'];

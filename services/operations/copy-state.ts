@@ -1,5 +1,5 @@
 /** The state of one store into another: what is there already is left as it is. */
-import type { StateStores } from './opened-stores.ts';
+import type { StateStores } from '../../libs/wiring/opened-stores.ts';
 
 const DELIVERIES_PER_LOAD = 500;
 

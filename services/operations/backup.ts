@@ -12,10 +12,14 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { LetheError } from '../base/lethe-error.ts';
-import { type Configuration, embeddedFiles, isInside } from '../configuration/configuration.ts';
-import { copyData, LOG_COPY, VAULT_COPY } from '../wiring/copy-data.ts';
-import { type Backends, openBackends } from '../wiring/open-backends.ts';
+import { LetheError } from '../../libs/base/lethe-error.ts';
+import {
+  type Configuration,
+  embeddedFiles,
+  isInside,
+} from '../../libs/configuration/configuration.ts';
+import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts';
+import { copyData, LOG_COPY, VAULT_COPY } from './copy-data.ts';
 
 /** What a backup says of itself. */
 export interface BackupManifest {

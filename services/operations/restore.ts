@@ -4,15 +4,12 @@
  */
 import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { type FoundBackup, findBackups, stagedConfiguration } from '../../libs/backends/backup.ts';
-import { assertVacant, placeRestored } from '../../libs/backends/place-restored.ts';
 import type { HoldId, SubjectId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
 import { catchUp, rebuildViews } from '../../libs/projection/project.ts';
 import type { ListedErasure } from '../../libs/requests/erasure-list.ts';
 import type { RequestKind } from '../../libs/requests/request-store.ts';
-import { LOG_COPY, VAULT_COPY } from '../../libs/wiring/copy-data.ts';
 import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts';
 import { removePages } from '../../libs/wiring/open-engines.ts';
 import { openRootKms } from '../../libs/wiring/open-root-kms.ts';
@@ -20,7 +17,10 @@ import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 import { carryOut } from '../privacy/carry-out.ts';
 import { endForsakenGroup } from '../privacy/end-group.ts';
 import { runOpenRequests } from '../privacy/request-worker.ts';
+import { type FoundBackup, findBackups, stagedConfiguration } from './backup.ts';
+import { LOG_COPY, VAULT_COPY } from './copy-data.ts';
 import { findNewerEvents } from './newer-events.ts';
+import { assertVacant, placeRestored } from './place-restored.ts';
 
 export interface Restored {
   readonly backup: string;

@@ -5,8 +5,8 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { readLog } from '../../libs/event-log/read-log.ts';
-import { copyData } from '../../libs/wiring/copy-data.ts';
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
+import { copyData } from './copy-data.ts';
 
 /** What a search of such copies leaves out. */
 export const SERVER_FILES = 'files of the servers: segments, SSTables, commit logs, snapshots';

@@ -3,17 +3,17 @@
  * are built from the log afterwards. Nobody writes to the original meanwhile. What was interrupted
  * is run again: what is there already is compared and not written twice.
  */
-import { LetheError } from '../base/lethe-error.ts';
-import type { Configuration } from '../configuration/configuration.ts';
-import { type CopiedLog, copyLog } from '../event-log/copy-log.ts';
-import { createWakeSignal } from '../event-log/wake-signal.ts';
-import { countDiffering, dropAbsent } from '../vault/copy/compare-vaults.ts';
-import { moveRoot } from '../vault/copy/move-root.ts';
-import { type CopiedVault, copyVault } from '../vault/copy/vault-copy.ts';
-import { openConnections } from '../wiring/connections.ts';
-import { type CopiedState, copyState } from '../wiring/copy-state.ts';
-import { openErasures, openLog, openState, openVault } from '../wiring/open-engines.ts';
-import { openRootKms } from '../wiring/open-root-kms.ts';
+import { LetheError } from '../../libs/base/lethe-error.ts';
+import type { Configuration } from '../../libs/configuration/configuration.ts';
+import { type CopiedLog, copyLog } from '../../libs/event-log/copy-log.ts';
+import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
+import { countDiffering, dropAbsent } from '../../libs/vault/copy/compare-vaults.ts';
+import { moveRoot } from '../../libs/vault/copy/move-root.ts';
+import { type CopiedVault, copyVault } from '../../libs/vault/copy/vault-copy.ts';
+import { openConnections } from '../../libs/wiring/connections.ts';
+import { openErasures, openLog, openState, openVault } from '../../libs/wiring/open-engines.ts';
+import { openRootKms } from '../../libs/wiring/open-root-kms.ts';
+import { type CopiedState, copyState } from './copy-state.ts';
 
 /** What was copied, and verified by a second look at both. */
 export interface CopiedStore {
