@@ -3,9 +3,9 @@ import type { Command } from 'commander';
 import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { openBackends } from '../../libs/wiring/open-backends.ts';
+import { firstStart, type RunningServer, startProjector, startServer } from '../server/serve.ts';
+import { type ServiceName, serviceNames } from '../server/serve-parts.ts';
 import { openPatiently, withStore } from './open-store.ts';
-import { firstStart, type RunningServer, startProjector, startServer } from './serve.ts';
-import { type ServiceName, serviceNames } from './serve-parts.ts';
 import { printResult } from './terminal.ts';
 
 /** Adds the command. */

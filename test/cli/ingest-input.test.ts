@@ -21,7 +21,7 @@ async function ingest(content: Buffer) {
   const problems: Problem[] = [];
   const report = join(store.folder, 'rejected.jsonl');
   const onProblem = (problem: Problem) => void problems.push(problem);
-  const options = { app: store.app.id, wait: false, json: true, report, onProblem };
+  const options = { app: store.app.id, wait: false, report, onProblem };
   const summary = await ingestFiles(store, [file], options);
   await store.project();
   return { store, summary, problems, report };
@@ -105,7 +105,7 @@ describe('lethe ingest', () => {
     const found: Problem[] = [];
     const report = join(store.folder, 'report.jsonl');
     const onProblem = (problem: Problem) => void found.push(problem);
-    const options = { app: store.app.id, wait: false, json: true, report, onProblem };
+    const options = { app: store.app.id, wait: false, report, onProblem };
     await ingestFiles(store, [join(store.folder, 'nothing'), store.folder], options);
     expect(found.map((one) => one.expected)).toEqual([
       expect.stringContaining('there is none of this name'),

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { startServer } from '../../services/cli/serve.ts';
+import { startServer } from '../../services/server/serve.ts';
 import { openTestStore } from '../support/temporary-store.ts';
 
 const FOLDER = join(import.meta.dirname, '../client');

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { rebuildViews } from '../../libs/projection/project.ts';
-import { startServer } from '../../services/cli/serve.ts';
 import { runDoctor } from '../../services/operations/doctor.ts';
+import { startServer } from '../../services/server/serve.ts';
 import { GROUP, received } from '../support/events.ts';
 import { groupOf, textsOf } from '../support/reading.ts';
 import { openTestStore, type TestStore } from '../support/temporary-store.ts';

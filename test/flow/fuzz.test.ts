@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { startServer } from '../../services/cli/serve.ts';
+import { startServer } from '../../services/server/serve.ts';
 import { received } from '../support/events.ts';
 import { openTestStore } from '../support/temporary-store.ts';
 

@@ -1,6 +1,6 @@
 import { SignJWT } from 'jose';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { startServer } from '../../services/cli/serve.ts';
+import { startServer } from '../../services/server/serve.ts';
 import { GROUP, received } from '../support/events.ts';
 import { openTestStore, type TestStore } from '../support/temporary-store.ts';
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { startServer } from '../../services/cli/serve.ts';
+import { startServer } from '../../services/server/serve.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { subjectOf } from '../support/reading.ts';
 import { openTestStore } from '../support/temporary-store.ts';
