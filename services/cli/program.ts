@@ -1,19 +1,19 @@
 /** Commands, options and exit codes of the program. */
 import { Command, CommanderError } from 'commander';
 import { startTracing } from '../../libs/engines/tracing.ts';
-import { addAppCommands } from './app-commands.ts';
-import { addAttackCommand } from './attack-command.ts';
-import { addCopyCommand } from './copy-command.ts';
-import { addEpochCommands } from './epoch-commands.ts';
-import { addEraseCommands } from './erase-commands.ts';
-import { addForgetCommands } from './forget-commands.ts';
-import { addIngestCommand } from './ingest-command.ts';
-import { addMigrateCommand } from './migrate-command.ts';
-import { addReadCommands } from './read-commands.ts';
-import { addServeCommand } from './serve-command.ts';
+import { addAppCommands } from './commands/app-commands.ts';
+import { addAttackCommand } from './commands/attack-command.ts';
+import { addCopyCommand } from './commands/copy-command.ts';
+import { addEpochCommands } from './commands/epoch-commands.ts';
+import { addEraseCommands } from './commands/erase-commands.ts';
+import { addForgetCommands } from './commands/forget-commands.ts';
+import { addIngestCommand } from './commands/ingest-command.ts';
+import { addMigrateCommand } from './commands/migrate-command.ts';
+import { addReadCommands } from './commands/read-commands.ts';
+import { addServeCommand } from './commands/serve-command.ts';
+import { addUpkeepCommands } from './commands/upkeep-commands.ts';
+import { addVerifyCommand } from './commands/verify-command.ts';
 import { exitCodes, reportError } from './terminal.ts';
-import { addUpkeepCommands } from './upkeep-commands.ts';
-import { addVerifyCommand } from './verify-command.ts';
 
 /** Runs the program with the arguments of the process; sets its exit code. */
 export async function runProgram(argv: readonly string[]): Promise<void> {

@@ -3,7 +3,7 @@ import { isLetheError } from '../../../libs/base/lethe-error.ts';
 import { rebuildViews } from '../../../libs/projection/project.ts';
 import { createPrivacy } from '../../privacy/privacy.ts';
 import type { MessageJson } from '../../reader/read-messages.ts';
-import { messageLine } from '../read-commands.ts';
+import { messageLine } from '../commands/read-commands.ts';
 import type { Sample } from './sample.ts';
 import type { Stage } from './stage.ts';
 

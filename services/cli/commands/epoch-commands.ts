@@ -1,11 +1,11 @@
 /** `lethe epoch`, `lethe backup` and `lethe restore`. */
 import type { Command } from 'commander';
-import { readConfiguration } from '../../libs/configuration/configuration.ts';
-import { makeBackup } from '../operations/backup.ts';
-import { restore } from '../operations/restore.ts';
-import { settleEpoch, turnEpoch } from '../operations/turn-epoch.ts';
-import { withStore } from './open-store.ts';
-import { createProgress, printResult } from './terminal.ts';
+import { readConfiguration } from '../../../libs/configuration/configuration.ts';
+import { makeBackup } from '../../operations/backup.ts';
+import { restore } from '../../operations/restore.ts';
+import { settleEpoch, turnEpoch } from '../../operations/turn-epoch.ts';
+import { withStore } from '../open-store.ts';
+import { createProgress, printResult } from '../terminal.ts';
 
 /** Adds the commands. */
 export function addEpochCommands(program: Command): void {

@@ -1,15 +1,15 @@
 /** `lethe erase`: people and apps, for good. */
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import type { SubjectId } from '../../libs/base/ids.ts';
-import { LetheError } from '../../libs/base/lethe-error.ts';
-import type { OpenStore } from '../../libs/wiring/open-backends.ts';
-import { previewLoss } from '../privacy/preview.ts';
-import { createPrivacy } from '../privacy/privacy.ts';
-import { findApp, withStore } from './open-store.ts';
+import type { SubjectId } from '../../../libs/base/ids.ts';
+import { LetheError } from '../../../libs/base/lethe-error.ts';
+import type { OpenStore } from '../../../libs/wiring/open-backends.ts';
+import { previewLoss } from '../../privacy/preview.ts';
+import { createPrivacy } from '../../privacy/privacy.ts';
+import { findApp, withStore } from '../open-store.ts';
+import { CommandEnd, createProgress, exitCodes, printResult } from '../terminal.ts';
 import { report, reportPreview } from './privacy-report.ts';
 import { findSubject } from './read-commands.ts';
-import { CommandEnd, createProgress, exitCodes, printResult } from './terminal.ts';
 
 interface SubjectOptions {
   readonly app: string;

@@ -1,8 +1,8 @@
 /** `lethe ingest`: events from files or stdin into the store, and into the views. */
 import type { Command } from 'commander';
-import { ingestFiles, type Problem } from '../operations/ingest-files.ts';
-import { findApp, withStore } from './open-store.ts';
-import { createProgress, exitCodes, printResult } from './terminal.ts';
+import { ingestFiles, type Problem } from '../../operations/ingest-files.ts';
+import { findApp, withStore } from '../open-store.ts';
+import { createProgress, exitCodes, printResult } from '../terminal.ts';
 
 const PROBLEMS_SHOWN_MAX = 10;
 

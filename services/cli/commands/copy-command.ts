@@ -2,14 +2,17 @@
 import { readFileSync } from 'node:fs';
 import { parseEnv } from 'node:util';
 import type { Command } from 'commander';
-import { LetheError } from '../../libs/base/lethe-error.ts';
-import { type Configuration, readConfiguration } from '../../libs/configuration/configuration.ts';
-import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
-import { rebuildViews } from '../../libs/projection/project.ts';
-import { migrateEngines } from '../../libs/wiring/migrate.ts';
-import { openProjectorBackends } from '../../libs/wiring/open-projector.ts';
-import { copyStore } from '../operations/copy-store.ts';
-import { createProgress, printResult } from './terminal.ts';
+import { LetheError } from '../../../libs/base/lethe-error.ts';
+import {
+  type Configuration,
+  readConfiguration,
+} from '../../../libs/configuration/configuration.ts';
+import { createWakeSignal } from '../../../libs/event-log/wake-signal.ts';
+import { rebuildViews } from '../../../libs/projection/project.ts';
+import { migrateEngines } from '../../../libs/wiring/migrate.ts';
+import { openProjectorBackends } from '../../../libs/wiring/open-projector.ts';
+import { copyStore } from '../../operations/copy-store.ts';
+import { createProgress, printResult } from '../terminal.ts';
 
 export function addCopyCommand(program: Command): void {
   program

@@ -1,10 +1,10 @@
 /** `lethe apps` and `lethe keys`. */
 import type { Command } from 'commander';
-import { type AccessScope, accessScopes } from '../../libs/access/access-key-store.ts';
-import { LetheError } from '../../libs/base/lethe-error.ts';
-import { createApp } from '../operations/create-app.ts';
-import { findApp, withStore } from './open-store.ts';
-import { CommandEnd, exitCodes, printResult } from './terminal.ts';
+import { type AccessScope, accessScopes } from '../../../libs/access/access-key-store.ts';
+import { LetheError } from '../../../libs/base/lethe-error.ts';
+import { createApp } from '../../operations/create-app.ts';
+import { findApp, withStore } from '../open-store.ts';
+import { CommandEnd, exitCodes, printResult } from '../terminal.ts';
 
 /** Adds the commands. */
 export function addAppCommands(program: Command): void {

@@ -1,10 +1,10 @@
 /** `lethe attack`: what somebody with the disk, or with an access key, finds of what is lost. */
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import { LetheError } from '../../libs/base/lethe-error.ts';
-import { attackStore } from '../operations/attack-store.ts';
-import { withStore } from './open-store.ts';
-import { exitCodes, printResult } from './terminal.ts';
+import { LetheError } from '../../../libs/base/lethe-error.ts';
+import { attackStore } from '../../operations/attack-store.ts';
+import { withStore } from '../open-store.ts';
+import { exitCodes, printResult } from '../terminal.ts';
 
 /** Adds the command. */
 export function addAttackCommand(program: Command): void {

@@ -7,20 +7,20 @@ import {
   type MessageId,
   type SubjectId,
   textToId,
-} from '../../libs/base/ids.ts';
-import { LetheError } from '../../libs/base/lethe-error.ts';
-import { findAlias, findIdentity } from '../../libs/people/find-subject.ts';
-import type { ReaderPowers } from '../../libs/wiring/powers.ts';
+} from '../../../libs/base/ids.ts';
+import { LetheError } from '../../../libs/base/lethe-error.ts';
+import { findAlias, findIdentity } from '../../../libs/people/find-subject.ts';
+import type { ReaderPowers } from '../../../libs/wiring/powers.ts';
 import {
   readConversation,
   readConversationsOf,
   readParticipants,
   readUser,
-} from '../reader/read-conversations.ts';
-import { type MessageJson, readMessages } from '../reader/read-messages.ts';
-import { findApp, withStore } from './open-store.ts';
+} from '../../reader/read-conversations.ts';
+import { type MessageJson, readMessages } from '../../reader/read-messages.ts';
+import { findApp, withStore } from '../open-store.ts';
+import { CommandEnd, exitCodes, printResult } from '../terminal.ts';
 import { showEvent } from './show-event.ts';
-import { CommandEnd, exitCodes, printResult } from './terminal.ts';
 
 const PAGE_MESSAGES = 500;
 const CONVERSATIONS_MAX = 1_000;

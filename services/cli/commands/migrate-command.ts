@@ -1,8 +1,8 @@
 /** `lethe migrate`: makes and upgrades what the engines need. */
 import type { Command } from 'commander';
-import { readConfiguration } from '../../libs/configuration/configuration.ts';
-import { migrateEngines } from '../../libs/wiring/migrate.ts';
-import { printResult } from './terminal.ts';
+import { readConfiguration } from '../../../libs/configuration/configuration.ts';
+import { migrateEngines } from '../../../libs/wiring/migrate.ts';
+import { printResult } from '../terminal.ts';
 
 export function addMigrateCommand(program: Command): void {
   program

@@ -1,12 +1,12 @@
 /** `lethe serve`: services in this process, until a signal ends them. */
 import type { Command } from 'commander';
-import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
-import { readConfiguration } from '../../libs/configuration/configuration.ts';
-import { openBackends } from '../../libs/wiring/open-backends.ts';
-import { firstStart, type RunningServer, startProjector, startServer } from '../server/serve.ts';
-import { type ServiceName, serviceNames } from '../server/serve-parts.ts';
-import { openPatiently, withStore } from './open-store.ts';
-import { printResult } from './terminal.ts';
+import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
+import { readConfiguration } from '../../../libs/configuration/configuration.ts';
+import { openBackends } from '../../../libs/wiring/open-backends.ts';
+import { firstStart, type RunningServer, startProjector, startServer } from '../../server/serve.ts';
+import { type ServiceName, serviceNames } from '../../server/serve-parts.ts';
+import { openPatiently, withStore } from '../open-store.ts';
+import { printResult } from '../terminal.ts';
 
 /** Adds the command. */
 export function addServeCommand(program: Command): void {

@@ -2,11 +2,11 @@
 import { createPublicKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import { openEnvelope } from '../../libs/audit/dsse.ts';
-import { isId } from '../../libs/base/ids.ts';
-import { LetheError } from '../../libs/base/lethe-error.ts';
-import { commitmentOf } from '../privacy/certificate.ts';
-import { CommandEnd, exitCodes, printResult } from './terminal.ts';
+import { openEnvelope } from '../../../libs/audit/dsse.ts';
+import { isId } from '../../../libs/base/ids.ts';
+import { LetheError } from '../../../libs/base/lethe-error.ts';
+import { commitmentOf } from '../../privacy/certificate.ts';
+import { CommandEnd, exitCodes, printResult } from '../terminal.ts';
 
 /** Adds the command. */
 export function addVerifyCommand(program: Command): void {

@@ -1,17 +1,17 @@
 /** `lethe forget`: a message, an attachment, a conversation's messages, days. */
 import type { Command } from 'commander';
-import type { ConversationId, MessageId } from '../../libs/base/ids.ts';
-import { LetheError } from '../../libs/base/lethe-error.ts';
-import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
-import { retentionClasses, textToDay } from '../../libs/sealing/tree-path.ts';
-import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
-import { findThing } from '../privacy/find-thing.ts';
-import { previewLoss } from '../privacy/preview.ts';
-import { createPrivacy } from '../privacy/privacy.ts';
-import { findApp, withStore } from './open-store.ts';
+import type { ConversationId, MessageId } from '../../../libs/base/ids.ts';
+import { LetheError } from '../../../libs/base/lethe-error.ts';
+import { decodeSealedEvent } from '../../../libs/codec/sealed-event.ts';
+import { retentionClasses, textToDay } from '../../../libs/sealing/tree-path.ts';
+import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
+import { findThing } from '../../privacy/find-thing.ts';
+import { previewLoss } from '../../privacy/preview.ts';
+import { createPrivacy } from '../../privacy/privacy.ts';
+import { findApp, withStore } from '../open-store.ts';
+import { CommandEnd, exitCodes } from '../terminal.ts';
 import { report, reportPreview } from './privacy-report.ts';
 import { findSubject, readIdArgument } from './read-commands.ts';
-import { CommandEnd, exitCodes } from './terminal.ts';
 
 const AGEING = Object.entries(retentionClasses).filter(([name]) => name !== 'ageless');
 const CLASS_NAMES = `${AGEING.map(([name]) => name).join(', ')}, or a number from 4 to 14`;

@@ -1,9 +1,9 @@
 /** What `lethe erase` and `lethe forget` print. */
-import type { AttackReport } from '../privacy/attack.ts';
-import type { Certified } from '../privacy/certificate.ts';
-import type { Preview } from '../privacy/preview.ts';
-import type { PrivacyOutcome } from '../privacy/privacy.ts';
-import { CommandEnd, exitCodes, printResult } from './terminal.ts';
+import type { AttackReport } from '../../privacy/attack.ts';
+import type { Certified } from '../../privacy/certificate.ts';
+import type { Preview } from '../../privacy/preview.ts';
+import type { PrivacyOutcome } from '../../privacy/privacy.ts';
+import { CommandEnd, exitCodes, printResult } from '../terminal.ts';
 
 /** Prints an outcome, or ends the command with the code of its refusal. */
 export function report(

@@ -1,10 +1,10 @@
 /** `lethe rebuild`, `lethe doctor` and `lethe reclaim`: what keeps a store in order. */
 import type { Command } from 'commander';
-import { rebuildViews } from '../../libs/projection/project.ts';
-import { runDoctor } from '../operations/doctor.ts';
-import { reclaimDue } from '../operations/upkeep.ts';
-import { withStore } from './open-store.ts';
-import { createProgress, exitCodes, printResult } from './terminal.ts';
+import { rebuildViews } from '../../../libs/projection/project.ts';
+import { runDoctor } from '../../operations/doctor.ts';
+import { reclaimDue } from '../../operations/upkeep.ts';
+import { withStore } from '../open-store.ts';
+import { createProgress, exitCodes, printResult } from '../terminal.ts';
 
 /** Adds the commands. */
 export function addUpkeepCommands(program: Command): void {

@@ -1,12 +1,12 @@
 /** `lethe show event`: one event of the log, by its own id or (for messages) by the message's. */
 
-import type { AppId } from '../../libs/base/ids.ts';
-import { decodeSealedEvent, type SealedEvent } from '../../libs/codec/sealed-event.ts';
-import { isTombstone, type PlacedRecord } from '../../libs/event-log/event-log.ts';
-import { readLog } from '../../libs/event-log/read-log.ts';
-import { openContents } from '../../libs/people/open-content.ts';
-import type { ReaderPowers } from '../../libs/wiring/powers.ts';
-import { CommandEnd, createProgress, exitCodes, printResult } from './terminal.ts';
+import type { AppId } from '../../../libs/base/ids.ts';
+import { decodeSealedEvent, type SealedEvent } from '../../../libs/codec/sealed-event.ts';
+import { isTombstone, type PlacedRecord } from '../../../libs/event-log/event-log.ts';
+import { readLog } from '../../../libs/event-log/read-log.ts';
+import { openContents } from '../../../libs/people/open-content.ts';
+import type { ReaderPowers } from '../../../libs/wiring/powers.ts';
+import { CommandEnd, createProgress, exitCodes, printResult } from '../terminal.ts';
 
 /** Shows header and content; exit code 4 when the content is gone. */
 export async function showEvent(
