@@ -5,11 +5,11 @@ import { LetheError } from '../../libs/base/lethe-error.ts';
 import { currentTrace, inSpan } from '../../libs/engines/tracing.ts';
 import { DAY_MS } from '../../libs/sealing/tree-path.ts';
 import type { IngestPowers } from '../../libs/wiring/powers.ts';
-import { acceptBatch } from './accept-batch.ts';
-import { areGone } from './delivery-check.ts';
-import type { IngestItem, Outcome } from './ingest-item.ts';
-import { createIngestQueue } from './ingest-queue.ts';
-import { WhoAndWhere } from './who-and-where.ts';
+import { acceptBatch } from './accept/accept-batch.ts';
+import { areGone } from './accept/delivery-check.ts';
+import { createIngestQueue } from './accept/ingest-queue.ts';
+import type { IngestItem, Outcome } from './plan/ingest-item.ts';
+import { WhoAndWhere } from './resolve/who-and-where.ts';
 
 export interface Ingest {
   /**

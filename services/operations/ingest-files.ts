@@ -8,7 +8,7 @@ import type { Delivery } from '../../libs/conversation/delivery.ts';
 import { lastPositions, waitForViews } from '../../libs/projection/views-behind.ts';
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
 import { type Ingest, openIngest } from '../ingest/ingest.ts';
-import type { Outcome } from '../ingest/ingest-item.ts';
+import type { Outcome } from '../ingest/plan/ingest-item.ts';
 import { runOpenRequests } from '../privacy/request-worker.ts';
 import { startProjectorThread } from '../projector/projector-thread.ts';
 import { type EventLine, readEventLines } from './event-lines.ts';

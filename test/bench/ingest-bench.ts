@@ -5,7 +5,7 @@
 import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
 import { projectRecords } from '../../libs/projection/project.ts';
 import { openIngest } from '../../services/ingest/ingest.ts';
-import type { IngestItem } from '../../services/ingest/ingest-item.ts';
+import type { IngestItem } from '../../services/ingest/plan/ingest-item.ts';
 import { chatLines, newBenchStore } from './bench-store.ts';
 import { clearSealEvent } from './clear-codec.ts';
 import { median } from './statistics.ts';

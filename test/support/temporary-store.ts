@@ -13,7 +13,7 @@ import { migrateEngines } from '../../libs/wiring/migrate.ts';
 import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts';
 import { removeEngines, throwawayVariables } from '../../libs/wiring/throwaway-engines.ts';
 import { type Ingest, openIngest } from '../../services/ingest/ingest.ts';
-import type { Outcome } from '../../services/ingest/ingest-item.ts';
+import type { Outcome } from '../../services/ingest/plan/ingest-item.ts';
 import { createApp } from '../../services/operations/create-app.ts';
 
 /** A folder that is gone after the test. */

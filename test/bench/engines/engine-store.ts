@@ -7,7 +7,7 @@ import { readCloudEvent } from '../../../libs/conversation/cloud-event.ts';
 import { migrateEngines } from '../../../libs/wiring/migrate.ts';
 import { openBackends } from '../../../libs/wiring/open-backends.ts';
 import { removeEngines, throwawayVariables } from '../../../libs/wiring/throwaway-engines.ts';
-import type { IngestItem } from '../../../services/ingest/ingest-item.ts';
+import type { IngestItem } from '../../../services/ingest/plan/ingest-item.ts';
 import { createApp } from '../../../services/operations/create-app.ts';
 import { embeddedVariables } from '../../support/temporary-store.ts';
 import { chatLines } from '../bench-store.ts';

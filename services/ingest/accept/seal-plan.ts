@@ -2,26 +2,26 @@
  * Turns plans into sealed records: ids under the place's id key, the announcements a person still
  * needs, and the seal. Rings were opened before; a ring that is gone ends the plan with `gone`.
  */
-import type { RecordedAt } from '../../libs/base/clock.ts';
+import type { RecordedAt } from '../../../libs/base/clock.ts';
 import {
   type EventId,
   idToBytes,
   type MessageId,
   type PlaceId,
   type SubjectId,
-} from '../../libs/base/ids.ts';
-import type { Randomness } from '../../libs/base/random.ts';
-import type { HmacKey } from '../../libs/codec/hash.ts';
-import { labels } from '../../libs/codec/labels.ts';
-import { contentCodecs } from '../../libs/conversation/event-types.ts';
-import type { SealEvent, SealedRecord } from '../../libs/keyring/event-sealer.ts';
-import type { RingOutcome } from '../../libs/keyring/keyring.ts';
-import { Ring, type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
-import { ringKinds } from '../../libs/sealing/tree-path.ts';
-import type { App } from '../../libs/vault/keys/app-registry.ts';
-import type { EventDraft, EventName, MessageName, NameDraft, Plan } from './ingest-item.ts';
-import { identityDraft, profileDraft } from './plan-parts.ts';
-import type { WhoAndWhere } from './who-and-where.ts';
+} from '../../../libs/base/ids.ts';
+import type { Randomness } from '../../../libs/base/random.ts';
+import type { HmacKey } from '../../../libs/codec/hash.ts';
+import { labels } from '../../../libs/codec/labels.ts';
+import { contentCodecs } from '../../../libs/conversation/event-types.ts';
+import type { SealEvent, SealedRecord } from '../../../libs/keyring/event-sealer.ts';
+import type { RingOutcome } from '../../../libs/keyring/keyring.ts';
+import { Ring, type RingRef, ringRefToKey } from '../../../libs/keyring/ring.ts';
+import { ringKinds } from '../../../libs/sealing/tree-path.ts';
+import type { App } from '../../../libs/vault/keys/app-registry.ts';
+import type { EventDraft, EventName, MessageName, NameDraft, Plan } from '../plan/ingest-item.ts';
+import { identityDraft, profileDraft } from '../plan/plan-parts.ts';
+import type { WhoAndWhere } from '../resolve/who-and-where.ts';
 
 /** Opened rings by reference. */
 export type OpenedRings = ReadonlyMap<string, RingOutcome>;

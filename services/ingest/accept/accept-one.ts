@@ -1,9 +1,9 @@
 /** One command of the REST interface: its positions on the log, or the answer that refuses it. */
-import type { AppId } from '../../libs/base/ids.ts';
-import type { LogPosition } from '../../libs/event-log/event-log.ts';
-import { HttpError } from '../../libs/http/http-error.ts';
-import type { Ingest } from './ingest.ts';
-import type { Command, Outcome } from './ingest-item.ts';
+import type { AppId } from '../../../libs/base/ids.ts';
+import type { LogPosition } from '../../../libs/event-log/event-log.ts';
+import { HttpError } from '../../../libs/http/http-error.ts';
+import type { Ingest } from '../ingest.ts';
+import type { Command, Outcome } from '../plan/ingest-item.ts';
 
 const STATUSES: Readonly<Record<string, number>> = {
   conversation_not_found: 404,

@@ -3,15 +3,15 @@
  * deliveries and of the messages they are about, and whether it is gone.
  */
 
-import { idToBytes } from '../../libs/base/ids.ts';
-import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
-import type { Delivery } from '../../libs/conversation/delivery.ts';
-import type { DeliveryEntry, DeliveryName } from '../../libs/deliveries/delivery-ledger.ts';
-import { eventRingRefs } from '../../libs/keyring/event-sealer.ts';
-import { Ring } from '../../libs/keyring/ring.ts';
-import { ringKinds } from '../../libs/sealing/tree-path.ts';
-import type { App } from '../../libs/vault/keys/app-registry.ts';
-import type { IngestPowers } from '../../libs/wiring/powers.ts';
+import { idToBytes } from '../../../libs/base/ids.ts';
+import { decodeSealedEvent } from '../../../libs/codec/sealed-event.ts';
+import type { Delivery } from '../../../libs/conversation/delivery.ts';
+import type { DeliveryEntry, DeliveryName } from '../../../libs/deliveries/delivery-ledger.ts';
+import { eventRingRefs } from '../../../libs/keyring/event-sealer.ts';
+import { Ring } from '../../../libs/keyring/ring.ts';
+import { ringKinds } from '../../../libs/sealing/tree-path.ts';
+import type { App } from '../../../libs/vault/keys/app-registry.ts';
+import type { IngestPowers } from '../../../libs/wiring/powers.ts';
 import { messageIdOf } from './seal-plan.ts';
 
 /** Whose a message is, where it lies and which thing it is. */

@@ -1,19 +1,23 @@
 /** Users of the REST interface: create and update. */
 import { Type } from 'typebox';
-import type { AppId, SubjectId } from '../../libs/base/ids.ts';
-import { METADATA_JSON_MAX, readProfileFields } from '../../libs/conversation/cloud-event.ts';
-import type { ProfileFields } from '../../libs/conversation/delivery.ts';
-import { readFields } from '../../libs/conversation/field-reader.ts';
-import { badRequest, HttpError, notFound } from '../../libs/http/http-error.ts';
-import type { HttpServer } from '../../libs/http/http-server.ts';
-import { sendPositions } from '../../libs/http/positions.ts';
-import { AppParameters, subjectOfPath, UserParameters } from '../../libs/http/route-parameters.ts';
-import { findIdentity, USER_CHANNEL } from '../../libs/people/find-subject.ts';
-import { readPeople } from '../../libs/people/people.ts';
-import type { IngestPowers } from '../../libs/wiring/powers.ts';
-import { acceptOne } from './accept-one.ts';
-import type { Ingest } from './ingest.ts';
-import { EMPTY_PROFILE } from './plan-parts.ts';
+import type { AppId, SubjectId } from '../../../libs/base/ids.ts';
+import { METADATA_JSON_MAX, readProfileFields } from '../../../libs/conversation/cloud-event.ts';
+import type { ProfileFields } from '../../../libs/conversation/delivery.ts';
+import { readFields } from '../../../libs/conversation/field-reader.ts';
+import { badRequest, HttpError, notFound } from '../../../libs/http/http-error.ts';
+import type { HttpServer } from '../../../libs/http/http-server.ts';
+import { sendPositions } from '../../../libs/http/positions.ts';
+import {
+  AppParameters,
+  subjectOfPath,
+  UserParameters,
+} from '../../../libs/http/route-parameters.ts';
+import { findIdentity, USER_CHANNEL } from '../../../libs/people/find-subject.ts';
+import { readPeople } from '../../../libs/people/people.ts';
+import type { IngestPowers } from '../../../libs/wiring/powers.ts';
+import { acceptOne } from '../accept/accept-one.ts';
+import type { Ingest } from '../ingest.ts';
+import { EMPTY_PROFILE } from '../plan/plan-parts.ts';
 import { seeOwnWrites } from './see-own-writes.ts';
 
 const Body = Type.Object({

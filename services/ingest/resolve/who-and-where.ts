@@ -4,15 +4,19 @@
  * next look asks the directory again.
  */
 import { LRUCache } from 'lru-cache';
-import type { ConversationId, IndexId, SubjectId } from '../../libs/base/ids.ts';
-import type { Author, ConversationReference, Identity } from '../../libs/conversation/delivery.ts';
-import { AGENT_CHANNEL } from '../../libs/people/find-subject.ts';
-import type { NewConversation } from '../../libs/vault/directory/conversation-writer.ts';
-import type { ConversationValue, SubjectValue } from '../../libs/vault/directory/directory.ts';
-import type { Membership } from '../../libs/vault/directory/group-members.ts';
-import type { App } from '../../libs/vault/keys/app-registry.ts';
-import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
-import type { IngestPowers } from '../../libs/wiring/powers.ts';
+import type { ConversationId, IndexId, SubjectId } from '../../../libs/base/ids.ts';
+import type {
+  Author,
+  ConversationReference,
+  Identity,
+} from '../../../libs/conversation/delivery.ts';
+import { AGENT_CHANNEL } from '../../../libs/people/find-subject.ts';
+import type { NewConversation } from '../../../libs/vault/directory/conversation-writer.ts';
+import type { ConversationValue, SubjectValue } from '../../../libs/vault/directory/directory.ts';
+import type { Membership } from '../../../libs/vault/directory/group-members.ts';
+import type { App } from '../../../libs/vault/keys/app-registry.ts';
+import { rowKinds } from '../../../libs/vault/rows/vault-store.ts';
+import type { IngestPowers } from '../../../libs/wiring/powers.ts';
 
 const CACHED_MAX = 10_000;
 

@@ -1,7 +1,12 @@
 /** Plans what a client's command of the REST interface comes to. Pure. */
-import type { EventId, MessageId } from '../../libs/base/ids.ts';
-import { contentCodecs } from '../../libs/conversation/event-types.ts';
-import { retentionClasses } from '../../libs/sealing/tree-path.ts';
+import type { EventId, MessageId } from '../../../libs/base/ids.ts';
+import { contentCodecs } from '../../../libs/conversation/event-types.ts';
+import { retentionClasses } from '../../../libs/sealing/tree-path.ts';
+import {
+  agentIdentity,
+  type KnownConversation,
+  type WhoAndWhere,
+} from '../resolve/who-and-where.ts';
 import {
   type Command,
   type DescriptionCommand,
@@ -15,7 +20,6 @@ import {
   rejected,
 } from './ingest-item.ts';
 import { fits, NO_FACTS, ownerOf, profileDraft } from './plan-parts.ts';
-import { agentIdentity, type KnownConversation, type WhoAndWhere } from './who-and-where.ts';
 
 /** The source under which the REST interface names its business authors. */
 export const REST_SOURCE = '/rest';

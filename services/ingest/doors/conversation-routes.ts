@@ -1,25 +1,25 @@
 /** Conversations, participants and messages of the REST interface: create, join, leave, post. */
 import { Type } from 'typebox';
-import type { AppId, ConversationId, MessageId, SubjectId } from '../../libs/base/ids.ts';
-import { textToId } from '../../libs/base/ids.ts';
-import { METADATA_JSON_MAX, readContent } from '../../libs/conversation/cloud-event.ts';
-import { readFields } from '../../libs/conversation/field-reader.ts';
-import type { LogPosition } from '../../libs/event-log/event-log.ts';
-import { badRequest, notFound } from '../../libs/http/http-error.ts';
-import type { HttpServer } from '../../libs/http/http-server.ts';
-import { sendPositions } from '../../libs/http/positions.ts';
+import type { AppId, ConversationId, MessageId, SubjectId } from '../../../libs/base/ids.ts';
+import { textToId } from '../../../libs/base/ids.ts';
+import { METADATA_JSON_MAX, readContent } from '../../../libs/conversation/cloud-event.ts';
+import { readFields } from '../../../libs/conversation/field-reader.ts';
+import type { LogPosition } from '../../../libs/event-log/event-log.ts';
+import { badRequest, notFound } from '../../../libs/http/http-error.ts';
+import type { HttpServer } from '../../../libs/http/http-server.ts';
+import { sendPositions } from '../../../libs/http/positions.ts';
 import {
   AppParameters,
   ConversationParameters,
   conversationIdOfPath,
   subjectOfBody,
-} from '../../libs/http/route-parameters.ts';
-import { readDescription } from '../../libs/people/descriptions.ts';
-import type { IngestPowers } from '../../libs/wiring/powers.ts';
-import { acceptCommand, acceptOne } from './accept-one.ts';
+} from '../../../libs/http/route-parameters.ts';
+import { readDescription } from '../../../libs/people/descriptions.ts';
+import type { IngestPowers } from '../../../libs/wiring/powers.ts';
+import { acceptCommand, acceptOne } from '../accept/accept-one.ts';
+import type { Ingest } from '../ingest.ts';
+import type { PostedMessage } from '../plan/ingest-item.ts';
 import { assertMember } from './assert-member.ts';
-import type { Ingest } from './ingest.ts';
-import type { PostedMessage } from './ingest-item.ts';
 import { seeOwnWrites } from './see-own-writes.ts';
 
 const Participant = Type.Object({

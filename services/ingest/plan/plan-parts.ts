@@ -1,12 +1,12 @@
 /** Drafts that several plans share. Pure. */
-import type { EventId, IndexId, OwnerId, SubjectId } from '../../libs/base/ids.ts';
-import type { OwnerKind } from '../../libs/codec/sealed-event.ts';
-import type { Identity, ProfileFields } from '../../libs/conversation/delivery.ts';
-import { contentCodecs, type ProfileUpdated } from '../../libs/conversation/event-types.ts';
-import { retentionClasses } from '../../libs/sealing/tree-path.ts';
-import type { SubjectValue } from '../../libs/vault/directory/directory.ts';
+import type { EventId, IndexId, OwnerId, SubjectId } from '../../../libs/base/ids.ts';
+import type { OwnerKind } from '../../../libs/codec/sealed-event.ts';
+import type { Identity, ProfileFields } from '../../../libs/conversation/delivery.ts';
+import { contentCodecs, type ProfileUpdated } from '../../../libs/conversation/event-types.ts';
+import { retentionClasses } from '../../../libs/sealing/tree-path.ts';
+import type { SubjectValue } from '../../../libs/vault/directory/directory.ts';
+import type { KnownConversation } from '../resolve/who-and-where.ts';
 import type { EventDraft, EventName } from './ingest-item.ts';
-import type { KnownConversation } from './who-and-where.ts';
 
 export const EMPTY_PROFILE: ProfileFields = {
   displayName: null,

@@ -2,7 +2,7 @@
  * Plans what a channel's delivery comes to: whose it is, where it belongs, which events it makes.
  * People and conversations were resolved before; nothing here waits.
  */
-import type { ConversationId } from '../../libs/base/ids.ts';
+import type { ConversationId } from '../../../libs/base/ids.ts';
 import type {
   Author,
   Delivery,
@@ -13,10 +13,15 @@ import type {
   ReactionDelivery,
   ReceiptDelivery,
   RemovalDelivery,
-} from '../../libs/conversation/delivery.ts';
-import { contentCodecs } from '../../libs/conversation/event-types.ts';
-import type { DeliveryEntry } from '../../libs/deliveries/delivery-ledger.ts';
-import { retentionClasses } from '../../libs/sealing/tree-path.ts';
+} from '../../../libs/conversation/delivery.ts';
+import { contentCodecs } from '../../../libs/conversation/event-types.ts';
+import type { DeliveryEntry } from '../../../libs/deliveries/delivery-ledger.ts';
+import { retentionClasses } from '../../../libs/sealing/tree-path.ts';
+import {
+  agentIdentity,
+  type KnownConversation,
+  type WhoAndWhere,
+} from '../resolve/who-and-where.ts';
 import {
   type EventDraft,
   type EventName,
@@ -26,7 +31,6 @@ import {
   rejected,
 } from './ingest-item.ts';
 import { fits, NO_FACTS, ownerOf, profileDraft } from './plan-parts.ts';
-import { agentIdentity, type KnownConversation, type WhoAndWhere } from './who-and-where.ts';
 
 /** What the plan of one delivery may look at. */
 export interface PlanContext {

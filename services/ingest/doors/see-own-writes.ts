@@ -1,8 +1,8 @@
 /** A change of some fields reads the others first, and must see what was written a moment ago. */
 
-import { HttpError } from '../../libs/http/http-error.ts';
-import { lastPositions, waitForViews } from '../../libs/projection/views-behind.ts';
-import type { IngestPowers } from '../../libs/wiring/powers.ts';
+import { HttpError } from '../../../libs/http/http-error.ts';
+import { lastPositions, waitForViews } from '../../../libs/projection/views-behind.ts';
+import type { IngestPowers } from '../../../libs/wiring/powers.ts';
 
 const VIEWS_TIMEOUT_MS = 2_000;
 

@@ -1,18 +1,18 @@
 /** Activity events of the REST interface: who has read a conversation, who is typing. */
 import { Type } from 'typebox';
-import type { AppId, MessageId } from '../../libs/base/ids.ts';
-import { notFound } from '../../libs/http/http-error.ts';
-import type { HttpServer } from '../../libs/http/http-server.ts';
-import { sendPositions } from '../../libs/http/positions.ts';
+import type { AppId, MessageId } from '../../../libs/base/ids.ts';
+import { notFound } from '../../../libs/http/http-error.ts';
+import type { HttpServer } from '../../../libs/http/http-server.ts';
+import { sendPositions } from '../../../libs/http/positions.ts';
 import {
   ConversationParameters,
   conversationIdOfPath,
   subjectOfBody,
-} from '../../libs/http/route-parameters.ts';
-import type { IngestPowers } from '../../libs/wiring/powers.ts';
-import { throwRefusal } from './accept-one.ts';
+} from '../../../libs/http/route-parameters.ts';
+import type { IngestPowers } from '../../../libs/wiring/powers.ts';
+import { throwRefusal } from '../accept/accept-one.ts';
+import type { Ingest } from '../ingest.ts';
 import { assertMember } from './assert-member.ts';
-import type { Ingest } from './ingest.ts';
 
 const Activity = Type.Object({
   author: Type.Object({

@@ -3,10 +3,10 @@
  * are not on the log yet. Such a writer is waited for; when it seems to have died, its delivery is
  * taken in once more, as the same event.
  */
-import type { KnownDelivery } from '../../libs/deliveries/delivery-ledger.ts';
+import type { KnownDelivery } from '../../../libs/deliveries/delivery-ledger.ts';
+import type { Outcome } from '../plan/ingest-item.ts';
+import type { AcceptContext, PendingItem } from '../plan/pending-item.ts';
 import { areGone } from './delivery-check.ts';
-import type { Outcome } from './ingest-item.ts';
-import type { AcceptContext, PendingItem } from './pending-item.ts';
 
 // How long another writer may take from its claim in the ledger to its events on the log.
 const CLAIM_MS = 1_500;

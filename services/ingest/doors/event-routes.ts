@@ -1,14 +1,14 @@
 /** `POST /v2/apps/{appId}/events`: CloudEvents 1.0 JSON, one (structured mode) or a batch. */
 import { Type } from 'typebox';
-import type { Clock } from '../../libs/base/clock.ts';
-import type { AppId } from '../../libs/base/ids.ts';
-import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
-import { badRequest } from '../../libs/http/http-error.ts';
-import type { HttpServer } from '../../libs/http/http-server.ts';
-import { sendPositions } from '../../libs/http/positions.ts';
-import { AppParameters } from '../../libs/http/route-parameters.ts';
-import type { Ingest } from './ingest.ts';
-import type { IngestItem, Outcome } from './ingest-item.ts';
+import type { Clock } from '../../../libs/base/clock.ts';
+import type { AppId } from '../../../libs/base/ids.ts';
+import { readCloudEvent } from '../../../libs/conversation/cloud-event.ts';
+import { badRequest } from '../../../libs/http/http-error.ts';
+import type { HttpServer } from '../../../libs/http/http-server.ts';
+import { sendPositions } from '../../../libs/http/positions.ts';
+import { AppParameters } from '../../../libs/http/route-parameters.ts';
+import type { Ingest } from '../ingest.ts';
+import type { IngestItem, Outcome } from '../plan/ingest-item.ts';
 
 const EVENTS_MAX = 10_000;
 const MEDIA_TYPES = ['application/cloudevents+json', 'application/cloudevents-batch+json'];

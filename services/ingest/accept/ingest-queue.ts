@@ -2,8 +2,8 @@
  * Lets batches form behind the one that is under way: whatever is asked for meanwhile shares the
  * next commit. One batch runs at a time, and a batch belongs to one app.
  */
-import type { AppId } from '../../libs/base/ids.ts';
-import type { IngestItem, Outcome } from './ingest-item.ts';
+import type { AppId } from '../../../libs/base/ids.ts';
+import type { IngestItem, Outcome } from '../plan/ingest-item.ts';
 
 export interface IngestQueue {
   add(app: AppId, items: readonly IngestItem[]): Promise<Outcome[]>;

@@ -1,13 +1,13 @@
 /** An item of a batch on its way from the door to the log. */
 
-import type { EventId, IndexId } from '../../libs/base/ids.ts';
-import { randomUuidV7 } from '../../libs/base/random.ts';
-import type { KnownDelivery } from '../../libs/deliveries/delivery-ledger.ts';
-import type { DurableClock } from '../../libs/event-log/clock-mark.ts';
-import type { IngestPowers } from '../../libs/wiring/powers.ts';
+import type { EventId, IndexId } from '../../../libs/base/ids.ts';
+import { randomUuidV7 } from '../../../libs/base/random.ts';
+import type { KnownDelivery } from '../../../libs/deliveries/delivery-ledger.ts';
+import type { DurableClock } from '../../../libs/event-log/clock-mark.ts';
+import type { IngestPowers } from '../../../libs/wiring/powers.ts';
+import type { SealedPlan, SealMemory } from '../accept/seal-plan.ts';
+import type { WhoAndWhere } from '../resolve/who-and-where.ts';
 import type { IngestItem, Plan } from './ingest-item.ts';
-import type { SealedPlan, SealMemory } from './seal-plan.ts';
-import type { WhoAndWhere } from './who-and-where.ts';
 
 /** An item on its way, with what survives from one round to the next. */
 export interface PendingItem {

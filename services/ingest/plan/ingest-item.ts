@@ -8,16 +8,16 @@ import type {
   PlaceId,
   StreamId,
   SubjectId,
-} from '../../libs/base/ids.ts';
-import type { OwnerKind } from '../../libs/codec/sealed-event.ts';
+} from '../../../libs/base/ids.ts';
+import type { OwnerKind } from '../../../libs/codec/sealed-event.ts';
 import type {
   Content,
   Delivery,
   Identity,
   ProfileFields,
-} from '../../libs/conversation/delivery.ts';
-import type { EventType } from '../../libs/conversation/event-types.ts';
-import type { LogPosition } from '../../libs/event-log/event-log.ts';
+} from '../../../libs/conversation/delivery.ts';
+import type { EventType } from '../../../libs/conversation/event-types.ts';
+import type { LogPosition } from '../../../libs/event-log/event-log.ts';
 
 /** A message that a client of the REST interface posts. */
 export interface PostedMessage {

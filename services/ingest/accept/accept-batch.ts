@@ -4,18 +4,18 @@
  * used was taken away meanwhile, the item is resolved and sealed anew, with a higher attempt.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ErasureId, IndexId } from '../../libs/base/ids.ts';
-import type { DeliveryEntry } from '../../libs/deliveries/delivery-ledger.ts';
-import type { JournalItem, JournalOutcome } from '../../libs/journal/ingest-journal.ts';
-import { type Ring, ringRefToKey } from '../../libs/keyring/ring.ts';
-import { DAY_MS } from '../../libs/sealing/tree-path.ts';
+import type { ErasureId, IndexId } from '../../../libs/base/ids.ts';
+import type { DeliveryEntry } from '../../../libs/deliveries/delivery-ledger.ts';
+import type { JournalItem, JournalOutcome } from '../../../libs/journal/ingest-journal.ts';
+import { type Ring, ringRefToKey } from '../../../libs/keyring/ring.ts';
+import { DAY_MS } from '../../../libs/sealing/tree-path.ts';
+import { type IngestItem, type Outcome, rejected } from '../plan/ingest-item.ts';
+import { type AcceptContext, newEventId, type PendingItem } from '../plan/pending-item.ts';
+import { planBatch } from '../plan/plan-batch.ts';
+import type { WhoAndWhere } from '../resolve/who-and-where.ts';
 import { answerKnown } from './answer-known.ts';
 import { areGone, deliveryName } from './delivery-check.ts';
-import { type IngestItem, type Outcome, rejected } from './ingest-item.ts';
-import { type AcceptContext, newEventId, type PendingItem } from './pending-item.ts';
-import { planBatch } from './plan-batch.ts';
 import { planRingRefs, sealPlan } from './seal-plan.ts';
-import type { WhoAndWhere } from './who-and-where.ts';
 
 // An erase that runs takes milliseconds; what still meets a half-erased person after two seconds
 // is told to come again.
