@@ -6,10 +6,10 @@ import { currentTrace, inSpan } from '../../libs/engines/tracing.ts';
 import { DAY_MS } from '../../libs/sealing/tree-path.ts';
 import type { IngestPowers } from '../../libs/wiring/powers.ts';
 import { acceptBatch } from './accept/accept-batch.ts';
-import { areGone } from './accept/delivery-check.ts';
 import { createIngestQueue } from './accept/ingest-queue.ts';
+import { areGone } from './plan/delivery-check.ts';
 import type { IngestItem, Outcome } from './plan/ingest-item.ts';
-import { WhoAndWhere } from './resolve/who-and-where.ts';
+import { WhoAndWhere } from './plan/resolver.ts';
 
 export interface Ingest {
   /**

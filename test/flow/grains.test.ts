@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { ConversationId, MessageId } from '../../libs/base/ids.ts';
 import type { Ring } from '../../libs/keyring/ring.ts';
 import { retentionClasses, textToDay, thingPath } from '../../libs/sealing/tree-path.ts';
-import { messageIdOf } from '../../services/ingest/accept/seal-plan.ts';
+import { messageIdOf } from '../../services/ingest/plan/seal-plan.ts';
 import { previewLoss } from '../../services/privacy/preview.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { edited, PERSONAL, reacted, receipt, received } from '../support/events.ts';

@@ -25,7 +25,7 @@ import { indexRowId } from '../../libs/vault/directory/directory.ts';
 import { wrapSegment } from '../../libs/vault/rings/vault-rings.ts';
 import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
 import { wrapRow } from '../../libs/vault/rows/wrapped-row.ts';
-import { eventIdOf, messageIdOf } from '../../services/ingest/accept/seal-plan.ts';
+import { eventIdOf, messageIdOf } from '../../services/ingest/plan/seal-plan.ts';
 
 /** Bytes that count up: 0, 1, 2, … over all calls. */
 function countingRandomness(): Randomness {

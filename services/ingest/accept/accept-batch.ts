@@ -9,13 +9,13 @@ import type { DeliveryEntry } from '../../../libs/deliveries/delivery-ledger.ts'
 import type { JournalItem, JournalOutcome } from '../../../libs/journal/ingest-journal.ts';
 import { type Ring, ringRefToKey } from '../../../libs/keyring/ring.ts';
 import { DAY_MS } from '../../../libs/sealing/tree-path.ts';
+import { areGone, deliveryName } from '../plan/delivery-check.ts';
 import { type IngestItem, type Outcome, rejected } from '../plan/ingest-item.ts';
 import { type AcceptContext, newEventId, type PendingItem } from '../plan/pending-item.ts';
 import { planBatch } from '../plan/plan-batch.ts';
-import type { WhoAndWhere } from '../resolve/who-and-where.ts';
+import type { WhoAndWhere } from '../plan/resolver.ts';
+import { planRingRefs, sealPlan } from '../plan/seal-plan.ts';
 import { answerKnown } from './answer-known.ts';
-import { areGone, deliveryName } from './delivery-check.ts';
-import { planRingRefs, sealPlan } from './seal-plan.ts';
 
 // An erase that runs takes milliseconds; what still meets a half-erased person after two seconds
 // is told to come again.

@@ -4,9 +4,9 @@
  * taken in once more, as the same event.
  */
 import type { KnownDelivery } from '../../../libs/deliveries/delivery-ledger.ts';
+import { areGone } from '../plan/delivery-check.ts';
 import type { Outcome } from '../plan/ingest-item.ts';
 import type { AcceptContext, PendingItem } from '../plan/pending-item.ts';
-import { areGone } from './delivery-check.ts';
 
 // How long another writer may take from its claim in the ledger to its events on the log.
 const CLAIM_MS = 1_500;

@@ -10,8 +10,8 @@ import {
   subjectOfBody,
 } from '../../../libs/http/route-parameters.ts';
 import type { IngestPowers } from '../../../libs/wiring/powers.ts';
-import { throwRefusal } from '../accept/accept-one.ts';
 import type { Ingest } from '../ingest.ts';
+import { throwRefusal } from './accept-one.ts';
 import { assertMember } from './assert-member.ts';
 
 const Activity = Type.Object({

@@ -16,9 +16,9 @@ import {
 } from '../../../libs/http/route-parameters.ts';
 import { readDescription } from '../../../libs/people/descriptions.ts';
 import type { IngestPowers } from '../../../libs/wiring/powers.ts';
-import { acceptCommand, acceptOne } from '../accept/accept-one.ts';
 import type { Ingest } from '../ingest.ts';
 import type { PostedMessage } from '../plan/ingest-item.ts';
+import { acceptCommand, acceptOne } from './accept-one.ts';
 import { assertMember } from './assert-member.ts';
 import { seeOwnWrites } from './see-own-writes.ts';
 

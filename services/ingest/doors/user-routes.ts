@@ -15,9 +15,9 @@ import {
 import { findIdentity, USER_CHANNEL } from '../../../libs/people/find-subject.ts';
 import { readPeople } from '../../../libs/people/people.ts';
 import type { IngestPowers } from '../../../libs/wiring/powers.ts';
-import { acceptOne } from '../accept/accept-one.ts';
 import type { Ingest } from '../ingest.ts';
 import { EMPTY_PROFILE } from '../plan/plan-parts.ts';
+import { acceptOne } from './accept-one.ts';
 import { seeOwnWrites } from './see-own-writes.ts';
 
 const Body = Type.Object({

@@ -5,9 +5,9 @@ import { randomUuidV7 } from '../../../libs/base/random.ts';
 import type { KnownDelivery } from '../../../libs/deliveries/delivery-ledger.ts';
 import type { DurableClock } from '../../../libs/event-log/clock-mark.ts';
 import type { IngestPowers } from '../../../libs/wiring/powers.ts';
-import type { SealedPlan, SealMemory } from '../accept/seal-plan.ts';
-import type { WhoAndWhere } from '../resolve/who-and-where.ts';
 import type { IngestItem, Plan } from './ingest-item.ts';
+import type { WhoAndWhere } from './resolver.ts';
+import type { SealedPlan, SealMemory } from './seal-plan.ts';
 
 /** An item on its way, with what survives from one round to the next. */
 export interface PendingItem {

@@ -1,22 +1,17 @@
 /** Resolves and plans the items of a batch together, so that look-ups are shared. */
 import type { ConversationId, IndexId } from '../../../libs/base/ids.ts';
 import type { Delivery, Identity } from '../../../libs/conversation/delivery.ts';
-import {
-  areGone,
-  type KnownMessage,
-  messageFromViews,
-  targetNames,
-} from '../accept/delivery-check.ts';
+import { areGone, type KnownMessage, messageFromViews, targetNames } from './delivery-check.ts';
+import type { Announcement, IngestItem, Outcome, Plan, Planned } from './ingest-item.ts';
+import { type AcceptContext, newEventId, type PendingItem } from './pending-item.ts';
+import { planCommand, REST_SOURCE } from './plan-command.ts';
+import { personOf, planDelivery } from './plan-delivery.ts';
 import {
   agentIdentity,
   type ConversationQuery,
   type KnownConversation,
   type WhoAndWhere,
-} from '../resolve/who-and-where.ts';
-import type { Announcement, IngestItem, Outcome, Plan, Planned } from './ingest-item.ts';
-import { type AcceptContext, newEventId, type PendingItem } from './pending-item.ts';
-import { planCommand, REST_SOURCE } from './plan-command.ts';
-import { personOf, planDelivery } from './plan-delivery.ts';
+} from './resolver.ts';
 
 interface Batch {
   /** Items with a plan. */

@@ -3,11 +3,6 @@ import type { EventId, MessageId } from '../../../libs/base/ids.ts';
 import { contentCodecs } from '../../../libs/conversation/event-types.ts';
 import { retentionClasses } from '../../../libs/sealing/tree-path.ts';
 import {
-  agentIdentity,
-  type KnownConversation,
-  type WhoAndWhere,
-} from '../resolve/who-and-where.ts';
-import {
   type Command,
   type DescriptionCommand,
   type EventDraft,
@@ -20,6 +15,7 @@ import {
   rejected,
 } from './ingest-item.ts';
 import { fits, NO_FACTS, ownerOf, profileDraft } from './plan-parts.ts';
+import { agentIdentity, type KnownConversation, type WhoAndWhere } from './resolver.ts';
 
 /** The source under which the REST interface names its business authors. */
 export const REST_SOURCE = '/rest';

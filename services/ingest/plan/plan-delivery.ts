@@ -18,11 +18,6 @@ import { contentCodecs } from '../../../libs/conversation/event-types.ts';
 import type { DeliveryEntry } from '../../../libs/deliveries/delivery-ledger.ts';
 import { retentionClasses } from '../../../libs/sealing/tree-path.ts';
 import {
-  agentIdentity,
-  type KnownConversation,
-  type WhoAndWhere,
-} from '../resolve/who-and-where.ts';
-import {
   type EventDraft,
   type EventName,
   type NameDraft,
@@ -31,6 +26,7 @@ import {
   rejected,
 } from './ingest-item.ts';
 import { fits, NO_FACTS, ownerOf, profileDraft } from './plan-parts.ts';
+import { agentIdentity, type KnownConversation, type WhoAndWhere } from './resolver.ts';
 
 /** What the plan of one delivery may look at. */
 export interface PlanContext {

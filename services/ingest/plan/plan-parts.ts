@@ -5,8 +5,8 @@ import type { Identity, ProfileFields } from '../../../libs/conversation/deliver
 import { contentCodecs, type ProfileUpdated } from '../../../libs/conversation/event-types.ts';
 import { retentionClasses } from '../../../libs/sealing/tree-path.ts';
 import type { SubjectValue } from '../../../libs/vault/directory/directory.ts';
-import type { KnownConversation } from '../resolve/who-and-where.ts';
 import type { EventDraft, EventName } from './ingest-item.ts';
+import type { KnownConversation } from './resolver.ts';
 
 export const EMPTY_PROFILE: ProfileFields = {
   displayName: null,

@@ -19,9 +19,9 @@ import type { RingOutcome } from '../../../libs/keyring/keyring.ts';
 import { Ring, type RingRef, ringRefToKey } from '../../../libs/keyring/ring.ts';
 import { ringKinds } from '../../../libs/sealing/tree-path.ts';
 import type { App } from '../../../libs/vault/keys/app-registry.ts';
-import type { EventDraft, EventName, MessageName, NameDraft, Plan } from '../plan/ingest-item.ts';
-import { identityDraft, profileDraft } from '../plan/plan-parts.ts';
-import type { WhoAndWhere } from '../resolve/who-and-where.ts';
+import type { EventDraft, EventName, MessageName, NameDraft, Plan } from './ingest-item.ts';
+import { identityDraft, profileDraft } from './plan-parts.ts';
+import type { WhoAndWhere } from './resolver.ts';
 
 /** Opened rings by reference. */
 export type OpenedRings = ReadonlyMap<string, RingOutcome>;
