@@ -11,7 +11,7 @@ export default defineConfig({
     include: [
       'test/contract/**/*.test.ts',
       'test/engines/**/*.test.ts',
-      'test/cli/copy.test.ts',
+      'test/services/operations/copy.test.ts',
       'test/drills/t0.test.ts',
       'test/drills/ring-storm.test.ts',
       ...FLOWS.map((name) => `test/flow/${name}.test.ts`),

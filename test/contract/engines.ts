@@ -1,6 +1,5 @@
 /** The engines that the contract suites run on beside the embedded ones, if they were started. */
 import { onTestFinished, vi } from 'vitest';
-import { S3_BUCKET } from '../../infra/servers/s3-server.ts';
 import type { BlobStore } from '../../libs/blobs/blob-store.ts';
 import { openBlobStoreS3 } from '../../libs/blobs/s3/blob-store-s3.ts';
 import { CassandraDatabase } from '../../libs/engines/cassandra-database.ts';
@@ -20,6 +19,7 @@ import { openRootKmsAws } from '../../libs/vault/keys/aws/root-kms-aws.ts';
 import type { RootKms } from '../../libs/vault/keys/root-kms.ts';
 import { openViewCacheRedis } from '../../libs/views/cache/redis/view-cache-redis.ts';
 import type { ViewCache } from '../../libs/views/cache/view-cache.ts';
+import { S3_BUCKET } from '../servers/s3-server.ts';
 
 /** The variables of the servers that `test:engines` started; undefined in `npm test`. */
 export const engines: Readonly<Record<string, string>> | undefined = process.env.TEST_ENGINES

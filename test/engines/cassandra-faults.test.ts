@@ -3,17 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type CassandraServer, startCassandra } from '../../infra/servers/cassandra-server.ts';
-import { startKafka } from '../../infra/servers/kafka-server.ts';
-import {
-  isRunning,
-  type ServerProcess,
-  stopProcesses,
-} from '../../infra/servers/server-process.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { migrateEngines } from '../../libs/wiring/migrate.ts';
 import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
+import { type CassandraServer, startCassandra } from '../servers/cassandra-server.ts';
+import { startKafka } from '../servers/kafka-server.ts';
+import { isRunning, type ServerProcess, stopProcesses } from '../servers/server-process.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { recordFigures } from '../support/figures.ts';
 import { startLethe } from '../support/processes.ts';

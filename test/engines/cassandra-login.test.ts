@@ -3,19 +3,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
-  CASSANDRA_LOGIN,
-  type CassandraServer,
-  startCassandra,
-} from '../../infra/servers/cassandra-server.ts';
-import { type Certificate, makeCertificate } from '../../infra/servers/certificates.ts';
-import { stopProcesses } from '../../infra/servers/server-process.ts';
-import {
   deliverySchema,
   openDeliveryStoreCassandra,
 } from '../../libs/deliveries/cassandra/delivery-store-cassandra.ts';
 import { CassandraDatabase } from '../../libs/engines/cassandra-database.ts';
 import { migrateKeyspace } from '../../libs/engines/cassandra-migrations.ts';
 import { readCassandraUrl } from '../../libs/engines/engine-urls.ts';
+import {
+  CASSANDRA_LOGIN,
+  type CassandraServer,
+  startCassandra,
+} from '../servers/cassandra-server.ts';
+import { type Certificate, makeCertificate } from '../servers/certificates.ts';
+import { stopProcesses } from '../servers/server-process.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lethe-cassandra-login-'));
 let certificate: Certificate;

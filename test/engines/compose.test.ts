@@ -2,8 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { fetchComposeLoader } from '../../infra/servers/compose-loader.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
+import { fetchComposeLoader } from '../servers/compose-loader.ts';
 import { temporaryFolder } from '../support/temporary-store.ts';
 
 const INFRA = join(import.meta.dirname, '../../infra');

@@ -4,12 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type KafkaServer, startKafka } from '../../infra/servers/kafka-server.ts';
-import {
-  isRunning,
-  type ServerProcess,
-  stopProcesses,
-} from '../../infra/servers/server-process.ts';
 import { readKafkaUrl } from '../../libs/engines/engine-urls.ts';
 import {
   type KafkaEventLog,
@@ -17,6 +11,8 @@ import {
 } from '../../libs/event-log/kafka/event-log-kafka.ts';
 import { createKafka } from '../../libs/event-log/kafka/kafka-client.ts';
 import { makeTopics, topicOf } from '../../libs/event-log/kafka/kafka-topic.ts';
+import { type KafkaServer, startKafka } from '../servers/kafka-server.ts';
+import { isRunning, type ServerProcess, stopProcesses } from '../servers/server-process.ts';
 import { recordFigures } from '../support/figures.ts';
 
 const PARTITIONS = 6;

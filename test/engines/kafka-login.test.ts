@@ -2,12 +2,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type KafkaServer, startKafka } from '../../infra/servers/kafka-server.ts';
-import { stopProcesses } from '../../infra/servers/server-process.ts';
 import { readKafkaUrl } from '../../libs/engines/engine-urls.ts';
 import { openEventLogKafka } from '../../libs/event-log/kafka/event-log-kafka.ts';
 import { createKafka } from '../../libs/event-log/kafka/kafka-client.ts';
 import { makeTopics } from '../../libs/event-log/kafka/kafka-topic.ts';
+import { type KafkaServer, startKafka } from '../servers/kafka-server.ts';
+import { stopProcesses } from '../servers/server-process.ts';
 
 const LOGIN = { username: 'lethe', password: 'p@ss:word/1' };
 const folder = mkdtempSync(join(tmpdir(), 'lethe-kafka-login-'));

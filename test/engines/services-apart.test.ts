@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { fakeTime } from '../../infra/servers/fake-time.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { removeEngines } from '../../libs/wiring/throwaway-engines.ts';
+import { fakeTime } from '../servers/fake-time.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { recordFigures } from '../support/figures.ts';
 import { lethe, type Running, startLethe } from '../support/processes.ts';

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { makeCertificate } from '../../infra/servers/certificates.ts';
+import { makeCertificate } from '../servers/certificates.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { lethe, startLethe } from '../support/processes.ts';
 import { embeddedVariables, temporaryFolder } from '../support/temporary-store.ts';

@@ -1,7 +1,7 @@
 /** Starts the engines for a run of tests, or uses given ones; a server that fails is a failure. */
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startServers, stopServers } from '../../infra/servers/server-set.ts';
+import { startServers, stopServers } from '../servers/server-set.ts';
 
 export async function setup(): Promise<() => Promise<void>> {
   if (process.env.TEST_ENGINES) {

@@ -4,7 +4,7 @@
  */
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startServers, stopServers } from '../../../infra/servers/server-set.ts';
+import { startServers, stopServers } from '../../servers/server-set.ts';
 import { benchLog } from './log-bench.ts';
 import { benchPages } from './page-bench.ts';
 import { benchProjectors } from './projector-bench.ts';

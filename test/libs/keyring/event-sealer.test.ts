@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { toRecordedAt } from '../../libs/base/clock.ts';
-import { createSystemRandomness, randomId } from '../../libs/base/random.ts';
-import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
-import { type HeaderDraft, sealEvent, unsealEvent } from '../../libs/keyring/event-sealer.ts';
-import { Ring } from '../../libs/keyring/ring.ts';
-import { newRingMaterial } from '../../libs/keyring/ring-material.ts';
+import { toRecordedAt } from '../../../libs/base/clock.ts';
+import { createSystemRandomness, randomId } from '../../../libs/base/random.ts';
+import { decodeSealedEvent } from '../../../libs/codec/sealed-event.ts';
+import { type HeaderDraft, sealEvent, unsealEvent } from '../../../libs/keyring/event-sealer.ts';
+import { Ring } from '../../../libs/keyring/ring.ts';
+import { newRingMaterial } from '../../../libs/keyring/ring-material.ts';
 
 const randomness = createSystemRandomness();
 const newId = () => randomId(randomness) as never;

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 
-const FOLDER = new URL('../../schemas/', import.meta.url);
+const FOLDER = new URL('../../../schemas/', import.meta.url);
 // Fideslang's taxonomy, as far as the schemas use it.
 const CATEGORIES = new Set([
   'system.operations',

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { createSystemRandomness } from '../../libs/base/random.ts';
-import { SqliteDatabase } from '../../libs/engines/sqlite-database.ts';
-import type { FeedStore } from '../../libs/vault/feed/feed-store.ts';
-import { createLossFeed, LEASE_MARGIN_MS } from '../../libs/vault/feed/feed-wait.ts';
-import { type KeyLease, openKeyLease } from '../../libs/vault/feed/key-lease.ts';
-import { openFeedStoreSqlite } from '../../libs/vault/feed/sqlite/feed-store-sqlite.ts';
-import { temporaryFolder } from '../support/temporary-store.ts';
+import { createSystemRandomness } from '../../../../libs/base/random.ts';
+import { SqliteDatabase } from '../../../../libs/engines/sqlite-database.ts';
+import type { FeedStore } from '../../../../libs/vault/feed/feed-store.ts';
+import { createLossFeed, LEASE_MARGIN_MS } from '../../../../libs/vault/feed/feed-wait.ts';
+import { type KeyLease, openKeyLease } from '../../../../libs/vault/feed/key-lease.ts';
+import { openFeedStoreSqlite } from '../../../../libs/vault/feed/sqlite/feed-store-sqlite.ts';
+import { temporaryFolder } from '../../../support/temporary-store.ts';
 
 const id = (byte: number) => byte.toString(16).padStart(2, '0').repeat(16) as never;
 const ROWS = [{ app: id(1), kind: 12 as const, id: id(2) }];

@@ -1,6 +1,6 @@
 import { hash, randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { digestWork, wipeWork, workArea } from '../../libs/sealing/sha256-block.ts';
+import { digestWork, wipeWork, workArea } from '../../../libs/sealing/sha256-block.ts';
 
 describe('SHA-256 over the work area', () => {
   it('equals the platform’s SHA-256 for every length it takes', () => {

@@ -1,14 +1,14 @@
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { fileOf } from '../../libs/configuration/configuration.ts';
-import { findBackups, makeBackup } from '../../services/operations/backup.ts';
-import { restore } from '../../services/operations/restore.ts';
-import { turnEpoch } from '../../services/operations/turn-epoch.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
-import { received } from '../support/events.ts';
-import { groupOf, messagesOf, subjectOf, textsOf } from '../support/reading.ts';
-import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';
+import { fileOf } from '../../../libs/configuration/configuration.ts';
+import { findBackups, makeBackup } from '../../../services/operations/backup.ts';
+import { restore } from '../../../services/operations/restore.ts';
+import { turnEpoch } from '../../../services/operations/turn-epoch.ts';
+import { createPrivacy } from '../../../services/privacy/privacy.ts';
+import { received } from '../../support/events.ts';
+import { groupOf, messagesOf, subjectOf, textsOf } from '../../support/reading.ts';
+import { openAt, openTestStore, type TestStore } from '../../support/temporary-store.ts';
 
 const quiet = { isNewerRemoved: false, onProgress: () => undefined };
 

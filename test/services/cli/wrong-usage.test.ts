@@ -1,10 +1,10 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { received } from '../support/events.ts';
-import { lethe } from '../support/processes.ts';
-import { groupOf, messagesOf } from '../support/reading.ts';
-import { openAt, temporaryFolder } from '../support/temporary-store.ts';
+import { received } from '../../support/events.ts';
+import { lethe } from '../../support/processes.ts';
+import { groupOf, messagesOf } from '../../support/reading.ts';
+import { openAt, temporaryFolder } from '../../support/temporary-store.ts';
 
 const WRONG = 2;
 const REFUSED = 3;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { crc64Avro } from '../../libs/codec/crc64-avro.ts';
-import { parsingCanonicalForm } from '../../libs/codec/parsing-canonical-form.ts';
+import { crc64Avro } from '../../../libs/codec/crc64-avro.ts';
+import { parsingCanonicalForm } from '../../../libs/codec/parsing-canonical-form.ts';
 
 // From the Apache Avro project's own test data (share/test/data/schema-tests.txt), as signed longs.
 const SPECIFIED: [schema: unknown, fingerprint: bigint][] = [

@@ -1,20 +1,20 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { readConfiguration } from '../../libs/configuration/configuration.ts';
-import { openBackends } from '../../libs/wiring/open-backends.ts';
-import { removeEngines } from '../../libs/wiring/throwaway-engines.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
-import { edited, PERSONAL, received } from '../support/events.ts';
-import { lethe, startLethe } from '../support/processes.ts';
-import { defaultConversationOf, groupOf, subjectOf, textsOf } from '../support/reading.ts';
+import { readConfiguration } from '../../../libs/configuration/configuration.ts';
+import { openBackends } from '../../../libs/wiring/open-backends.ts';
+import { removeEngines } from '../../../libs/wiring/throwaway-engines.ts';
+import { createPrivacy } from '../../../services/privacy/privacy.ts';
+import { edited, PERSONAL, received } from '../../support/events.ts';
+import { lethe, startLethe } from '../../support/processes.ts';
+import { defaultConversationOf, groupOf, subjectOf, textsOf } from '../../support/reading.ts';
 import {
   embeddedVariables,
   openConfigured,
   storeVariables,
   type TestStore,
   temporaryFolder,
-} from '../support/temporary-store.ts';
+} from '../../support/temporary-store.ts';
 
 const PEOPLE = 30;
 // On servers most of the time goes into making tables.

@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { recordCodec } from '../../libs/codec/avro.ts';
+import { recordCodec } from '../../../libs/codec/avro.ts';
 import {
   decodeHeader,
   decodeSealedEvent,
   type EventHeader,
   encodeHeader,
   encodeSealedEvent,
-} from '../../libs/codec/sealed-event.ts';
+} from '../../../libs/codec/sealed-event.ts';
 
 const hex = (bytes: number) =>
   fc.uint8Array({ minLength: bytes, maxLength: bytes }).map((b) => Buffer.from(b).toString('hex'));

@@ -2,10 +2,10 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { ingestFiles, type Problem } from '../../services/operations/ingest-files.ts';
-import { edited, received } from '../support/events.ts';
-import { groupOf, textsOf } from '../support/reading.ts';
-import { openTestStore } from '../support/temporary-store.ts';
+import { ingestFiles, type Problem } from '../../../services/operations/ingest-files.ts';
+import { edited, received } from '../../support/events.ts';
+import { groupOf, textsOf } from '../../support/reading.ts';
+import { openTestStore } from '../../support/temporary-store.ts';
 
 type Line = object | string | Buffer;
 

@@ -3,23 +3,23 @@ import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
-import type { ErasureId } from '../../libs/base/ids.ts';
-import { createSystemRandomness, randomIdInBucket } from '../../libs/base/random.ts';
-import { readConfiguration } from '../../libs/configuration/configuration.ts';
-import { Ring } from '../../libs/keyring/ring.ts';
-import { THING_DEPTH, thingPath } from '../../libs/sealing/tree-path.ts';
-import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
-import { openBackends } from '../../libs/wiring/open-backends.ts';
-import { createApp } from '../../services/operations/create-app.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
-import { PERSONAL, received } from '../support/events.ts';
-import { defaultConversationOf, messagesOf, subjectOf, textsOf } from '../support/reading.ts';
+import type { ErasureId } from '../../../libs/base/ids.ts';
+import { createSystemRandomness, randomIdInBucket } from '../../../libs/base/random.ts';
+import { readConfiguration } from '../../../libs/configuration/configuration.ts';
+import { Ring } from '../../../libs/keyring/ring.ts';
+import { THING_DEPTH, thingPath } from '../../../libs/sealing/tree-path.ts';
+import { rowKinds } from '../../../libs/vault/rows/vault-store.ts';
+import { openBackends } from '../../../libs/wiring/open-backends.ts';
+import { createApp } from '../../../services/operations/create-app.ts';
+import { createPrivacy } from '../../../services/privacy/privacy.ts';
+import { PERSONAL, received } from '../../support/events.ts';
+import { defaultConversationOf, messagesOf, subjectOf, textsOf } from '../../support/reading.ts';
 import {
   openAt,
   openTestStore,
   storeVariables,
   temporaryFolder,
-} from '../support/temporary-store.ts';
+} from '../../support/temporary-store.ts';
 
 const randomness = createSystemRandomness();
 const ERASURE = 'e'.repeat(32) as ErasureId;
@@ -142,7 +142,7 @@ describe('the vault', () => {
     const backends = await openBackends(readConfiguration(storeVariables(folder)));
     await createApp(backends.administration(), { name: 'demo', buckets: 8 });
     await backends.close();
-    const script = join(import.meta.dirname, '../support/add-people.ts');
+    const script = join(import.meta.dirname, '../../support/add-people.ts');
     const run = () =>
       new Promise<string>((resolve, reject) => {
         const child = spawn(process.execPath, [script, 'demo', '300'], { env });

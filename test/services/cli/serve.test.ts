@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { startLethe } from '../support/processes.ts';
-import { temporaryFolder } from '../support/temporary-store.ts';
+import { startLethe } from '../../support/processes.ts';
+import { temporaryFolder } from '../../support/temporary-store.ts';
 
-const PRELOAD = join(import.meta.dirname, '../support/end-when-listening.ts');
+const PRELOAD = join(import.meta.dirname, '../../support/end-when-listening.ts');
 
 describe('lethe serve', () => {
   it.each([[[]], [['projector']]])(

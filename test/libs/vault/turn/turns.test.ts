@@ -1,19 +1,19 @@
 import { describe, expect, it } from 'vitest';
-import { THING_DEPTH, thingPath } from '../../libs/sealing/tree-path.ts';
-import { bucketKeyRow, PREVIOUS_KINDS } from '../../libs/vault/rows/key-slots.ts';
-import { rowKinds, type VaultRow } from '../../libs/vault/rows/vault-store.ts';
-import { createApp } from '../../services/operations/create-app.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
-import { PERSONAL, received } from '../support/events.ts';
-import { copyFiles, joinCopies, openCopy } from '../support/old-copies.ts';
+import { THING_DEPTH, thingPath } from '../../../../libs/sealing/tree-path.ts';
+import { bucketKeyRow, PREVIOUS_KINDS } from '../../../../libs/vault/rows/key-slots.ts';
+import { rowKinds, type VaultRow } from '../../../../libs/vault/rows/vault-store.ts';
+import { createApp } from '../../../../services/operations/create-app.ts';
+import { createPrivacy } from '../../../../services/privacy/privacy.ts';
+import { PERSONAL, received } from '../../../support/events.ts';
+import { copyFiles, joinCopies, openCopy } from '../../../support/old-copies.ts';
 import {
   defaultConversationOf,
   groupOf,
   placeRingOf,
   subjectOf,
   textsOf,
-} from '../support/reading.ts';
-import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';
+} from '../../../support/reading.ts';
+import { openAt, openTestStore, type TestStore } from '../../../support/temporary-store.ts';
 
 const nowMs = () => Date.now();
 // Runs are a minute apart, so that one that died counts as silent.

@@ -2,12 +2,12 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
-import { openBackends } from '../../libs/wiring/open-backends.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
-import { readUser } from '../../services/reader/read-conversations.ts';
-import { PERSONAL, received } from '../support/events.ts';
-import { defaultConversationOf, messagesOf, subjectOf } from '../support/reading.ts';
-import { openTestStore, type TestStore } from '../support/temporary-store.ts';
+import { openBackends } from '../../../libs/wiring/open-backends.ts';
+import { createPrivacy } from '../../../services/privacy/privacy.ts';
+import { readUser } from '../../../services/reader/read-conversations.ts';
+import { PERSONAL, received } from '../../support/events.ts';
+import { defaultConversationOf, messagesOf, subjectOf } from '../../support/reading.ts';
+import { openTestStore, type TestStore } from '../../support/temporary-store.ts';
 
 const TAMPERED = { code: 'VAULT_TAMPERED' };
 

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createSystemRandomness, randomId } from '../../libs/base/random.ts';
-import { Ring } from '../../libs/keyring/ring.ts';
+import { createSystemRandomness, randomId } from '../../../libs/base/random.ts';
+import { Ring } from '../../../libs/keyring/ring.ts';
 import {
   decodeRingMaterial,
   encodeRingMaterial,
@@ -10,17 +10,17 @@ import {
   punctureMaterial,
   type RingMaterial,
   type Taken,
-} from '../../libs/keyring/ring-material.ts';
-import { coverDayRange } from '../../libs/sealing/day-range.ts';
-import { writeEventKey } from '../../libs/sealing/event-key.ts';
+} from '../../../libs/keyring/ring-material.ts';
+import { coverDayRange } from '../../../libs/sealing/day-range.ts';
+import { writeEventKey } from '../../../libs/sealing/event-key.ts';
 import {
   DAY_MAX,
   THING_DEPTH,
   TIME_DEPTH,
   thingPath,
   timePath,
-} from '../../libs/sealing/tree-path.ts';
-import { SlowTree, slowEventKey, slowThingPath, slowTimePath } from '../support/slow-rings.ts';
+} from '../../../libs/sealing/tree-path.ts';
+import { SlowTree, slowEventKey, slowThingPath, slowTimePath } from '../../support/slow-rings.ts';
 
 const randomness = createSystemRandomness();
 const newId = () => randomId(randomness) as never;

@@ -1,15 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import type { ErasureId } from '../../libs/base/ids.ts';
-import { LetheError } from '../../libs/base/lethe-error.ts';
-import { Ring, type RingRef } from '../../libs/keyring/ring.ts';
-import { THING_DEPTH, thingPath, timePath } from '../../libs/sealing/tree-path.ts';
-import { openBackends } from '../../libs/wiring/open-backends.ts';
-import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
-import { received } from '../support/events.ts';
-import { groupOf, placeRingOf, subjectOf } from '../support/reading.ts';
-import { openAt, openTestStore } from '../support/temporary-store.ts';
+import type { ErasureId } from '../../../../libs/base/ids.ts';
+import { LetheError } from '../../../../libs/base/lethe-error.ts';
+import { Ring, type RingRef } from '../../../../libs/keyring/ring.ts';
+import { THING_DEPTH, thingPath, timePath } from '../../../../libs/sealing/tree-path.ts';
+import { openBackends } from '../../../../libs/wiring/open-backends.ts';
+import type { PrivacyPowers } from '../../../../libs/wiring/powers.ts';
+import { createPrivacy } from '../../../../services/privacy/privacy.ts';
+import { received } from '../../../support/events.ts';
+import { groupOf, placeRingOf, subjectOf } from '../../../support/reading.ts';
+import { openAt, openTestStore } from '../../../support/temporary-store.ts';
 
 const newThing = () => randomBytes(16).toString('hex');
 

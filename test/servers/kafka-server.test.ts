@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { newClusterId } from '../../infra/servers/kafka-server.ts';
+import { newClusterId } from './kafka-server.ts';
 
 describe('the id of a Kafka cluster', () => {
   it('has the length that Kafka asks for, and never begins like an option', () => {
