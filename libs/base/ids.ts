@@ -23,7 +23,8 @@ export type Alias = Brand<'Alias'>;
 /** Names one wrapping key of the vault; says nothing about it. */
 export type KeyId = Brand<'KeyId'>;
 export type SegmentId = Brand<'SegmentId'>;
-export type ErasureId = Brand<'ErasureId'>;
+/** Names a loss of key material: an erasure, a forget, a merge, the end of a hold, a turn. */
+export type LossId = Brand<'LossId'>;
 /** Names a legal hold; it lies in the bucket of the person it is about. */
 export type HoldId = Brand<'HoldId'>;
 /** First 16 bytes of an HMAC that names a directory row or a delivery. */
@@ -38,7 +39,7 @@ export type AnyId =
   | Alias
   | KeyId
   | SegmentId
-  | ErasureId
+  | LossId
   | HoldId
   | IndexId
   | MemberId;

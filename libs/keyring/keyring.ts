@@ -6,7 +6,7 @@
  * stored row does not authenticate, SEGMENT_MISSING when a part of a ring is gone without a fence.
  * Erased, absent and forgotten are results, never errors.
  */
-import type { AppId, ErasureId, HoldId, OwnerId, SubjectId } from '../base/ids.ts';
+import type { AppId, HoldId, LossId, OwnerId, SubjectId } from '../base/ids.ts';
 import type { HmacKey } from '../codec/hash.ts';
 import type { Ring, RingRef } from './ring.ts';
 import type { Taken } from './ring-material.ts';
@@ -89,15 +89,15 @@ export interface KeyringShred {
    * Turns rows into fences, durably. A ring that never was, or is a fence, is left alone. Throws
    * HELD when there is a hold on one, unless `evenHeld`: it belongs to what has been taken already.
    */
-  shred(refs: readonly RingRef[], erasure: ErasureId, evenHeld?: 'evenHeld'): Promise<void>;
+  shred(refs: readonly RingRef[], erasure: LossId, evenHeld?: 'evenHeld'): Promise<void>;
   /** Takes subtrees out of a ring, durably. */
   puncture(
     ref: RingRef,
     taken: readonly Taken[],
-    erasure: ErasureId,
+    erasure: LossId,
   ): Promise<'done' | 'erased' | 'absent'>;
   /** By which erasure each ring became a fence, in their order; null: it is none. */
-  fencedBy(refs: readonly RingRef[]): Promise<(ErasureId | null)[]>;
+  fencedBy(refs: readonly RingRef[]): Promise<(LossId | null)[]>;
   /** Takes down what an attacker with the vault's disk would have of these rings right now. */
   capture(refs: readonly RingRef[]): Promise<CapturedRings>;
   /**
@@ -132,7 +132,7 @@ export interface KeyringHold {
   merge(
     app: AppId,
     of: { readonly discarded: SubjectId; readonly survivor: SubjectId },
-    by: ErasureId,
+    by: LossId,
   ): Promise<'merged' | 'erased' | 'absent'>;
   /** Whom a person was merged with, themselves included, through any number of merges. */
   mergedWith(app: AppId, subject: SubjectId): Promise<SubjectId[]>;

@@ -4,11 +4,11 @@
  *
  * Failures of every method: STATE_UNREACHABLE.
  */
-import type { AppId, ErasureId } from '../base/ids.ts';
+import type { AppId, LossId } from '../base/ids.ts';
 import type { RequestKind, RequestTarget } from './request-store.ts';
 
 export interface ListedErasure {
-  readonly id: ErasureId;
+  readonly id: LossId;
   readonly app: AppId;
   /** `withdrawn`: what was listed under this id before was refused. `hold`: a hold was granted. */
   readonly kind: RequestKind | 'withdrawn' | 'hold';

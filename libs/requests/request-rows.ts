@@ -1,5 +1,5 @@
 /** Requests and their afterlives as engines store them: targets as JSON, times as whole numbers. */
-import type { AppId, ErasureId } from '../base/ids.ts';
+import type { AppId, LossId } from '../base/ids.ts';
 import type { Afterlife, PrivacyRequest, RequestKind } from './request-store.ts';
 
 /** Numbers may come as whatever a driver has for 64 bits. */
@@ -25,7 +25,7 @@ export interface StoredAfterlife {
 
 export function toRequest(row: StoredRequest): PrivacyRequest {
   return {
-    id: row.id as ErasureId,
+    id: row.id as LossId,
     app: row.app as AppId,
     kind: row.kind as RequestKind,
     target: JSON.parse(row.target),
@@ -38,7 +38,7 @@ export function toRequest(row: StoredRequest): PrivacyRequest {
 export function toAfterlife(row: StoredAfterlife): Afterlife {
   const optional = (value: unknown) => (value === null ? null : Number(value));
   return {
-    id: row.id as ErasureId,
+    id: row.id as LossId,
     app: row.app as AppId,
     kind: row.kind as RequestKind,
     target: JSON.parse(row.target),

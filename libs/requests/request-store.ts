@@ -6,7 +6,7 @@
  *
  * Failures of every method: STATE_UNREACHABLE (retryable), STORE_FULL.
  */
-import type { AppId, ErasureId } from '../base/ids.ts';
+import type { AppId, LossId } from '../base/ids.ts';
 
 export type RequestKind =
   | 'erase-subject'
@@ -41,7 +41,7 @@ export interface RequestTarget {
 
 export interface PrivacyRequest {
   /** Also the id of the erasure in every fence it makes. */
-  readonly id: ErasureId;
+  readonly id: LossId;
   readonly app: AppId;
   readonly kind: RequestKind;
   readonly target: RequestTarget;
@@ -53,7 +53,7 @@ export interface PrivacyRequest {
 
 /** What has come, after a request was done, of what it took. */
 export interface Afterlife {
-  readonly id: ErasureId;
+  readonly id: LossId;
   readonly app: AppId;
   readonly kind: RequestKind;
   /** Of a forget, until its events are reclaimed: a hole in a ring does not say whose it is. */
@@ -68,7 +68,7 @@ export interface Afterlife {
 export interface RequestStore {
   /** Records a request, durably. */
   add(request: PrivacyRequest): Promise<void>;
-  get(id: ErasureId): Promise<PrivacyRequest | undefined>;
+  get(id: LossId): Promise<PrivacyRequest | undefined>;
   /**
    * Requests that are not done, oldest first: those that nobody has begun, and those that have not
    * moved since `idleSinceMs`.
@@ -79,14 +79,14 @@ export interface RequestStore {
    * afterlife. A request that is done stays done: a slower worker on it changes nothing. False: it
    * is not there, because it was refused meanwhile.
    */
-  record(id: ErasureId, step: string, nowMs: number): Promise<boolean>;
+  record(id: LossId, step: string, nowMs: number): Promise<boolean>;
   /** Removes a request that was refused: nothing of it was done. */
-  drop(id: ErasureId): Promise<void>;
+  drop(id: LossId): Promise<void>;
   /** All that wait for T1 or for their reclaim, in no promised order. */
   afterlives(): Promise<Afterlife[]>;
-  afterlife(id: ErasureId): Promise<Afterlife | undefined>;
+  afterlife(id: LossId): Promise<Afterlife | undefined>;
   /** Notes what was reached; what was noted before stays. */
-  reach(id: ErasureId, reached: { t1AtMs?: number; reclaimedAtMs?: number }): Promise<void>;
+  reach(id: LossId, reached: { t1AtMs?: number; reclaimedAtMs?: number }): Promise<void>;
   /** All there are, done or not, for a copy to another engine. */
   all(): AsyncIterable<PrivacyRequest>;
   allAfterlives(): AsyncIterable<Afterlife>;

@@ -1,6 +1,6 @@
 /** What comes after a request is done: T1 and reclaim, and its certificate, which tells of both. */
 import type { Statement } from '../../libs/audit/dsse.ts';
-import type { ErasureId } from '../../libs/base/ids.ts';
+import type { LossId } from '../../libs/base/ids.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import type { Afterlife } from '../../libs/requests/request-store.ts';
 import type { ReachedT1 } from '../../libs/vault/turn/epoch-t1.ts';
@@ -13,7 +13,7 @@ import { t1Condition } from './certificate-texts.ts';
  */
 async function reach(
   { requests, certificates }: Pick<PrivacyPowers, 'requests' | 'certificates'>,
-  id: ErasureId,
+  id: LossId,
   reached: { readonly t1AtMs?: number; readonly reclaimedAtMs?: number },
 ): Promise<void> {
   for (;;) {
@@ -34,7 +34,7 @@ async function reach(
 /** One that somebody changed cannot be completed: it must not keep anything else from its end. */
 async function completeIfOurs(
   certificates: PrivacyPowers['certificates'],
-  id: ErasureId,
+  id: LossId,
   all: Afterlife,
 ): Promise<void> {
   try {

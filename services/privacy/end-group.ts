@@ -1,8 +1,8 @@
 /** The end of conversations in the directory: of a person's own, of a group that nobody is in. */
 import {
   type ConversationId,
-  type ErasureId,
   idToBytes,
+  type LossId,
   type SubjectId,
 } from '../../libs/base/ids.ts';
 import { sha256 } from '../../libs/codec/hash.ts';
@@ -14,7 +14,7 @@ import type { Run } from './request-run.ts';
 import { hasHeldReactions } from './respect-holds.ts';
 
 /** Whose erasure ends it. */
-export type Ending = Pick<Run, 'powers' | 'app'> & { readonly request: { readonly id: ErasureId } };
+export type Ending = Pick<Run, 'powers' | 'app'> & { readonly request: { readonly id: LossId } };
 
 /** A group goes with the last person who ever joined it or wrote in it. */
 export async function endForsakenGroup(run: Ending, id: ConversationId): Promise<void> {
@@ -31,9 +31,9 @@ export async function endForsakenGroup(run: Ending, id: ConversationId): Promise
 }
 
 /** The id of a further fact of one erasure: the same whenever the step is repeated. */
-export function lossOf(erasure: ErasureId, of: ConversationId | SubjectId): ErasureId {
+export function lossOf(erasure: LossId, of: ConversationId | SubjectId): LossId {
   const bytes = Buffer.concat([labels.loss, idToBytes(erasure), idToBytes(of)]);
-  return sha256(bytes).toString('hex', 0, 16) as ErasureId;
+  return sha256(bytes).toString('hex', 0, 16) as LossId;
 }
 
 /** Takes the names of a conversation away and leaves a marker that names nobody. */

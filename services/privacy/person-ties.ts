@@ -2,9 +2,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type AppId,
-  type ErasureId,
   type HoldId,
   idToBucket,
+  type LossId,
   type SubjectId,
 } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
@@ -37,7 +37,7 @@ export async function holdSubject(
   if (outcome !== 'held') return { status: outcome === 'erased' ? 'erased' : 'notFound' };
   const atMs = powers.clock.nowMs();
   await powers.erasures.add([
-    { id: hold as string as ErasureId, app, kind: 'hold', target: { subject, hold }, atMs },
+    { id: hold as string as LossId, app, kind: 'hold', target: { subject, hold }, atMs },
   ]);
   await waitForRunning(powers, app, hold);
   // What ended meanwhile may have been the erasure of the app, or of the person.

@@ -3,8 +3,8 @@
 import type {
   AppId,
   ConversationId,
-  ErasureId,
   HoldId,
+  LossId,
   MessageId,
   SubjectId,
 } from '../../libs/base/ids.ts';
@@ -20,7 +20,7 @@ import { type HoldOutcome, holdSubject } from './person-ties.ts';
 
 /** The id of the erasure, or why there was nothing to take. */
 export type PrivacyOutcome =
-  | ({ readonly status: 'done'; readonly erasure: ErasureId } & Done)
+  | ({ readonly status: 'done'; readonly erasure: LossId } & Done)
   | { readonly status: 'erased' }
   | { readonly status: 'notFound' }
   | { readonly status: 'refused'; readonly reason: string }
@@ -176,7 +176,7 @@ async function requestAll(
   const nowMs = powers.clock.nowMs();
   const times = { receivedAtMs: nowMs, changedAtMs: nowMs };
   const made = wanted.map(({ kind, target }) => {
-    const id = randomUuidV7(powers.randomness, nowMs) as string as ErasureId;
+    const id = randomUuidV7(powers.randomness, nowMs) as string as LossId;
     return { id, app, kind, target, step: 'begun', ...times };
   });
   for (const one of made) await powers.requests.add(one);

@@ -5,7 +5,7 @@
  * by running it again.
  */
 
-import type { ErasureId } from '../../libs/base/ids.ts';
+import type { LossId } from '../../libs/base/ids.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
 import type { EventHeader } from '../../libs/codec/sealed-event.ts';
@@ -71,7 +71,7 @@ const isUnreclaimed = (one: Afterlife) => one.reclaimedAtMs === null;
 
 async function removeLost(
   powers: PrivacyPowers,
-  due: ReadonlySet<ErasureId>,
+  due: ReadonlySet<LossId>,
   onProgress: (done: number, total: number) => void,
 ): Promise<number> {
   const { log } = powers;
@@ -99,7 +99,7 @@ interface LostEvent {
 async function lostOf(
   powers: PrivacyPowers,
   records: readonly PlacedRecord[],
-  due: ReadonlySet<ErasureId>,
+  due: ReadonlySet<LossId>,
 ): Promise<PlacedRecord[]> {
   const lost = await findLost(powers, records);
   if (lost.length === 0) return [];
@@ -168,7 +168,7 @@ function readHeader(record: PlacedRecord): EventHeader | undefined {
 }
 
 /** Losses whose events must stay: their day has not come, or they are under way. */
-async function readWaiting({ requests, clock }: PrivacyPowers, due: ReadonlySet<ErasureId>) {
+async function readWaiting({ requests, clock }: PrivacyPowers, due: ReadonlySet<LossId>) {
   const open = await requests.open(Number.MAX_SAFE_INTEGER, clock.nowMs() + DAY_MS);
   const done = (await requests.afterlives()).filter(isUnreclaimed);
   const all = [...open, ...done].filter((one) => !due.has(one.id));

@@ -1,6 +1,6 @@
 /** Writes the app's own facts about what was taken away, for consumers who keep copies. */
 
-import type { ErasureId, EventId } from '../../libs/base/ids.ts';
+import type { EventId, LossId } from '../../libs/base/ids.ts';
 import {
   contentCodecs,
   type EventType,
@@ -30,7 +30,7 @@ export type LossType = Extract<
 export async function recordLoss(
   powers: PrivacyPowers,
   app: App,
-  loss: { id: ErasureId; type: LossType; content: Partial<LossRecorded> },
+  loss: { id: LossId; type: LossType; content: Partial<LossRecorded> },
 ): Promise<LogPosition | undefined> {
   const clock = await powers.recordingClock();
   await clock.keepAhead();

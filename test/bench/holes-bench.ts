@@ -4,7 +4,7 @@
  * costs afterwards, warm and at a cold start.
  */
 import { DatabaseSync } from 'node:sqlite';
-import type { ConversationId, ErasureId } from '../../libs/base/ids.ts';
+import type { ConversationId, LossId } from '../../libs/base/ids.ts';
 import { createSystemRandomness, randomId } from '../../libs/base/random.ts';
 import type { SealedEvent } from '../../libs/codec/sealed-event.ts';
 import { fileOf } from '../../libs/configuration/configuration.ts';
@@ -47,7 +47,7 @@ async function punchHoles(store: Awaited<ReturnType<typeof newBenchStore>>, ref:
   for (let n = 1; n <= HOLES; n += 1) {
     const path = thingPath(id());
     const began = performance.now();
-    await keyring.puncture(ref, [{ path, depth: THING_DEPTH }], id() as ErasureId);
+    await keyring.puncture(ref, [{ path, depth: THING_DEPTH }], id() as LossId);
     timesMs.push(performance.now() - began);
     if ([1, 10, HOLES].includes(n)) {
       bytes[n] = Math.round((storedBytes(vaultFile, [ref.id]) - bytesBefore) / n);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ErasureId } from '../../libs/base/ids.ts';
+import type { LossId } from '../../libs/base/ids.ts';
 import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { runOpenRequests } from '../../services/privacy/request-worker.ts';
@@ -40,7 +40,7 @@ describe('once broken, never again', () => {
     const times = { receivedAtMs: 0, changedAtMs: 0 };
     const broken = { kind: 'forget-message', target: { place: '0'.repeat(31) } } as const;
     await powers.requests.add({
-      id: 'f'.repeat(32) as ErasureId,
+      id: 'f'.repeat(32) as LossId,
       app: store.app.id,
       ...broken,
       step: 'received',
@@ -55,7 +55,7 @@ describe('once broken, never again', () => {
   it('a finished request stays finished, whatever a slower worker records', async () => {
     const store = await openTestStore();
     const { requests } = store.backends.privacy();
-    const id = 'a'.repeat(32) as ErasureId;
+    const id = 'a'.repeat(32) as LossId;
     const times = { receivedAtMs: 0, changedAtMs: 0 };
     const kind = 'erase-subject' as const;
     await requests.add({ id, app: store.app.id, kind, target: {}, step: 'received', ...times });

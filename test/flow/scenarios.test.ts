@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ErasureId, MessageId } from '../../libs/base/ids.ts';
+import type { LossId, MessageId } from '../../libs/base/ids.ts';
 import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
 import { createPrivacy } from '../../services/privacy/privacy.ts';
 import { runOpenRequests } from '../../services/privacy/request-worker.ts';
@@ -352,7 +352,7 @@ describe('scenarios that broke earlier drafts', () => {
       const { carryOut } = await import('../../services/privacy/carry-out.ts');
       const times = { receivedAtMs: 0, changedAtMs: 0 };
       const request = {
-        id: '0123456789abcdef0123456789abcdef' as ErasureId,
+        id: '0123456789abcdef0123456789abcdef' as LossId,
         app: store.app.id,
         kind: 'erase-subject' as const,
         target: { subject: ann },

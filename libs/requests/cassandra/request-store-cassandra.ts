@@ -1,6 +1,6 @@
 /** Privacy requests in Cassandra: one row each, and lists of those that are open. */
 
-import type { ErasureId } from '../../base/ids.ts';
+import type { LossId } from '../../base/ids.ts';
 import type { CassandraDatabase } from '../../engines/cassandra-database.ts';
 import type { CassandraSchema } from '../../engines/cassandra-migrations.ts';
 import {
@@ -59,12 +59,12 @@ export function openRequestStoreCassandra(database: CassandraDatabase): RequestS
   // All of these can be repeated: a step that is recorded twice is the same step.
   const apply = (query: string, ...params: unknown[]) => database.applySettled([{ query, params }]);
 
-  async function get(id: ErasureId): Promise<PrivacyRequest | undefined> {
+  async function get(id: LossId): Promise<PrivacyRequest | undefined> {
     const row = await database.getSerial<StoredRequest>(GET, id);
     return row && toRequest(row);
   }
 
-  async function afterlife(id: ErasureId): Promise<Afterlife | undefined> {
+  async function afterlife(id: LossId): Promise<Afterlife | undefined> {
     const row = await database.getSerial<StoredAfterlife>(AFTERLIFE, id);
     return row && toAfterlife(row);
   }
@@ -88,7 +88,7 @@ export function openRequestStoreCassandra(database: CassandraDatabase): RequestS
       const found: PrivacyRequest[] = [];
       const listed = database.each<{ id: string; received_at: unknown }>(OPEN_IDS);
       for await (const { id, received_at } of listed) {
-        const request = await get(id as ErasureId);
+        const request = await get(id as LossId);
         if (request?.step === 'done') await database.run(CLOSE, received_at, id);
         if (request === undefined || request.step === 'done') continue;
         if (request.step === 'received' || request.changedAtMs <= idleSinceMs) found.push(request);
@@ -115,7 +115,7 @@ export function openRequestStoreCassandra(database: CassandraDatabase): RequestS
     },
     async afterlives() {
       const ids = await database.all<{ id: string }>(AFTERLIFE_IDS);
-      const found = await database.mapAll(ids, ({ id }) => afterlife(id as ErasureId));
+      const found = await database.mapAll(ids, ({ id }) => afterlife(id as LossId));
       return found.filter((one) => one !== undefined && isOpen(one)) as Afterlife[];
     },
     async reach(id, { t1AtMs, reclaimedAtMs }) {

@@ -5,7 +5,7 @@
  * joined. What was erased meanwhile is on the list of erasures: whoever settles applies it again.
  */
 import { chunks } from '../../base/chunks.ts';
-import type { ConversationId, ErasureId, IndexId, SubjectId } from '../../base/ids.ts';
+import type { ConversationId, IndexId, LossId, SubjectId } from '../../base/ids.ts';
 import {
   type ConversationEntry,
   conversationCodec,
@@ -35,7 +35,7 @@ export interface ForsakenGroup {
   readonly app: App;
   readonly group: ConversationId;
   /** What fenced its newest member. */
-  readonly by: ErasureId;
+  readonly by: LossId;
 }
 
 const ROWS_PER_LOOK = 500;
@@ -168,7 +168,7 @@ async function settleGroup(
   deps: Deps,
   app: App,
   group: ConversationEntry,
-): Promise<ErasureId | undefined> {
+): Promise<LossId | undefined> {
   // It was ending already: member rows may be gone.
   const ending = await fencedBy(deps, app, group.id);
   if (ending !== undefined) return ending;

@@ -6,7 +6,7 @@
  * A write that has resolved is seen by every read that begins afterwards, in any process.
  * Failures: VAULT_UNREACHABLE (retryable), STORE_FULL.
  */
-import type { AppId, ErasureId } from '../../base/ids.ts';
+import type { AppId, LossId } from '../../base/ids.ts';
 import type { RowKind } from '../rows/vault-store.ts';
 
 /** A row of the vault that lost something. */
@@ -18,7 +18,7 @@ export interface FeedRow {
 
 export interface FeedEntry {
   readonly number: number;
-  readonly erasure: ErasureId;
+  readonly erasure: LossId;
   readonly rows: readonly FeedRow[];
 }
 

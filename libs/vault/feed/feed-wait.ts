@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HolderClocks } from '../../base/clock.ts';
-import type { ErasureId } from '../../base/ids.ts';
+import type { LossId } from '../../base/ids.ts';
 import type { PassedHolder, PassedHolders } from '../../keyring/keyring.ts';
 import type { FeedHead, FeedRow, FeedStore, Holder } from './feed-store.ts';
 
@@ -23,7 +23,7 @@ export interface LossFeed {
   head(): Promise<FeedHead>;
   holders(): Promise<Holder[]>;
   /** Enters rows into the feed, durably. */
-  enter(rows: readonly FeedRow[], erasure: ErasureId): Promise<void>;
+  enter(rows: readonly FeedRow[], erasure: LossId): Promise<void>;
   /** Removes entries that every holder has acknowledged; one that was struck begins anew. */
   prune(): Promise<void>;
   /**

@@ -2,7 +2,7 @@
  * What a held person's ring keeps of days that the app is about to lose: the app parts of their
  * own, never a day's seed, so that a hold opens nobody else. Gone with the last hold.
  */
-import type { ErasureId, HoldId, SegmentId, SubjectId } from '../../base/ids.ts';
+import type { HoldId, LossId, SegmentId, SubjectId } from '../../base/ids.ts';
 import { randomId } from '../../base/random.ts';
 import { APP_PART_BYTES } from '../../keyring/kept-parts.ts';
 import type { KeyringUse } from '../../keyring/keyring.ts';
@@ -65,7 +65,7 @@ export async function keepDays(
     return { material: { ...material, kept }, orphans: wrapped.map((part) => part.id) };
   });
   for (const { parts } of runs) for (const part of parts) part.fill(0);
-  if (isChanged) await enterLoss(deps, [of.key], of.subject as string as ErasureId);
+  if (isChanged) await enterLoss(deps, [of.key], of.subject as string as LossId);
 }
 
 /** Takes a hold off a row, and with the last one what was kept for it. */
@@ -80,7 +80,7 @@ export async function dropHold(deps: KeptDeps, key: RowKey, hold: HoldId): Promi
     return { material: { ...material, kept }, holds, more: isLast ? { dirties: true } : {} };
   });
   // Also when this only repeats what a crash cut short: others may hold the ring as it was.
-  await enterLoss(deps, [key], key.id as ErasureId);
+  await enterLoss(deps, [key], key.id as LossId);
   await deps.store.removeSegments(key.app, removed);
   await deps.store.scrub();
 }

@@ -2,7 +2,7 @@
  * Merges: an edge in the discarded person's row, then one back in the survivor's, then a feed
  * entry. Whoever erases or holds one of them finds the other by it.
  */
-import type { ErasureId, HoldId, SubjectId } from '../../base/ids.ts';
+import type { HoldId, LossId, SubjectId } from '../../base/ids.ts';
 import { directoryRow } from '../directory/directory.ts';
 import type { App } from '../keys/app-registry.ts';
 import { rowKinds, type VaultRow } from '../rows/vault-store.ts';
@@ -14,7 +14,7 @@ import { editRow, mergedWith, personRow, readLiving, withId } from './person-row
 export async function mergeRings(
   deps: KeptDeps,
   app: App,
-  of: { discarded: SubjectId; survivor: SubjectId; by: ErasureId },
+  of: { discarded: SubjectId; survivor: SubjectId; by: LossId },
 ): Promise<'merged' | 'erased' | 'absent'> {
   const [one, other] = [personRow(app, of.discarded), personRow(app, of.survivor)];
   const rows = [await readLiving(deps, one), await readLiving(deps, other)];

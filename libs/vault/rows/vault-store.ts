@@ -4,7 +4,7 @@
  *
  * Failures of every method: VAULT_UNREACHABLE (retryable), STORE_FULL.
  */
-import type { AppId, ErasureId, KeyId, SegmentId } from '../../base/ids.ts';
+import type { AppId, KeyId, LossId, SegmentId } from '../../base/ids.ts';
 
 /** Kinds of row; the number is part of each wrap's associated data. */
 export const rowKinds = {
@@ -79,10 +79,10 @@ export interface VaultRow extends RowKey {
   readonly edges: readonly string[];
   readonly wrapped: Buffer;
   /** In a fence: which erasure made it, and the SHA-256 of the last wrapped bytes. */
-  readonly erasure: ErasureId | null;
+  readonly erasure: LossId | null;
   readonly fingerprint: Buffer | null;
   /** What this row lost is not known to be on the feed: the loss that still has to be entered. */
-  readonly owed: ErasureId | null;
+  readonly owed: LossId | null;
 }
 
 /** Writes that are applied together or not at all; all lie in one (app, bucket). */
@@ -125,7 +125,7 @@ export interface VaultStore {
    */
   commit(batches: readonly VaultBatch[]): Promise<BatchOutcome[]>;
   /** A loss of these rows is on the feed: they do not owe it any more. */
-  entered(keys: readonly RowKey[], loss: ErasureId): Promise<void>;
+  entered(keys: readonly RowKey[], loss: LossId): Promise<void>;
   /** All rows of a kind, in no promised order; of one app or of all. */
   scan(kind: RowKind, app?: AppId): AsyncIterable<VaultRow>;
   readSegments(app: AppId, ids: readonly SegmentId[]): Promise<(Buffer | undefined)[]>;

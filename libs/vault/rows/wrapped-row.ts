@@ -5,7 +5,7 @@
  * one.
  */
 import { FieldWriter } from '../../base/bytes.ts';
-import type { ErasureId, KeyId } from '../../base/ids.ts';
+import type { KeyId, LossId } from '../../base/ids.ts';
 import { LetheError } from '../../base/lethe-error.ts';
 import { sha256 } from '../../codec/hash.ts';
 import { labels } from '../../codec/labels.ts';
@@ -37,7 +37,7 @@ export interface RowFields {
   readonly previous?: VaultRow;
   readonly ownKey?: KeyId;
   /** It loses something by this write, which has to be entered into the feed. */
-  readonly loss?: ErasureId;
+  readonly loss?: LossId;
 }
 
 /** An active row with these plain bytes, wrapped under `key`. */
@@ -59,7 +59,7 @@ export function wrapRow(fields: RowFields, plain: Uint8Array, key: WrappingKey):
 }
 
 /** The durable mark that a row's content is gone: erasure id ‖ fingerprint, wrapped. */
-export function fenceRow(row: VaultRow, by: ErasureId, key: WrappingKey): VaultRow {
+export function fenceRow(row: VaultRow, by: LossId, key: WrappingKey): VaultRow {
   const fingerprint = sha256(row.wrapped);
   const fence = {
     ...row,

@@ -2,7 +2,7 @@
  * The end of a group: when nobody who ever joined it or wrote in it is left, what the business said
  * there, its title and its names go too.
  */
-import type { ErasureId } from '../../base/ids.ts';
+import type { LossId } from '../../base/ids.ts';
 import { LetheError } from '../../base/lethe-error.ts';
 import type { RingRef } from '../../keyring/ring.ts';
 import { ringKinds } from '../../sealing/tree-path.ts';
@@ -26,7 +26,7 @@ import {
 export async function shredForsakenGroup(
   deps: ShredDeps,
   app: App,
-  forsaken: { group: ConversationEntry; by: ErasureId },
+  forsaken: { group: ConversationEntry; by: LossId },
 ): Promise<'shredded' | 'kept'> {
   const { store } = deps;
   const { id } = forsaken.group;

@@ -1,5 +1,5 @@
 /** Building blocks of a shred: the current bucket key of a row, fences. */
-import type { ErasureId } from '../../base/ids.ts';
+import type { LossId } from '../../base/ids.ts';
 import { isLetheError, LetheError } from '../../base/lethe-error.ts';
 import type { Randomness } from '../../base/random.ts';
 import type { Directory } from '../directory/directory.ts';
@@ -36,7 +36,7 @@ type GuardedBatch = VaultBatch & Required<Pick<VaultBatch, 'guard'>>;
 export async function enterLoss(
   deps: Pick<ShredDeps, 'store' | 'lossFeed' | 'lease'>,
   rows: readonly RowKey[],
-  by: ErasureId,
+  by: LossId,
 ): Promise<void> {
   await deps.lossFeed.enter(rows, by);
   await deps.store.entered(rows, by);
@@ -76,7 +76,7 @@ export async function commitUnderKeys(
 export async function fenceRows(
   deps: ShredDeps,
   keys: readonly RowKey[],
-  by: ErasureId,
+  by: LossId,
   evenHeld?: 'evenHeld',
 ): Promise<void> {
   const { store } = deps;

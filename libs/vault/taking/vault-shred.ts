@@ -5,8 +5,8 @@
 import type {
   AppId,
   ConversationId,
-  ErasureId,
   IndexId,
+  LossId,
   PlaceId,
   SegmentId,
   SubjectId,
@@ -61,7 +61,7 @@ export interface DirectoryShred {
   /** Removes a subject's row if it is still the one that was read; false when it has changed. */
   removeSubject(entry: SubjectEntry): Promise<boolean>;
   /** Turns a row into a marker that names nobody. */
-  mark(app: App, row: { kind: RowKind; id: string }, by: ErasureId): Promise<void>;
+  mark(app: App, row: { kind: RowKind; id: string }, by: LossId): Promise<void>;
   /**
    * Clears a conversation's messages or a person's profile: the place becomes a fence and a new one
    * takes over, in one conditional batch. `done` also when `place` is not the current one any more.
@@ -69,22 +69,18 @@ export interface DirectoryShred {
   replacePlace(
     app: App,
     cleared: { of: ConversationId | SubjectId; kind: ClearedKind; place: PlaceId },
-    by: ErasureId,
+    by: LossId,
   ): Promise<'done' | 'absent'>;
   /**
    * Shreds a group's rings when all who ever joined it or wrote in it are fenced, and nobody joined
    * since `group` was read. Its entry stays for the steps that follow. `kept`: somebody is left, or
    * nobody ever was a member.
    */
-  shredForsakenGroup(
-    app: App,
-    group: ConversationEntry,
-    by: ErasureId,
-  ): Promise<'shredded' | 'kept'>;
+  shredForsakenGroup(app: App, group: ConversationEntry, by: LossId): Promise<'shredded' | 'kept'>;
   /** Removes the rows that tie people to a group that is gone. */
   removeMembers(app: App, group: ConversationEntry): Promise<void>;
   /** Erases the root of an app: nothing under it can be unwrapped any more. */
-  removeAppRoot(app: AppId, by: ErasureId): Promise<void>;
+  removeAppRoot(app: AppId, by: LossId): Promise<void>;
 }
 
 /** What a clear takes: a conversation's messages, or a person's profile. */
@@ -113,7 +109,7 @@ export function createVaultShred(deps: ShredDeps): KeyringShred & DirectoryShred
       return outcome;
     },
     async fencedBy(refs) {
-      const fences: (ErasureId | null)[] = [];
+      const fences: (LossId | null)[] = [];
       for (const ref of refs) {
         const app = await deps.apps.find(ref.app);
         const [row] = app === undefined ? [] : await store.read([ringRow(ref, app.buckets)]);
@@ -159,7 +155,7 @@ export function createVaultShred(deps: ShredDeps): KeyringShred & DirectoryShred
 }
 
 /** An app's root lies under the store's, and is fenced under it. */
-async function fenceRoot(deps: ShredDeps, app: AppId, by: ErasureId): Promise<void> {
+async function fenceRoot(deps: ShredDeps, app: AppId, by: LossId): Promise<void> {
   const { store, hierarchy } = deps;
   for (let attempt = 0; attempt < SHRED_ATTEMPTS_MAX; attempt += 1) {
     const [root] = await store.read([appRootRow(app)]);
@@ -174,7 +170,7 @@ async function fenceRoot(deps: ShredDeps, app: AppId, by: ErasureId): Promise<vo
 
 async function punctureRing(
   deps: ShredDeps,
-  of: { ref: RingRef; key: RowKey; taken: readonly Taken[]; loss: ErasureId },
+  of: { ref: RingRef; key: RowKey; taken: readonly Taken[]; loss: LossId },
 ): Promise<'done' | 'erased' | 'absent'> {
   const { store, randomness } = deps;
   const { ref, key, taken, loss } = of;
@@ -253,7 +249,7 @@ async function placeHolder(
 async function replacePlace(
   deps: ShredDeps,
   app: App,
-  cleared: { of: string; kind: ClearedKind; place: PlaceId; by: ErasureId },
+  cleared: { of: string; kind: ClearedKind; place: PlaceId; by: LossId },
 ): Promise<'done' | 'absent'> {
   const { store, randomness } = deps;
   const kind = ringKinds.place;

@@ -2,7 +2,7 @@
  * One app's part of a turn: a new root, its other keys wrapped by it unchanged, and for every
  * bucket that lost something a new key, under which its surviving rows are wrapped anew.
  */
-import type { ErasureId } from '../../base/ids.ts';
+import type { LossId } from '../../base/ids.ts';
 import { LetheError } from '../../base/lethe-error.ts';
 import type { WrappingKey } from '../../keyring/wrapping-key.ts';
 import type { App } from '../keys/app-registry.ts';
@@ -37,7 +37,7 @@ const ROW_BYTES = 150;
 export async function turnApp(
   deps: TurnDeps,
   app: App,
-  of: { dirty: readonly number[]; turn: ErasureId },
+  of: { dirty: readonly number[]; turn: LossId },
 ): Promise<{ buckets: number; rows: number }> {
   await finishLeftover(deps, app, of.turn);
   await replaceRoot(deps, app);
@@ -59,7 +59,7 @@ async function rewrapBuckets(deps: TurnDeps, app: App) {
  * Ends what an earlier turn failed to do for this app, so that this one begins from the start. A
  * predecessor that this turn made is at its first version; one that was kept is at a later one.
  */
-async function finishLeftover(deps: TurnDeps, app: App, turn: ErasureId): Promise<void> {
+async function finishLeftover(deps: TurnDeps, app: App, turn: LossId): Promise<void> {
   const { store } = deps;
   const [row, dying] = await store.read([appSlot(app.id).previous, storeSlot().previous]);
   if (row === undefined) return;

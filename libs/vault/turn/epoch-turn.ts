@@ -4,7 +4,7 @@
  * key is gone. Resumable at every step, beside live reads and writes: every write is conditional on
  * the version that was read and on the key that its parent holds now.
  */
-import type { AppId, ErasureId } from '../../base/ids.ts';
+import type { AppId, LossId } from '../../base/ids.ts';
 import { LetheError } from '../../base/lethe-error.ts';
 import { randomId } from '../../base/random.ts';
 import { contended } from '../keys/key-hierarchy.ts';
@@ -196,7 +196,7 @@ async function turnApps(deps: TurnDeps, run: TurnRun) {
       const app = await deps.apps.find(id);
       // An app that was erased has nothing left that could be wrapped anew.
       if (app === undefined) continue;
-      const done = await turnApp(deps, app, { dirty: marked, turn: run.turn.id as ErasureId });
+      const done = await turnApp(deps, app, { dirty: marked, turn: run.turn.id as LossId });
       buckets += done.buckets;
       rows += done.rows;
       run.report(`app ${id}: ${done.buckets} buckets, ${done.rows} rows`);

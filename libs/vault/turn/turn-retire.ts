@@ -1,5 +1,5 @@
 /** The end of a turn in the vault: predecessors go, once no row names them. */
-import type { AppId, ErasureId, KeyId } from '../../base/ids.ts';
+import type { AppId, KeyId, LossId } from '../../base/ids.ts';
 import { isLetheError } from '../../base/lethe-error.ts';
 import type { WrappingKey } from '../../keyring/wrapping-key.ts';
 import { contended } from '../keys/key-hierarchy.ts';
@@ -34,7 +34,7 @@ export async function retire(
   }
   await store.scrub();
   hierarchy.forgetCurrent();
-  await deps.lossFeed.enter(retired, run.turn.id as ErasureId);
+  await deps.lossFeed.enter(retired, run.turn.id as LossId);
   await deps.lease.sync();
   await deps.lossFeed.pass((await deps.lossFeed.head()).number);
 }

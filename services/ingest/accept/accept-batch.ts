@@ -4,7 +4,7 @@
  * used was taken away meanwhile, the item is resolved and sealed anew, with a higher attempt.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ErasureId, IndexId } from '../../../libs/base/ids.ts';
+import type { IndexId, LossId } from '../../../libs/base/ids.ts';
 import type { DeliveryEntry } from '../../../libs/deliveries/delivery-ledger.ts';
 import type { JournalItem, JournalOutcome } from '../../../libs/journal/ingest-journal.ts';
 import { type Ring, ringRefToKey } from '../../../libs/keyring/ring.ts';
@@ -198,7 +198,7 @@ function toJournalItem(
   const target = { conversation: plan!.conversation, message: sealed!.removedMessage! };
   const request = {
     // Random: a hash of the delivery would tie whoever removed it to what is kept of the erasure.
-    id: newEventId(context) as string as ErasureId,
+    id: newEventId(context) as string as LossId,
     app: who.app.id,
     kind: 'forget-message' as const,
     target,

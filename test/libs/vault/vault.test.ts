@@ -3,7 +3,7 @@ import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
-import type { ErasureId } from '../../../libs/base/ids.ts';
+import type { LossId } from '../../../libs/base/ids.ts';
 import { createSystemRandomness, randomIdInBucket } from '../../../libs/base/random.ts';
 import { readConfiguration } from '../../../libs/configuration/configuration.ts';
 import { Ring } from '../../../libs/keyring/ring.ts';
@@ -22,7 +22,7 @@ import {
 } from '../../support/temporary-store.ts';
 
 const randomness = createSystemRandomness();
-const ERASURE = 'e'.repeat(32) as ErasureId;
+const ERASURE = 'e'.repeat(32) as LossId;
 
 describe('the vault', () => {
   it('3,000 parallel first uses of one person make one person, one ring and one load', async () => {

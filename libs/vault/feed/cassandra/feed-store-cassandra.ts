@@ -7,7 +7,7 @@
  * settles what is under way: a head is never seen without its entry.
  */
 import { randomBytes } from 'node:crypto';
-import type { ErasureId } from '../../../base/ids.ts';
+import type { LossId } from '../../../base/ids.ts';
 import type { CassandraDatabase } from '../../../engines/cassandra-database.ts';
 import { decodeFeedRows, encodeFeedRows } from '../feed-rows.ts';
 import type { FeedEntry, FeedHead, FeedStore, Holder } from '../feed-store.ts';
@@ -132,7 +132,7 @@ function newIncarnation(): string {
 }
 
 function toEntry({ number, erasure, rows }: StoredEntry): FeedEntry {
-  const by = erasure.toString('hex') as ErasureId;
+  const by = erasure.toString('hex') as LossId;
   return { number: Number(number), erasure: by, rows: decodeFeedRows(rows) };
 }
 

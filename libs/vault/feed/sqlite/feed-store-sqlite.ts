@@ -1,6 +1,6 @@
 /** The feed in the vault's SQLite file. */
 import { randomBytes } from 'node:crypto';
-import type { ErasureId } from '../../../base/ids.ts';
+import type { LossId } from '../../../base/ids.ts';
 import type { SqliteDatabase } from '../../../engines/sqlite-database.ts';
 import { decodeFeedRows, encodeFeedRows } from '../feed-rows.ts';
 import type { FeedEntry, FeedHead, FeedStore, Holder } from '../feed-store.ts';
@@ -98,6 +98,6 @@ function newIncarnation(): string {
 }
 
 function toEntry(stored: Stored): FeedEntry {
-  const erasure = Buffer.from(stored.erasure).toString('hex') as ErasureId;
+  const erasure = Buffer.from(stored.erasure).toString('hex') as LossId;
   return { number: stored.number, erasure, rows: decodeFeedRows(stored.rows) };
 }

@@ -1,6 +1,6 @@
 /** Rows of the vault as Cassandra has them, and the statements that write them. */
 
-import type { AppId, ErasureId, KeyId } from '../../../base/ids.ts';
+import type { AppId, KeyId, LossId } from '../../../base/ids.ts';
 import type { CqlStatement } from '../../../engines/cassandra-database.ts';
 import type { RowKey, RowKind, RowState, VaultRow } from '../vault-store.ts';
 
@@ -71,7 +71,7 @@ export function guardStatement(key: RowKey, ownKey: KeyId): CqlStatement {
   return { query: GUARD, params: [bytes(ownKey), ...keyParams(key), bytes(ownKey)] };
 }
 
-export function enteredStatement(key: RowKey, loss: ErasureId): CqlStatement {
+export function enteredStatement(key: RowKey, loss: LossId): CqlStatement {
   return { query: ENTERED, params: [...keyParams(key), bytes(loss)] };
 }
 
@@ -88,9 +88,9 @@ export function toVaultRow(row: StoredVaultRow): VaultRow {
     holds: toIds(row.holds),
     edges: toIds(row.edges),
     wrapped: row.wrapped,
-    erasure: row.erasure && (row.erasure.toString('hex') as ErasureId),
+    erasure: row.erasure && (row.erasure.toString('hex') as LossId),
     fingerprint: row.fingerprint,
-    owed: row.owed && (row.owed.toString('hex') as ErasureId),
+    owed: row.owed && (row.owed.toString('hex') as LossId),
   };
 }
 

@@ -6,7 +6,7 @@
  */
 
 import { chunks } from '../../../base/chunks.ts';
-import type { AppId, ErasureId, SegmentId } from '../../../base/ids.ts';
+import type { AppId, LossId, SegmentId } from '../../../base/ids.ts';
 import type { CassandraDatabase, CqlStatement } from '../../../engines/cassandra-database.ts';
 import { bucketKeyRow } from '../key-slots.ts';
 import {
@@ -127,7 +127,7 @@ class VaultStoreCassandra implements VaultStore {
     }
   }
 
-  async entered(keys: readonly RowKey[], loss: ErasureId): Promise<void> {
+  async entered(keys: readonly RowKey[], loss: LossId): Promise<void> {
     await this.#database.mapAll(keys, (key) =>
       this.#database.applySettled([enteredStatement(key, loss)]),
     );

@@ -1,5 +1,5 @@
 /** The vault's rows in one SQLite file. Removed bytes are zeroed (secure_delete) and scrubbed. */
-import type { AppId, ErasureId, KeyId } from '../../../base/ids.ts';
+import type { AppId, KeyId, LossId } from '../../../base/ids.ts';
 import { LetheError } from '../../../base/lethe-error.ts';
 import type { SqliteDatabase } from '../../../engines/sqlite-database.ts';
 import {
@@ -277,9 +277,9 @@ function readVaultRow(row: StoredRow): VaultRow {
     holds: toIds(row.holds),
     edges: toIds(row.edges),
     wrapped: toBuffer(row.wrapped),
-    erasure: row.erasure === null ? null : (toHex(row.erasure) as ErasureId),
+    erasure: row.erasure === null ? null : (toHex(row.erasure) as LossId),
     fingerprint: row.fingerprint === null ? null : toBuffer(row.fingerprint),
-    owed: row.owed === null ? null : (toHex(row.owed) as ErasureId),
+    owed: row.owed === null ? null : (toHex(row.owed) as LossId),
   };
 }
 

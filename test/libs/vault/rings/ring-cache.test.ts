@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import type { ErasureId } from '../../../../libs/base/ids.ts';
+import type { LossId } from '../../../../libs/base/ids.ts';
 import { LetheError } from '../../../../libs/base/lethe-error.ts';
 import { Ring, type RingRef } from '../../../../libs/keyring/ring.ts';
 import { THING_DEPTH, thingPath, timePath } from '../../../../libs/sealing/tree-path.ts';
@@ -62,7 +62,7 @@ describe('what was taken by a process that ended before it told anybody', () => 
     throw new LetheError('VAULT_UNREACHABLE', 'cut off');
   };
 
-  type Take = (powers: PrivacyPowers, ref: RingRef, loss: ErasureId) => Promise<unknown>;
+  type Take = (powers: PrivacyPowers, ref: RingRef, loss: LossId) => Promise<unknown>;
   const takes: [string, string, Take][] = [
     ['a person', 'erased', ({ keyring }, ref, loss) => keyring.shred([ref], loss)],
     ['an app', 'erased', ({ directory }, { app }, loss) => directory.removeAppRoot(app, loss)],
@@ -90,7 +90,7 @@ describe('what was taken by a process that ended before it told anybody', () => 
       const dying = await openBackends(store.configuration, {
         overFeed: (feed) => ({ ...feed, append: unreachable }),
       });
-      const taking = take(dying.privacy(), ref, newThing() as ErasureId);
+      const taking = take(dying.privacy(), ref, newThing() as LossId);
       await expect(taking).rejects.toMatchObject({ code: 'VAULT_UNREACHABLE' });
       await dying.close();
       expect(before.isRevoked).toBe(false);
