@@ -37,10 +37,10 @@ const ROOMS: readonly (readonly string[])[] = [
   ['libs/projection'],
   ['libs/people'],
   ['libs/http'],
-  ['services/ingest/plan'],
-  ['services/ingest/accept'],
-  ['services/ingest', 'services/projector', 'services/reader', 'services/privacy'],
-  ['services/ingest/doors'],
+  ['services/ingest/plan', 'services/privacy/kinds'],
+  ['services/ingest/accept', 'services/privacy/life'],
+  ['services/ingest', 'services/projector', 'services/reader'],
+  ['services/ingest/doors', 'services/privacy/doors'],
   ['services/operations'],
   ['services/server'],
   ['services/cli'],
@@ -113,6 +113,18 @@ describe('habits', () => {
     for (const { from } of importsOf(file).filter((one) => /^(libs|services)\//.test(one.from))) {
       if (roomOf(from) === roomOf(file)) continue;
       expect(floorOf(from), `${file} imports ${from}`).toBeLessThan(floorOf(file));
+    }
+  });
+
+  it('no service imports another: server, operations and cli put them together', () => {
+    const serviceOf = (file: string) =>
+      /^services\/(ingest|projector|reader|privacy)\//.exec(file)?.[1];
+    for (const file of product) {
+      const own = serviceOf(file);
+      for (const { from } of importsOf(file)) {
+        const other = serviceOf(from);
+        if (own !== undefined && other !== undefined) expect(other, `${file} ${from}`).toBe(own);
+      }
     }
   });
 

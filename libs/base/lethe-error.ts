@@ -24,6 +24,7 @@ export type ErrorCode =
   | 'NAME_TAKEN'
   | 'ERASURE_UNVERIFIED'
   | 'HELD'
+  | 'APPROVAL_MISSING'
   | 'CONTENDED'
   | 'LEASE_LOST'
   | 'OVERLOADED'

@@ -9,7 +9,7 @@
 import type { AppId } from '../base/ids.ts';
 import type { DeliveryWrite } from '../deliveries/delivery-store.ts';
 import type { LogPosition, LogRecord } from '../event-log/event-log.ts';
-import type { PrivacyRequest } from '../requests/request-store.ts';
+import type { PrivacyRequest } from '../requests/request.ts';
 
 export interface JournalItem {
   /** Absent for what has no source of its own and so cannot be redelivered. */

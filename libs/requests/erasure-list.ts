@@ -4,17 +4,34 @@
  *
  * Failures of every method: STATE_UNREACHABLE.
  */
-import type { AppId, LossId } from '../base/ids.ts';
-import type { RequestKind, RequestTarget } from './request-store.ts';
+import type { AppId, HoldId, LossId, SubjectId } from '../base/ids.ts';
+import type { Nothing, RequestKind, RequestTargets } from './request.ts';
 
-export interface ListedErasure {
+interface Listed {
+  /** The id of the request, or of the hold. */
   readonly id: LossId;
   readonly app: AppId;
-  /** `withdrawn`: what was listed under this id before was refused. `hold`: a hold was granted. */
-  readonly kind: RequestKind | 'withdrawn' | 'hold';
-  readonly target: RequestTarget;
   readonly atMs: number;
 }
+
+/** A request that began to take something away. */
+export type ListedRequest = {
+  [Kind in RequestKind]: Listed & { readonly kind: Kind; readonly target: RequestTargets[Kind] };
+}[RequestKind];
+
+/** A hold that was granted. */
+export interface ListedHold extends Listed {
+  readonly kind: 'hold';
+  readonly target: { readonly subject: SubjectId; readonly hold: HoldId };
+}
+
+/** What was listed under this id before was refused: nothing of it was done. */
+export interface Withdrawal extends Listed {
+  readonly kind: 'withdrawn';
+  readonly target: Nothing;
+}
+
+export type ListedErasure = ListedRequest | ListedHold | Withdrawal;
 
 export interface ErasureList {
   /** Adds entries, durably. */

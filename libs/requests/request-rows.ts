@@ -1,6 +1,5 @@
 /** Requests and their afterlives as engines store them: targets as JSON, times as whole numbers. */
-import type { AppId, LossId } from '../base/ids.ts';
-import type { Afterlife, PrivacyRequest, RequestKind } from './request-store.ts';
+import type { Afterlife, DoneRequest, PrivacyRequest } from './request.ts';
 
 /** Numbers may come as whatever a driver has for 64 bits. */
 export interface StoredRequest {
@@ -23,27 +22,34 @@ export interface StoredAfterlife {
   readonly reclaimed_at: unknown;
 }
 
-export function toRequest(row: StoredRequest): PrivacyRequest {
+/** A stored request; kind and target were checked by the types of whoever wrote them. */
+export function toRequest(row: StoredRequest): PrivacyRequest | DoneRequest {
   return {
-    id: row.id as LossId,
-    app: row.app as AppId,
-    kind: row.kind as RequestKind,
+    id: row.id,
+    app: row.app,
+    kind: row.kind,
     target: JSON.parse(row.target),
     step: row.step,
     receivedAtMs: Number(row.received_at),
     changedAtMs: Number(row.changed_at),
-  };
+  } as PrivacyRequest | DoneRequest;
 }
 
+/** A stored afterlife. */
 export function toAfterlife(row: StoredAfterlife): Afterlife {
   const optional = (value: unknown) => (value === null ? null : Number(value));
   return {
-    id: row.id as LossId,
-    app: row.app as AppId,
-    kind: row.kind as RequestKind,
+    id: row.id,
+    app: row.app,
+    kind: row.kind,
     target: JSON.parse(row.target),
     doneAtMs: Number(row.done_at),
     t1AtMs: optional(row.t1_at),
     reclaimedAtMs: optional(row.reclaimed_at),
-  };
+  } as Afterlife;
+}
+
+/** Is this request not done? */
+export function isOpen(request: PrivacyRequest | DoneRequest): request is PrivacyRequest {
+  return request.step !== 'done';
 }

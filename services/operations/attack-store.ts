@@ -10,7 +10,7 @@ import type { AppId } from '../../libs/base/ids.ts';
 import { type Configuration, embeddedFiles } from '../../libs/configuration/configuration.ts';
 import type { VaultFindings } from '../../libs/vault/copy/vault-check.ts';
 import type { Backends, OpenStore } from '../../libs/wiring/open-backends.ts';
-import { type AttackedApp, attackRunning } from '../privacy/attack-running.ts';
+import { type AttackedApp, attackRunning } from '../privacy/life/attack-running.ts';
 import { filesBelow, type SearchHit, searchFiles } from './disk-search.ts';
 import { copyOutServers, isOnServers, SERVER_FILES } from './server-copies.ts';
 

@@ -9,7 +9,7 @@ import { lastPositions, waitForViews } from '../../libs/projection/views-behind.
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
 import { type Ingest, openIngest } from '../ingest/ingest.ts';
 import type { Outcome } from '../ingest/plan/ingest-item.ts';
-import { runOpenRequests } from '../privacy/request-worker.ts';
+import { runOpenRequests } from '../privacy/life/request-worker.ts';
 import { startProjectorThread } from '../projector/projector-thread.ts';
 import { type EventLine, readEventLines } from './event-lines.ts';
 

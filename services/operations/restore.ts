@@ -4,19 +4,18 @@
  */
 import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { HoldId, SubjectId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
 import { catchUp, rebuildViews } from '../../libs/projection/project.ts';
-import type { ListedErasure } from '../../libs/requests/erasure-list.ts';
-import type { RequestKind } from '../../libs/requests/request-store.ts';
+import type { ListedErasure, ListedRequest } from '../../libs/requests/erasure-list.ts';
+import type { PrivacyRequest } from '../../libs/requests/request.ts';
 import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts';
 import { removePages } from '../../libs/wiring/open-engines.ts';
 import { openRootKms } from '../../libs/wiring/open-root-kms.ts';
 import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
-import { carryOut } from '../privacy/carry-out.ts';
-import { endForsakenGroup } from '../privacy/end-group.ts';
-import { runOpenRequests } from '../privacy/request-worker.ts';
+import { endForsakenGroup } from '../privacy/kinds/end-group.ts';
+import { carryOut } from '../privacy/life/carry-out.ts';
+import { runOpenRequests } from '../privacy/life/request-worker.ts';
 import { type FoundBackup, findBackups, stagedConfiguration } from './backup.ts';
 import { LOG_COPY, VAULT_COPY } from './copy-data.ts';
 import { findNewerEvents } from './newer-events.ts';
@@ -177,7 +176,7 @@ async function applyErasures(
     const one = later[at]!;
     if (one.kind === 'hold') {
       const { subject, hold } = one.target;
-      await powers.keyring.hold(one.app, subject as SubjectId, hold as HoldId);
+      await powers.keyring.hold(one.app, subject, hold);
       at += 1;
       continue;
     }
@@ -192,13 +191,11 @@ async function applyErasures(
 }
 
 /** They were carried out before, when nothing held them: no hold of then refuses them now. */
-async function applyAgain(
-  powers: PrivacyPowers,
-  listed: readonly (ListedErasure & { kind: RequestKind })[],
-): Promise<void> {
+async function applyAgain(powers: PrivacyPowers, listed: readonly ListedRequest[]): Promise<void> {
   const nowMs = powers.clock.nowMs();
   const requests = listed.map(({ id, app, kind, target }) => {
-    return { id, app, kind, target, step: 'received', receivedAtMs: nowMs, changedAtMs: nowMs };
+    const times = { receivedAtMs: nowMs, changedAtMs: nowMs };
+    return { id, app, kind, target, step: 'received', ...times } as PrivacyRequest;
   });
   for (const request of requests) await powers.requests.add(request);
   for (const carried of await carryOut(powers, requests, 'restored')) {
@@ -206,6 +203,6 @@ async function applyAgain(
   }
 }
 
-function isRequest(one: ListedErasure): one is ListedErasure & { kind: RequestKind } {
+function isRequest(one: ListedErasure): one is ListedRequest {
   return one.kind !== 'withdrawn' && one.kind !== 'hold';
 }

@@ -1,7 +1,7 @@
 /** Turns of the epoch with the backup that each of them needs, and T1 noted where it has come. */
 
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
-import { noteT1 } from '../privacy/afterlife.ts';
+import { noteT1 } from '../privacy/life/afterlife.ts';
 import { makeBackup, testBackup } from './backup.ts';
 
 /** Runs a turn with its own backup, made and tested before the old KMS key goes. */

@@ -4,10 +4,10 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { rebuildViews } from '../../libs/projection/project.ts';
-import type { Afterlife } from '../../libs/requests/request-store.ts';
+import type { Afterlife } from '../../libs/requests/request.ts';
 import type { EpochStatus } from '../../libs/vault/turn/epoch-status.ts';
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
-import { type Reclaimed, reclaim } from '../privacy/reclaim.ts';
+import { type Reclaimed, reclaim } from '../privacy/life/reclaim.ts';
 import { settleEpoch, turnEpoch } from './turn-epoch.ts';
 
 /** What upkeep saw when it last looked; undefined: it has not looked yet. */

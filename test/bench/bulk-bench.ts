@@ -6,7 +6,7 @@
 import { rowKinds, type VaultRow } from '../../libs/vault/rows/vault-store.ts';
 import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { turnEpoch } from '../../services/operations/turn-epoch.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { addPeople } from './bench-people.ts';
 import { newBenchStore } from './bench-store.ts';
 

@@ -6,7 +6,7 @@ import { cpSync, rmSync } from 'node:fs';
 import type { SubjectId } from '../../libs/base/ids.ts';
 import { fileOf } from '../../libs/configuration/configuration.ts';
 import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { addMessages, firstMessage } from './bench-people.ts';
 import { newBenchStore } from './bench-store.ts';
 import { median } from './statistics.ts';

@@ -12,7 +12,7 @@ import { openEvents } from '../../libs/keyring/open-events.ts';
 import type { Ring, RingRef } from '../../libs/keyring/ring.ts';
 import { ringKinds, THING_DEPTH, textToDay, thingPath } from '../../libs/sealing/tree-path.ts';
 import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { addPeople, firstMessage } from './bench-people.ts';
 import { newBenchStore } from './bench-store.ts';
 import { median } from './statistics.ts';

@@ -43,7 +43,7 @@ describe.each(adapters.erasures)('list of erasures %s', (_, open) => {
     const list = await open(folder);
     expect(await list.read()).toEqual([]);
     const erasure = (n: number) => {
-      return { id: id(n), app: id(7), kind: 'erase-subject' as const, target: {}, atMs: n };
+      return { id: id(n), app: id(7), kind: 'erase-app' as const, target: {}, atMs: n };
     };
     await list.add([erasure(1), erasure(2)]);
     appendFileSync(join(folder, 'list/erasures.jsonl'), '\n{"id":"0303');

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { OpenStep } from '../../libs/requests/request.ts';
 import { temporaryFolder } from '../support/temporary-store.ts';
 import { adapters } from './adapters.ts';
 
@@ -34,11 +35,11 @@ describe.each(adapters.deliveries)('delivery store %s', (_, open) => {
 });
 
 describe.each(adapters.requests)('request store %s', (_, open) => {
-  const request = (n: number, step: string, changedAtMs = 0) => ({
+  const request = (n: number, step: OpenStep, changedAtMs = 0) => ({
     id: id(n),
     app: id(1),
     kind: 'erase-subject' as const,
-    target: { subject: id(7) as string },
+    target: { subject: id(7) },
     step,
     receivedAtMs: 0,
     changedAtMs,
@@ -60,7 +61,7 @@ describe.each(adapters.requests)('request store %s', (_, open) => {
     await store.add(request(1, 'received'));
     await store.record(id(1), 'shred', 5);
     expect(await store.get(id(1))).toMatchObject({ step: 'shred', target: { subject: id(7) } });
-    await store.record(id(1), 'done', 6);
+    await store.finish(id(1), { nowMs: 6, keepsTarget: false });
     expect(await store.get(id(1))).toMatchObject({ step: 'done', target: {} });
     expect(await store.open(10, 100)).toEqual([]);
   });
@@ -69,17 +70,17 @@ describe.each(adapters.requests)('request store %s', (_, open) => {
 describe.each(adapters.requests)('afterlives of requests %s', (_, open) => {
   const add = async (folder: string, n: number, kind: 'erase-subject' | 'forget-message') => {
     const store = await open(folder);
-    const target = { subject: id(7) as string, message: id(8) as string };
+    const target = { subject: id(7), conversation: id(9), message: id(8) };
     const times = { receivedAtMs: 0, changedAtMs: 0 };
     await store.add({ id: id(n), app: id(1), kind, target, step: 'begun', ...times });
-    await store.record(id(n), 'done', 100 + n);
+    await store.finish(id(n), { nowMs: 100 + n, keepsTarget: kind === 'forget-message' });
     return store;
   };
 
   it('begin when a request is done, once, and end when T1 and reclaim are reached', async () => {
     const folder = temporaryFolder();
     const store = await add(folder, 1, 'erase-subject');
-    await store.record(id(1), 'done', 900);
+    await store.finish(id(1), { nowMs: 900, keepsTarget: false });
     const begun = { id: id(1), app: id(1), kind: 'erase-subject', target: {}, doneAtMs: 101 };
     const open1 = { ...begun, t1AtMs: null, reclaimedAtMs: null };
     expect(await (await open(folder)).afterlives()).toEqual([open1]);
@@ -92,9 +93,9 @@ describe.each(adapters.requests)('afterlives of requests %s', (_, open) => {
 
   it('keep what a forget was about until it is reclaimed, and no longer', async () => {
     const store = await add(temporaryFolder(), 2, 'forget-message');
-    expect((await store.afterlife(id(2)))!.target.message).toBe(id(8));
+    expect((await store.afterlife(id(2)))!.target).toMatchObject({ message: id(8) });
     await store.reach(id(2), { t1AtMs: 5 });
-    expect((await store.afterlife(id(2)))!.target.message).toBe(id(8));
+    expect((await store.afterlife(id(2)))!.target).toMatchObject({ message: id(8) });
     await store.reach(id(2), { reclaimedAtMs: 6 });
     expect((await store.afterlife(id(2)))!.target).toEqual({});
   });

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { AppId, ConversationId, MessageId, SubjectId } from '../../libs/base/ids.ts';
 import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
 import { textToDay } from '../../libs/sealing/tree-path.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { type MessageJson, readMessages } from '../../services/reader/read-messages.ts';
 import { recordFigures } from '../support/figures.ts';
 import { lethe } from '../support/processes.ts';

@@ -4,8 +4,8 @@ import { rebuildViews } from '../../libs/projection/project.ts';
 import { textToDay } from '../../libs/sealing/tree-path.ts';
 import { turnEpoch } from '../../services/operations/turn-epoch.ts';
 import { reclaimDue } from '../../services/operations/upkeep.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
-import { runOpenRequests } from '../../services/privacy/request-worker.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
+import { runOpenRequests } from '../../services/privacy/life/request-worker.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { recordFigures } from '../support/figures.ts';
 import {

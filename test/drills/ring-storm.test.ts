@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
 import { rowKinds, rowStates } from '../../libs/vault/rows/vault-store.ts';
 import { turnEpoch } from '../../services/operations/turn-epoch.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { recordFigures } from '../support/figures.ts';
 import { lethe, startLethe } from '../support/processes.ts';

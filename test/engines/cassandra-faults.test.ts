@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { migrateEngines } from '../../libs/wiring/migrate.ts';
 import { openBackends } from '../../libs/wiring/open-backends.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { type CassandraServer, startCassandra } from '../servers/cassandra-server.ts';
 import { startKafka } from '../servers/kafka-server.ts';
 import { isRunning, type ServerProcess, stopProcesses } from '../servers/server-process.ts';

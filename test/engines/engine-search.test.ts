@@ -4,7 +4,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { CassandraDatabase } from '../../libs/engines/cassandra-database.ts';
 import { type CassandraEngine, readRedisUrl } from '../../libs/engines/engine-urls.ts';
 import { filesBelow, searchFiles } from '../../services/operations/disk-search.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { PERSONAL, profile, reacted, received } from '../support/events.ts';
 import { recordFigures } from '../support/figures.ts';
 import { groupOf, recordsOf, subjectOf, textsOf } from '../support/reading.ts';

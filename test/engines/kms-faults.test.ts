@@ -14,7 +14,7 @@ import { openEnvelope } from '../../libs/audit/dsse.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { settleEpoch, turnEpoch } from '../../services/operations/turn-epoch.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { engines } from '../contract/engines.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { lethe, startLethe } from '../support/processes.ts';

@@ -8,7 +8,7 @@ import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { configurationOf } from '../../services/operations/backup.ts';
 import { copyData } from '../../services/operations/copy-data.ts';
 import { turnEpoch } from '../../services/operations/turn-epoch.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { recordFigures } from '../support/figures.ts';
 import { countOpening } from '../support/old-copies.ts';

@@ -9,7 +9,7 @@ import { readRedisUrl } from '../../libs/engines/engine-urls.ts';
 import { openViewCacheRedis } from '../../libs/views/cache/redis/view-cache-redis.ts';
 import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { removePages } from '../../libs/wiring/open-engines.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { type RedisServer, startRedis } from '../servers/redis-server.ts';
 import { isRunning, stopProcesses } from '../servers/server-process.ts';
 import { PERSONAL, received } from '../support/events.ts';

@@ -9,7 +9,7 @@ import { migrateEngines } from '../../libs/wiring/migrate.ts';
 import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { removeEngines } from '../../libs/wiring/throwaway-engines.ts';
 import { findBackups } from '../../services/operations/backup.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { type KafkaServer, startKafka } from '../servers/kafka-server.ts';
 import { type ServerProcess, stopProcesses } from '../servers/server-process.ts';
 import { PERSONAL, received } from '../support/events.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
 import { createApp } from '../../services/operations/create-app.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { defaultConversationOf, messagesOf, textsOf } from '../support/reading.ts';
 import { openTestStore, type TestStore } from '../support/temporary-store.ts';

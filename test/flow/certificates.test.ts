@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openEnvelope, signStatement } from '../../libs/audit/dsse.ts';
 import { Ring, ringRefToKey } from '../../libs/keyring/ring.ts';
-import { commitmentOf } from '../../services/privacy/certificate.ts';
-import { createPrivacy, type PrivacyOutcome } from '../../services/privacy/privacy.ts';
+import { createPrivacy, type PrivacyOutcome } from '../../services/privacy/doors/privacy.ts';
+import { commitmentOf } from '../../services/privacy/life/certificate.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { groupOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openTestStore, type TestStore } from '../support/temporary-store.ts';
@@ -91,7 +91,7 @@ describe('a certificate', () => {
     expect(existsSync(folder) ? readdirSync(folder) : []).toEqual([]);
     expect((await powers.requests.open(10, Date.now())).length).toBe(1);
     // Without the leak, running it again finishes it.
-    const { runOpenRequests } = await import('../../services/privacy/request-worker.ts');
+    const { runOpenRequests } = await import('../../services/privacy/life/request-worker.ts');
     await runOpenRequests(powers);
     await store.project();
     expect(await textsOf(store, await groupOf(store))).toEqual([null, 'his']);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { filesBelow, formsOf, searchFiles } from '../../services/operations/disk-search.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { PERSONAL, profile, reacted, received } from '../support/events.ts';
 import { subjectOf } from '../support/reading.ts';
 import { openTestStore, temporaryFolder } from '../support/temporary-store.ts';

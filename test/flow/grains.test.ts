@@ -3,8 +3,8 @@ import type { ConversationId, MessageId } from '../../libs/base/ids.ts';
 import type { Ring } from '../../libs/keyring/ring.ts';
 import { retentionClasses, textToDay, thingPath } from '../../libs/sealing/tree-path.ts';
 import { messageIdOf } from '../../services/ingest/plan/seal-plan.ts';
-import { previewLoss } from '../../services/privacy/preview.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
+import { previewLoss } from '../../services/privacy/life/preview.ts';
 import { edited, PERSONAL, reacted, receipt, received } from '../support/events.ts';
 import {
   defaultConversationOf,
@@ -41,8 +41,8 @@ describe('days', () => {
     const expected = ['ann 2024-12-31', 'ben 2024-12-31', null, 'ben 2025-01-01', null];
     const days = { ...YEAR, subject: ann };
     const preview = await previewLoss(store.backends.privacy(), store.app.id, {
-      kind: 'days',
-      ...days,
+      kind: 'forget-days',
+      target: days,
     });
     expect(preview).toMatchObject({ messages: 2, people: 1, conversations: 1 });
     expect(await textsOf(store, await groupOf(store))).not.toContain(null);
@@ -61,7 +61,7 @@ describe('days', () => {
     await store.deliver(receipt('ben', 'a-1', 'read', { time: day('2025-01-01'), id: 'r-1' }));
     const privacy = createPrivacy(store.backends.privacy());
     const days = { ...YEAR, retentionClass: retentionClasses.receipts };
-    const target = { kind: 'days' as const, ...days };
+    const target = { kind: 'forget-days' as const, target: days };
     const preview = await previewLoss(store.backends.privacy(), store.app.id, target);
     expect(preview.events).toEqual({ ReceiptRecorded: 1 });
     await privacy.forgetDays(store.app.id, days);
@@ -111,18 +111,24 @@ describe('a preview', () => {
     const [message] = await messagesOf(store, group);
     const { id } = store.app;
     const one = await previewLoss(powers, id, {
-      kind: 'message',
-      message: message!.id as MessageId,
+      kind: 'forget-message',
+      target: { conversation: group, message: message!.id as MessageId },
     });
     expect(one).toMatchObject({
       events: { MessagePosted: 1, MessageEdited: 1, MessageReacted: 1 },
       messages: 1,
       neighbours: [],
     });
-    const whole = await previewLoss(powers, id, { kind: 'conversation', conversation: group });
+    const whole = await previewLoss(powers, id, {
+      kind: 'clear-conversation',
+      target: { conversation: group },
+    });
     expect(whole.messages).toBe(2);
     const subject = await subjectOf(store, 'ann');
-    const person = await previewLoss(powers, id, { kind: 'subject', subject });
+    const person = await previewLoss(powers, id, {
+      kind: 'erase-subject',
+      target: { subject },
+    });
     expect(person).toMatchObject({ messages: 2, conversations: 2 });
     expect(await textsOf(store, group)).toEqual(['hers, again', 'his']);
     expect(await textsOf(store, await defaultConversationOf(store, 'ann'))).toEqual(['secret']);
@@ -144,7 +150,10 @@ describe('a leaf', () => {
       return messages.find((found) => found.content!.text === text)!.id as MessageId;
     });
     const powers = store.backends.privacy();
-    const preview = await previewLoss(powers, store.app.id, { kind: 'message', message: message! });
+    const preview = await previewLoss(powers, store.app.id, {
+      kind: 'forget-message',
+      target: { conversation: group, message: message! },
+    });
     expect(preview).toMatchObject({ messages: 1, neighbours: [neighbour] });
     const privacy = createPrivacy(powers);
     const refused = await privacy.forgetMessage(store.app.id, group, message!);

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { ConversationId, SubjectId } from '../../libs/base/ids.ts';
 import { Ring } from '../../libs/keyring/ring.ts';
 import { membersOf } from '../../libs/vault/directory/group-members.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { joined, left, reacted, receipt, received, sent } from '../support/events.ts';
 import { groupOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';

@@ -4,7 +4,7 @@ import type { ConversationId, MessageId } from '../../libs/base/ids.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
 import { rebuildViews } from '../../libs/projection/project.ts';
 import { textToDay } from '../../libs/sealing/tree-path.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { PERSONAL, reacted, received } from '../support/events.ts';
 import { copyFiles, countOpening, openCopy, undoFences } from '../support/old-copies.ts';
 import {

@@ -9,7 +9,7 @@ import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
 import { makeBackup } from '../../services/operations/backup.ts';
 import { copyData, VAULT_COPY } from '../../services/operations/copy-data.ts';
 import { restore } from '../../services/operations/restore.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { groupOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';

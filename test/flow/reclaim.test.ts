@@ -9,7 +9,7 @@ import { rebuildViews } from '../../libs/projection/project.ts';
 import { textToDay } from '../../libs/sealing/tree-path.ts';
 import { turnEpoch } from '../../services/operations/turn-epoch.ts';
 import { reclaimDue } from '../../services/operations/upkeep.ts';
-import { createPrivacy, type PrivacyOutcome } from '../../services/privacy/privacy.ts';
+import { createPrivacy, type PrivacyOutcome } from '../../services/privacy/doors/privacy.ts';
 import { edited, PERSONAL, profile, reacted, received } from '../support/events.ts';
 import { groupOf, messagesOf, recordsOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openTestStore, type TestStore } from '../support/temporary-store.ts';
@@ -181,7 +181,7 @@ describe('reclaim', () => {
     await eraseAnn(store);
     clock.move(31);
     const powers = store.backends.privacy();
-    const { reclaim } = await import('../../services/privacy/reclaim.ts');
+    const { reclaim } = await import('../../services/privacy/life/reclaim.ts');
     const rebuildFails = () => Promise.reject(new Error('the machine ends here'));
     await expect(reclaim(powers, { rebuildViews: rebuildFails })).rejects.toThrow('ends here');
     expect((await powers.requests.afterlives()).length).toBe(1);

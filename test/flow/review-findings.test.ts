@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { LossId } from '../../libs/base/ids.ts';
+import type { LossId, SubjectId } from '../../libs/base/ids.ts';
 import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
-import { runOpenRequests } from '../../services/privacy/request-worker.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
+import { runOpenRequests } from '../../services/privacy/life/request-worker.ts';
 import { readUser } from '../../services/reader/read-conversations.ts';
 import {
   edited,
@@ -38,7 +38,7 @@ describe('once broken, never again', () => {
     await store.deliver(received('ann', 'oops', { id: 'a' }));
     const powers = store.backends.privacy();
     const times = { receivedAtMs: 0, changedAtMs: 0 };
-    const broken = { kind: 'forget-message', target: { place: '0'.repeat(31) } } as const;
+    const broken = { kind: 'of a newer version' as never, target: {} as never };
     await powers.requests.add({
       id: 'f'.repeat(32) as LossId,
       app: store.app.id,
@@ -47,7 +47,7 @@ describe('once broken, never again', () => {
       ...times,
     });
     await store.deliver(removed('a'));
-    await expect(runOpenRequests(powers)).rejects.toThrow();
+    await expect(runOpenRequests(powers)).rejects.toMatchObject({ code: 'FORMAT_UNKNOWN' });
     expect(await textsOf(store, await groupOf(store))).toEqual([null]);
     expect((await powers.requests.open(10, Date.now())).length).toBe(1);
   });
@@ -58,9 +58,10 @@ describe('once broken, never again', () => {
     const id = 'a'.repeat(32) as LossId;
     const times = { receivedAtMs: 0, changedAtMs: 0 };
     const kind = 'erase-subject' as const;
-    await requests.add({ id, app: store.app.id, kind, target: {}, step: 'received', ...times });
-    await requests.record(id, 'done', 1);
-    await requests.record(id, 'directory', 2);
+    const target = { subject: 'b'.repeat(32) as SubjectId };
+    await requests.add({ id, app: store.app.id, kind, target, step: 'received', ...times });
+    await requests.finish(id, { nowMs: 1, keepsTarget: false });
+    await requests.record(id, 'shred', 2);
     expect(await requests.open(10, Date.now())).toEqual([]);
   });
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { LossId, MessageId } from '../../libs/base/ids.ts';
 import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
-import { runOpenRequests } from '../../services/privacy/request-worker.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
+import { runOpenRequests } from '../../services/privacy/life/request-worker.ts';
 import { readParticipants, readUser } from '../../services/reader/read-conversations.ts';
 import {
   edited,
@@ -349,14 +349,14 @@ describe('scenarios that broke earlier drafts', () => {
       await store.deliver(received('ann', 'words', { conversation: PERSONAL }));
       const ann = await subjectOf(store, 'ann');
       const powers = store.backends.privacy();
-      const { carryOut } = await import('../../services/privacy/carry-out.ts');
+      const { carryOut } = await import('../../services/privacy/life/carry-out.ts');
       const times = { receivedAtMs: 0, changedAtMs: 0 };
       const request = {
         id: '0123456789abcdef0123456789abcdef' as LossId,
         app: store.app.id,
         kind: 'erase-subject' as const,
         target: { subject: ann },
-        step: 'received',
+        step: 'received' as const,
         ...times,
       };
       await powers.requests.add(request);
@@ -365,6 +365,10 @@ describe('scenarios that broke earlier drafts', () => {
         record(...given: Parameters<typeof powers.requests.record>) {
           if (given[1] === step) return Promise.reject(new Error('the process ends here'));
           return powers.requests.record(...given);
+        },
+        finish(...given: Parameters<typeof powers.requests.finish>) {
+          if (step === 'done') return Promise.reject(new Error('the process ends here'));
+          return powers.requests.finish(...given);
         },
       };
       const [carried] = await carryOut({ ...powers, requests }, [request]).catch((failure) => [

@@ -9,8 +9,8 @@ import { rebuildViews } from '../../libs/projection/project.ts';
 import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts';
 import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 import { turnEpoch } from '../../services/operations/turn-epoch.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
-import { reclaim } from '../../services/privacy/reclaim.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
+import { reclaim } from '../../services/privacy/life/reclaim.ts';
 import type { Prey } from './kill-drill.ts';
 
 const DAY_MS = 86_400_000;

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { openBackends } from '../../libs/wiring/open-backends.ts';
-import { createPrivacy } from '../../services/privacy/privacy.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { readMessages } from '../../services/reader/read-messages.ts';
 import { startServer } from '../../services/server/serve.ts';
 import { stoppingFeed } from './odd-feed.ts';

@@ -3,13 +3,15 @@
 import type { LossId } from '../../base/ids.ts';
 import type { CassandraDatabase } from '../../engines/cassandra-database.ts';
 import type { CassandraSchema } from '../../engines/cassandra-migrations.ts';
+import type { Afterlife, DoneRequest, PrivacyRequest } from '../request.ts';
 import {
+  isOpen,
   type StoredAfterlife,
   type StoredRequest,
   toAfterlife,
   toRequest,
 } from '../request-rows.ts';
-import type { Afterlife, PrivacyRequest, RequestStore } from '../request-store.ts';
+import type { RequestStore } from '../request-store.ts';
 
 export const requestSchema: CassandraSchema = {
   area: 'requests',
@@ -59,7 +61,7 @@ export function openRequestStoreCassandra(database: CassandraDatabase): RequestS
   // All of these can be repeated: a step that is recorded twice is the same step.
   const apply = (query: string, ...params: unknown[]) => database.applySettled([{ query, params }]);
 
-  async function get(id: LossId): Promise<PrivacyRequest | undefined> {
+  async function get(id: LossId): Promise<PrivacyRequest | DoneRequest | undefined> {
     const row = await database.getSerial<StoredRequest>(GET, id);
     return row && toRequest(row);
   }
@@ -70,11 +72,13 @@ export function openRequestStoreCassandra(database: CassandraDatabase): RequestS
   }
 
   /** Listed before it is there, and as long as it is open: a list may name too much. */
-  async function beginAfterlife(request: PrivacyRequest, nowMs: number): Promise<void> {
-    const { id, app, kind } = request;
-    const target = kind.startsWith('forget-') ? JSON.stringify(request.target) : '{}';
+  async function beginAfterlife(
+    { id, app, kind, target }: PrivacyRequest,
+    { nowMs, keepsTarget }: Parameters<RequestStore['finish']>[1],
+  ): Promise<void> {
+    const kept = keepsTarget ? JSON.stringify(target) : '{}';
     await database.run(OPEN_AFTERLIFE, id);
-    await apply(BEGIN_AFTERLIFE, id, app, kind, target, nowMs);
+    await apply(BEGIN_AFTERLIFE, id, app, kind, kept, nowMs);
   }
 
   return {
@@ -90,22 +94,23 @@ export function openRequestStoreCassandra(database: CassandraDatabase): RequestS
       for await (const { id, received_at } of listed) {
         const request = await get(id as LossId);
         if (request?.step === 'done') await database.run(CLOSE, received_at, id);
-        if (request === undefined || request.step === 'done') continue;
+        if (request === undefined || !isOpen(request)) continue;
         if (request.step === 'received' || request.changedAtMs <= idleSinceMs) found.push(request);
         if (found.length >= limit) break;
       }
       return found;
     },
     async record(id, step, nowMs) {
-      const request = await get(id);
-      if (request === undefined) return false;
-      if (step !== 'done') await apply(RECORD, step, nowMs, id);
-      else if (request.step !== 'done') {
-        await beginAfterlife(request, nowMs);
-        await apply(RECORD_DONE, nowMs, id);
-        await database.run(CLOSE, request.receivedAtMs, id);
-      }
+      if ((await get(id)) === undefined) return false;
+      await apply(RECORD, step, nowMs, id);
       return (await get(id)) !== undefined;
+    },
+    async finish(id, ended) {
+      const request = await get(id);
+      if (request === undefined || !isOpen(request)) return;
+      await beginAfterlife(request, ended);
+      await apply(RECORD_DONE, ended.nowMs, id);
+      await database.run(CLOSE, request.receivedAtMs, id);
     },
     async drop(id) {
       const request = await get(id);
@@ -116,19 +121,19 @@ export function openRequestStoreCassandra(database: CassandraDatabase): RequestS
     async afterlives() {
       const ids = await database.all<{ id: string }>(AFTERLIFE_IDS);
       const found = await database.mapAll(ids, ({ id }) => afterlife(id as LossId));
-      return found.filter((one) => one !== undefined && isOpen(one)) as Afterlife[];
+      return found.filter((one) => one !== undefined).filter(isWaiting);
     },
     async reach(id, { t1AtMs, reclaimedAtMs }) {
       if (t1AtMs !== undefined) await apply(REACH_T1, t1AtMs, id);
       if (reclaimedAtMs !== undefined) await apply(REACH_RECLAIM, reclaimedAtMs, id);
       const now = await afterlife(id);
-      if (now !== undefined && !isOpen(now)) await database.run(CLOSE_AFTERLIFE, id);
+      if (now !== undefined && !isWaiting(now)) await database.run(CLOSE_AFTERLIFE, id);
     },
     all: () => allOf(database, 'requests', toRequest),
     allAfterlives: () => allOf(database, 'request_afterlives', toAfterlife),
     async loadAfterlife(one) {
       const { id, app, kind, target, doneAtMs, t1AtMs, reclaimedAtMs } = one;
-      if (isOpen(one)) await database.run(OPEN_AFTERLIFE, id);
+      if (isWaiting(one)) await database.run(OPEN_AFTERLIFE, id);
       const params = [id, app, kind, JSON.stringify(target), doneAtMs, t1AtMs, reclaimedAtMs];
       await apply(LOAD_AFTERLIFE, ...params);
     },
@@ -143,6 +148,6 @@ async function* allOf<Row, Item>(
   for await (const row of database.each<Row>(`SELECT * FROM ${table}`)) yield read(row);
 }
 
-function isOpen({ t1AtMs, reclaimedAtMs }: Afterlife): boolean {
+function isWaiting({ t1AtMs, reclaimedAtMs }: Afterlife): boolean {
   return t1AtMs === null || reclaimedAtMs === null;
 }

@@ -1,12 +1,14 @@
 /** Privacy requests in one SQLite table. */
 import type { SqliteDatabase } from '../../engines/sqlite-database.ts';
+import type { DoneRequest, PrivacyRequest } from '../request.ts';
 import {
+  isOpen,
   type StoredAfterlife,
   type StoredRequest,
   toAfterlife,
   toRequest,
 } from '../request-rows.ts';
-import type { PrivacyRequest, RequestStore } from '../request-store.ts';
+import type { RequestStore } from '../request-store.ts';
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS requests (
@@ -24,8 +26,11 @@ const TABLES = `
 const ADD = `INSERT INTO requests (id, app, kind, target, step, received_at, changed_at)
   VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`;
 const BEGIN_AFTERLIFE = `INSERT INTO request_afterlives (id, app, kind, target, done_at)
-  SELECT id, app, kind, CASE WHEN kind LIKE 'forget-%' THEN target ELSE '{}' END, ?
-  FROM requests WHERE id = ? AND step <> 'done' ON CONFLICT DO NOTHING`;
+  SELECT id, app, kind, CASE WHEN ?1 THEN target ELSE '{}' END, ?2
+  FROM requests WHERE id = ?3 AND step <> 'done' ON CONFLICT DO NOTHING`;
+const RECORD = `UPDATE requests SET step = ?, changed_at = ? WHERE id = ? AND step <> 'done'`;
+const FINISH = `UPDATE requests SET step = 'done', target = '{}', changed_at = ?
+  WHERE id = ? AND step <> 'done'`;
 const LOAD_AFTERLIFE = `INSERT INTO request_afterlives (id, app, kind, target, done_at, t1_at,
   reclaimed_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`;
 const REACH = `UPDATE request_afterlives SET t1_at = coalesce(t1_at, ?1),
@@ -46,16 +51,18 @@ export function openRequestStoreSqlite(database: SqliteDatabase): RequestStore {
     async open(limit, idleSinceMs) {
       const sql = `SELECT * FROM requests WHERE step <> 'done'
         AND (step = 'received' OR changed_at <= ?) ORDER BY row LIMIT ?`;
-      return database.all<StoredRequest>(sql, idleSinceMs, limit).map(toRequest);
+      return database.all<StoredRequest>(sql, idleSinceMs, limit).map(toRequest).filter(isOpen);
     },
     async record(id, step, nowMs) {
-      const target = step === 'done' ? `, target = '{}'` : '';
-      const sql = `UPDATE requests SET step = ?, changed_at = ?${target}
-        WHERE id = ? AND step <> 'done'`;
       return database.transaction(() => {
-        if (step === 'done') database.run(BEGIN_AFTERLIFE, nowMs, id);
-        database.run(sql, step, nowMs, id);
+        database.run(RECORD, step, nowMs, id);
         return database.get('SELECT 1 FROM requests WHERE id = ?', id) !== undefined;
+      });
+    },
+    async finish(id, { nowMs, keepsTarget }) {
+      database.transaction(() => {
+        database.run(BEGIN_AFTERLIFE, keepsTarget ? 1 : 0, nowMs, id);
+        database.run(FINISH, nowMs, id);
       });
     },
     async drop(id) {
@@ -88,7 +95,7 @@ export function openRequestStoreSqlite(database: SqliteDatabase): RequestStore {
 }
 
 /** Writes one request inside the caller's transaction. */
-export function addRequest(database: SqliteDatabase, request: PrivacyRequest): void {
+export function addRequest(database: SqliteDatabase, request: PrivacyRequest | DoneRequest): void {
   const { id, app, kind, step, receivedAtMs, changedAtMs } = request;
   const target = JSON.stringify(request.target);
   database.run(ADD, id, app, kind, target, step, receivedAtMs, changedAtMs);

@@ -4,8 +4,8 @@ import type { Command } from 'commander';
 import type { SubjectId } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
 import type { OpenStore } from '../../../libs/wiring/open-backends.ts';
-import { previewLoss } from '../../privacy/preview.ts';
-import { createPrivacy } from '../../privacy/privacy.ts';
+import { createPrivacy } from '../../privacy/doors/privacy.ts';
+import { previewLoss } from '../../privacy/life/preview.ts';
 import { findApp, withStore } from '../open-store.ts';
 import { CommandEnd, createProgress, exitCodes, printResult } from '../terminal.ts';
 import { report, reportPreview } from './privacy-report.ts';
@@ -49,7 +49,10 @@ export function addEraseCommands(program: Command): void {
       withStore(async ({ backends }) => {
         const app = await findApp(backends, name);
         if (options.preview) {
-          const preview = await previewLoss(backends.privacy(), app.id, { kind: 'app' });
+          const preview = await previewLoss(backends.privacy(), app.id, {
+            kind: 'erase-app',
+            target: {},
+          });
           return reportPreview(preview, options.json);
         }
         const outcome = await createPrivacy(backends.privacy()).eraseApp(app.id);
@@ -75,7 +78,8 @@ async function eraseOne(
   const powers = backends.privacy();
   const subject = await findSubject(powers, app.id, id);
   if (options.preview) {
-    const preview = await previewLoss(powers, app.id, { kind: 'subject', subject });
+    const wanted = { kind: 'erase-subject' as const, target: { subject } };
+    const preview = await previewLoss(powers, app.id, wanted);
     return reportPreview(preview, options.json);
   }
   const started = performance.now();

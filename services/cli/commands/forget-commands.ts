@@ -5,9 +5,9 @@ import { LetheError } from '../../../libs/base/lethe-error.ts';
 import { decodeSealedEvent } from '../../../libs/codec/sealed-event.ts';
 import { retentionClasses, textToDay } from '../../../libs/sealing/tree-path.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
-import { findThing } from '../../privacy/find-thing.ts';
-import { previewLoss } from '../../privacy/preview.ts';
-import { createPrivacy } from '../../privacy/privacy.ts';
+import { createPrivacy } from '../../privacy/doors/privacy.ts';
+import { findThing } from '../../privacy/kinds/find-thing.ts';
+import { previewLoss } from '../../privacy/life/preview.ts';
 import { findApp, withStore } from '../open-store.ts';
 import { CommandEnd, exitCodes } from '../terminal.ts';
 import { report, reportPreview } from './privacy-report.ts';
@@ -47,7 +47,8 @@ function addMessage(forget: Command): void {
           const found = await findThing(powers, app.id, { conversation, message });
           // Neighbours refuse the run; the preview is what names them.
           if ('status' in found && found.status !== 'refused') report(found, options.json, {}, '');
-          const preview = await previewLoss(powers, app.id, { kind: 'message', message });
+          const wanted = { kind: 'forget-message' as const, target: { conversation, message } };
+          const preview = await previewLoss(powers, app.id, wanted);
           return reportPreview(preview, options.json);
         }
         const outcome = await createPrivacy(powers).forgetMessage(app.id, conversation, message);
@@ -97,7 +98,8 @@ function addConversation(forget: Command): void {
         const conversation = readIdArgument<ConversationId>(id);
         const powers = backends.privacy();
         if (options.preview) {
-          const preview = await previewLoss(powers, app.id, { kind: 'conversation', conversation });
+          const wanted = { kind: 'clear-conversation' as const, target: { conversation } };
+          const preview = await previewLoss(powers, app.id, wanted);
           return reportPreview(preview, options.json);
         }
         const outcome = await createPrivacy(powers).clearConversation(app.id, conversation);
@@ -133,7 +135,8 @@ function addDays(forget: Command): void {
           ...(retentionClass !== undefined && { retentionClass }),
         };
         if (options.preview) {
-          const preview = await previewLoss(powers, app.id, { kind: 'days', ...days });
+          const wanted = { kind: 'forget-days' as const, target: days };
+          const preview = await previewLoss(powers, app.id, wanted);
           return reportPreview(preview, options.json);
         }
         const outcome = await createPrivacy(powers).forgetDays(app.id, days);

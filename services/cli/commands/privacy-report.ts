@@ -1,8 +1,9 @@
 /** What `lethe erase` and `lethe forget` print. */
-import type { AttackReport } from '../../privacy/attack.ts';
-import type { Certified } from '../../privacy/certificate.ts';
-import type { Preview } from '../../privacy/preview.ts';
-import type { PrivacyOutcome } from '../../privacy/privacy.ts';
+
+import type { PrivacyOutcome } from '../../privacy/doors/privacy.ts';
+import type { AttackReport } from '../../privacy/life/attack.ts';
+import type { Certified } from '../../privacy/life/certificate.ts';
+import type { Preview } from '../../privacy/life/preview.ts';
 import { CommandEnd, exitCodes, printResult } from '../terminal.ts';
 
 /** Prints an outcome, or ends the command with the code of its refusal. */

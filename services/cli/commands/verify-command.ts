@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { openEnvelope } from '../../../libs/audit/dsse.ts';
 import { isId } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
-import { commitmentOf } from '../../privacy/certificate.ts';
+import { commitmentOf } from '../../privacy/life/certificate.ts';
 import { CommandEnd, exitCodes, printResult } from '../terminal.ts';
 
 /** Adds the command. */

@@ -1,7 +1,7 @@
 /** The story that the demo tells. Every step verifies what it says; a failed one ends it. */
 import { isLetheError } from '../../../libs/base/lethe-error.ts';
 import { rebuildViews } from '../../../libs/projection/project.ts';
-import { createPrivacy } from '../../privacy/privacy.ts';
+import { createPrivacy } from '../../privacy/doors/privacy.ts';
 import type { MessageJson } from '../../reader/read-messages.ts';
 import { messageLine } from '../commands/read-commands.ts';
 import type { Sample } from './sample.ts';

@@ -202,7 +202,7 @@ function toJournalItem(
     app: who.app.id,
     kind: 'forget-message' as const,
     target,
-    step: 'received',
+    step: 'received' as const,
     receivedAtMs: nowMs,
     changedAtMs: nowMs,
   };

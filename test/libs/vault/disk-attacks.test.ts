@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
 import { openBackends } from '../../../libs/wiring/open-backends.ts';
-import { createPrivacy } from '../../../services/privacy/privacy.ts';
+import { createPrivacy } from '../../../services/privacy/doors/privacy.ts';
 import { readUser } from '../../../services/reader/read-conversations.ts';
 import { PERSONAL, received } from '../../support/events.ts';
 import { defaultConversationOf, messagesOf, subjectOf } from '../../support/reading.ts';

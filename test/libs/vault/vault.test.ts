@@ -11,7 +11,7 @@ import { THING_DEPTH, thingPath } from '../../../libs/sealing/tree-path.ts';
 import { rowKinds } from '../../../libs/vault/rows/vault-store.ts';
 import { openBackends } from '../../../libs/wiring/open-backends.ts';
 import { createApp } from '../../../services/operations/create-app.ts';
-import { createPrivacy } from '../../../services/privacy/privacy.ts';
+import { createPrivacy } from '../../../services/privacy/doors/privacy.ts';
 import { PERSONAL, received } from '../../support/events.ts';
 import { defaultConversationOf, messagesOf, subjectOf, textsOf } from '../../support/reading.ts';
 import {

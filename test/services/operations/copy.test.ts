@@ -4,7 +4,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { readConfiguration } from '../../../libs/configuration/configuration.ts';
 import { openBackends } from '../../../libs/wiring/open-backends.ts';
 import { removeEngines } from '../../../libs/wiring/throwaway-engines.ts';
-import { createPrivacy } from '../../../services/privacy/privacy.ts';
+import { createPrivacy } from '../../../services/privacy/doors/privacy.ts';
 import { edited, PERSONAL, received } from '../../support/events.ts';
 import { lethe, startLethe } from '../../support/processes.ts';
 import { defaultConversationOf, groupOf, subjectOf, textsOf } from '../../support/reading.ts';

@@ -5,7 +5,7 @@ import { fileOf } from '../../../libs/configuration/configuration.ts';
 import { findBackups, makeBackup } from '../../../services/operations/backup.ts';
 import { restore } from '../../../services/operations/restore.ts';
 import { turnEpoch } from '../../../services/operations/turn-epoch.ts';
-import { createPrivacy } from '../../../services/privacy/privacy.ts';
+import { createPrivacy } from '../../../services/privacy/doors/privacy.ts';
 import { received } from '../../support/events.ts';
 import { groupOf, messagesOf, subjectOf, textsOf } from '../../support/reading.ts';
 import { openAt, openTestStore, type TestStore } from '../../support/temporary-store.ts';

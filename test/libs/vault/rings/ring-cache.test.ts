@@ -6,7 +6,7 @@ import { Ring, type RingRef } from '../../../../libs/keyring/ring.ts';
 import { THING_DEPTH, thingPath, timePath } from '../../../../libs/sealing/tree-path.ts';
 import { openBackends } from '../../../../libs/wiring/open-backends.ts';
 import type { PrivacyPowers } from '../../../../libs/wiring/powers.ts';
-import { createPrivacy } from '../../../../services/privacy/privacy.ts';
+import { createPrivacy } from '../../../../services/privacy/doors/privacy.ts';
 import { received } from '../../../support/events.ts';
 import { groupOf, placeRingOf, subjectOf } from '../../../support/reading.ts';
 import { openAt, openTestStore } from '../../../support/temporary-store.ts';

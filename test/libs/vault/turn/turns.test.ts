@@ -3,7 +3,7 @@ import { THING_DEPTH, thingPath } from '../../../../libs/sealing/tree-path.ts';
 import { bucketKeyRow, PREVIOUS_KINDS } from '../../../../libs/vault/rows/key-slots.ts';
 import { rowKinds, type VaultRow } from '../../../../libs/vault/rows/vault-store.ts';
 import { createApp } from '../../../../services/operations/create-app.ts';
-import { createPrivacy } from '../../../../services/privacy/privacy.ts';
+import { createPrivacy } from '../../../../services/privacy/doors/privacy.ts';
 import { PERSONAL, received } from '../../../support/events.ts';
 import { copyFiles, joinCopies, openCopy } from '../../../support/old-copies.ts';
 import {

@@ -3,10 +3,10 @@
  * conversations is asked for at every running service.
  */
 
-import type { AppId } from '../../libs/base/ids.ts';
-import { decodeSealedEvent, type SealedEvent } from '../../libs/codec/sealed-event.ts';
-import { openEvents } from '../../libs/keyring/open-events.ts';
-import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
+import type { AppId } from '../../../libs/base/ids.ts';
+import { decodeSealedEvent, type SealedEvent } from '../../../libs/codec/sealed-event.ts';
+import { openEvents } from '../../../libs/keyring/open-events.ts';
+import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import { type AttackedDoors, attackDoors } from './attack-doors.ts';
 
 /** What was tried, and how many lost messages it was tried with. */

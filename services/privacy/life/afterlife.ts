@@ -1,10 +1,10 @@
 /** What comes after a request is done: T1 and reclaim, and its certificate, which tells of both. */
-import type { Statement } from '../../libs/audit/dsse.ts';
-import type { LossId } from '../../libs/base/ids.ts';
-import { isLetheError } from '../../libs/base/lethe-error.ts';
-import type { Afterlife } from '../../libs/requests/request-store.ts';
-import type { ReachedT1 } from '../../libs/vault/turn/epoch-t1.ts';
-import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
+import type { Statement } from '../../../libs/audit/dsse.ts';
+import type { LossId } from '../../../libs/base/ids.ts';
+import { isLetheError } from '../../../libs/base/lethe-error.ts';
+import type { Afterlife } from '../../../libs/requests/request.ts';
+import type { ReachedT1 } from '../../../libs/vault/turn/epoch-t1.ts';
+import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import { t1Condition } from './certificate-texts.ts';
 
 /**

@@ -1,17 +1,18 @@
 /** Writes the app's own facts about what was taken away, for consumers who keep copies. */
 
-import type { EventId, LossId } from '../../libs/base/ids.ts';
+import type { EventId, LossId } from '../../../libs/base/ids.ts';
 import {
   contentCodecs,
   type EventType,
   type LossRecorded,
-} from '../../libs/conversation/event-types.ts';
-import type { LogPosition } from '../../libs/event-log/event-log.ts';
-import { eventRingRefs, sealEvent } from '../../libs/keyring/event-sealer.ts';
-import { Ring } from '../../libs/keyring/ring.ts';
-import { retentionClasses } from '../../libs/sealing/tree-path.ts';
-import type { App } from '../../libs/vault/keys/app-registry.ts';
-import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
+} from '../../../libs/conversation/event-types.ts';
+import type { LogPosition } from '../../../libs/event-log/event-log.ts';
+import { eventRingRefs, sealEvent } from '../../../libs/keyring/event-sealer.ts';
+import { Ring } from '../../../libs/keyring/ring.ts';
+import { retentionClasses } from '../../../libs/sealing/tree-path.ts';
+import type { App } from '../../../libs/vault/keys/app-registry.ts';
+import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
+import type { Run } from './run.ts';
 
 export type LossType = Extract<
   EventType,
@@ -67,4 +68,13 @@ export async function recordLoss(
     const [position] = await powers.log.append([sealed]);
     return position;
   });
+}
+
+/** Writes the one fact that a request leaves; its event id is the request's. */
+export async function recordFact(
+  { powers, app, request }: Pick<Run, 'powers' | 'app'> & { readonly request: { id: LossId } },
+  type: LossType,
+  content: Partial<LossRecorded>,
+): Promise<void> {
+  await recordLoss(powers, app, { id: request.id, type, content });
 }

@@ -4,14 +4,14 @@ import {
   idToBytes,
   type LossId,
   type SubjectId,
-} from '../../libs/base/ids.ts';
-import { sha256 } from '../../libs/codec/hash.ts';
-import { labels } from '../../libs/codec/labels.ts';
-import type { ConversationEntry } from '../../libs/vault/directory/directory.ts';
-import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
+} from '../../../libs/base/ids.ts';
+import { sha256 } from '../../../libs/codec/hash.ts';
+import { labels } from '../../../libs/codec/labels.ts';
+import { decodeSealedEvent } from '../../../libs/codec/sealed-event.ts';
+import type { ConversationEntry } from '../../../libs/vault/directory/directory.ts';
+import { rowKinds } from '../../../libs/vault/rows/vault-store.ts';
 import { recordLoss } from './record-loss.ts';
-import type { Run } from './request-run.ts';
-import { hasHeldReactions } from './respect-holds.ts';
+import type { Run } from './run.ts';
 
 /** Whose erasure ends it. */
 export type Ending = Pick<Run, 'powers' | 'app'> & { readonly request: { readonly id: LossId } };
@@ -46,4 +46,16 @@ export async function removeConversation(run: Ending, entry: ConversationEntry):
   }
   await powers.directory.removeMembers(app, entry);
   await powers.directory.mark(app, { kind: rowKinds.conversation, id: entry.id }, request.id);
+}
+
+/** Did somebody who is held edit, react to or read a message of a conversation? */
+async function hasHeldReactions(
+  { app, powers }: Pick<Run, 'app' | 'powers'>,
+  conversation: ConversationId,
+): Promise<boolean> {
+  const holds = new Set<string>(await powers.keyring.heldSubjects(app.id));
+  if (holds.size === 0) return false;
+  const ids = await powers.views.messageIds(conversation);
+  const changes = await powers.views.changes(ids);
+  return changes.some(({ record }) => holds.has(decodeSealedEvent(record).header.owner));
 }

@@ -7,16 +7,21 @@ import type {
   LossId,
   MessageId,
   SubjectId,
-} from '../../libs/base/ids.ts';
-import { isLetheError } from '../../libs/base/lethe-error.ts';
-import { randomUuidV7 } from '../../libs/base/random.ts';
-import { assertFenced } from '../../libs/people/find-subject.ts';
-import type { RequestKind, RequestTarget } from '../../libs/requests/request-store.ts';
-import { ringKinds } from '../../libs/sealing/tree-path.ts';
-import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
-import { carryOut, type Done } from './carry-out.ts';
-import { findThing } from './find-thing.ts';
-import { type HoldOutcome, holdSubject } from './person-ties.ts';
+} from '../../../libs/base/ids.ts';
+import { isLetheError } from '../../../libs/base/lethe-error.ts';
+import { randomUuidV7 } from '../../../libs/base/random.ts';
+import { assertFenced } from '../../../libs/people/find-subject.ts';
+import type {
+  DayRange,
+  PrivacyRequest,
+  RequestKind,
+  RequestTargets,
+} from '../../../libs/requests/request.ts';
+import { ringKinds } from '../../../libs/sealing/tree-path.ts';
+import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
+import { findThing } from '../kinds/find-thing.ts';
+import { carryOut, type Done } from '../life/carry-out.ts';
+import { type HoldOutcome, holdSubject } from './hold-subject.ts';
 
 /** The id of the erasure, or why there was nothing to take. */
 export type PrivacyOutcome =
@@ -66,14 +71,8 @@ export interface Privacy {
   ): Promise<'merged' | 'erased' | 'absent'>;
 }
 
-/** Days counted from 1970-01-01, both included. */
-export interface Days {
-  readonly fromDay: number;
-  readonly toDay: number;
-  readonly subject?: SubjectId;
-  /** Only this retention class; without it, all that age. */
-  readonly retentionClass?: number;
-}
+/** Days; only of one person, and only of one retention class, if those are named. */
+export type Days = DayRange & { readonly subject?: SubjectId; readonly retentionClass?: number };
 
 const TOGETHER_MAX = 100;
 const GONE: PrivacyOutcome = { status: 'erased' };
@@ -82,12 +81,12 @@ const GONE: PrivacyOutcome = { status: 'erased' };
 export function createPrivacy(powers: PrivacyPowers): Privacy {
   const { directory } = powers;
 
-  async function request(
+  async function request<Kind extends RequestKind>(
     app: AppId,
-    kind: RequestKind,
-    target: RequestTarget,
+    kind: Kind,
+    target: RequestTargets[Kind],
   ): Promise<PrivacyOutcome> {
-    const [outcome] = await requestAll(powers, app, [{ kind, target }]);
+    const [outcome] = await requestAll(powers, app, [{ kind, target } as Wanted]);
     if (outcome!.status === 'failed') throw outcome!.failure;
     return outcome!;
   }
@@ -113,12 +112,13 @@ export function createPrivacy(powers: PrivacyPowers): Privacy {
       return request(app, 'clear-profile', { subject, place: entry.value.profilePlace });
     },
     async forgetMessage(app, conversation, message) {
-      const target = await findThing(powers, app, { conversation, message });
-      return 'status' in target ? target : request(app, 'forget-message', target);
+      const found = await findThing(powers, app, { conversation, message });
+      if ('status' in found) return found;
+      return request(app, 'forget-message', { conversation, message, ...found });
     },
     async forgetAttachment(app, of) {
-      const target = await findThing(powers, app, of);
-      return 'status' in target ? target : request(app, 'forget-attachment', target);
+      const found = await findThing(powers, app, of);
+      return 'status' in found ? found : request(app, 'forget-attachment', { ...of, ...found });
     },
     async clearConversation(app, conversation) {
       const entry = await conversationOf(app, conversation);
@@ -168,16 +168,19 @@ async function mergeSubjects(
   return (await outcomes())[0] === 'erased' ? 'erased' : 'merged';
 }
 
+/** A kind with the target that belongs to it. */
+type Wanted = Pick<PrivacyRequest, 'kind' | 'target'>;
+
 async function requestAll(
   powers: PrivacyPowers,
   app: AppId,
-  wanted: readonly { kind: RequestKind; target: RequestTarget }[],
+  wanted: readonly Wanted[],
 ): Promise<PrivacyOutcome[]> {
   const nowMs = powers.clock.nowMs();
   const times = { receivedAtMs: nowMs, changedAtMs: nowMs };
   const made = wanted.map(({ kind, target }) => {
     const id = randomUuidV7(powers.randomness, nowMs) as string as LossId;
-    return { id, app, kind, target, step: 'begun', ...times };
+    return { id, app, kind, target, step: 'begun', ...times } as PrivacyRequest;
   });
   for (const one of made) await powers.requests.add(one);
   const carried = await carryOut(powers, made);

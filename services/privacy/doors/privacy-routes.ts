@@ -1,9 +1,9 @@
 /** The DELETE half of the REST interface: what is answered 200 here is gone from this vault. */
 
-import type { AppId, MessageId } from '../../libs/base/ids.ts';
-import { textToId } from '../../libs/base/ids.ts';
-import { HttpError, notFound } from '../../libs/http/http-error.ts';
-import type { HttpServer } from '../../libs/http/http-server.ts';
+import type { AppId, MessageId } from '../../../libs/base/ids.ts';
+import { textToId } from '../../../libs/base/ids.ts';
+import { HttpError, notFound } from '../../../libs/http/http-error.ts';
+import type { HttpServer } from '../../../libs/http/http-server.ts';
 import {
   AppParameters,
   ConversationParameters,
@@ -11,8 +11,8 @@ import {
   MessageParameters,
   subjectOfPath,
   UserParameters,
-} from '../../libs/http/route-parameters.ts';
-import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
+} from '../../../libs/http/route-parameters.ts';
+import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import type { Privacy, PrivacyOutcome } from './privacy.ts';
 
 /** Adds the routes. */

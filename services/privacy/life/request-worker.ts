@@ -3,7 +3,7 @@
  * interrupted. Two workers may meet over one request: every step can be repeated.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
+import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import { carryOut } from './carry-out.ts';
 
 const BATCH_REQUESTS = 100;

@@ -1,11 +1,12 @@
 /** The certificate of an erasure, first form: what is claimed, and under which conditions. */
 import { randomBytes } from 'node:crypto';
-import type { Statement } from '../../libs/audit/dsse.ts';
-import { sha256 } from '../../libs/codec/hash.ts';
-import type { PassedHolders } from '../../libs/keyring/keyring.ts';
-import type { PrivacyRequest } from '../../libs/requests/request-store.ts';
-import { DAY_MS } from '../../libs/sealing/tree-path.ts';
-import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
+import type { Statement } from '../../../libs/audit/dsse.ts';
+import { sha256 } from '../../../libs/codec/hash.ts';
+import type { PassedHolders } from '../../../libs/keyring/keyring.ts';
+import type { PrivacyRequest } from '../../../libs/requests/request.ts';
+import { DAY_MS } from '../../../libs/sealing/tree-path.ts';
+import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
+import { kindOf } from '../kinds/kinds.ts';
 import type { AttackReport } from './attack.ts';
 import { KEY_STORES, VAULTS } from './certificate-texts.ts';
 import { reclaimDueMs } from './reclaim.ts';
@@ -56,10 +57,7 @@ function statementOf(
       erasure: request.id,
       app: request.app,
       kind: request.kind,
-      commitment:
-        request.kind === 'erase-app'
-          ? 'SHA-256(salt ‖ app id)'
-          : 'SHA-256(salt ‖ user id); the salt was handed out and not kept',
+      commitment: kindOf(request.kind).certificate?.commitment,
       requestedAt: toIso(request.receivedAtMs),
       certifiedAt: toIso(clock.nowMs()),
       t0: {

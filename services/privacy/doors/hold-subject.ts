@@ -1,4 +1,4 @@
-/** Holds on people, and merges of two into one. */
+/** Puts a legal hold on a person, and grants it when it is certain to have been seen. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type AppId,
@@ -6,10 +6,10 @@ import {
   idToBucket,
   type LossId,
   type SubjectId,
-} from '../../libs/base/ids.ts';
-import { LetheError } from '../../libs/base/lethe-error.ts';
-import { randomIdInBucket } from '../../libs/base/random.ts';
-import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
+} from '../../../libs/base/ids.ts';
+import { LetheError } from '../../../libs/base/lethe-error.ts';
+import { randomIdInBucket } from '../../../libs/base/random.ts';
+import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 
 const LOOK_INTERVAL_MS = 20;
 const GRANT_TIMEOUT_MS = 30_000;

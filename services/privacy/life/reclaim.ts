@@ -5,17 +5,19 @@
  * by running it again.
  */
 
-import type { LossId } from '../../libs/base/ids.ts';
-import { isLetheError } from '../../libs/base/lethe-error.ts';
-import { decodeRecord } from '../../libs/codec/event-record.ts';
-import type { EventHeader } from '../../libs/codec/sealed-event.ts';
-import { isTombstone, type PlacedRecord } from '../../libs/event-log/event-log.ts';
-import { readLog } from '../../libs/event-log/read-log.ts';
-import { eventRingRefs, isKeyForgotten } from '../../libs/keyring/event-sealer.ts';
-import { collectRefs, Ring, type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
-import type { Afterlife, RequestTarget } from '../../libs/requests/request-store.ts';
-import { DAY_MS, msToDay } from '../../libs/sealing/tree-path.ts';
-import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
+import type { LossId } from '../../../libs/base/ids.ts';
+import { isLetheError } from '../../../libs/base/lethe-error.ts';
+import { decodeRecord } from '../../../libs/codec/event-record.ts';
+import type { EventHeader } from '../../../libs/codec/sealed-event.ts';
+import { isTombstone, type PlacedRecord } from '../../../libs/event-log/event-log.ts';
+import { readLog } from '../../../libs/event-log/read-log.ts';
+import { eventRingRefs, isKeyForgotten } from '../../../libs/keyring/event-sealer.ts';
+import { collectRefs, Ring, type RingRef, ringRefToKey } from '../../../libs/keyring/ring.ts';
+import type { Afterlife, PrivacyRequest } from '../../../libs/requests/request.ts';
+import { DAY_MS, msToDay } from '../../../libs/sealing/tree-path.ts';
+import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
+import type { EventTest, LostEvents } from '../kinds/kind.ts';
+import { kindOf } from '../kinds/kinds.ts';
 import { reachAll } from './afterlife.ts';
 
 /** What came of a reclaim. */
@@ -110,7 +112,7 @@ async function lostOf(
   const waiting = await readWaiting(powers, due);
   const isDue = ({ header, fences }: LostEvent) => {
     if (waiting.apps.has(header.app)) return false;
-    if (fences.length === 0) return !waiting.forgets.some((target) => takes(target, header));
+    if (fences.length === 0) return !waiting.takes.some((took) => took(header));
     return fences.some((ref) => !waiting.ids.has(erasureOf.get(ringRefToKey(ref))!));
   };
   return lost.filter(isDue).map((one) => one.record);
@@ -168,24 +170,26 @@ function readHeader(record: PlacedRecord): EventHeader | undefined {
 }
 
 /** Losses whose events must stay: their day has not come, or they are under way. */
-async function readWaiting({ requests, clock }: PrivacyPowers, due: ReadonlySet<LossId>) {
+async function readWaiting(powers: PrivacyPowers, due: ReadonlySet<LossId>) {
+  const { requests, clock } = powers;
   const open = await requests.open(Number.MAX_SAFE_INTEGER, clock.nowMs() + DAY_MS);
   const done = (await requests.afterlives()).filter(isUnreclaimed);
   const all = [...open, ...done].filter((one) => !due.has(one.id));
-  const forgets = all.filter((one) => one.kind.startsWith('forget-'));
+  const known = (by: LostEvents['by']) =>
+    all.filter((one) => kindOf(one.kind).lostEvents.by === by);
+  const takes: EventTest[] = [];
+  for (const one of known('target')) takes.push(await matcherOf(powers, one));
   return {
     ids: new Set(all.map((one) => one.id)),
-    apps: new Set(all.filter((one) => one.kind === 'erase-app').map((one) => one.app)),
-    forgets: forgets.map(({ target }) => target),
+    apps: new Set(known('app').map((one) => one.app)),
+    takes,
   };
 }
 
-/** Did this forget take the event? */
-function takes(target: RequestTarget, header: EventHeader): boolean {
-  if (target.message !== undefined) return header.thing === target.message;
-  const { subject, fromDay, toDay, retentionClass } = target;
-  if (retentionClass !== undefined && header.retentionClass !== retentionClass) return false;
-  if (subject !== undefined && header.owner !== subject) return false;
-  const day = msToDay(header.occurredAt);
-  return fromDay !== undefined && toDay !== undefined && day >= fromDay && day <= toDay;
+/** The target of a kind that is known by it is kept until its events are reclaimed. */
+function matcherOf(
+  powers: PrivacyPowers,
+  { app, kind, target }: PrivacyRequest | Afterlife,
+): Promise<EventTest> {
+  return kindOf(kind).matcher(powers, app, target as PrivacyRequest['target']);
 }

@@ -3,10 +3,10 @@
  * and for the pages that their messages were on, as a consumer with a valid key would.
  */
 
-import type { AppId } from '../../libs/base/ids.ts';
-import type { SealedEvent } from '../../libs/codec/sealed-event.ts';
-import type { PassedHolder } from '../../libs/keyring/keyring.ts';
-import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
+import type { AppId } from '../../../libs/base/ids.ts';
+import type { SealedEvent } from '../../../libs/codec/sealed-event.ts';
+import type { PassedHolder } from '../../../libs/keyring/keyring.ts';
+import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 
 /** What one running service answered. */
 export interface AttackedDoor {

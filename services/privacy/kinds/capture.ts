@@ -1,0 +1,110 @@
+/**
+ * What is taken down in memory before a fence: sealed events and wrapped rings of a person or an
+ * app, to be tried after T0 with the means of an attacker who has today's KMS and vault.
+ */
+import type { PlaceId, SubjectId } from '../../../libs/base/ids.ts';
+import { isLetheError } from '../../../libs/base/lethe-error.ts';
+import { decodeSealedEvent, type SealedEvent } from '../../../libs/codec/sealed-event.ts';
+import type { CapturedRings } from '../../../libs/keyring/keyring.ts';
+import type { RingRef } from '../../../libs/keyring/ring.ts';
+import { type RingKind, ringKinds } from '../../../libs/sealing/tree-path.ts';
+import type { SubjectEntry } from '../../../libs/vault/directory/directory.ts';
+import { personalConversations, type Run, readSubject } from './run.ts';
+
+/** What was taken down before the fence. */
+export interface Captures {
+  /** What the certificate commits to: the user id, or the app's id. */
+  readonly name: string;
+  /** The user id to ask for at the doors; null: all of the app is erased. */
+  readonly user: string | null;
+  readonly events: readonly SealedEvent[];
+  readonly rings: CapturedRings;
+}
+
+const EVENTS_MAX = 100;
+const CONVERSATIONS_MAX = 10;
+const MESSAGES_MAX = 1_000;
+const RECORDS_MAX = 20_000;
+
+const named = ({ value }: SubjectEntry) => ({ name: value.alias, user: value.alias });
+
+/** Of an app: its newest events and its ring. */
+export async function captureApp({ app, powers }: Run<'erase-app'>): Promise<Captures> {
+  const events: SealedEvent[] = [];
+  let seen = 0;
+  for await (const record of powers.views.scanRecords()) {
+    seen += 1;
+    events.push(...tryDecode(record).filter(({ header }) => header.app === app.id));
+    if (events.length === EVENTS_MAX || seen === RECORDS_MAX) break;
+  }
+  const ref = { app: app.id, kind: ringKinds.app, id: app.id };
+  const rings = await powers.keyring.capture([ref]);
+  const isFence = await powers.keyring.use([ref], async ([ring]) => ring === 'erased');
+  return { name: app.id, user: null, events, rings: isFence ? NO_RINGS : rings };
+}
+
+const NO_RINGS: CapturedRings = { count: 0, segmentCount: 0, countOpening: async () => 0 };
+
+/** Of a person: facts about them, their newest messages, their rings. Undefined: they are gone. */
+export async function capturePerson(run: Run<'erase-subject'>): Promise<Captures | undefined> {
+  const subject = await readSubject(run, run.request.target.subject);
+  if (subject === undefined) return undefined;
+  try {
+    return await captureSubject(run, subject);
+  } catch {
+    // What cannot be captured keeps nobody's keys alive: the erasure goes on, and says so.
+    return { ...named(subject), events: [], rings: NO_RINGS };
+  }
+}
+
+async function captureSubject(run: Run<'erase-subject'>, subject: SubjectEntry): Promise<Captures> {
+  const records = await recordsOf(run, subject);
+  const events = records.flatMap(tryDecode).filter((event) => isAbout(event, subject.id, run));
+  const ringOf = (kind: RingKind, id: SubjectId | PlaceId): RingRef => ({
+    app: run.app.id,
+    kind,
+    id,
+  });
+  const owner = ringOf(ringKinds.owner, subject.id);
+  const conversations = await personalConversations(run, subject);
+  const places = [
+    subject.value.profilePlace,
+    subject.value.recordPlace,
+    ...conversations.map(({ value }) => value.messagePlace),
+  ];
+  const rings = await run.powers.keyring.capture([
+    owner,
+    ...places.map((place) => ringOf(ringKinds.place, place)),
+  ]);
+  const isFence = await run.powers.keyring.use([owner], async ([ring]) => ring === 'erased');
+  // After a crash between fence and end, no ring from before the fence is there to be tried.
+  const captured = { ...named(subject), events: events.slice(0, EVENTS_MAX) };
+  return { ...captured, rings: isFence ? NO_RINGS : rings };
+}
+
+/** Facts about the person, and the newest messages of where they are or were. */
+async function recordsOf(
+  { powers }: Pick<Run, 'powers'>,
+  { id, value }: SubjectEntry,
+): Promise<Buffer[]> {
+  const { views } = powers;
+  const records = (await views.facts(id)).map((fact) => fact.record);
+  const where = [...value.conversations, ...value.groups].slice(0, CONVERSATIONS_MAX);
+  for (const conversation of where) {
+    const newest = await views.messages(conversation, { limit: MESSAGES_MAX });
+    for (const view of newest) records.push(view.record);
+  }
+  return records;
+}
+
+function tryDecode(record: Buffer): SealedEvent[] {
+  try {
+    return [decodeSealedEvent(record)];
+  } catch (error) {
+    if (isLetheError(error)) return [];
+    throw error;
+  }
+}
+
+const isAbout = ({ header }: SealedEvent, subject: SubjectId, { app }: Pick<Run, 'app'>) =>
+  header.owner === subject && header.app === app.id;

@@ -1,0 +1,28 @@
+/** Clears a conversation: all its messages; it can be written to again, in a new place. */
+import { ownersOfConversation } from './conversation.ts';
+import type { Kind } from './kind.ts';
+import { recordFact } from './record-loss.ts';
+
+export const clearConversation: Kind<'clear-conversation'> = {
+  approvals: 0,
+  takesFrom: (run) => ({
+    owners: () => ownersOfConversation(run, run.request.target.conversation),
+  }),
+  certificate: null,
+  async shred({ app, powers, request }) {
+    const { conversation, place } = request.target;
+    const cleared = { of: conversation, kind: 'messages' as const, place };
+    await powers.directory.replacePlace(app, cleared, request.id);
+  },
+  stalePages: ({ conversation }) => ({ conversation }),
+  async finish(run) {
+    const { conversation } = run.request.target;
+    await recordFact(run, 'ConversationCleared', { conversation });
+  },
+  lostEvents: { by: 'fence' },
+  async matcher({ directory }, app, { conversation }) {
+    const [entry] = await directory.conversations(app, [conversation]);
+    const place = typeof entry === 'object' ? entry.value.messagePlace : undefined;
+    return (header) => header.place === place;
+  },
+};

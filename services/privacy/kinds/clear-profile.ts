@@ -1,0 +1,29 @@
+/** Clears a person's profile: names, e-mail, picture, metadata. Identities and words stay. */
+import type { Kind } from './kind.ts';
+import { recordFact } from './record-loss.ts';
+import { readSubject } from './run.ts';
+
+export const clearProfile: Kind<'clear-profile'> = {
+  approvals: 0,
+  takesFrom: ({ app, powers, request }) => ({
+    owners: () => powers.keyring.mergedWith(app.id, request.target.subject),
+  }),
+  certificate: null,
+  async shred({ app, powers, request }) {
+    const { subject, place } = request.target;
+    const cleared = { of: subject, kind: 'profile' as const, place };
+    await powers.directory.replacePlace(app, cleared, request.id);
+  },
+  // A profile lies in no page.
+  stalePages: () => 'none',
+  async finish(run) {
+    const subject = await readSubject(run, run.request.target.subject);
+    if (subject === undefined) return;
+    await recordFact(run, 'ProfileCleared', { user: subject.value.alias });
+  },
+  lostEvents: { by: 'fence' },
+  async matcher({ directory }, app, { subject }) {
+    const [entry] = await directory.subjects(app, [subject]);
+    return ({ place }) => place === entry?.value.profilePlace;
+  },
+};

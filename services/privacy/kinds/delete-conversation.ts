@@ -1,0 +1,40 @@
+/** Deletes a conversation: messages, title, a group's own words, and the names that lead to it. */
+import type { RingRef } from '../../../libs/keyring/ring.ts';
+import { ringKinds } from '../../../libs/sealing/tree-path.ts';
+import { ownersOfConversation } from './conversation.ts';
+import { removeConversation } from './end-group.ts';
+import type { Kind } from './kind.ts';
+import { recordFact } from './record-loss.ts';
+import { type Run, readConversation } from './run.ts';
+
+export const deleteConversation: Kind<'delete-conversation'> = {
+  approvals: 0,
+  takesFrom: (run) => ({
+    owners: () => ownersOfConversation(run, run.request.target.conversation),
+  }),
+  certificate: null,
+  shred,
+  stalePages: ({ conversation }) => ({ conversation }),
+  async finish(run) {
+    const { conversation } = run.request.target;
+    await recordFact(run, 'ConversationDeleted', { conversation });
+    const entry = await readConversation(run, conversation);
+    if (entry !== undefined) await removeConversation(run, entry);
+  },
+  lostEvents: { by: 'fence' },
+  matcher: async (_powers, _app, { conversation }) => {
+    return ({ stream }) => stream === conversation;
+  },
+};
+
+async function shred(run: Run<'delete-conversation'>): Promise<void> {
+  const { powers, app, request } = run;
+  const entry = await readConversation(run, request.target.conversation);
+  if (entry === undefined) return;
+  const { messagePlace, profilePlace, kind } = entry.value;
+  const refs: RingRef[] = [messagePlace, profilePlace].map((place) => {
+    return { app: app.id, kind: ringKinds.place, id: place };
+  });
+  if (kind === 'sdkGroup') refs.push({ app: app.id, kind: ringKinds.owner, id: entry.id });
+  await powers.keyring.shred(refs, request.id);
+}

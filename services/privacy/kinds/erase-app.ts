@@ -1,0 +1,24 @@
+/** Erases an app with everything in it: its ring first, its root last. */
+import { ringKinds } from '../../../libs/sealing/tree-path.ts';
+import { captureApp } from './capture.ts';
+import type { Kind } from './kind.ts';
+
+export const eraseApp: Kind<'erase-app'> = {
+  approvals: 0,
+  takesFrom: () => 'everybody',
+  certificate: { commitment: 'SHA-256(salt ‖ app id)', capture: captureApp },
+  shred({ app, powers, request }) {
+    const ref = { app: app.id, kind: ringKinds.app, id: app.id };
+    return powers.keyring.shred([ref], request.id);
+  },
+  stalePages: () => 'all',
+  // The app's own facts went with it: there is nobody left to tell.
+  finish: async () => undefined,
+  async end({ accessKeyStore, directory, keyring }, { app, id }) {
+    await accessKeyStore.removeAll(app);
+    await directory.removeAppRoot(app, id);
+    await keyring.passHolders();
+  },
+  lostEvents: { by: 'app' },
+  matcher: async () => () => true,
+};

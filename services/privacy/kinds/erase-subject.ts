@@ -1,0 +1,25 @@
+/** Erases a person: rings, names, personal conversations; and whoever was merged with them. */
+import type { SubjectId } from '../../../libs/base/ids.ts';
+import { capturePerson } from './capture.ts';
+import type { Kind } from './kind.ts';
+import { finishPerson, shredPerson } from './person.ts';
+
+export const eraseSubject: Kind<'erase-subject'> = {
+  approvals: 0,
+  takesFrom: ({ app, powers, request }) => ({
+    owners: () => powers.keyring.mergedWith(app.id, request.target.subject),
+  }),
+  certificate: {
+    commitment: 'SHA-256(salt ‖ user id); the salt was handed out and not kept',
+    capture: capturePerson,
+  },
+  shred: shredPerson,
+  stalePages: ({ subject }) => ({ subject }),
+  finish: finishPerson,
+  lostEvents: { by: 'fence' },
+  async matcher({ directory }, app, { subject }: { subject: SubjectId }) {
+    const [entry] = await directory.subjects(app, [subject]);
+    const own = new Set<string>(entry?.value.conversations ?? []);
+    return ({ owner, stream }) => owner === subject || own.has(stream);
+  },
+};

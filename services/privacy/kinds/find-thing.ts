@@ -1,0 +1,69 @@
+/** A message or an attachment: where its key lies, whose words go with it, and its leaf's end. */
+
+import type { AppId, ConversationId, MessageId, OwnerId, PlaceId } from '../../../libs/base/ids.ts';
+import { decodeSealedEvent } from '../../../libs/codec/sealed-event.ts';
+import { ringKinds, shareLeaf, THING_DEPTH, thingPath } from '../../../libs/sealing/tree-path.ts';
+import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
+import type { Run } from './run.ts';
+
+/** Why nothing is forgotten. */
+export type NoThing =
+  | { readonly status: 'erased' }
+  | { readonly status: 'notFound' }
+  | { readonly status: 'refused'; readonly reason: string };
+
+/** Where a message lies, or one of its attachments. */
+interface ThingName {
+  readonly conversation: ConversationId;
+  readonly message: MessageId;
+  /** The id of an attachment of the message; without it, the message itself. */
+  readonly attachment?: string;
+}
+
+/**
+ * The place of a thing, or why it is not forgotten. A leaf of the tree is taken with all that hangs
+ * on it: while more hangs there than was named, the forget is refused.
+ */
+export async function findThing(
+  { directory, views }: Pick<PrivacyPowers, 'directory' | 'views'>,
+  app: AppId,
+  { conversation, message, attachment }: ThingName,
+): Promise<{ readonly place: PlaceId } | NoThing> {
+  const [entry] = await directory.conversations(app, [conversation]);
+  if (entry === 'erased') return { status: 'erased' };
+  const view = await views.message(message);
+  if (entry === undefined || view?.conversation !== conversation) return { status: 'notFound' };
+  const named = attachment ?? message;
+  const others = (await views.messageIds(conversation)).filter((id) => id !== named);
+  if (attachment === message) others.push(message);
+  const neighbours = others.filter((id) => shareLeaf(id, named));
+  if (neighbours.length > 0) {
+    const reason =
+      `message ${neighbours.join(', ')} would be forgotten with it: their keys share a leaf. ` +
+      'Nothing was changed; clear the whole conversation, or erase the person';
+    return { status: 'refused', reason };
+  }
+  return { place: entry.value.messagePlace };
+}
+
+/** A message goes with its edits and everybody's reactions. */
+export async function ownersOfMessage(
+  { powers }: Pick<Run, 'powers'>,
+  message: MessageId,
+): Promise<OwnerId[]> {
+  const view = await powers.views.message(message);
+  const changes = await powers.views.changes([message]);
+  const records = [...(view === undefined ? [] : [view.record]), ...changes.map((c) => c.record)];
+  return records.map((record) => decodeSealedEvent(record).header.owner);
+}
+
+/** Takes the leaf of a thing out of its place's ring. */
+export async function shredLeaf(
+  { powers, app, request }: Run<'forget-message' | 'forget-attachment'>,
+  place: PlaceId,
+  thing: string,
+): Promise<void> {
+  const ref = { app: app.id, kind: ringKinds.place, id: place };
+  const leaf = { path: thingPath(thing), depth: THING_DEPTH };
+  await powers.keyring.puncture(ref, [leaf], request.id);
+}

@@ -1,0 +1,17 @@
+/** Forgets an attachment: a leaf of its own, so that its message stays. */
+import type { EventHeader } from '../../../libs/codec/sealed-event.ts';
+import { ownersOfMessage, shredLeaf } from './find-thing.ts';
+import type { Kind } from './kind.ts';
+
+export const forgetAttachment: Kind<'forget-attachment'> = {
+  approvals: 0,
+  takesFrom: (run) => ({ owners: () => ownersOfMessage(run, run.request.target.message) }),
+  certificate: null,
+  shred: (run) => shredLeaf(run, run.request.target.place, run.request.target.attachment),
+  stalePages: ({ conversation }) => ({ conversation }),
+  finish: async () => undefined,
+  lostEvents: { by: 'target' },
+  matcher: async (_powers, _app, { message }) => {
+    return ({ thing }: EventHeader) => thing === message;
+  },
+};

@@ -1,0 +1,27 @@
+/** Forgets a message with its edits and everybody's reactions: one leaf of its place's tree. */
+import type { EventHeader } from '../../../libs/codec/sealed-event.ts';
+import { ownersOfMessage, shredLeaf } from './find-thing.ts';
+import type { Kind } from './kind.ts';
+import { recordFact } from './record-loss.ts';
+import { readConversation } from './run.ts';
+
+export const forgetMessage: Kind<'forget-message'> = {
+  approvals: 0,
+  takesFrom: (run) => ({ owners: () => ownersOfMessage(run, run.request.target.message) }),
+  certificate: null,
+  async shred(run) {
+    const { conversation, message, place } = run.request.target;
+    // A channel's removal names no place: it is that of the conversation.
+    const at = place ?? (await readConversation(run, conversation))?.value.messagePlace;
+    if (at !== undefined) await shredLeaf(run, at, message);
+  },
+  stalePages: ({ conversation }) => ({ conversation }),
+  async finish(run) {
+    const { conversation, message } = run.request.target;
+    await recordFact(run, 'MessageForgotten', { conversation, message });
+  },
+  lostEvents: { by: 'target' },
+  matcher: async (_powers, _app, { message }) => {
+    return ({ thing }: EventHeader) => thing === message;
+  },
+};

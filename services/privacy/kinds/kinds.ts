@@ -1,0 +1,33 @@
+/** Every kind of request. */
+import { LetheError } from '../../../libs/base/lethe-error.ts';
+import type { RequestKind } from '../../../libs/requests/request.ts';
+import { clearConversation } from './clear-conversation.ts';
+import { clearProfile } from './clear-profile.ts';
+import { deleteConversation } from './delete-conversation.ts';
+import { eraseApp } from './erase-app.ts';
+import { eraseSubject } from './erase-subject.ts';
+import { forgetAttachment } from './forget-attachment.ts';
+import { forgetDays } from './forget-days.ts';
+import { forgetMessage } from './forget-message.ts';
+import type { Kind } from './kind.ts';
+import { mergeSubjects } from './merge-subjects.ts';
+import { releaseHold } from './release-hold.ts';
+
+const kinds: { readonly [Name in RequestKind]: Kind<Name> } = {
+  'erase-subject': eraseSubject,
+  'clear-profile': clearProfile,
+  'forget-message': forgetMessage,
+  'forget-attachment': forgetAttachment,
+  'clear-conversation': clearConversation,
+  'delete-conversation': deleteConversation,
+  'forget-days': forgetDays,
+  'erase-app': eraseApp,
+  'release-hold': releaseHold,
+  'merge-subjects': mergeSubjects,
+};
+
+/** What there is to know of a kind. Throws FORMAT_UNKNOWN: a newer version has recorded it. */
+export function kindOf<Name extends RequestKind>(name: Name): Kind<Name> {
+  if (Object.hasOwn(kinds, name)) return kinds[name];
+  throw new LetheError('FORMAT_UNKNOWN', `a request of the kind ${name}: use a newer Lethe`);
+}

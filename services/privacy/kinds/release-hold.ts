@@ -1,0 +1,18 @@
+/** Ends a legal hold; what was kept for it alone goes with it. */
+import { type Kind, matchesNothing } from './kind.ts';
+
+export const releaseHold: Kind<'release-hold'> = {
+  approvals: 0,
+  // Another hold does not keep this one from ending.
+  takesFrom: () => 'nobody',
+  certificate: null,
+  shred({ app, powers, request }) {
+    const { subject, hold } = request.target;
+    return powers.keyring.release(app.id, subject, hold);
+  },
+  // What a hold kept was lost to everybody else before.
+  stalePages: () => 'none',
+  finish: async () => undefined,
+  lostEvents: { by: 'fence' },
+  matcher: matchesNothing,
+};

@@ -1,0 +1,143 @@
+/**
+ * Carries out requests in two halves: first key material goes, then, when no running process can
+ * use it any more (T0), everything else. Every step is recorded before it is done, is durable when
+ * it ends and can be repeated, so that a request that was interrupted anywhere is finished by
+ * running it again.
+ */
+
+import { isLetheError } from '../../../libs/base/lethe-error.ts';
+import { tally } from '../../../libs/base/tally.ts';
+import { inSpan } from '../../../libs/engines/tracing.ts';
+import type { PassedHolders } from '../../../libs/keyring/keyring.ts';
+import type { ListedRequest } from '../../../libs/requests/erasure-list.ts';
+import type { PrivacyRequest } from '../../../libs/requests/request.ts';
+import { held } from '../../../libs/vault/taking/shred-rows.ts';
+import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
+import type { Captures } from '../kinds/capture.ts';
+import type { Asked } from '../kinds/kind.ts';
+import { kindOf } from '../kinds/kinds.ts';
+import type { Run } from '../kinds/run.ts';
+import { assertApproved } from './approvals.ts';
+import { type AttackReport, attack } from './attack.ts';
+import { type Certified, certify } from './certificate.ts';
+import { purgePages } from './purge-pages.ts';
+import { respectHolds } from './respect-holds.ts';
+
+/** What came of one request: how T0 was reached, or why it stays open. */
+export type Carried = Done | { readonly failure: unknown };
+
+export interface Done {
+  readonly t0: PassedHolders;
+  /** Of the erasure of a person or an app. */
+  readonly attack?: AttackReport;
+  readonly certificate?: Certified;
+}
+
+/**
+ * Carries requests out to their end; they share the wait for T0. `restored`: they were carried out
+ * before, when nothing held them.
+ */
+export async function carryOut(
+  powers: PrivacyPowers,
+  requests: readonly PrivacyRequest[],
+  as: Asked = 'asked',
+): Promise<Carried[]> {
+  const failures = new Map<PrivacyRequest, unknown>();
+  const attempt = async (request: PrivacyRequest, work: (run: Run) => Promise<void>) => {
+    if (failures.has(request)) return;
+    try {
+      const run = await openRun(powers, request);
+      if (run !== undefined) await work(run);
+    } catch (error) {
+      failures.set(request, error);
+    }
+  };
+  for (const request of requests) {
+    await attempt(request, async (run) => {
+      assertApproved(run);
+      await respectHolds(run, as);
+    });
+  }
+  // Before anything goes: a restore must know of it even if this process ends here.
+  const listed = requests.filter((request) => !failures.has(request));
+  const atMs = powers.clock.nowMs();
+  await powers.erasures.add(
+    listed.map(({ id, app, kind, target }) => ({ id, app, kind, target, atMs }) as ListedRequest),
+  );
+  const captures = new Map<PrivacyRequest, Captures>();
+  const fencedAtMs = performance.now();
+  for (const request of requests) {
+    await attempt(request, async (run) => {
+      const kind = kindOf(run.request.kind);
+      const captured = await kind.certificate?.capture(run);
+      if (captured !== undefined) captures.set(request, captured);
+      await run.step('shred');
+      await kind.shred(run, as);
+    });
+  }
+  await endRefused(powers, failures, new Set(listed));
+  const t0 = await inSpan('pass holders', {}, () => powers.keyring.passHolders());
+  for (const tell of tally.t0Listeners) tell(performance.now() - fencedAtMs);
+  const done = new Map<PrivacyRequest, Done>();
+  for (const request of requests) {
+    await attempt(request, async () => {
+      const captured = captures.get(request);
+      done.set(request, { t0, ...(await verify(powers, request, { t0, captured })) });
+    });
+    await attempt(request, purgePages);
+    await attempt(request, async (run) => {
+      await run.step('finish');
+      await kindOf(run.request.kind).finish(run);
+    });
+    if (failures.has(request)) continue;
+    const kind = kindOf(request.kind);
+    await kind.end?.(powers, request);
+    const keepsTarget = kind.lostEvents.by === 'target';
+    await powers.requests.finish(request.id, { nowMs: powers.clock.nowMs(), keepsTarget });
+  }
+  return requests.map((request) =>
+    failures.has(request) ? { failure: failures.get(request) } : (done.get(request) ?? { t0 }),
+  );
+}
+
+/** A request that met a hold is over: nothing of it was done. */
+async function endRefused(
+  { requests, erasures, clock }: PrivacyPowers,
+  failures: ReadonlyMap<PrivacyRequest, unknown>,
+  listed: ReadonlySet<PrivacyRequest>,
+): Promise<void> {
+  for (const [request, error] of failures) {
+    if (!isLetheError(error, 'HELD')) continue;
+    const { id, app } = request;
+    const withdrawn = { id, app, kind: 'withdrawn' as const, target: {}, atMs: clock.nowMs() };
+    if (listed.has(request)) await erasures.add([withdrawn]);
+    await requests.drop(id);
+  }
+}
+
+/** Nothing is finished, nor certified, before what was captured was tried and failed. */
+async function verify(
+  powers: PrivacyPowers,
+  request: PrivacyRequest,
+  given: { t0: PassedHolders; captured: Captures | undefined },
+): Promise<Omit<Done, 't0'>> {
+  const { captured, t0 } = given;
+  if (captured === undefined) return {};
+  const report = await attack(powers, request.app, {
+    captures: captured,
+    holders: t0.holders,
+  });
+  const { name } = captured;
+  const certificate = await certify(powers, request, { name, passed: t0, attack: report });
+  return { attack: report, certificate };
+}
+
+async function openRun(powers: PrivacyPowers, request: PrivacyRequest): Promise<Run | undefined> {
+  const { requests, clock, apps } = powers;
+  const step: Run['step'] = async (name) => {
+    // Another worker has met a hold and ended it: nothing more may go.
+    if (!(await requests.record(request.id, name, clock.nowMs()))) throw held();
+  };
+  const app = await apps.find(request.app);
+  return app && { powers, app, request, step };
+}

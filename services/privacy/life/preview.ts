@@ -1,0 +1,73 @@
+/** Counts what a request would take, before it is made. Nothing is opened, nothing is changed. */
+
+import type { AppId, MessageId } from '../../../libs/base/ids.ts';
+import { isLetheError } from '../../../libs/base/lethe-error.ts';
+import { decodeSealedEvent, type EventHeader } from '../../../libs/codec/sealed-event.ts';
+import type { RequestKind } from '../../../libs/requests/request.ts';
+import { shareLeaf } from '../../../libs/sealing/tree-path.ts';
+import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
+import type { NamedTarget } from '../kinds/kind.ts';
+import { kindOf } from '../kinds/kinds.ts';
+
+/** What a request would take. */
+export interface Preview {
+  /** Events by type that would not open any more. */
+  readonly events: Readonly<Record<string, number>>;
+  /** Messages among them, by whole conversations or not. */
+  readonly messages: number;
+  readonly conversations: number;
+  readonly people: number;
+  /** Other messages whose key lies at the same leaf: they would go too, so the run is refused. */
+  readonly neighbours: readonly string[];
+}
+
+/** Looks at every record of the views. Throws VIEWS_UNREACHABLE, VAULT_UNREACHABLE. */
+export async function previewLoss<Name extends RequestKind>(
+  powers: Pick<PrivacyPowers, 'views' | 'directory'>,
+  app: AppId,
+  { kind, target }: { readonly kind: Name; readonly target: NamedTarget<Name> },
+): Promise<Preview> {
+  const matches = await kindOf(kind).matcher(powers, app, target);
+  const message = 'message' in target ? (target.message as MessageId) : undefined;
+  const events: Record<string, number> = {};
+  const messages = new Set<string>();
+  const conversations = new Set<string>();
+  const people = new Set<string>();
+  const neighbours = new Set<string>();
+  const place = message && (await placeOf(powers, message));
+  for await (const record of powers.views.scanRecords()) {
+    const header = readHeader(record);
+    if (header === undefined || header.app !== app) continue;
+    if (message !== undefined && header.place === place && header.thing !== message) {
+      if (shareLeaf(header.thing, message)) neighbours.add(header.thing);
+    }
+    if (!matches(header)) continue;
+    events[header.type] = (events[header.type] ?? 0) + 1;
+    if (header.type === 'MessagePosted') {
+      messages.add(header.thing);
+      conversations.add(header.stream);
+    }
+    if (header.ownerKind === 'person') people.add(header.owner);
+  }
+  return {
+    events,
+    messages: messages.size,
+    conversations: conversations.size,
+    people: people.size,
+    neighbours: [...neighbours],
+  };
+}
+
+function readHeader(record: Buffer): EventHeader | undefined {
+  try {
+    return decodeSealedEvent(record).header;
+  } catch (error) {
+    if (isLetheError(error)) return undefined;
+    throw error;
+  }
+}
+
+async function placeOf({ views }: Pick<PrivacyPowers, 'views'>, message: MessageId) {
+  const view = await views.message(message);
+  return view && decodeSealedEvent(view.record).header.place;
+}

@@ -1,0 +1,39 @@
+/** Legal holds are looked at after a request is recorded, and before anything goes. */
+import { LetheError } from '../../../libs/base/lethe-error.ts';
+import { lastPositions, waitForViews } from '../../../libs/projection/views-behind.ts';
+import { held } from '../../../libs/vault/taking/shred-rows.ts';
+import type { Asked, Kind } from '../kinds/kind.ts';
+import { kindOf } from '../kinds/kinds.ts';
+import type { Run } from '../kinds/run.ts';
+
+const VIEWS_TIMEOUT_MS = 10_000;
+
+/**
+ * Throws HELD when there is a hold on somebody whose words this would take. Days of a whole app are
+ * taken all the same: who is held receives what opens their own of them. What has begun to take is
+ * finished: a hold that came later waits for it. Throws CONTENDED: the views are behind the log.
+ */
+export async function respectHolds(run: Run, as: Asked): Promise<void> {
+  const { app, request, powers } = run;
+  const { keyring } = powers;
+  const heldSubjects = await keyring.heldSubjects(app.id);
+  if (heldSubjects.length === 0) return;
+  const kind: Kind<typeof request.kind> = kindOf(request.kind);
+  const from = kind.takesFrom(run);
+  if (typeof from === 'object' && 'days' in from) {
+    for (const one of heldSubjects) await keyring.keepDays(app.id, one, from.days);
+    return;
+  }
+  const hasBegunToTake = request.step !== 'received' && request.step !== 'begun';
+  if (as === 'restored' || hasBegunToTake || from === 'nobody') return;
+  if (from === 'everybody') throw held();
+  // Whose a message is, and who reacted to it, is judged by what is on the log by now.
+  const positions = await lastPositions(powers.log);
+  if (!(await waitForViews(powers, positions, VIEWS_TIMEOUT_MS))) {
+    const text =
+      'somebody is held, and the views are behind the log: tried again when they are not';
+    throw new LetheError('CONTENDED', text, { retryable: true });
+  }
+  const areHeld = await keyring.areHeld(app.id, await from.owners());
+  if (areHeld.includes(true)) throw held();
+}
