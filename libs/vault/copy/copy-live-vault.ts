@@ -3,8 +3,9 @@
  * every ring with its segments, but not all parts are of the same moment: a name may lead to
  * somebody who came or went between two. `settleDirectory` mends that, where the keys are at hand.
  */
+
 import { chunks } from '../../base/chunks.ts';
-import { contended } from '../keys/key-hierarchy.ts';
+import { again, retryContended } from '../../base/retry.ts';
 import { RING_KINDS } from '../rings/vault-rings.ts';
 import { type RowKey, rowKeyToText, rowKinds, type VaultRow } from '../rows/vault-store.ts';
 import { type CopiedEnd, copySegments, type VaultPart } from './vault-copy.ts';
@@ -12,7 +13,6 @@ import { type CopiedEnd, copySegments, type VaultPart } from './vault-copy.ts';
 const ROWS_PER_LOOK = 500;
 const PARTS_AT_ONCE = 8;
 const LOOKS_MAX = 64;
-const ROUNDS_MAX = 16;
 
 /** Rows that were looked at, by their names. */
 type Seen = Map<string, { readonly key: RowKey; readonly print: string }>;
@@ -25,8 +25,7 @@ export async function copyLiveVault(from: CopiedEnd, to: CopiedEnd): Promise<voi
   const appRings = await copyAppRings(from, to);
   const isLeftOut = (row: VaultRow) => appRings.has(rowKeyToText(row));
   let changed: VaultPart[] = [];
-  for (let round = 0; round === 0 || changed.length > 0; round += 1) {
-    if (round === ROUNDS_MAX) throw contended();
+  await retryContended(async (round) => {
     const parts = round === 0 ? () => from.copy.parts() : () => listed(changed);
     const copied = await copiedOf(changed, to, isLeftOut);
     for await (const some of chunks(parts(), PARTS_AT_ONCE)) {
@@ -38,7 +37,8 @@ export async function copyLiveVault(from: CopiedEnd, to: CopiedEnd): Promise<voi
     const next: VaultPart[] = [];
     for await (const part of parts()) if (await hasNewRings(part, to, isLeftOut)) next.push(part);
     changed = next;
-  }
+    return changed.length > 0 ? again : undefined;
+  });
   await to.copy.loadDirty(await from.copy.dirty());
 }
 
@@ -53,7 +53,7 @@ async function* listed<Item>(items: readonly Item[]): AsyncIterable<Item> {
 async function copyAppRings(from: CopiedEnd, to: CopiedEnd): Promise<Set<string>> {
   let rings: VaultRow[] = [];
   for await (const row of from.store.scan(rowKinds.appRing)) rings.push(row);
-  for (let round = 0; round < ROUNDS_MAX; round += 1) {
+  return retryContended(async (round) => {
     await (round === 0 ? copySegments(from.copy, to.copy) : copyNewSegments(from, to));
     const now = await from.store.read(rings);
     if (rings.every((row, i) => row.version === now[i]?.version)) {
@@ -61,8 +61,8 @@ async function copyAppRings(from: CopiedEnd, to: CopiedEnd): Promise<Set<string>
       return new Set(rings.map(rowKeyToText));
     }
     rings = now.filter((row) => row !== undefined);
-  }
-  throw contended();
+    return again;
+  });
 }
 
 /** What was copied of parts before. */
@@ -94,7 +94,7 @@ async function copyPart(
   { isLeftOut, copied }: { isLeftOut: (row: VaultRow) => boolean; copied: Seen | undefined },
 ): Promise<void> {
   let seen: Seen = copied ?? new Map();
-  for (let look = 0; look < LOOKS_MAX; look += 1) {
+  return retryContended(async (look) => {
     const now: Seen = new Map();
     let isSame = look > 0;
     for await (const rows of chunks(part.rows(), ROWS_PER_LOOK)) {
@@ -118,8 +118,8 @@ async function copyPart(
     await to.copy.dropRows([...seen.values()].map(({ key }) => key));
     if (isSame) return;
     seen = now;
-  }
-  throw contended();
+    return again;
+  }, LOOKS_MAX);
 }
 
 /** Tells two states of a row apart: wrapped bytes end in a tag, which is never the same twice. */

@@ -8,10 +8,10 @@ import {
   type SubjectId,
 } from '../../base/ids.ts';
 import { randomIdInBucket } from '../../base/random.ts';
+import { again, retryContended } from '../../base/retry.ts';
 import type { Ring } from '../../keyring/ring.ts';
 import { ringKinds } from '../../sealing/tree-path.ts';
 import type { App } from '../keys/app-registry.ts';
-import { contended } from '../keys/key-hierarchy.ts';
 import { rowKinds, type VaultBatch, type VaultRow } from '../rows/vault-store.ts';
 import {
   type ConversationKind,
@@ -22,7 +22,6 @@ import {
   subjectCodec,
 } from './directory.ts';
 import {
-  ATTEMPTS_MAX,
   changeSubjects,
   namingBatch,
   openBucket,
@@ -72,23 +71,21 @@ export async function addConversations(
 ): Promise<(ConversationId | undefined)[]> {
   const { nowMs } = given;
   const results = new Map<NewConversation, ConversationId | undefined>();
-  for (let idle = 0; idle < ATTEMPTS_MAX; idle += 1) {
-    const left = given.wanted.filter((one) => !results.has(one));
-    if (left.length === 0) return given.wanted.map((one) => results.get(one));
-    const before = results.size;
-    const round = oneOfEach(left);
-    const found = await findConversations(
-      deps,
-      app,
-      round.map((one) => ({ ...one, nowMs })),
-    );
-    const ids = await makeMissing(deps, app, found);
-    for (const [i, id] of ids.entries()) {
-      if (id !== undefined) results.set(round[i]!, id === 'gone' ? undefined : id);
-    }
-    if (results.size > before) idle = 0;
+  const left = () => given.wanted.filter((one) => !results.has(one));
+  while (left().length > 0) {
+    await retryContended(async () => {
+      const round = oneOfEach(left());
+      const queries = round.map((one) => ({ ...one, nowMs }));
+      const ids = await makeMissing(deps, app, await findConversations(deps, app, queries));
+      const settled = round.filter((_, i) => ids[i] !== undefined);
+      for (const one of settled) {
+        const id = ids[round.indexOf(one)];
+        results.set(one, id === 'gone' ? undefined : id);
+      }
+      return settled.length === 0 ? again : undefined;
+    });
   }
-  throw contended();
+  return given.wanted.map((one) => results.get(one));
 }
 
 function oneOfEach(wanted: readonly NewConversation[]): NewConversation[] {

@@ -1,10 +1,12 @@
 /** Building blocks of directory writes: rows of a bucket, names, changes of subjects. */
+
 import { type IndexId, idToBucket, type SubjectId } from '../../base/ids.ts';
 import type { Randomness } from '../../base/random.ts';
+import { again, retryContended } from '../../base/retry.ts';
 import type { Ring } from '../../keyring/ring.ts';
 import type { RingKind } from '../../sealing/tree-path.ts';
 import type { App } from '../keys/app-registry.ts';
-import { contended, type KeyHierarchy } from '../keys/key-hierarchy.ts';
+import type { KeyHierarchy } from '../keys/key-hierarchy.ts';
 import type { VaultKeyring } from '../rings/vault-keyring.ts';
 import { newRing, ringRow } from '../rings/vault-rings.ts';
 import { bucketKeyRow } from '../rows/key-slots.ts';
@@ -27,8 +29,6 @@ export interface WriterDeps {
   /** Takes new rings over once their rows are durable: they are wanted at once. */
   keyring: Pick<VaultKeyring, 'keep' | 'losses'>;
 }
-
-export const ATTEMPTS_MAX = 8;
 
 /** Builds rows of one bucket under its current key, with the guard that it is still current. */
 export async function openBucket(deps: WriterDeps, app: App, bucket: number) {
@@ -83,7 +83,7 @@ export async function changeSubjects(
   changes: ReadonlyMap<SubjectId, SubjectChange>,
 ): Promise<void> {
   let left = [...changes.keys()];
-  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+  return retryContended(async () => {
     const entries = await deps.directory.subjects(app.id, left);
     const changed = entries.flatMap((entry) => {
       if (entry === undefined) return [];
@@ -107,6 +107,6 @@ export async function changeSubjects(
     for (const { entry } of refused) deps.hierarchy.forgetBucketKey(app.id, entry.row.bucket);
     left = refused.map(({ entry }) => entry.id);
     if (left.length === 0) return;
-  }
-  throw contended();
+    return again;
+  });
 }

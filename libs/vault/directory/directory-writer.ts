@@ -14,15 +14,14 @@ import {
   type SubjectId,
 } from '../../base/ids.ts';
 import { randomId, randomIdInBucket } from '../../base/random.ts';
+import { again, retryContended } from '../../base/retry.ts';
 import type { Ring } from '../../keyring/ring.ts';
 import { ringKinds } from '../../sealing/tree-path.ts';
 import type { App } from '../keys/app-registry.ts';
-import { contended } from '../keys/key-hierarchy.ts';
 import { rowKinds, type VaultBatch } from '../rows/vault-store.ts';
 import { addConversations, type NewConversation } from './conversation-writer.ts';
 import { type ReferenceKind, type SubjectValue, subjectCodec } from './directory.ts';
 import {
-  ATTEMPTS_MAX,
   changeSubjects,
   namingBatch,
   openBucket,
@@ -145,7 +144,7 @@ async function addSubjects(
   const { store, directory, hierarchy } = deps;
   const ids = new Map<IndexId, SubjectId>();
   const made = new Map<SubjectId, SubjectValue>();
-  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+  return retryContended(async () => {
     const asked = [...new Set(wanted.rows)].filter((row) => !ids.has(row));
     const known = await directory.references(app.id, rowKinds.identity, asked);
     for (const [i, row] of asked.entries()) if (known[i]) ids.set(row, known[i] as SubjectId);
@@ -176,8 +175,8 @@ async function addSubjects(
       return written.filter((_, s) => outcomes[2 * i + s] === 'done').map(removalOf);
     });
     if (undone.length > 0) await store.commit(undone);
-  }
-  throw contended();
+    return again;
+  });
 }
 
 /** Loads or makes the keys of many buckets in one go, so that later single look-ups are cached. */

@@ -5,6 +5,7 @@
  * A person's own entry names the group before the group's chain names the person: so whoever erases
  * the person finds every group in which an event of theirs can be.
  */
+
 import {
   type AppId,
   type ConversationId,
@@ -13,10 +14,10 @@ import {
   type SubjectId,
 } from '../../base/ids.ts';
 import { LetheError } from '../../base/lethe-error.ts';
+import { again, retryContended } from '../../base/retry.ts';
 import { sha256 } from '../../codec/hash.ts';
 import { labels } from '../../codec/labels.ts';
 import type { App } from '../keys/app-registry.ts';
-import { contended } from '../keys/key-hierarchy.ts';
 import { rowKinds, type VaultBatch } from '../rows/vault-store.ts';
 import {
   type ConversationEntry,
@@ -26,7 +27,6 @@ import {
   memberCodec,
 } from './directory.ts';
 import {
-  ATTEMPTS_MAX,
   changeSubjects,
   openBucket,
   type SubjectChange,
@@ -54,7 +54,7 @@ export async function addMembers(
   memberships: readonly Membership[],
 ): Promise<void> {
   let left = memberships;
-  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+  return retryContended(async () => {
     const rows = await deps.directory.members(app.id, left.map(memberId));
     left = left.filter((_, i) => rows[i] === undefined);
     if (left.length === 0) return;
@@ -79,8 +79,8 @@ export async function addMembers(
       else deps.hierarchy.forgetBucketKey(app.id, row.bucket);
     }
     if (left.length === 0) return;
-  }
-  throw contended();
+    return again;
+  });
 }
 
 /** Lets people's entries name groups; people that are gone are skipped. */

@@ -2,8 +2,10 @@
  * What a held person's ring keeps of days that the app is about to lose: the app parts of their
  * own, never a day's seed, so that a hold opens nobody else. Gone with the last hold.
  */
+
 import type { HoldId, LossId, SegmentId, SubjectId } from '../../base/ids.ts';
 import { randomId } from '../../base/random.ts';
+import { again, retryContended } from '../../base/retry.ts';
 import { APP_PART_BYTES } from '../../keyring/kept-parts.ts';
 import type { KeyringUse } from '../../keyring/keyring.ts';
 import { Ring, type RingRef } from '../../keyring/ring.ts';
@@ -14,7 +16,6 @@ import {
 } from '../../keyring/ring-material.ts';
 import { RETENTION_CLASS_MAX, retentionClasses, ringKinds } from '../../sealing/tree-path.ts';
 import type { App } from '../keys/app-registry.ts';
-import { contended } from '../keys/key-hierarchy.ts';
 import { openRingRow, wrapSegment } from '../rings/vault-rings.ts';
 import type { RowKey, VaultBatch, VaultRow } from '../rows/vault-store.ts';
 import { wrapRow } from '../rows/wrapped-row.ts';
@@ -22,7 +23,6 @@ import {
   commitUnderKeys,
   currentBucketKey,
   enterLoss,
-  SHRED_ATTEMPTS_MAX,
   type ShredDeps,
 } from '../taking/shred-rows.ts';
 
@@ -103,7 +103,7 @@ async function changeMaterial(
   edit: (material: RingMaterial, row: VaultRow) => Promise<MaterialEdit | undefined>,
 ): Promise<boolean> {
   const { store, hierarchy } = deps;
-  for (let attempt = 0; attempt < SHRED_ATTEMPTS_MAX; attempt += 1) {
+  return retryContended(async () => {
     const [row] = await store.read([key]);
     const opened = row && openRingRow(row, await hierarchy.openerOf(row));
     if (row === undefined || opened === undefined || opened === 'erased') return false;
@@ -117,8 +117,8 @@ async function changeMaterial(
     const [outcome] = await commitUnderKeys(deps, [{ guard, puts: [put], ...edited.more }]);
     if (outcome === 'done') return true;
     await store.removeSegments(key.app, edited.orphans ?? []);
-  }
-  throw contended();
+    return again;
+  });
 }
 
 /** What the app's ring still has of these days, of every class that ages. */

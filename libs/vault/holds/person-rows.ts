@@ -1,8 +1,9 @@
 /** Rows of people's rings: what they say in clear (holds, edges), and how that is changed. */
+
 import type { AppId, SubjectId } from '../../base/ids.ts';
+import { again, retryContended } from '../../base/retry.ts';
 import { ringKinds } from '../../sealing/tree-path.ts';
 import type { App } from '../keys/app-registry.ts';
-import { contended } from '../keys/key-hierarchy.ts';
 import { ringRow } from '../rings/vault-rings.ts';
 import type { RowKey, VaultRow } from '../rows/vault-store.ts';
 import { wrapRow } from '../rows/wrapped-row.ts';
@@ -10,7 +11,6 @@ import {
   commitUnderKeys,
   currentBucketKey,
   openAnyRow,
-  SHRED_ATTEMPTS_MAX,
   type ShredDeps,
 } from '../taking/shred-rows.ts';
 
@@ -49,7 +49,7 @@ export async function editRow(
   key: RowKey,
   edit: RowEdit,
 ): Promise<'done' | 'erased' | 'absent'> {
-  for (let attempt = 0; attempt < SHRED_ATTEMPTS_MAX; attempt += 1) {
+  return retryContended(async () => {
     const row = await readLiving(deps, key);
     if (typeof row === 'string') return row;
     const clear = edit.clear(row);
@@ -60,8 +60,8 @@ export async function editRow(
     plain.fill(0);
     const puts = [put, ...(edit.puts?.(wrapping) ?? [])];
     if ((await commitUnderKeys(deps, [{ guard, puts }]))[0] === 'done') return 'done';
-  }
-  throw contended();
+    return again;
+  });
 }
 
 /** Everybody a person was merged with, themselves first. A fence keeps its edges. */

@@ -1,13 +1,15 @@
 /** The apps of a store: each with its root, its keys, its ring and a place for its own facts. */
+
 import { type AppId, idToBytes, isId, type PlaceId } from '../../base/ids.ts';
 import { LetheError } from '../../base/lethe-error.ts';
 import { type Randomness, randomId, randomIdInBucket } from '../../base/random.ts';
+import { again, retryContended } from '../../base/retry.ts';
 import { recordCodec } from '../../codec/avro.ts';
 import type { WrappingKey } from '../../keyring/wrapping-key.ts';
 import { appRootRow, STORE_ROOT } from '../rows/key-slots.ts';
 import { type RowKey, rowKinds, type VaultRow, type VaultStore } from '../rows/vault-store.ts';
 import { unwrapRow, wrapRow } from '../rows/wrapped-row.ts';
-import { contended, type KeyHierarchy } from './key-hierarchy.ts';
+import type { KeyHierarchy } from './key-hierarchy.ts';
 import { newKeyRow } from './key-rows.ts';
 
 /** What is known of an app. */
@@ -30,7 +32,6 @@ interface AppRecord {
 
 export const BUCKETS_DEFAULT = 256;
 export const BUCKETS_MAX = 65_536;
-const ATTEMPTS_MAX = 8;
 const APP_NAME_PATTERN = /^[a-z0-9][a-z0-9-]{0,62}$/;
 const appCodec = recordCodec<AppRecord>('AppRecord');
 
@@ -126,14 +127,14 @@ async function commitUnder(
   parent: () => Promise<WrappingKey | undefined>,
   row: (parent: WrappingKey) => VaultRow,
 ): Promise<void> {
-  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+  return retryContended(async () => {
     const key = (await parent())!;
     const guard = { key: parentRow, ownKey: key.id };
     const [outcome] = await store.commit([{ guard, puts: [row(key)] }]);
     if (outcome === 'done') return;
     hierarchy.forgetBucketKey(parentRow.app, 0);
-  }
-  throw contended();
+    return again;
+  });
 }
 
 function assertAppOptions(name: string, buckets: number): void {

@@ -7,9 +7,11 @@
  * first uses share one load, and the KMS is called once a process. While a turn replaces a key, its
  * predecessor lies beside it, and rows say which of the two wraps them.
  */
+
 import { type AppId, type KeyId, NO_ID } from '../../base/ids.ts';
 import { LetheError } from '../../base/lethe-error.ts';
 import type { Randomness } from '../../base/random.ts';
+import { again, contended, retryContended } from '../../base/retry.ts';
 import { createSingleFlight } from '../../base/single-flight.ts';
 import { WrappingKey } from '../../keyring/wrapping-key.ts';
 import type { KeyLease } from '../feed/key-lease.ts';
@@ -235,7 +237,7 @@ class Hierarchy implements KeyHierarchy {
   /** Reads or makes key rows under an app's root, or the store's. */
   async #openOrMake(app: AppId, keys: readonly RowKey[]): Promise<SubKey[]> {
     const { store, randomness } = this.#deps;
-    for (let attempt = 0; attempt < 8; attempt += 1) {
+    return retryContended(async () => {
       const parentRow = app === STORE ? STORE_ROOT : appRootRow(app);
       const parent = app === STORE ? await this.storeRoot() : await this.appRoot(app);
       if (parent === undefined) throw new LetheError('INVARIANT_BROKEN', 'no such app');
@@ -255,8 +257,8 @@ class Hierarchy implements KeyHierarchy {
       // Somebody else made one, or a turn has replaced the parent.
       if (outcomes.includes('conflict')) this.#current.delete(rowKeyToText(parentRow));
       if (outcomes.includes('conflict')) this.#current.delete(rowKeyToText(STORE_ROOT));
-    }
-    throw contended();
+      return again;
+    });
   }
 
   /** Asks the KMS for the store's root, or for its predecessor if that is the one that is meant. */
@@ -277,9 +279,4 @@ class Hierarchy implements KeyHierarchy {
     const context = rowAssociatedData(row).toString('hex');
     this.#keep(row, await kms.unwrap(row.wrappingKey, row.wrapped, context));
   }
-}
-
-/** Writers that lose eight races in a row give up, so that a defect cannot spin for ever. */
-export function contended(): LetheError {
-  return new LetheError('CONTENDED', 'the vault is too busy: try again', { retryable: true });
 }

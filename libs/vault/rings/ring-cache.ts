@@ -2,14 +2,16 @@
  * Loaded rings, usable while the lease is held. Concurrent misses for one ring share one load; a
  * load about which a loss arrives meanwhile is not installed (S02).
  */
+
 import { LRUCache } from 'lru-cache';
 import type { Randomness } from '../../base/random.ts';
+import { again, retryContended } from '../../base/retry.ts';
 import type { RingOutcome } from '../../keyring/keyring.ts';
 import { Ring, type RingRef } from '../../keyring/ring.ts';
 import type { FeedRow } from '../feed/feed-store.ts';
 import type { OwedEntries } from '../feed/owed-entries.ts';
 import type { AppRegistry } from '../keys/app-registry.ts';
-import { contended, type KeyHierarchy } from '../keys/key-hierarchy.ts';
+import type { KeyHierarchy } from '../keys/key-hierarchy.ts';
 import { rowKeyToText, rowKinds, type VaultStore } from '../rows/vault-store.ts';
 import { completeRing, readRings, type WantedRing, wantedRings } from './ring-loader.ts';
 import { ringText } from './vault-rings.ts';
@@ -18,8 +20,6 @@ const CACHED_RINGS_MAX = 8_000;
 const FENCES_MAX = 20_000;
 const CACHED_BYTES_MAX = 64 * 1024 * 1024;
 const COUNTED_BYTES_MAX = CACHED_BYTES_MAX / 64;
-const ATTEMPTS_MAX = 8;
-
 interface Deps {
   readonly store: VaultStore;
   readonly hierarchy: KeyHierarchy;
@@ -58,11 +58,11 @@ export class RingCache {
   async openRetained(
     refs: readonly RingRef[],
   ): Promise<{ outcomes: RingOutcome[]; rings: readonly Ring[] }> {
-    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+    return retryContended(async () => {
       const outcomes = await this.#open(refs);
       const rings = outcomes.filter((outcome) => typeof outcome !== 'string');
       // One that was loaded among very many may have been pushed out, or revoked, meanwhile.
-      if (rings.some((ring) => ring.isDestroyed || ring.isRevoked)) continue;
+      if (rings.some((ring) => ring.isDestroyed || ring.isRevoked)) return again;
       for (const ring of rings) {
         ring.retain();
         this.#inUse.set(ring, (this.#inUse.get(ring) ?? 0) + 1);
@@ -74,8 +74,8 @@ export class RingCache {
         throw error;
       }
       this.release(rings);
-    }
-    throw contended();
+      return again;
+    });
   }
 
   release(rings: readonly Ring[]): void {
@@ -172,8 +172,7 @@ export class RingCache {
   async #load(wanted: readonly WantedRing[]): Promise<Map<string, RingOutcome>> {
     const outcomes = new Map<string, RingOutcome>();
     let left = wanted;
-    for (let attempt = 0; left.length > 0; attempt += 1) {
-      if (attempt === ATTEMPTS_MAX) throw contended();
+    return retryContended(async () => {
       this.#takeOff(left.filter((one) => !this.#flights.has(one.text)));
       const flights = left.map((one) => this.#flights.get(one.text)!);
       const landed = await Promise.all(flights.map((flight) => flight.outcome));
@@ -182,8 +181,8 @@ export class RingCache {
         if (!flights[i]!.isRevoked) outcomes.set(one.text, landed[i]!);
       }
       left = left.filter((_, i) => flights[i]!.isRevoked);
-    }
-    return outcomes;
+      return left.length === 0 ? outcomes : again;
+    });
   }
 
   #takeOff(wanted: readonly WantedRing[]): void {

@@ -2,8 +2,10 @@
  * KeyringUse and KeyringCreate over the vault. Rings are used from memory while this process holds
  * its lease; what another process takes away arrives through the feed.
  */
+
 import { type AppId, NO_ID } from '../../base/ids.ts';
 import type { Randomness } from '../../base/random.ts';
+import { again, retryContended } from '../../base/retry.ts';
 import { HmacKey } from '../../codec/hash.ts';
 import type { KeyringCreate, KeyringUse } from '../../keyring/keyring.ts';
 import type { Ring } from '../../keyring/ring.ts';
@@ -11,7 +13,7 @@ import { noteUsed } from '../../keyring/used-rings.ts';
 import type { KeyLease } from '../feed/key-lease.ts';
 import type { OwedEntries } from '../feed/owed-entries.ts';
 import type { AppRegistry } from '../keys/app-registry.ts';
-import { contended, type KeyHierarchy } from '../keys/key-hierarchy.ts';
+import type { KeyHierarchy } from '../keys/key-hierarchy.ts';
 import { bucketKeyRow, PREVIOUS_KINDS } from '../rows/key-slots.ts';
 import { rowKinds, type VaultStore } from '../rows/vault-store.ts';
 import { RingCache } from './ring-cache.ts';
@@ -114,13 +116,13 @@ export function createVaultKeyring(deps: Deps): VaultKeyring {
 
 async function createRings(deps: Deps, refs: Parameters<KeyringCreate['create']>[0]) {
   const wanted = (await wantedRings(deps.apps, refs)).filter((one) => one !== undefined);
-  for (let attempt = 0; attempt < 8; attempt += 1) {
+  return retryContended(async () => {
     const versions = await deps.store.versions(wanted.map((one) => one.key));
     const missing = wanted.filter((_, i) => versions[i] === undefined);
     if (missing.length === 0) return;
     await insertRings(deps, missing);
-  }
-  throw contended();
+    return again;
+  });
 }
 
 async function insertRings(deps: Deps, missing: readonly WantedRing[]): Promise<void> {

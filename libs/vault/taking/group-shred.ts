@@ -2,14 +2,15 @@
  * The end of a group: when nobody who ever joined it or wrote in it is left, what the business said
  * there, its title and its names go too.
  */
+
 import type { LossId } from '../../base/ids.ts';
 import { LetheError } from '../../base/lethe-error.ts';
+import { again, retryContended } from '../../base/retry.ts';
 import type { RingRef } from '../../keyring/ring.ts';
 import { ringKinds } from '../../sealing/tree-path.ts';
 import { type ConversationEntry, conversationCodec } from '../directory/directory.ts';
 import { membersOf } from '../directory/group-members.ts';
 import type { App } from '../keys/app-registry.ts';
-import { contended } from '../keys/key-hierarchy.ts';
 import { ringRow } from '../rings/vault-rings.ts';
 import { rowStates, type VaultRow } from '../rows/vault-store.ts';
 import { fenceRow, wrapRow } from '../rows/wrapped-row.ts';
@@ -18,7 +19,6 @@ import {
   currentBucketKey,
   enterLoss,
   openAnyRow,
-  SHRED_ATTEMPTS_MAX,
   type ShredDeps,
 } from './shred-rows.ts';
 
@@ -30,7 +30,7 @@ export async function shredForsakenGroup(
 ): Promise<'shredded' | 'kept'> {
   const { store } = deps;
   const { id } = forsaken.group;
-  for (let attempt = 0; attempt < SHRED_ATTEMPTS_MAX; attempt += 1) {
+  return retryContended(async () => {
     const [group] = await deps.directory.conversations(app.id, [id]);
     if (typeof group !== 'object') return 'kept';
     const { wrapping, guard } = await currentBucketKey(deps, group.row);
@@ -58,12 +58,11 @@ export async function shredForsakenGroup(
       ...live.map((row) => fenceRow(row, forsaken.by, wrapping)),
     ];
     const [outcome] = await commitUnderKeys(deps, [{ guard, dirties: true, puts }]);
-    if (outcome !== 'done') continue;
+    if (outcome !== 'done') return again;
     await store.scrub();
     await enterLoss(deps, keys, forsaken.by);
     return 'shredded';
-  }
-  throw contended();
+  });
 }
 
 /** Removes a group's member rows, oldest first: where it stopped before, it goes on. */

@@ -1,12 +1,14 @@
 /** Building blocks of a shred: the current bucket key of a row, fences. */
+
 import type { LossId } from '../../base/ids.ts';
 import { isLetheError, LetheError } from '../../base/lethe-error.ts';
 import type { Randomness } from '../../base/random.ts';
+import { again, retryContended } from '../../base/retry.ts';
 import type { Directory } from '../directory/directory.ts';
 import type { LossFeed } from '../feed/feed-wait.ts';
 import type { KeyLease } from '../feed/key-lease.ts';
 import type { AppRegistry } from '../keys/app-registry.ts';
-import { contended, type KeyHierarchy } from '../keys/key-hierarchy.ts';
+import type { KeyHierarchy } from '../keys/key-hierarchy.ts';
 import { bucketKeyRow } from '../rows/key-slots.ts';
 import {
   type BatchOutcome,
@@ -27,8 +29,6 @@ export interface ShredDeps {
   lossFeed: LossFeed;
   lease: Pick<KeyLease, 'sync'>;
 }
-
-export const SHRED_ATTEMPTS_MAX = 16;
 
 type GuardedBatch = VaultBatch & Required<Pick<VaultBatch, 'guard'>>;
 
@@ -80,7 +80,7 @@ export async function fenceRows(
   evenHeld?: 'evenHeld',
 ): Promise<void> {
   const { store } = deps;
-  for (let attempt = 0; attempt < SHRED_ATTEMPTS_MAX; attempt += 1) {
+  return retryContended(async () => {
     const rows = (await store.read(keys)).filter((row) => row !== undefined);
     const batches: GuardedBatch[] = [];
     for (const row of rows) {
@@ -92,8 +92,8 @@ export async function fenceRows(
     }
     if (batches.length === 0) return store.scrub();
     await commitUnderKeys(deps, batches);
-  }
-  throw contended();
+    return again;
+  });
 }
 
 /** What refuses a shred: it says nothing of whom or why. */

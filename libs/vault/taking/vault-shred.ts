@@ -2,6 +2,7 @@
  * KeyringShred over the vault, and the removal of directory rows. Privacy alone receives these.
  * Each step is durable on return and can be repeated.
  */
+
 import type {
   AppId,
   ConversationId,
@@ -12,6 +13,7 @@ import type {
   SubjectId,
 } from '../../base/ids.ts';
 import { randomIdInBucket } from '../../base/random.ts';
+import { again, retryContended } from '../../base/retry.ts';
 import type { KeyringShred } from '../../keyring/keyring.ts';
 import type { RingRef } from '../../keyring/ring.ts';
 import {
@@ -32,7 +34,6 @@ import {
   subjectCodec,
 } from '../directory/directory.ts';
 import type { App } from '../keys/app-registry.ts';
-import { contended } from '../keys/key-hierarchy.ts';
 import { loadSegments, newRing, openRingRow, ringRow, wrapSegment } from '../rings/vault-rings.ts';
 import { appRootRow, STORE_ROOT } from '../rows/key-slots.ts';
 import { type RowKey, type RowKind, rowStates, type VaultRow } from '../rows/vault-store.ts';
@@ -46,7 +47,6 @@ import {
   fenceRows,
   isFence,
   openAnyRow,
-  SHRED_ATTEMPTS_MAX,
   type ShredDeps,
 } from './shred-rows.ts';
 
@@ -157,15 +157,15 @@ export function createVaultShred(deps: ShredDeps): KeyringShred & DirectoryShred
 /** An app's root lies under the store's, and is fenced under it. */
 async function fenceRoot(deps: ShredDeps, app: AppId, by: LossId): Promise<void> {
   const { store, hierarchy } = deps;
-  for (let attempt = 0; attempt < SHRED_ATTEMPTS_MAX; attempt += 1) {
+  return retryContended(async () => {
     const [root] = await store.read([appRootRow(app)]);
     if (root === undefined || (await openAnyRow(deps, root)) === 'erased') return;
     const storeRoot = await hierarchy.storeRoot();
     const guard = { key: STORE_ROOT, ownKey: storeRoot.id };
     await store.commit([{ guard, puts: [fenceRow(root, by, storeRoot)] }]);
     hierarchy.forgetBucketKey(app, 0);
-  }
-  throw contended();
+    return again;
+  });
 }
 
 async function punctureRing(
@@ -174,7 +174,7 @@ async function punctureRing(
 ): Promise<'done' | 'erased' | 'absent'> {
   const { store, randomness } = deps;
   const { ref, key, taken, loss } = of;
-  for (let attempt = 0; attempt < SHRED_ATTEMPTS_MAX; attempt += 1) {
+  return retryContended(async () => {
     const [row] = await store.read([key]);
     if (row === undefined) return 'absent';
     const { wrapping, guard } = await currentBucketKey(deps, row);
@@ -194,8 +194,8 @@ async function punctureRing(
       await store.scrub();
       return 'done';
     }
-  }
-  throw contended();
+    return again;
+  });
 }
 
 async function takeAll(
@@ -253,7 +253,7 @@ async function replacePlace(
 ): Promise<'done' | 'absent'> {
   const { store, randomness } = deps;
   const kind = ringKinds.place;
-  for (let attempt = 0; attempt < SHRED_ATTEMPTS_MAX; attempt += 1) {
+  return retryContended(async () => {
     const holder = await placeHolder(deps, app, cleared);
     if (holder === undefined) return 'absent';
     if (holder.place !== cleared.place) {
@@ -283,6 +283,6 @@ async function replacePlace(
       await enterLoss(deps, [old], cleared.by);
       return 'done';
     }
-  }
-  throw contended();
+    return again;
+  });
 }

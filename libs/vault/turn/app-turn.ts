@@ -2,11 +2,12 @@
  * One app's part of a turn: a new root, its other keys wrapped by it unchanged, and for every
  * bucket that lost something a new key, under which its surviving rows are wrapped anew.
  */
+
 import type { LossId } from '../../base/ids.ts';
 import { LetheError } from '../../base/lethe-error.ts';
+import { again, retryContended } from '../../base/retry.ts';
 import type { WrappingKey } from '../../keyring/wrapping-key.ts';
 import type { App } from '../keys/app-registry.ts';
-import { contended } from '../keys/key-hierarchy.ts';
 import { newKeyRow } from '../keys/key-rows.ts';
 import {
   APP_KINDS,
@@ -26,7 +27,6 @@ import {
 import { rewrapRow, wrapRow } from '../rows/wrapped-row.ts';
 import type { TurnDeps } from './turn-run.ts';
 
-const ATTEMPTS_MAX = 16;
 const ROWS_PER_COMMIT = 200;
 // Rows of a bucket are written some at a time, together: on a server each write is a round of
 // Paxos. Cassandra warns of batches over 5 KiB; a row's other columns take about this much.
@@ -107,7 +107,7 @@ async function retiredKey(deps: TurnDeps, slot: KeySlot): Promise<WrappingKey> {
 async function replaceRoot(deps: TurnDeps, app: App): Promise<void> {
   const { store, hierarchy } = deps;
   const slot = appSlot(app.id);
-  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+  return retryContended(async () => {
     hierarchy.forgetCurrent();
     const [row, previous] = await store.read([slot.current, slot.previous]);
     if (previous !== undefined) return;
@@ -118,8 +118,8 @@ async function replaceRoot(deps: TurnDeps, app: App): Promise<void> {
     const [outcome] = await store.commit([{ guard, puts }]);
     hierarchy.forgetBucketKey(app.id, 0);
     if (outcome === 'done') return;
-  }
-  throw contended();
+    return again;
+  });
 }
 
 /**
@@ -148,7 +148,7 @@ async function insertMissingBuckets(deps: TurnDeps, app: App): Promise<void> {
 /** Keys under the app's root: unchanged under the new one, new where a bucket lost something. */
 async function rewrapKeys(deps: TurnDeps, app: App, dirty: ReadonlySet<number>): Promise<void> {
   const { store, hierarchy } = deps;
-  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+  return retryContended(async () => {
     hierarchy.forgetCurrent();
     const parent = (await hierarchy.appRoot(app.id))!;
     const old: VaultRow[] = [];
@@ -181,8 +181,8 @@ async function rewrapKeys(deps: TurnDeps, app: App, dirty: ReadonlySet<number>):
         for (const { bucket } of rows.filter(isNew)) hierarchy.forgetBucketKey(app.id, bucket);
       }
     }
-  }
-  throw contended();
+    return again;
+  });
 }
 
 /** Writes rows of one bucket; how many were still what they had been when they were read. */
@@ -222,7 +222,7 @@ async function rewrapBucket(deps: TurnDeps, app: App, bucket: number): Promise<n
   const { store, hierarchy } = deps;
   const key: RowKey = bucketKeyRow(app.id, bucket);
   let count = 0;
-  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+  return retryContended(async () => {
     hierarchy.forgetBucketKey(app.id, bucket);
     const current = (await hierarchy.bucketKeys(app.id, [bucket])).get(bucket)!;
     const retired = await retiredKey(deps, bucketSlot(app.id, bucket));
@@ -247,6 +247,6 @@ async function rewrapBucket(deps: TurnDeps, app: App, bucket: number): Promise<n
     }
     await flush();
     if (seen === 0) return count;
-  }
-  throw contended();
+    return again;
+  });
 }

@@ -4,10 +4,11 @@
  * key is gone. Resumable at every step, beside live reads and writes: every write is conditional on
  * the version that was read and on the key that its parent holds now.
  */
+
 import type { AppId, LossId } from '../../base/ids.ts';
 import { LetheError } from '../../base/lethe-error.ts';
 import { randomId } from '../../base/random.ts';
-import { contended } from '../keys/key-hierarchy.ts';
+import { again, contended, retryContended } from '../../base/retry.ts';
 import { newStoreRootRow, wrapByKms } from '../keys/key-rows.ts';
 import { storeSlot } from '../rows/key-slots.ts';
 import { rowKinds, type VaultRow } from '../rows/vault-store.ts';
@@ -16,8 +17,6 @@ import { keysWaitedFor } from './epoch-t1.ts';
 import { retire, rewrapped } from './turn-retire.ts';
 import { type TurnDeps, type TurnOptions, TurnRun } from './turn-run.ts';
 import type { Turn } from './turn-store.ts';
-
-const ATTEMPTS_MAX = 16;
 
 const ALIVE_INTERVAL_MS = 2_000;
 const RUNNER_SILENT_MS = 10_000;
@@ -109,7 +108,7 @@ async function beginTurn({ turns, store, kms, randomness }: TurnDeps, nowMs: num
 async function turnStoreRoot(deps: TurnDeps, turn: Turn): Promise<void> {
   const { store, kms, hierarchy } = deps;
   const { current, previous } = storeSlot();
-  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+  return retryContended(async () => {
     const [root] = await store.read([current]);
     hierarchy.forgetCurrent();
     if (root!.wrappingKey === turn.newKmsKey) return;
@@ -125,8 +124,8 @@ async function turnStoreRoot(deps: TurnDeps, turn: Turn): Promise<void> {
     const [outcome] = await store.commit([{ puts }]);
     hierarchy.forgetBucketKey(current.app, 0);
     if (outcome === 'done') return;
-  }
-  throw contended();
+    return again;
+  });
 }
 
 /**
@@ -139,7 +138,7 @@ async function rewrapUnderStoreRoot(
 ): Promise<Set<AppId>> {
   const { current, previous } = storeSlot();
   const damaged = new Set<AppId>();
-  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+  return retryContended(async () => {
     hierarchy.forgetCurrent();
     const root = await hierarchy.storeRoot();
     const old: VaultRow[] = [];
@@ -163,8 +162,8 @@ async function rewrapUnderStoreRoot(
     });
     const guard = { key: current, ownKey: root.id };
     await store.commit(puts.map((put) => ({ guard, puts: [put] })));
-  }
-  throw contended();
+    return again;
+  });
 }
 
 async function turnApps(deps: TurnDeps, run: TurnRun) {

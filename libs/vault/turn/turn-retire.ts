@@ -1,8 +1,9 @@
 /** The end of a turn in the vault: predecessors go, once no row names them. */
+
 import type { AppId, KeyId, LossId } from '../../base/ids.ts';
 import { isLetheError } from '../../base/lethe-error.ts';
+import { contended } from '../../base/retry.ts';
 import type { WrappingKey } from '../../keyring/wrapping-key.ts';
-import { contended } from '../keys/key-hierarchy.ts';
 import { APP_KINDS, appSlot, PREVIOUS_KINDS } from '../rows/key-slots.ts';
 import { type RowKind, rowKinds, type VaultRow } from '../rows/vault-store.ts';
 import { rewrapRow } from '../rows/wrapped-row.ts';

@@ -1,9 +1,11 @@
 /** What a turn works with, and the record by which one process runs it. */
+
 import type { Randomness } from '../../base/random.ts';
+import { contended } from '../../base/retry.ts';
 import type { LossFeed } from '../feed/feed-wait.ts';
 import type { KeyLease } from '../feed/key-lease.ts';
 import type { AppRegistry } from '../keys/app-registry.ts';
-import { contended, type KeyHierarchy } from '../keys/key-hierarchy.ts';
+import type { KeyHierarchy } from '../keys/key-hierarchy.ts';
 import type { RootKms } from '../keys/root-kms.ts';
 import type { VaultStore } from '../rows/vault-store.ts';
 import type { Turn, TurnStep, TurnStore } from './turn-store.ts';
