@@ -9,7 +9,7 @@ import type { AppId } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import type { Randomness } from '../base/random.ts';
 import { labels } from '../codec/labels.ts';
-import type { KeyringUse } from '../keyring/keyring.ts';
+import type { AppKeys } from '../keyring/app-keys.ts';
 import type { AccessKeyRow, AccessKeyStore, AccessScope } from './access-key-store.ts';
 
 /** Who calls. */
@@ -46,16 +46,16 @@ const BORROWED_SECONDS = 60;
 /** Opens access keys over their store and the keyring. */
 export function createAccessKeys(deps: {
   store: AccessKeyStore;
-  keyring: Pick<KeyringUse, 'accessKey'>;
+  keys: Pick<AppKeys, 'accessKey'>;
   randomness: Randomness;
 }): AccessKeys {
-  const { store, keyring, randomness } = deps;
+  const { store, keys, randomness } = deps;
   const secrets = new Map<string, Buffer>();
 
   async function secretOf(row: AccessKeyRow): Promise<Buffer> {
     const known = secrets.get(row.id);
     if (known !== undefined) return known;
-    const wrapping = await keyring.accessKey(row.app ?? 'store');
+    const wrapping = await keys.accessKey(row.app ?? 'store');
     const plain = wrapping.unwrap(row.wrappedSecret, boundTo(row));
     if (plain === undefined) {
       throw new LetheError('VAULT_TAMPERED', 'the stored secret of an access key was changed');
@@ -104,7 +104,7 @@ export function createAccessKeys(deps: {
       const prefix = scope === 'account' ? 'act' : scope === 'app' ? 'app' : 'int';
       const id = `${prefix}_${randomness.fill(Buffer.alloc(12)).toString('hex')}`;
       const secret = randomness.fill(Buffer.alloc(32)).toString('base64url');
-      const wrapping = await keyring.accessKey(app ?? 'store');
+      const wrapping = await keys.accessKey(app ?? 'store');
       const wrappedSecret = wrapping.wrap(Buffer.from(secret), boundTo({ id, app, scope }));
       await store.add({ id, app, scope, wrappedSecret, createdAtMs: nowMs, revokedAtMs: null });
       return { id, secret, scope };

@@ -19,7 +19,7 @@ import { LetheError } from '../base/lethe-error.ts';
 import { recordCodec } from '../codec/avro.ts';
 import { labels } from '../codec/labels.ts';
 import type { OwnerKind } from '../codec/sealed-event.ts';
-import type { KeyringUse } from '../keyring/keyring.ts';
+import type { AppKeys } from '../keyring/app-keys.ts';
 import type { DeliveryRow, DeliveryStore, DeliveryWrite } from './delivery-store.ts';
 
 /** What a delivery became. `gone`: refused, or kept past its day because its words were erased. */
@@ -90,12 +90,12 @@ function associatedData(app: AppId, at: { id: IndexId; revision: number; day: nu
 /** Opens the ledger over its store and the app's keys. */
 export function createDeliveryLedger(deps: {
   store: DeliveryStore;
-  keyring: Pick<KeyringUse, 'indexKey' | 'ledgerKey'>;
+  keys: Pick<AppKeys, 'indexKey' | 'ledgerKey'>;
 }): DeliveryLedger {
-  const { store, keyring } = deps;
+  const { store, keys } = deps;
 
   async function open(app: AppId, row: DeliveryRow): Promise<KnownDelivery> {
-    const key = await keyring.ledgerKey(app, row.day);
+    const key = await keys.ledgerKey(app, row.day);
     const plain = key.unwrap(row.wrapped, associatedData(app, row));
     if (plain === undefined) {
       throw new LetheError('VAULT_TAMPERED', 'an entry of the delivery ledger was changed');
@@ -105,7 +105,7 @@ export function createDeliveryLedger(deps: {
 
   const ledger: DeliveryLedger = {
     async names(app, deliveries) {
-      const key = await keyring.indexKey(app);
+      const key = await keys.indexKey(app);
       if (key === undefined) throw new LetheError('INVARIANT_BROKEN', 'no such app');
       return deliveries.map(({ source, id, type, actorChannel, actorExternalId }) => {
         const fields = [source, id, type, actorChannel, actorExternalId];
@@ -119,7 +119,7 @@ export function createDeliveryLedger(deps: {
       return found;
     },
     async prepare(app, writes, day) {
-      const key = await keyring.ledgerKey(app, day);
+      const key = await keys.ledgerKey(app, day);
       return writes.map(({ id, entry, known }) => {
         const revision = (known?.row.revision ?? 0) + 1;
         const bound = associatedData(app, { id, revision, day });

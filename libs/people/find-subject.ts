@@ -4,49 +4,23 @@ import { LetheError } from '../base/lethe-error.ts';
 import type { KeyringUse } from '../keyring/keyring.ts';
 import { ringKinds } from '../sealing/tree-path.ts';
 import type { Directory } from '../vault/directory/directory.ts';
-import { rowKinds } from '../vault/rows/vault-store.ts';
 
 /** The channel under which business authors are known; channels of people cannot begin so. */
 export const AGENT_CHANNEL = 'lethe:agent';
 /** The channel of a user's `externalId` in the REST interface. */
 export const USER_CHANNEL = 'lethe:user';
 
-/** Who it is; `erased`: the marker of somebody who is gone; undefined: nobody. */
-export type SubjectOutcome = SubjectId | 'erased' | undefined;
-
-/** The subject that an alias (a REST user id) names. */
-export async function findAlias(
-  directory: Directory,
-  app: AppId,
-  alias: Alias,
-): Promise<SubjectOutcome> {
-  const row = (await directory.names(app)).alias(alias);
-  const [found] = await directory.references(app, rowKinds.alias, [row]);
-  return found as SubjectOutcome;
-}
-
-/** The subject that a channel-side name leads to. */
-export async function findIdentity(
-  directory: Directory,
-  app: AppId,
-  identity: { channel: string; externalId: string },
-): Promise<SubjectId | undefined> {
-  const names = await directory.names(app);
-  const row = names.identity(identity.channel, identity.externalId);
-  const [found] = await directory.references(app, rowKinds.identity, [row]);
-  return found === 'erased' ? undefined : (found as SubjectId | undefined);
-}
-
-/** The subject behind what a path calls a user: an id or an external id. */
+/** The subject behind what a path calls a user, an id or an external id; `erased`: a marker. */
 export async function findUser(
   directory: Directory,
   app: AppId,
   idOrExternalId: string,
-): Promise<SubjectOutcome> {
+): Promise<SubjectId | 'erased' | undefined> {
   const alias = textToId<Alias>(idOrExternalId);
-  const found = alias === undefined ? undefined : await findAlias(directory, app, alias);
+  const found = alias === undefined ? undefined : await directory.findAlias(app, alias);
   if (found !== undefined) return found;
-  return findIdentity(directory, app, { channel: USER_CHANNEL, externalId: idOrExternalId });
+  const identity = { channel: USER_CHANNEL, externalId: idOrExternalId };
+  return (await directory.findSubjects(app, [identity]))[0];
 }
 
 /**

@@ -26,10 +26,8 @@ export async function readPeople(
 ): Promise<Map<SubjectId, Person>> {
   const unique = [...new Set(ids)];
   const entries = await powers.directory.subjects(app, unique);
-  const present = await livingOf(
-    powers,
-    entries.filter((entry) => entry !== undefined),
-  );
+  const there = entries.filter((entry) => entry !== undefined);
+  const present = await livingOf(powers, app, there);
   const facts = await Promise.all(present.map((entry) => powers.views.facts(entry.id)));
   // A page of messages needs names alone; identities lie in another place, under another ring.
   const views = facts.map((own) =>
@@ -60,9 +58,10 @@ export async function readPeople(
 /** Between the fence and the end of an erasure the entry is still there, and leads to nobody. */
 async function livingOf(
   { keyring }: Pick<ReaderPowers, 'keyring'>,
+  app: AppId,
   entries: readonly SubjectEntry[],
 ): Promise<SubjectEntry[]> {
-  const refs = entries.map(({ row, id }) => ({ app: row.app, kind: ringKinds.owner, id }));
+  const refs = entries.map(({ id }) => ({ app, kind: ringKinds.owner, id }));
   return keyring.use(refs, async (rings) => entries.filter((_, i) => rings[i] !== 'erased'));
 }
 

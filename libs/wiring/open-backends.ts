@@ -9,21 +9,32 @@ import { createDeliveryLedger } from '../deliveries/delivery-ledger.ts';
 import { type DurableClock, openDurableClock } from '../event-log/clock-mark.ts';
 import type { EventLog } from '../event-log/event-log.ts';
 import { createWakeSignal, type WakeSignal } from '../event-log/wake-signal.ts';
+import type { AppKeys } from '../keyring/app-keys.ts';
 import { sealEvent } from '../keyring/event-sealer.ts';
+import type { RingRef } from '../keyring/ring.ts';
+import { hasStoreRoot } from '../vault/copy/fill-vault.ts';
 import { type ForsakenGroup, settleDirectory } from '../vault/copy/settle-directory.ts';
-import { checkVault, type VaultFindings } from '../vault/copy/vault-check.ts';
-import { createDirectory } from '../vault/directory/directory.ts';
+import {
+  checkRings,
+  checkVault,
+  type RingFindings,
+  type VaultFindings,
+} from '../vault/copy/vault-check.ts';
+import { createDirectoryTable, type DirectoryContext } from '../vault/directory/directory-table.ts';
 import { createDirectoryWriter } from '../vault/directory/directory-writer.ts';
+import { createDirectory } from '../vault/directory/vault-directory.ts';
 import type { FeedStore } from '../vault/feed/feed-store.ts';
 import { createLossFeed } from '../vault/feed/feed-wait.ts';
 import { openKeyLease } from '../vault/feed/key-lease.ts';
 import { createKeyringHold } from '../vault/holds/holds.ts';
 import { createAppRegistry } from '../vault/keys/app-registry.ts';
 import { createKeyHierarchy } from '../vault/keys/key-hierarchy.ts';
+import { createAppKeys } from '../vault/keys/vault-app-keys.ts';
 import { createVaultKeyring, type VaultKeyring } from '../vault/rings/vault-keyring.ts';
-import { STORE_ROOT } from '../vault/rows/key-slots.ts';
 import type { VaultStore } from '../vault/rows/vault-store.ts';
-import { createVaultShred } from '../vault/taking/vault-shred.ts';
+import { createDirectoryShred } from '../vault/taking/directory-shred.ts';
+import { createRingCapture } from '../vault/taking/ring-captures.ts';
+import { createHolderWait, createKeyringShred } from '../vault/taking/ring-shred.ts';
 import { readEpochStatus } from '../vault/turn/epoch-status.ts';
 import { settleT1 } from '../vault/turn/epoch-t1.ts';
 import { closeTurn, runTurn } from '../vault/turn/epoch-turn.ts';
@@ -74,6 +85,8 @@ export interface Backends {
   vaultStore(): VaultStore;
   /** Looks at every row of the vault for what an attacker with the disk would leave. */
   vaultCheck(): Promise<VaultFindings>;
+  /** What became of the rings that events name. */
+  ringCheck(refs: readonly RingRef[]): Promise<RingFindings>;
   /** Makes the directory of a copied vault one again; the groups that are to end. */
   settleDirectory(): Promise<ForsakenGroup[]>;
   /** Tells where this process answers requests, so that an erasure can be attacked there. */
@@ -128,9 +141,11 @@ export async function openBackends(
     const hierarchy = createKeyHierarchy({ store, kms, randomness, lease, lossFeed });
     await hierarchy.storeRoot();
     const apps = createAppRegistry({ store, hierarchy, randomness });
-    const keyring = createVaultKeyring({ store, hierarchy, apps, randomness, lease, lossFeed });
-    const directory = createDirectory({ store, hierarchy, apps, keyring });
-    const vault = { store, hierarchy, apps, keyring, directory, randomness, lease, lossFeed };
+    const context = { store, hierarchy, apps, randomness, lease, lossFeed };
+    const keys = createAppKeys(context);
+    const keyring = createVaultKeyring(context);
+    const table = createDirectoryTable({ ...context, keys });
+    const vault = { ...context, keys, keyring, table };
     const common = { clock, randomness, apps };
     return {
       wake,
@@ -144,6 +159,7 @@ export async function openBackends(
       engines: { use, vault: opened.vault, state: opened.state },
       vaultStore: () => store,
       vaultCheck: () => checkVault(vault),
+      ringCheck: (refs) => checkRings(vault, refs),
       settleDirectory: () => settleDirectory(vault),
       announce: (door) => lease.announce(door),
       kmsCallCount: () => kms.callCount,
@@ -188,8 +204,7 @@ async function openEngines(configuration: Configuration, use: EngineUse) {
 
 /** A new vault beside an old log is a mistake: no event of it could ever be opened again. */
 async function assertVaultOfLog(store: VaultStore, log: EventLog): Promise<void> {
-  const [root] = await store.versions([STORE_ROOT]);
-  if (root !== undefined || (await log.endOffsets()).every((end) => end === 0)) return;
+  if ((await hasStoreRoot(store)) || (await log.endOffsets()).every((end) => end === 0)) return;
   throw new LetheError(
     'CONFIGURATION_INVALID',
     'LETHE_VAULT: this vault is empty, but LETHE_LOG holds events that another one seals: ' +
@@ -200,14 +215,15 @@ async function assertVaultOfLog(store: VaultStore, log: EventLog): Promise<void>
 function handOut(from: {
   configuration: Configuration;
   common: Omit<CommonPowers, 'log'>;
-  vault: Parameters<typeof createVaultShred>[0] & { keyring: VaultKeyring };
+  vault: DirectoryContext & { keys: AppKeys; keyring: VaultKeyring };
   engines: Engines;
 }) {
   const { configuration, common, vault, engines } = from;
-  const { keyring, directory } = vault;
+  const { keyring, keys } = vault;
+  const directory = createDirectory(vault.table);
   const { state, logs, views } = engines;
   const accessKeys = () => {
-    return createAccessKeys({ store: state.accessKeys, keyring, randomness: common.randomness });
+    return createAccessKeys({ store: state.accessKeys, keys, randomness: common.randomness });
   };
   let clock: Promise<DurableClock> | undefined;
   const recordingClock = () => {
@@ -220,11 +236,9 @@ function handOut(from: {
         ...common,
         log: logs.log(),
         keyring,
-        directory: {
-          ...directory,
-          ...createDirectoryWriter(vault),
-        },
-        ledger: createDeliveryLedger({ store: state.deliveries, keyring }),
+        directory,
+        directoryWriter: createDirectoryWriter(vault),
+        ledger: createDeliveryLedger({ store: state.deliveries, keys }),
         requests: state.requests,
         recordingClock,
         views: views(),
@@ -250,7 +264,7 @@ function handOut(from: {
       const { apps, clock } = common;
       return {
         apps,
-        keyring,
+        keyringCreate: keyring,
         accessKeys: accessKeys(),
         accessKeyStore: state.accessKeys,
         clock,
@@ -265,13 +279,16 @@ function privacyPowers(
   accessKeys: AccessKeys,
 ): PrivacyPowers {
   const { configuration, common, vault, engines } = from;
-  const { keyring, directory } = vault;
-  const shred = createVaultShred(vault);
   return {
     ...common,
     log: engines.logs.log(),
-    keyring: { ...keyring, ...shred, ...createKeyringHold(vault) },
-    directory: { ...directory, ...shred },
+    keyring: vault.keyring,
+    keyringShred: createKeyringShred(vault),
+    keyringHold: createKeyringHold(vault),
+    ringCapture: createRingCapture(vault),
+    holders: createHolderWait(vault),
+    directory: createDirectory(vault.table),
+    directoryShred: createDirectoryShred(vault),
     requests: engines.state.requests,
     erasures: openErasures(configuration),
     certificates: openCertificatesFile({

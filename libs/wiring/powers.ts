@@ -12,13 +12,15 @@ import type { DurableClock } from '../event-log/clock-mark.ts';
 import type { EventLog } from '../event-log/event-log.ts';
 import type { IngestJournal } from '../journal/ingest-journal.ts';
 import type { SealEvent } from '../keyring/event-sealer.ts';
-import type { KeyringCreate, KeyringHold, KeyringShred, KeyringUse } from '../keyring/keyring.ts';
+import type { HolderWait } from '../keyring/holder-wait.ts';
+import type { KeyringCreate, KeyringUse } from '../keyring/keyring.ts';
+import type { KeyringHold } from '../keyring/keyring-hold.ts';
+import type { KeyringShred } from '../keyring/keyring-shred.ts';
+import type { RingCapture } from '../keyring/ring-capture.ts';
 import type { ErasureList } from '../requests/erasure-list.ts';
 import type { RequestStore } from '../requests/request-store.ts';
-import type { Directory } from '../vault/directory/directory.ts';
-import type { DirectoryWriter } from '../vault/directory/directory-writer.ts';
+import type { Directory, DirectoryShred, DirectoryWriter } from '../vault/directory/directory.ts';
 import type { AppRegistry } from '../vault/keys/app-registry.ts';
-import type { DirectoryShred } from '../vault/taking/vault-shred.ts';
 import type { EpochStatus } from '../vault/turn/epoch-status.ts';
 import type { ReachedT1 } from '../vault/turn/epoch-t1.ts';
 import type { TurnOptions } from '../vault/turn/turn-run.ts';
@@ -37,8 +39,9 @@ export interface CommonPowers {
 
 /** Ingest: creates and uses rings, writes the log and the ledger, asks privacy by requests. */
 export interface IngestPowers extends CommonPowers {
-  readonly keyring: KeyringUse & KeyringCreate;
-  readonly directory: Directory & DirectoryWriter;
+  readonly keyring: KeyringUse;
+  readonly directory: Directory;
+  readonly directoryWriter: DirectoryWriter;
   readonly ledger: DeliveryLedger;
   readonly requests: RequestStore;
   /** One clock a process: it never goes back and never repeats. */
@@ -65,8 +68,13 @@ export interface ReaderPowers extends CommonPowers {
 
 /** Privacy: alone may shred. */
 export interface PrivacyPowers extends CommonPowers {
-  readonly keyring: KeyringUse & KeyringShred & KeyringHold;
-  readonly directory: Directory & DirectoryShred;
+  readonly keyring: KeyringUse;
+  readonly keyringShred: KeyringShred;
+  readonly keyringHold: KeyringHold;
+  readonly ringCapture: RingCapture;
+  readonly holders: HolderWait;
+  readonly directory: Directory;
+  readonly directoryShred: DirectoryShred;
   readonly requests: RequestStore;
   readonly certificates: Certificates;
   readonly horizonDays: number;
@@ -99,7 +107,7 @@ export interface EpochPowers {
 /** Administration of apps and access keys. */
 export interface AdministrationPowers {
   readonly apps: AppRegistry;
-  readonly keyring: KeyringCreate;
+  readonly keyringCreate: KeyringCreate;
   readonly accessKeys: AccessKeys;
   readonly accessKeyStore: AccessKeyStore;
   readonly clock: Clock;

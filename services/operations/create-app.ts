@@ -17,7 +17,7 @@ export async function createApp(
   if (app === 'exists') {
     throw new LetheError('NAME_TAKEN', 'there is an app of this name: choose another');
   }
-  await powers.keyring.create([
+  await powers.keyringCreate.create([
     { app: app.id, kind: ringKinds.app, id: app.id },
     { app: app.id, kind: ringKinds.owner, id: app.id },
     { app: app.id, kind: ringKinds.place, id: app.factsPlace },

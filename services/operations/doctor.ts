@@ -3,7 +3,6 @@
  * row of the views comes from an event of the log, every request is done, nothing is behind.
  */
 
-import type { AppId } from '../../libs/base/ids.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
 import { sha256 } from '../../libs/codec/hash.ts';
@@ -13,8 +12,6 @@ import { readLog } from '../../libs/event-log/read-log.ts';
 import { eventRingRefs } from '../../libs/keyring/event-sealer.ts';
 import { type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
 import { projectorGroup } from '../../libs/projection/views-behind.ts';
-import { ringRow } from '../../libs/vault/rings/vault-rings.ts';
-import { rowStates } from '../../libs/vault/rows/vault-store.ts';
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
 
 const DEAD_LETTERS_NAMED = 5;
@@ -88,19 +85,10 @@ async function checkKeys(
   { backends }: OpenStore,
   refs: ReadonlyMap<string, RingRef>,
 ): Promise<Check> {
-  const { apps } = backends.reader();
-  const buckets = new Map<AppId, number>();
-  for (const app of await apps.list()) buckets.set(app.id, app.buckets);
-  const all = [...refs.values()];
-  const living = all.filter((ref) => buckets.has(ref.app));
-  const keys = living.map((ref) => ringRow(ref, buckets.get(ref.app)!));
-  const rows = await backends.vaultStore().versions(keys);
-  const missing = rows.filter((row) => row === undefined).length;
-  const fences = rows.filter((row) => row?.state === rowStates.erased).length;
-  const erasedApps = all.length - living.length;
+  const { live, fenced, ofErasedApps, missing } = await backends.ringCheck([...refs.values()]);
   const detail =
-    `${all.length} rings used by events: ${living.length - missing - fences} live, ` +
-    `${fences} fenced, ${erasedApps} of erased apps, ${missing} missing`;
+    `${refs.size} rings used by events: ${live} live, ` +
+    `${fenced} fenced, ${ofErasedApps} of erased apps, ${missing} missing`;
   return { name: 'key coverage', passed: missing === 0, detail };
 }
 

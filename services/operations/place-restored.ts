@@ -21,10 +21,7 @@ import {
   fileOf,
 } from '../../libs/configuration/configuration.ts';
 import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
-import { countDiffering, dropAbsent } from '../../libs/vault/copy/compare-vaults.ts';
-import { copyVault } from '../../libs/vault/copy/vault-copy.ts';
-import { STORE_ROOT } from '../../libs/vault/rows/key-slots.ts';
-import { rowKinds, type VaultRow } from '../../libs/vault/rows/vault-store.ts';
+import { fillVault, hasStoreRoot } from '../../libs/vault/copy/fill-vault.ts';
 import { openConnections } from '../../libs/wiring/connections.ts';
 import { openState, openVault } from '../../libs/wiring/open-engines.ts';
 import { copyState } from './copy-state.ts';
@@ -41,8 +38,7 @@ export async function assertVacant(configuration: Configuration): Promise<void> 
   const { vault } = configuration;
   if (vault.engine === 'sqlite') return;
   await withOpened(async (open) => {
-    const [root] = await (await open.vault(configuration)).store.versions([STORE_ROOT]);
-    if (root === undefined) return;
+    if (!(await hasStoreRoot((await open.vault(configuration)).store))) return;
     const text = `there is a store in the keyspace ${vault.keyspace}: drop it first, and migrate`;
     throw new LetheError('INPUT_INVALID', text);
   });
@@ -64,7 +60,7 @@ export async function placeRestored(
     });
   }
   if (vault.engine === 'sqlite') moveFile(fileOf(staged.vault), vault.file);
-  else await withOpened((open) => fillVault(open, { staged, configuration, onProgress }));
+  else await withOpened((open) => fill(open, { staged, configuration, onProgress }));
 }
 
 /** Also to another file system: whole or not at all. */
@@ -83,31 +79,20 @@ function moveFile(from: string, to: string): void {
   }
 }
 
-async function fillVault(
-  open: Opened,
-  of: {
-    staged: Configuration;
-    configuration: Configuration;
-    onProgress: (text: string) => void;
-  },
-): Promise<void> {
-  const [from, to] = [await open.vault(of.staged), await open.vault(of.configuration)];
-  const isRoot = (row: VaultRow) => row.kind === rowKinds.storeRoot;
-  await copyVault(from.copy, to.copy, {
-    isLeftOut: isRoot,
-    onProgress: ({ rows }) => of.onProgress(`${rows} rows of the vault`),
-  });
-  // What a run that was interrupted has left is of this backup, or it goes.
-  await dropAbsent(from.store, to.copy);
-  const differing = await countDiffering(from.copy, to.store, isRoot);
-  if (differing > 0) {
-    const text = `${differing} rows of another restore are in the keyspace: drop it, and migrate`;
-    throw new LetheError('INPUT_INVALID', text);
-  }
-  // Whoever held keys of the store that was lost begins anew.
-  await to.feed.renew();
-  const [root] = await from.store.read([STORE_ROOT]);
-  await to.copy.loadRows([root!]);
+async function fill(open: Opened, { staged, configuration, onProgress }: Placing): Promise<void> {
+  const [from, to] = [await open.vault(staged), await open.vault(configuration)];
+  const { foreignRows } = await fillVault(from, to, (rows) =>
+    onProgress(`${rows} rows of the vault`),
+  );
+  if (foreignRows === 0) return;
+  const text = `${foreignRows} rows of another restore are in the keyspace: drop it, and migrate`;
+  throw new LetheError('INPUT_INVALID', text);
+}
+
+interface Placing {
+  readonly staged: Configuration;
+  readonly configuration: Configuration;
+  onProgress(text: string): void;
 }
 
 interface Opened {

@@ -176,7 +176,7 @@ async function applyErasures(
     const one = later[at]!;
     if (one.kind === 'hold') {
       const { subject, hold } = one.target;
-      await powers.keyring.hold(one.app, subject, hold);
+      await powers.keyringHold.hold(one.app, subject, hold);
       at += 1;
       continue;
     }

@@ -45,7 +45,7 @@ export async function runUpkeep(
       tell.onEpoch(await readGauges(store, status));
     });
     await attempt('reclaim', () => reclaimDue(store));
-    await attempt('feed', () => store.backends.privacy().keyring.pruneFeed());
+    await attempt('feed', () => store.backends.privacy().holders.pruneFeed());
     // Two privacy services must not overtake each other's rebuild again and again.
     const waitMs = LOOK_INTERVAL_MS * (1 + Math.random());
     await sleep(waitMs, undefined, { signal }).catch(() => undefined);

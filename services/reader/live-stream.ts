@@ -31,7 +31,7 @@ export interface SealedStreamEvent {
   /** Resumes after this event when sent back as Last-Event-ID. */
   readonly cursor: string;
   /** Opens it; undefined: what it told of is gone. Can be called again when that changes. */
-  open(): Promise<StreamEvent | undefined>;
+  open(powers: ReaderPowers): Promise<StreamEvent | undefined>;
 }
 
 const PAGE_RECORDS = 200;
@@ -69,18 +69,18 @@ export function readCursor(text: string, partitions: number): number[] | undefin
 
 /** The next events after the cursor's offsets, which are moved forward; empty: none now. */
 export async function* nextStreamEvents(
-  powers: ReaderPowers,
+  { log }: Pick<ReaderPowers, 'log'>,
   app: AppId,
   offsets: number[],
 ): AsyncGenerator<SealedStreamEvent> {
   for (let partition = 0; partition < offsets.length; partition += 1) {
-    const records = await powers.log.read(partition, offsets[partition]!, PAGE_RECORDS);
+    const records = await log.read(partition, offsets[partition]!, PAGE_RECORDS);
     for (const record of records) {
       const event = decodeOwn(record, app);
       offsets[partition] = record.offset + 1;
       if (event === undefined) continue;
       // What is told is looked up in the views; they may be a moment behind the log.
-      const open = () => tryStreamEvent(powers, event, record);
+      const open = (own: ReaderPowers) => tryStreamEvent(own, event, record);
       yield { cursor: offsets.join('.'), open };
     }
   }

@@ -12,7 +12,7 @@ import {
   subjectOfPath,
   UserParameters,
 } from '../../libs/http/route-parameters.ts';
-import { UsedRings } from '../../libs/keyring/used-rings.ts';
+import { type NotedKeyring, noteRings } from '../../libs/keyring/used-rings.ts';
 import { waitForViews } from '../../libs/projection/views-behind.ts';
 import type { PageRequest } from '../../libs/views/view-store.ts';
 import type { ReaderPowers } from '../../libs/wiring/powers.ts';
@@ -54,36 +54,38 @@ export function addReaderRoutes(server: HttpServer, powers: ReaderPowers): void 
       waitForViews(powers, positions, timeoutMs),
     );
   });
-  vouchForAnswers(server, powers);
-  addUserRoute(server, powers);
-  addConversationRoutes(server, powers);
-  addMessageRoutes(server, powers);
+  const powersFor = vouchForAnswers(server, powers);
+  addUserRoute(server, powersFor);
+  addConversationRoutes(server, powersFor);
+  addMessageRoutes(server, powersFor);
 }
 
+/** The reader's powers for one request: what is opened with them is looked at once more. */
+type AnswerPowers = (request: object) => ReaderPowers;
+
 /** Nothing leaves that was opened with a ring from which something was taken meanwhile. */
-function vouchForAnswers(server: HttpServer, { keyring }: ReaderPowers): void {
-  const scopes = new WeakMap<object, UsedRings>();
-  server.addHook('preHandler', (request, _reply, done) => {
-    // What others answer holds nothing that was unsealed.
-    if (request.method !== 'GET') return done();
-    const used = new UsedRings();
-    scopes.set(request, used);
-    used.during(done);
-  });
+function vouchForAnswers(server: HttpServer, powers: ReaderPowers): AnswerPowers {
+  const noted = new WeakMap<object, NotedKeyring>();
   server.addHook('onSend', async (request, reply, payload) => {
-    const rings = scopes.get(request)?.list() ?? [];
+    const rings = noted.get(request)?.usedRings() ?? [];
     if (rings.length === 0 || reply.statusCode >= 400) return payload;
-    await keyring.revoked([], 'known');
-    if (keyring.vouches(rings)) return payload;
+    await powers.keyring.renewLease();
+    if (powers.keyring.vouches(rings)) return payload;
     throw new HttpError(503, 'unavailable', 'Something in it was erased meanwhile: try again', {
       retryAfterSeconds: 1,
     });
   });
+  return (request) => {
+    const keyring = noted.get(request) ?? noteRings(powers.keyring);
+    noted.set(request, keyring);
+    return { ...powers, keyring };
+  };
 }
 
-function addUserRoute(server: HttpServer, powers: ReaderPowers): void {
+function addUserRoute(server: HttpServer, powersFor: AnswerPowers): void {
   const schema = { summary: 'One user', tags: ['users'], params: UserParameters };
   server.get('/v2/apps/:appId/users/:userId', { schema }, async (request) => {
+    const powers = powersFor(request);
     const app = request.params.appId as AppId;
     const subject = await subjectOfPath(powers.directory, app, request.params.userId);
     const user = await readUser(powers, app, subject);
@@ -99,7 +101,7 @@ async function conversationOf(powers: ReaderPowers, app: AppId, text: string) {
   return { id, conversation: found };
 }
 
-function addConversationRoutes(server: HttpServer, powers: ReaderPowers): void {
+function addConversationRoutes(server: HttpServer, powersFor: AnswerPowers): void {
   const tags = ['conversations'];
   server.get(
     '/v2/apps/:appId/conversations',
@@ -112,6 +114,7 @@ function addConversationRoutes(server: HttpServer, powers: ReaderPowers): void {
       },
     },
     async (request) => {
+      const powers = powersFor(request);
       const app = request.params.appId as AppId;
       const { query } = request;
       const limit = query['page[size]'] ?? PAGE_SIZE_DEFAULT;
@@ -141,6 +144,7 @@ function addConversationRoutes(server: HttpServer, powers: ReaderPowers): void {
     '/v2/apps/:appId/conversations/:conversationId',
     { schema: { summary: 'One conversation', tags, params: ConversationParameters } },
     async (request) => {
+      const powers = powersFor(request);
       const { appId, conversationId } = request.params;
       const { conversation } = await conversationOf(powers, appId as AppId, conversationId);
       return { conversation };
@@ -150,6 +154,7 @@ function addConversationRoutes(server: HttpServer, powers: ReaderPowers): void {
     '/v2/apps/:appId/conversations/:conversationId/participants',
     { schema: { summary: 'Who takes part', tags, params: ConversationParameters } },
     async (request) => {
+      const powers = powersFor(request);
       const app = request.params.appId as AppId;
       const { id } = await conversationOf(powers, app, request.params.conversationId);
       const participants = await readParticipants(powers, app, id);
@@ -158,7 +163,7 @@ function addConversationRoutes(server: HttpServer, powers: ReaderPowers): void {
   );
 }
 
-function addMessageRoutes(server: HttpServer, powers: ReaderPowers): void {
+function addMessageRoutes(server: HttpServer, powersFor: AnswerPowers): void {
   const tags = ['messages'];
   server.get(
     '/v2/apps/:appId/conversations/:conversationId/messages',
@@ -171,6 +176,7 @@ function addMessageRoutes(server: HttpServer, powers: ReaderPowers): void {
       },
     },
     async (request) => {
+      const powers = powersFor(request);
       const app = request.params.appId as AppId;
       const { id } = await conversationOf(powers, app, request.params.conversationId);
       const page = await pageOf(powers, id, request.query);
@@ -190,6 +196,7 @@ function addMessageRoutes(server: HttpServer, powers: ReaderPowers): void {
     '/v2/apps/:appId/conversations/:conversationId/messages/:messageId',
     { schema: { summary: 'One message', tags, params: MessageParameters } },
     async (request) => {
+      const powers = powersFor(request);
       const app = request.params.appId as AppId;
       const { id } = await conversationOf(powers, app, request.params.conversationId);
       const message = textToId<MessageId>(request.params.messageId);

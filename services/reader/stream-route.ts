@@ -7,7 +7,7 @@ import type { WakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { badRequest } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
 import { AppParameters } from '../../libs/http/route-parameters.ts';
-import { UsedRings } from '../../libs/keyring/used-rings.ts';
+import { noteRings } from '../../libs/keyring/used-rings.ts';
 import type { ReaderPowers } from '../../libs/wiring/powers.ts';
 import { endCursor, nextStreamEvents, readCursor, type SealedStreamEvent } from './live-stream.ts';
 
@@ -131,21 +131,22 @@ async function stream(use: {
  * it is opened again. False: there is nothing to tell of it any more.
  */
 export async function handOn(
-  { keyring }: Pick<ReaderPowers, 'keyring'>,
+  powers: ReaderPowers,
   event: SealedStreamEvent,
   write: (text: string) => Promise<void> | undefined,
 ): Promise<boolean> {
+  const { keyring } = powers;
   for (let attempt = 0; attempt < OPEN_ATTEMPTS_MAX; attempt += 1) {
-    const used = new UsedRings();
-    const opened = await used.during(() => event.open());
+    const noted = noteRings(keyring);
+    const opened = await event.open({ ...powers, keyring: noted });
     if (opened === undefined) return false;
     const { type } = opened;
     const text = `id: ${event.cursor}\nevent: ${type}\ndata: ${JSON.stringify(opened)}\n\n`;
-    if (keyring.vouches(used.list())) {
+    if (keyring.vouches(noted.usedRings())) {
       await write(text);
       return true;
     }
-    await keyring.revoked([], 'known');
+    await keyring.renewLease();
   }
   throw new LetheError('CONTENDED', 'rings change too fast: resume', { retryable: true });
 }

@@ -21,13 +21,14 @@ export async function addPeople(
   { backends, app }: { backends: Backends; app: App },
   count: number,
 ): Promise<SubjectId[]> {
-  const { directory } = backends.ingest();
-  const names = await directory.names(app.id);
+  const { directoryWriter } = backends.ingest();
   const found: SubjectId[] = [];
   for (let i = 0; i < count; i += PEOPLE_PER_CALL) {
     const size = Math.min(PEOPLE_PER_CALL, count - i);
-    const rows = Array.from({ length: size }, (_, n) => names.identity('bench', `p-${i + n}`));
-    found.push(...(await directory.addSubjects(app, rows, { nowMs: Date.now() })).ids);
+    const newcomers = Array.from({ length: size }, (_, n) => {
+      return { identity: { channel: 'bench', externalId: `p-${i + n}` } };
+    });
+    found.push(...(await directoryWriter.addSubjects(app, newcomers, Date.now())).ids);
   }
   return found;
 }

@@ -66,7 +66,8 @@ async function countCalls(appCount: number) {
   vault.scan = scan;
   const [person] = await addPeople(store, 1);
   const other = await openBackends(store.configuration);
-  const use = () => other.reader().keyring.indexKey(store.app.id);
+  const identity = { channel: 'bench', externalId: 'p-0' };
+  const use = () => other.reader().directory.findSubjects(store.app.id, [identity]);
   await use();
   const coldStart = other.kmsCallCount();
   const privacy = createPrivacy(store.backends.privacy());
@@ -74,7 +75,8 @@ async function countCalls(appCount: number) {
   const before = { own: store.backends.kmsCallCount(), other: other.kmsCallCount() };
   await store.backends.epoch().turn({ nowMs: () => Date.now() });
   const turn = store.backends.kmsCallCount() - before.own;
-  await other.reader().keyring.ledgerKey(store.app.id, 1);
+  const name = { source: 's', id: '1', type: 't', actorChannel: '', actorExternalId: '' };
+  await other.ingest().ledger.names(store.app.id, [name]);
   const otherHolder = other.kmsCallCount() - before.other;
   await other.close();
   await store.remove();

@@ -20,7 +20,7 @@ async function eraseToT0(backends: Backends, app: string, subject: string): Prom
   const keyring = {
     ...powers.keyring,
     async passHolders() {
-      const passed = await powers.keyring.passHolders();
+      const passed = await powers.holders.passHolders();
       t0Ms ||= performance.now();
       return passed;
     },

@@ -39,7 +39,7 @@ function storedBytes(vaultFile: string, ringIds: readonly string[]): number {
 }
 
 async function punchHoles(store: Awaited<ReturnType<typeof newBenchStore>>, ref: RingRef) {
-  const { keyring } = store.backends.privacy();
+  const { keyringShred } = store.backends.privacy();
   const vaultFile = fileOf(store.configuration.vault);
   const bytesBefore = storedBytes(vaultFile, [ref.id]);
   const timesMs: number[] = [];
@@ -47,7 +47,7 @@ async function punchHoles(store: Awaited<ReturnType<typeof newBenchStore>>, ref:
   for (let n = 1; n <= HOLES; n += 1) {
     const path = thingPath(id());
     const began = performance.now();
-    await keyring.puncture(ref, [{ path, depth: THING_DEPTH }], id() as LossId);
+    await keyringShred.puncture(ref, [{ path, depth: THING_DEPTH }], id() as LossId);
     timesMs.push(performance.now() - began);
     if ([1, 10, HOLES].includes(n)) {
       bytes[n] = Math.round((storedBytes(vaultFile, [ref.id]) - bytesBefore) / n);

@@ -45,10 +45,10 @@ async function timeTurn(
   { store, app, byBucket }: { store: Store; app: App; byBucket: Map<number, SubjectId[]> },
   dirty: number,
 ): Promise<number> {
-  const { keyring, randomness } = store.backends.privacy();
+  const { keyringShred, randomness } = store.backends.privacy();
   const full = [...byBucket.values()].sort((a, b) => b.length - a.length).slice(0, dirty);
   const refs = full.map((ids) => ({ app: app.id, kind: ringKinds.owner, id: ids.pop()! }));
-  await keyring.shred(refs, randomId(randomness));
+  await keyringShred.shred(refs, randomId(randomness));
   const began = performance.now();
   const turn = await store.backends.epoch().turn({ nowMs: () => Date.now() });
   const ms = performance.now() - began;

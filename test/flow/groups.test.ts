@@ -3,7 +3,6 @@ import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
 import type { ConversationId, SubjectId } from '../../libs/base/ids.ts';
 import { Ring } from '../../libs/keyring/ring.ts';
-import { membersOf } from '../../libs/vault/directory/group-members.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { joined, left, reacted, receipt, received, sent } from '../support/events.ts';
 import { groupOf, subjectOf, textsOf } from '../support/reading.ts';
@@ -21,11 +20,7 @@ async function members(store: TestStore, group: ConversationId): Promise<Subject
   const { directory } = store.backends.reader();
   const [entry] = await directory.conversations(store.app.id, [group]);
   if (typeof entry !== 'object') throw new Error('the group is gone');
-  const people: SubjectId[] = [];
-  for await (const { value } of membersOf(directory, store.app.id, entry)) {
-    people.push(value.person);
-  }
-  return people;
+  return Array.fromAsync(directory.members(store.app.id, group));
 }
 
 describe('what a business says in a group', () => {

@@ -37,9 +37,13 @@ async function holdOn(store: TestStore, subject: SubjectId): Promise<HoldId> {
 }
 
 /** Powers of a worker that is stopped right before, or fails right at, one step. */
-function brokenAt(store: TestStore, at: Partial<PrivacyPowers['keyring']>): PrivacyPowers {
+function brokenAt<Power extends 'keyringShred' | 'holders'>(
+  store: TestStore,
+  power: Power,
+  at: Partial<PrivacyPowers[Power]>,
+): PrivacyPowers {
   const powers = store.backends.privacy();
-  return { ...powers, keyring: { ...powers.keyring, ...at } };
+  return { ...powers, [power]: { ...powers[power], ...at } };
 }
 
 const quiet = { isNewerRemoved: false, onProgress: () => undefined };
@@ -51,7 +55,9 @@ describe('a hold that is asked for while something is under way', () => {
     const ann = await subjectOf(store, 'ann');
     const alone = await defaultConversationOf(store, 'ann');
     // The clear has fenced its place when its process ends.
-    const dying = brokenAt(store, { passHolders: () => Promise.reject(new Error('killed')) });
+    const dying = brokenAt(store, 'holders', {
+      passHolders: () => Promise.reject(new Error('killed')),
+    });
     await expect(createPrivacy(dying).clearConversation(id, alone)).rejects.toThrow('killed');
     const [held] = await Promise.all([
       privacyOf(store).hold(id, ann),
@@ -72,7 +78,7 @@ describe('a hold that is asked for while something is under way', () => {
     const other = await openAt(store.folder, {}, id);
     // It has looked for holds and sleeps; meanwhile one is written, and another worker refuses it.
     const add: PrivacyPowers['erasures']['add'] = async (listed) => {
-      const hold = other.backends.privacy().keyring.hold(id, ann, 'ab'.repeat(16) as HoldId);
+      const hold = other.backends.privacy().keyringHold.hold(id, ann, 'ab'.repeat(16) as HoldId);
       expect(await hold).toBe('held');
       await runOpenRequests(other.backends.privacy()).catch(() => undefined);
       await powers.erasures.add(listed);
@@ -88,11 +94,11 @@ describe('a hold that is asked for while something is under way', () => {
     const { id } = store.app;
     const ann = await subjectOf(store, 'ann');
     const hold = 'cd'.repeat(16) as HoldId;
-    const { keyring } = store.backends.privacy();
-    expect(await keyring.hold(id, ann, hold)).toBe('held');
+    const { keyringHold } = store.backends.privacy();
+    expect(await keyringHold.hold(id, ann, hold)).toBe('held');
     expect(await privacyOf(store).hold(id, ann, hold)).toEqual({ status: 'held', hold });
     await privacyOf(store).release(id, ann, hold);
-    expect(await keyring.areHeld(id, [ann])).toEqual([false]);
+    expect(await keyringHold.areHeld(id, [ann])).toEqual([false]);
     expect((await privacyOf(store).eraseSubject(id, ann)).status).toBe('done');
   });
 });
@@ -128,12 +134,12 @@ describe('a hold on one of several who were merged', () => {
     const privacy = privacyOf(store);
     const [ann, ben] = [await subjectOf(store, 'ann'), await subjectOf(store, 'ben')];
     await privacy.merge(id, ann, ben);
-    const { keyring } = store.backends.privacy();
+    const { keyringShred, keyringHold } = store.backends.privacy();
     let held: unknown;
-    const racing = brokenAt(store, {
+    const racing = brokenAt(store, 'keyringShred', {
       async shred(refs, erasure, evenHeld) {
-        await keyring.shred(refs, erasure, evenHeld);
-        held ??= await keyring.hold(id, ben, 'ef'.repeat(16) as HoldId);
+        await keyringShred.shred(refs, erasure, evenHeld);
+        held ??= await keyringHold.hold(id, ben, 'ef'.repeat(16) as HoldId);
       },
     });
     expect((await createPrivacy(racing).eraseSubject(id, ann)).status).toBe('done');
@@ -159,9 +165,9 @@ describe('a hold on one of several who were merged', () => {
     await expect(privacyOf(store).merge(id, ann, ben)).rejects.toThrow('killed');
     vault.commit = commit;
     await runOpenRequests(store.backends.privacy());
-    const { keyring } = store.backends.privacy();
+    const { keyringHold } = store.backends.privacy();
     for (const one of [ann, ben]) {
-      expect((await keyring.mergedWith(id, one)).toSorted()).toEqual([ann, ben].toSorted());
+      expect((await keyringHold.mergedWith(id, one)).toSorted()).toEqual([ann, ben].toSorted());
     }
   });
 

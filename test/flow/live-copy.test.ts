@@ -3,13 +3,12 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { findAlias } from '../../libs/people/find-subject.ts';
-import { membersOf } from '../../libs/vault/directory/group-members.ts';
 import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
 import { makeBackup } from '../../services/operations/backup.ts';
 import { copyData, VAULT_COPY } from '../../services/operations/copy-data.ts';
 import { restore } from '../../services/operations/restore.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
+import { openDirectoryTable } from '../support/directory-table.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { groupOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';
@@ -80,31 +79,29 @@ async function expectOneDirectory(store: TestStore): Promise<void> {
   expect(await store.backends.vaultCheck()).toMatchObject({ tampered: 0, missing: 0 });
   const { directory } = store.backends.reader();
   const vault = store.backends.vaultStore();
+  const table = await openDirectoryTable(store);
   for await (const { id } of vault.scan(rowKinds.identity, store.app.id)) {
-    const [target] = await directory.references(store.app.id, rowKinds.identity, [id as never]);
+    const [target] = await table.references(store.app.id, rowKinds.identity, [id as never]);
     const [entry] = await directory.subjects(store.app.id, [target as never]);
     expect(entry?.value.identities.map(({ row }) => row)).toContain(id);
-    expect(await findAlias(directory, store.app.id, entry!.value.alias)).toBe(target);
+    expect(await directory.findAlias(store.app.id, entry!.value.alias)).toBe(target);
   }
   for await (const { id } of vault.scan(rowKinds.subject, store.app.id)) {
     const [entry] = await directory.subjects(store.app.id, [id as never]);
     for (const group of await directory.conversations(store.app.id, entry!.value.groups)) {
       if (typeof group !== 'object') continue;
-      const people: string[] = [];
-      for await (const { value } of membersOf(directory, store.app.id, group)) {
-        people.push(value.person);
-      }
+      const people = await Array.fromAsync(directory.members(store.app.id, group.id));
       expect(people).toContain(id);
     }
     for (const { row } of entry!.value.identities) {
-      expect(await directory.references(store.app.id, rowKinds.identity, [row])).toEqual([id]);
+      expect(await table.references(store.app.id, rowKinds.identity, [row])).toEqual([id]);
     }
   }
   for await (const { id } of vault.scan(rowKinds.conversation, store.app.id)) {
     const [group] = await directory.conversations(store.app.id, [id as never]);
     if (typeof group !== 'object' || group.value.kind !== 'sdkGroup') continue;
-    for await (const { value } of membersOf(directory, store.app.id, group)) {
-      const [entry] = await directory.subjects(store.app.id, [value.person]);
+    for await (const person of directory.members(store.app.id, group.id)) {
+      const [entry] = await directory.subjects(store.app.id, [person]);
       if (entry !== undefined) expect(entry.value.groups).toContain(id);
     }
   }

@@ -8,13 +8,14 @@ const configuration = readConfiguration(
   Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith('LETHE_'))),
 );
 const backends = await openBackends(configuration);
-const { directory, apps } = backends.ingest();
+const { directoryWriter, apps } = backends.ingest();
 const app = (await apps.find(appName!))!;
-const names = await directory.names(app.id);
 const found: string[] = [];
 for (let i = 0; i < Number(count); i += 10) {
-  const rows = Array.from({ length: 10 }, (_, n) => names.identity('chat', `person-${i + n}`));
-  found.push(...(await directory.addSubjects(app, rows, { nowMs: 1 })).ids);
+  const newcomers = Array.from({ length: 10 }, (_, n) => {
+    return { identity: { channel: 'chat', externalId: `person-${i + n}` } };
+  });
+  found.push(...(await directoryWriter.addSubjects(app, newcomers, 1)).ids);
 }
 await backends.close();
 process.stdout.write(JSON.stringify(found));

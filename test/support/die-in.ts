@@ -42,15 +42,15 @@ function dying<Port extends object>(port: Port, names = Object.keys(port)): Port
 
 function mortal(backends: Backends): PrivacyPowers {
   const powers = backends.privacy();
-  const shreds = ['removeSubject', 'removeReferences', 'mark', 'replacePlace', 'removeAppRoot'];
   return {
     ...powers,
-    requests: dying(powers.requests, ['add', 'record', 'reach']),
+    requests: dying(powers.requests, ['add', 'record', 'finish', 'reach']),
     erasures: dying(powers.erasures, ['add']),
     certificates: dying(powers.certificates, ['issue', 'complete']),
     log: dying(powers.log, ['append', 'remove']),
-    keyring: dying(powers.keyring, ['shred', 'puncture', 'passHolders']),
-    directory: dying(powers.directory, shreds),
+    keyringShred: dying(powers.keyringShred, ['shred', 'puncture']),
+    holders: dying(powers.holders, ['passHolders']),
+    directoryShred: dying(powers.directoryShred),
   };
 }
 

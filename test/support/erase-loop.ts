@@ -29,15 +29,15 @@ const reading = server && readWithoutPause();
 for (const { subject, conversation } of victims.slice(Number(from), Number(to))) {
   const began = process.hrtime.bigint();
   let t0: bigint | undefined;
-  const keyring = {
-    ...powers.keyring,
+  const holders = {
+    ...powers.holders,
     async passHolders() {
-      const passed = await powers.keyring.passHolders();
+      const passed = await powers.holders.passHolders();
       t0 ??= process.hrtime.bigint();
       return passed;
     },
   };
-  const outcome = await createPrivacy({ ...powers, keyring }).eraseSubject(
+  const outcome = await createPrivacy({ ...powers, holders }).eraseSubject(
     app.id,
     subject as never,
   );

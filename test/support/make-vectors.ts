@@ -21,7 +21,7 @@ import {
 } from '../../libs/keyring/ring-material.ts';
 import { WrappingKey } from '../../libs/keyring/wrapping-key.ts';
 import { THING_DEPTH, thingPath } from '../../libs/sealing/tree-path.ts';
-import { indexRowId } from '../../libs/vault/directory/directory.ts';
+import { indexRowId } from '../../libs/vault/directory/directory-table.ts';
 import { wrapSegment } from '../../libs/vault/rings/vault-rings.ts';
 import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
 import { wrapRow } from '../../libs/vault/rows/wrapped-row.ts';

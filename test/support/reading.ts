@@ -3,9 +3,7 @@ import type { ConversationId, SubjectId } from '../../libs/base/ids.ts';
 import { isTombstone } from '../../libs/event-log/event-log.ts';
 import { readLog } from '../../libs/event-log/read-log.ts';
 import type { RingRef } from '../../libs/keyring/ring.ts';
-import { findIdentity } from '../../libs/people/find-subject.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
-import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
 import { type MessageJson, readMessages } from '../../services/reader/read-messages.ts';
 import { identity } from './events.ts';
 import type { TestStore } from './temporary-store.ts';
@@ -13,7 +11,7 @@ import type { TestStore } from './temporary-store.ts';
 /** The subject behind a test identity; fails when there is none. */
 export async function subjectOf(store: TestStore, name: string): Promise<SubjectId> {
   const { directory } = store.backends.reader();
-  const subject = await findIdentity(directory, store.app.id, identity(name));
+  const [subject] = await directory.findSubjects(store.app.id, [identity(name)]);
   if (subject === undefined) throw new Error(`nobody is known as ${name}`);
   return subject;
 }
@@ -25,11 +23,9 @@ export async function groupOf(
   source = '/channels/chat/main',
 ): Promise<ConversationId> {
   const { directory } = store.backends.reader();
-  const row = (await directory.names(store.app.id)).conversation(source, externalId);
-  const kind = rowKinds.externalConversation;
-  const [found] = await directory.references(store.app.id, kind, [row]);
+  const [found] = await directory.findConversations(store.app.id, [{ source, externalId }]);
   if (found === undefined) throw new Error(`no conversation ${externalId}`);
-  return found as ConversationId;
+  return found;
 }
 
 /** The ring of the place where a conversation's messages lie now. */

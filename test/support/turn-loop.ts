@@ -13,7 +13,7 @@ import { openBackends } from '../../libs/wiring/open-backends.ts';
 const people = JSON.parse(readFileSync(process.argv[2]!, 'utf8')) as string[];
 const variables = Object.entries(process.env).filter(([name]) => name.startsWith('LETHE_'));
 const backends = await openBackends(readConfiguration(Object.fromEntries(variables)));
-const { keyring, randomness, apps } = backends.privacy();
+const { keyringShred, randomness, apps } = backends.privacy();
 const app = (await apps.find('demo'))!;
 let isLet = false;
 let isOver = false;
@@ -31,7 +31,7 @@ while (!isOver) {
     continue;
   }
   const ref = { app: app.id, kind: ringKinds.owner, id: people.pop()! };
-  await keyring.shred([ref], randomId(randomness));
+  await keyringShred.shred([ref], randomId(randomness));
   await backends.epoch().turn({ nowMs: () => Date.now() });
   turns += 1;
 }

@@ -6,16 +6,17 @@
  */
 import { chunks } from '../../base/chunks.ts';
 import type { ConversationId, IndexId, LossId, SubjectId } from '../../base/ids.ts';
+import { namingBatch, openBucket } from '../directory/directory-rows.ts';
 import {
-  type ConversationEntry,
+  type ConversationRow,
   conversationCodec,
+  type DirectoryContext,
   directoryRow,
-  type MemberEntry,
+  type MemberRow,
   memberCodec,
   type ReferenceKind,
-  type SubjectEntry,
-} from '../directory/directory.ts';
-import { namingBatch, openBucket, type WriterDeps } from '../directory/directory-rows.ts';
+  type SubjectRow,
+} from '../directory/directory-table.ts';
 import { addMembers, membersOf, nameGroups } from '../directory/group-members.ts';
 import { personRow } from '../holds/person-rows.ts';
 import type { App } from '../keys/app-registry.ts';
@@ -26,9 +27,7 @@ import {
   type VaultBatch,
   type VaultRow,
 } from '../rows/vault-store.ts';
-import { fenceRows, type ShredDeps } from '../taking/shred-rows.ts';
-
-type Deps = WriterDeps & ShredDeps;
+import { fenceRows } from '../taking/shred-rows.ts';
 
 /** A group all of whose members are fenced, though it lives. */
 export interface ForsakenGroup {
@@ -49,7 +48,7 @@ const REFERENCE_KINDS: readonly ReferenceKind[] = [
  * Settles all apps; nobody else writes meanwhile. Can be repeated. Gives groups that are to end,
  * which is for privacy to do. Throws VAULT_TAMPERED, CONTENDED.
  */
-export async function settleDirectory(deps: Deps): Promise<ForsakenGroup[]> {
+export async function settleDirectory(deps: DirectoryContext): Promise<ForsakenGroup[]> {
   const forsaken: ForsakenGroup[] = [];
   for (const app of await deps.apps.list()) {
     for (const kind of REFERENCE_KINDS) await dropNames(deps, app, kind);
@@ -61,7 +60,7 @@ export async function settleDirectory(deps: Deps): Promise<ForsakenGroup[]> {
       ROWS_PER_LOOK,
     )) {
       const ids = rows.map(({ id }) => id as ConversationId);
-      const found = await deps.directory.conversations(app.id, ids);
+      const found = await deps.table.conversations(app.id, ids);
       const living = found.filter((entry) => typeof entry === 'object');
       await nameConversations(deps, app, living);
       for (const group of living.filter(({ value }) => value.kind === 'sdkGroup')) {
@@ -74,16 +73,16 @@ export async function settleDirectory(deps: Deps): Promise<ForsakenGroup[]> {
 }
 
 /** Names that lead to nobody go; the alias of somebody who was erased says so. */
-async function dropNames(deps: Deps, app: App, kind: ReferenceKind): Promise<void> {
-  const { store, directory } = deps;
+async function dropNames(deps: DirectoryContext, app: App, kind: ReferenceKind): Promise<void> {
+  const { store, table } = deps;
   const isConversation = kind === rowKinds.externalConversation;
   const entryKind = isConversation ? rowKinds.conversation : rowKinds.subject;
   for await (const rows of chunks(store.scan(kind, app.id), ROWS_PER_LOOK)) {
     const ids = rows.map(({ id }) => id as IndexId);
-    const targets = await directory.references(app.id, kind, ids);
+    const targets = await table.references(app.id, kind, ids);
     for (const [i, target] of targets.entries()) {
       if (target === undefined || target === 'erased') continue;
-      const at = directoryRow({ app: app.id, buckets: app.buckets }, entryKind, target);
+      const at = directoryRow(app, entryKind, target);
       const [entry] = await store.versions([at]);
       if (entry !== undefined && entry.state !== rowStates.erased) continue;
       const by = kind === rowKinds.alias ? await fencedBy(deps, app, target) : undefined;
@@ -94,17 +93,21 @@ async function dropNames(deps: Deps, app: App, kind: ReferenceKind): Promise<voi
 }
 
 /** What fenced the ring of a person or group; undefined: it lives, or was never there. */
-async function fencedBy({ store }: Deps, app: App, owner: string) {
+async function fencedBy({ store }: DirectoryContext, app: App, owner: string) {
   const [ring] = await store.read([personRow(app, owner)]);
   return ring?.state === rowStates.erased ? (ring.erasure ?? undefined) : undefined;
 }
 
-async function namePeople(deps: Deps, app: App, rows: readonly VaultRow[]): Promise<void> {
+async function namePeople(
+  deps: DirectoryContext,
+  app: App,
+  rows: readonly VaultRow[],
+): Promise<void> {
   const ids = rows.map(({ id }) => id as SubjectId);
-  const entries = (await deps.directory.subjects(app.id, ids)).filter((one) => one !== undefined);
+  const entries = (await deps.table.subjects(app.id, ids)).filter((one) => one !== undefined);
   const living = await livingOnly(deps, entries, ({ id }) => personRow(app, id));
-  const names = await deps.directory.names(app.id);
-  const wanted = living.flatMap(({ id, value }: SubjectEntry) => [
+  const names = await deps.table.names(app.id);
+  const wanted = living.flatMap(({ id, value }: SubjectRow) => [
     ...value.identities.map(({ row }) => ({ kind: rowKinds.identity, row, target: id })),
     { kind: rowKinds.alias, row: names.alias(value.alias), target: id },
   ]);
@@ -113,9 +116,13 @@ async function namePeople(deps: Deps, app: App, rows: readonly VaultRow[]): Prom
 }
 
 /** An entry names a group before the group's chain names the person. */
-async function joinGroups(deps: Deps, app: App, people: readonly SubjectEntry[]): Promise<void> {
+async function joinGroups(
+  deps: DirectoryContext,
+  app: App,
+  people: readonly SubjectRow[],
+): Promise<void> {
   const rows = people.flatMap(({ value }) => value.identities.map(({ row }) => row));
-  const named = new Set(await deps.directory.references(app.id, rowKinds.identity, rows));
+  const named = new Set(await deps.table.references(app.id, rowKinds.identity, rows));
   // Whom no name leads to has lost it to somebody else, and writes nowhere.
   const joined = people.filter(({ id }) => named.has(id));
   const memberships = joined.flatMap(({ id, value }) =>
@@ -125,9 +132,9 @@ async function joinGroups(deps: Deps, app: App, people: readonly SubjectEntry[])
 }
 
 async function nameConversations(
-  deps: Deps,
+  deps: DirectoryContext,
   app: App,
-  entries: readonly ConversationEntry[],
+  entries: readonly ConversationRow[],
 ): Promise<void> {
   const living = await livingOnly(deps, entries, ({ id, value }) =>
     personRow(app, value.person ?? id),
@@ -140,7 +147,7 @@ async function nameConversations(
 }
 
 async function livingOnly<Entry>(
-  { store }: Deps,
+  { store }: DirectoryContext,
   entries: readonly Entry[],
   ringOf: (entry: Entry) => RowKey,
 ): Promise<Entry[]> {
@@ -149,13 +156,12 @@ async function livingOnly<Entry>(
 }
 
 async function writeNames(
-  deps: Deps,
+  deps: DirectoryContext,
   app: App,
   wanted: readonly { kind: ReferenceKind; row: IndexId; target: string }[],
 ): Promise<void> {
-  const at = { app: app.id, buckets: app.buckets };
   const there = await deps.store.versions(
-    wanted.map(({ kind, row }) => directoryRow(at, kind, row)),
+    wanted.map(({ kind, row }) => directoryRow(app, kind, row)),
   );
   const missing = wanted.filter((_, i) => there[i] === undefined);
   const batches: VaultBatch[] = [];
@@ -165,15 +171,15 @@ async function writeNames(
 
 /** Members of a group are somebody, and name it. Gives what fenced all of them, if so. */
 async function settleGroup(
-  deps: Deps,
+  deps: DirectoryContext,
   app: App,
-  group: ConversationEntry,
+  group: ConversationRow,
 ): Promise<LossId | undefined> {
   // It was ending already: member rows may be gone.
   const ending = await fencedBy(deps, app, group.id);
   if (ending !== undefined) return ending;
-  const chain: MemberEntry[] = [];
-  for await (const member of membersOf(deps.directory, app.id, group)) chain.push(member);
+  const chain: MemberRow[] = [];
+  for await (const member of membersOf(deps.table, app.id, group)) chain.push(member);
   const people = chain.map(({ value }) => value.person);
   const rings = await deps.store.read(people.map((person) => personRow(app, person)));
   const kept = chain.filter((_, i) => rings[i] !== undefined);
@@ -193,17 +199,17 @@ async function settleGroup(
 
 /** Takes people out of a group's chain, which is newest first, in one commit. */
 async function relink(
-  deps: Deps,
+  deps: DirectoryContext,
   app: App,
   of: {
-    group: ConversationEntry;
-    kept: readonly MemberEntry[];
-    gone: readonly MemberEntry[];
+    group: ConversationRow;
+    kept: readonly MemberRow[];
+    gone: readonly MemberRow[];
   },
 ): Promise<void> {
   const { group, kept, gone } = of;
   const bucket = await openBucket(deps, app, group.row.bucket);
-  let lastMember: MemberEntry['id'] | null = null;
+  let lastMember: MemberRow['id'] | null = null;
   const puts: VaultRow[] = [];
   for (const { id, row, value } of kept.toReversed()) {
     if (value.previous !== lastMember) {

@@ -3,9 +3,12 @@
  * authenticate, and rings of people or groups whose entry is gone.
  */
 import { isLetheError } from '../../base/lethe-error.ts';
-import { directoryRow } from '../directory/directory.ts';
-import type { App, AppRegistry } from '../keys/app-registry.ts';
+import type { RingRef } from '../../keyring/ring.ts';
+import { directoryRow } from '../directory/directory-table.ts';
+import type { App } from '../keys/app-registry.ts';
 import type { KeyHierarchy } from '../keys/key-hierarchy.ts';
+import type { VaultContext } from '../keys/vault-context.ts';
+import { ringRow } from '../rings/vault-rings.ts';
 import {
   BUCKETED_KINDS,
   rowKinds,
@@ -25,11 +28,9 @@ export interface VaultFindings {
 }
 
 /** Checks the rows of all living apps. */
-export async function checkVault(deps: {
-  store: VaultStore;
-  hierarchy: KeyHierarchy;
-  apps: AppRegistry;
-}): Promise<VaultFindings> {
+export async function checkVault(
+  deps: Pick<VaultContext, 'store' | 'hierarchy' | 'apps'>,
+): Promise<VaultFindings> {
   const found: VaultFindings = { rows: 0, tampered: 0, missing: 0 };
   for (const app of await deps.apps.list()) {
     for (const kind of BUCKETED_KINDS) {
@@ -90,10 +91,33 @@ async function lacksEntry(store: VaultStore, app: App, row: VaultRow): Promise<b
   if (row.kind !== rowKinds.ownerRing || row.state === rowStates.erased || row.id === app.id) {
     return false;
   }
-  const at = { app: app.id, buckets: app.buckets };
   const entries = await store.versions([
-    directoryRow(at, rowKinds.subject, row.id),
-    directoryRow(at, rowKinds.conversation, row.id),
+    directoryRow(app, rowKinds.subject, row.id),
+    directoryRow(app, rowKinds.conversation, row.id),
   ]);
   return entries.every((entry) => entry === undefined);
+}
+
+/** How many of some rings there are, by what became of them. */
+export interface RingFindings {
+  live: number;
+  fenced: number;
+  /** Of apps that were erased. */
+  ofErasedApps: number;
+  /** Neither a ring nor a fence: nothing that was sealed under it can be told from a forgery. */
+  missing: number;
+}
+
+/** Looks for the rows of rings; opens none. */
+export async function checkRings(
+  { store, apps }: Pick<VaultContext, 'store' | 'apps'>,
+  refs: readonly RingRef[],
+): Promise<RingFindings> {
+  const buckets = new Map((await apps.list()).map((app) => [app.id, app.buckets]));
+  const living = refs.filter((ref) => buckets.has(ref.app));
+  const rows = await store.versions(living.map((ref) => ringRow(ref, buckets.get(ref.app)!)));
+  const missing = rows.filter((row) => row === undefined).length;
+  const fenced = rows.filter((row) => row?.state === rowStates.erased).length;
+  const live = living.length - missing - fenced;
+  return { live, fenced, ofErasedApps: refs.length - living.length, missing };
 }

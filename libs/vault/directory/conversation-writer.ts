@@ -13,38 +13,33 @@ import type { Ring } from '../../keyring/ring.ts';
 import { ringKinds } from '../../sealing/tree-path.ts';
 import type { App } from '../keys/app-registry.ts';
 import { rowKinds, type VaultBatch, type VaultRow } from '../rows/vault-store.ts';
-import {
-  type ConversationKind,
-  type ConversationValue,
-  conversationCodec,
-  type SubjectEntry,
-  type SubjectValue,
-  subjectCodec,
+import type {
+  ConversationKind,
+  ConversationValue,
+  NewConversation,
+  SubjectValue,
 } from './directory.ts';
+import { changeSubjects, namingBatch, openBucket, settleRings } from './directory-rows.ts';
 import {
-  changeSubjects,
-  namingBatch,
-  openBucket,
-  settleRings,
-  type WriterDeps,
-} from './directory-rows.ts';
+  conversationCodec,
+  type DirectoryContext,
+  type SubjectRow,
+  subjectCodec,
+} from './directory-table.ts';
 
-/** A conversation to make. `externalRow` null and `isDefault` name a person's default one. */
-export interface NewConversation {
+interface Wanted {
   readonly kind: ConversationKind;
   readonly person: SubjectId | null;
+  /** The row of its name; null: it has none. */
   readonly externalRow: IndexId | null;
   readonly isDefault: boolean;
-}
-
-interface Wanted extends NewConversation {
   readonly nowMs: number;
 }
 
 /** What was looked up for a wanted conversation. */
 interface Found {
   readonly wanted: Wanted;
-  readonly person: SubjectEntry | undefined;
+  readonly person: SubjectRow | undefined;
   /** The conversation that is there already; `gone`: its person was erased. */
   readonly known: ConversationId | 'gone' | undefined;
 }
@@ -65,30 +60,32 @@ interface Made {
  * one of a name at a time, because those meet in one row.
  */
 export async function addConversations(
-  deps: WriterDeps,
+  deps: DirectoryContext,
   app: App,
   given: { wanted: readonly NewConversation[]; nowMs: number },
 ): Promise<(ConversationId | undefined)[]> {
-  const { nowMs } = given;
-  const results = new Map<NewConversation, ConversationId | undefined>();
-  const left = () => given.wanted.filter((one) => !results.has(one));
+  const names = await deps.table.names(app.id);
+  const wanted = given.wanted.map(({ name, ...one }): Wanted => {
+    const externalRow = name && names.conversation(name.source, name.externalId);
+    return { ...one, externalRow, nowMs: given.nowMs };
+  });
+  const results = new Map<Wanted, ConversationId | undefined>();
+  const left = () => wanted.filter((one) => !results.has(one));
   while (left().length > 0) {
     await retryContended(async () => {
       const round = oneOfEach(left());
-      const queries = round.map((one) => ({ ...one, nowMs }));
-      const ids = await makeMissing(deps, app, await findConversations(deps, app, queries));
-      const settled = round.filter((_, i) => ids[i] !== undefined);
-      for (const one of settled) {
-        const id = ids[round.indexOf(one)];
-        results.set(one, id === 'gone' ? undefined : id);
+      const ids = await makeMissing(deps, app, await findConversations(deps, app, round));
+      for (const [i, one] of round.entries()) {
+        const id = ids[i];
+        if (id !== undefined) results.set(one, id === 'gone' ? undefined : id);
       }
-      return settled.length === 0 ? again : undefined;
+      return ids.every((id) => id === undefined) ? again : undefined;
     });
   }
-  return given.wanted.map((one) => results.get(one));
+  return wanted.map((one) => results.get(one));
 }
 
-function oneOfEach(wanted: readonly NewConversation[]): NewConversation[] {
+function oneOfEach(wanted: readonly Wanted[]): Wanted[] {
   const taken = new Set<string>();
   return wanted.filter(({ person, externalRow }) => {
     const names = [person, externalRow].filter((name) => name !== null);
@@ -99,17 +96,17 @@ function oneOfEach(wanted: readonly NewConversation[]): NewConversation[] {
 }
 
 async function findConversations(
-  { directory }: WriterDeps,
+  { table }: DirectoryContext,
   app: App,
   wanted: readonly Wanted[],
 ): Promise<Found[]> {
   const named = wanted.filter((one) => one.externalRow !== null);
   const rows = named.map((one) => one.externalRow!);
   const kind = rowKinds.externalConversation;
-  const references = await directory.references(app.id, kind, rows);
+  const references = await table.references(app.id, kind, rows);
   const personal = wanted.filter((one) => one.person !== null);
   const people = personal.map((one) => one.person!);
-  const subjects = await directory.subjects(app.id, people);
+  const subjects = await table.subjects(app.id, people);
   return wanted.map((one) => {
     const known = references[named.indexOf(one)] as ConversationId | undefined;
     if (known !== undefined || one.person === null) {
@@ -124,7 +121,7 @@ async function findConversations(
 
 /** Makes what was not found; undefined where another writer was first: look again. */
 async function makeMissing(
-  deps: WriterDeps,
+  deps: DirectoryContext,
   app: App,
   found: readonly Found[],
 ): Promise<(ConversationId | 'gone' | undefined)[]> {
@@ -155,7 +152,7 @@ async function makeMissing(
 }
 
 async function newConversation(
-  deps: WriterDeps,
+  deps: DirectoryContext,
   app: App,
   from: Pick<Found, 'wanted' | 'person'>,
 ): Promise<Made> {
@@ -213,9 +210,9 @@ function withConversation(
 }
 
 async function undoConversation(
-  deps: WriterDeps,
+  deps: DirectoryContext,
   app: App,
-  made: { id: ConversationId; rows: readonly VaultRow[]; person: SubjectEntry | undefined },
+  made: { id: ConversationId; rows: readonly VaultRow[]; person: SubjectRow | undefined },
 ): Promise<void> {
   await deps.store.commit([{ removals: made.rows }]);
   if (made.person === undefined) return;

@@ -1,37 +1,25 @@
 /** Building blocks of directory writes: rows of a bucket, names, changes of subjects. */
 
 import { type IndexId, idToBucket, type SubjectId } from '../../base/ids.ts';
-import type { Randomness } from '../../base/random.ts';
 import { again, retryContended } from '../../base/retry.ts';
 import type { Ring } from '../../keyring/ring.ts';
 import type { RingKind } from '../../sealing/tree-path.ts';
 import type { App } from '../keys/app-registry.ts';
-import type { KeyHierarchy } from '../keys/key-hierarchy.ts';
-import type { VaultKeyring } from '../rings/vault-keyring.ts';
 import { newRing, ringRow } from '../rings/vault-rings.ts';
 import { bucketKeyRow } from '../rows/key-slots.ts';
-import { rowKinds, type VaultBatch, type VaultRow, type VaultStore } from '../rows/vault-store.ts';
+import { rowKinds, type VaultBatch, type VaultRow } from '../rows/vault-store.ts';
 import { wrapRow } from '../rows/wrapped-row.ts';
+import type { SubjectValue } from './directory.ts';
 import {
-  type Directory,
+  type DirectoryContext,
   directoryRow,
   type ReferenceKind,
   referenceCodec,
-  type SubjectValue,
   subjectCodec,
-} from './directory.ts';
-
-export interface WriterDeps {
-  store: VaultStore;
-  hierarchy: KeyHierarchy;
-  directory: Directory;
-  randomness: Randomness;
-  /** Takes new rings over once their rows are durable: they are wanted at once. */
-  keyring: Pick<VaultKeyring, 'keep' | 'losses'>;
-}
+} from './directory-table.ts';
 
 /** Builds rows of one bucket under its current key, with the guard that it is still current. */
-export async function openBucket(deps: WriterDeps, app: App, bucket: number) {
+export async function openBucket(deps: DirectoryContext, app: App, bucket: number) {
   const wrapping = (await deps.hierarchy.bucketKeys(app.id, [bucket])).get(bucket)!;
   const guard = { key: bucketKeyRow(app.id, bucket), ownKey: wrapping.id };
   return {
@@ -41,14 +29,14 @@ export async function openBucket(deps: WriterDeps, app: App, bucket: number) {
       return newRing(key, { kind, wrapping, randomness: deps.randomness });
     },
     row(kind: VaultRow['kind'], id: string, plain: Buffer, previous?: VaultRow): VaultRow {
-      const key = directoryRow({ app: app.id, buckets: app.buckets }, kind, id);
+      const key = directoryRow(app, kind, id);
       return wrapRow({ key, ...(previous && { previous }) }, plain, wrapping);
     },
   };
 }
 
 export async function namingBatch(
-  deps: WriterDeps,
+  deps: DirectoryContext,
   app: App,
   name: { kind: ReferenceKind; row: IndexId; target: string },
 ): Promise<VaultBatch> {
@@ -59,7 +47,7 @@ export async function namingBatch(
 
 /** Keeps the rings of what was written, destroys those of what was not. */
 export function settleRings(
-  { keyring }: WriterDeps,
+  { keyring }: DirectoryContext,
   rings: readonly Ring[],
   as: { isWritten: boolean; losses: number },
 ): void {
@@ -78,13 +66,13 @@ export type SubjectChange = (value: SubjectValue) => SubjectValue;
  * that gives back the value it was given writes nothing. Throws CONTENDED.
  */
 export async function changeSubjects(
-  deps: WriterDeps,
+  deps: DirectoryContext,
   app: App,
   changes: ReadonlyMap<SubjectId, SubjectChange>,
 ): Promise<void> {
   let left = [...changes.keys()];
   return retryContended(async () => {
-    const entries = await deps.directory.subjects(app.id, left);
+    const entries = await deps.table.subjects(app.id, left);
     const changed = entries.flatMap((entry) => {
       if (entry === undefined) return [];
       const value = changes.get(entry.id)!(entry.value);

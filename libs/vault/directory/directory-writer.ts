@@ -19,57 +19,28 @@ import type { Ring } from '../../keyring/ring.ts';
 import { ringKinds } from '../../sealing/tree-path.ts';
 import type { App } from '../keys/app-registry.ts';
 import { rowKinds, type VaultBatch } from '../rows/vault-store.ts';
-import { addConversations, type NewConversation } from './conversation-writer.ts';
-import { type ReferenceKind, type SubjectValue, subjectCodec } from './directory.ts';
+import { addConversations } from './conversation-writer.ts';
+import type { AddedSubjects, DirectoryWriter, SubjectValue } from './directory.ts';
 import {
   changeSubjects,
   namingBatch,
   openBucket,
   removalOf,
   settleRings,
-  type WriterDeps,
 } from './directory-rows.ts';
-import { addMembers, type Membership } from './group-members.ts';
-
-/** The people of identity rows, in their order; `made` holds the entries of the new ones. */
-export interface AddedSubjects {
-  readonly ids: readonly SubjectId[];
-  readonly made: ReadonlyMap<SubjectId, SubjectValue>;
-}
-
-/** Adds to the directory. Failures: VAULT_UNREACHABLE, STORE_FULL, CONTENDED (retryable). */
-export interface DirectoryWriter {
-  /**
-   * Makes the person behind each identity row that names nobody yet; who it is either way, and the
-   * entries of those who were made. `groups`: where new people are about to write or join.
-   */
-  addSubjects(
-    app: App,
-    identityRows: readonly IndexId[],
-    at: { nowMs: number; groups?: ReadonlyMap<IndexId, ConversationId> },
-  ): Promise<AddedSubjects>;
-  /**
-   * Makes conversations, or finds those that another process made meanwhile. Undefined: its person
-   * was erased.
-   */
-  addConversations(
-    app: App,
-    wanted: readonly NewConversation[],
-    nowMs: number,
-  ): Promise<(ConversationId | undefined)[]>;
-  /** Writes who joins or writes in groups, durably; groups and people that are gone are skipped. */
-  addMembers(app: App, memberships: readonly Membership[]): Promise<void>;
-  /** Changes a subject's entry; gives up silently when the person is gone. */
-  changeSubjects(
-    app: App,
-    changes: ReadonlyMap<SubjectId, (value: SubjectValue) => SubjectValue>,
-  ): Promise<void>;
-}
+import { type DirectoryContext, type ReferenceKind, subjectCodec } from './directory-table.ts';
+import { addMembers } from './group-members.ts';
 
 /** Opens the directory of a vault for additions. */
-export function createDirectoryWriter(deps: WriterDeps): DirectoryWriter {
+export function createDirectoryWriter(deps: DirectoryContext): DirectoryWriter {
   return {
-    addSubjects: (app, rows, at) => addSubjects(deps, app, { rows, ...at }),
+    async addSubjects(app, newcomers, nowMs) {
+      const names = await deps.table.names(app.id);
+      const wanted = newcomers.map(({ identity, group }) => {
+        return { row: names.identity(identity.channel, identity.externalId), group };
+      });
+      return addSubjects(deps, app, { wanted, nowMs });
+    },
     addConversations: (app, wanted, nowMs) => addConversations(deps, app, { wanted, nowMs }),
     addMembers: (app, memberships) => addMembers(deps, app, memberships),
     changeSubjects: (app, changes) => changeSubjects(deps, app, changes),
@@ -86,7 +57,7 @@ interface Naming {
 }
 
 async function newSubject(
-  deps: WriterDeps,
+  deps: DirectoryContext,
   app: App,
   made: { identityRow: IndexId; nowMs: number; group: ConversationId | undefined },
 ): Promise<Naming> {
@@ -105,7 +76,7 @@ async function newSubject(
     createdAt: made.nowMs,
   };
   const bucket = await openBucket(deps, app, number);
-  const aliasRow = (await deps.directory.names(app.id)).alias(value.alias);
+  const aliasRow = (await deps.table.names(app.id)).alias(value.alias);
   const name = (kind: ReferenceKind, row: IndexId) =>
     namingBatch(deps, app, { kind, row, target: subject });
   const rings = [
@@ -132,29 +103,31 @@ async function newSubject(
   };
 }
 
+interface WantedSubject {
+  readonly row: IndexId;
+  readonly group: ConversationId | undefined;
+}
+
 async function addSubjects(
-  deps: WriterDeps,
+  deps: DirectoryContext,
   app: App,
-  wanted: {
-    rows: readonly IndexId[];
-    nowMs: number;
-    groups?: ReadonlyMap<IndexId, ConversationId>;
-  },
+  { wanted, nowMs }: { wanted: readonly WantedSubject[]; nowMs: number },
 ): Promise<AddedSubjects> {
-  const { store, directory, hierarchy } = deps;
+  const { store, table, hierarchy } = deps;
+  const groups = new Map(wanted.map(({ row, group }) => [row, group]));
   const ids = new Map<IndexId, SubjectId>();
   const made = new Map<SubjectId, SubjectValue>();
   return retryContended(async () => {
-    const asked = [...new Set(wanted.rows)].filter((row) => !ids.has(row));
-    const known = await directory.references(app.id, rowKinds.identity, asked);
+    const asked = [...groups.keys()].filter((row) => !ids.has(row));
+    const known = await table.references(app.id, rowKinds.identity, asked);
     for (const [i, row] of asked.entries()) if (known[i]) ids.set(row, known[i] as SubjectId);
     const missing = asked.filter((row) => !ids.has(row));
-    if (missing.length === 0) return { ids: wanted.rows.map((row) => ids.get(row)!), made };
+    if (missing.length === 0) return { ids: wanted.map(({ row }) => ids.get(row)!), made };
     await openBuckets(deps, app, missing);
     const namings: Naming[] = [];
     for (const identityRow of missing) {
-      const group = wanted.groups?.get(identityRow);
-      namings.push(await newSubject(deps, app, { identityRow, nowMs: wanted.nowMs, group }));
+      const group = groups.get(identityRow);
+      namings.push(await newSubject(deps, app, { identityRow, nowMs, group }));
     }
     const losses = deps.keyring.losses();
     const behind = namings.flatMap((naming) => [naming.rings, naming.alias]);
@@ -180,7 +153,11 @@ async function addSubjects(
 }
 
 /** Loads or makes the keys of many buckets in one go, so that later single look-ups are cached. */
-async function openBuckets(deps: WriterDeps, app: App, rows: readonly IndexId[]): Promise<void> {
+async function openBuckets(
+  deps: DirectoryContext,
+  app: App,
+  rows: readonly IndexId[],
+): Promise<void> {
   const buckets = rows.map((row) => idToBucket(row) % app.buckets);
   await deps.hierarchy.bucketKeys(app.id, buckets);
 }

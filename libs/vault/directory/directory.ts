@@ -1,34 +1,22 @@
 /**
- * The directory: who is who. Channel-side names, aliases and external conversation ids appear in it
- * only as HMACs under the app's index key; values are wrapped under bucket keys.
+ * Port: who is who. Identities, aliases and external conversation ids are looked up as they are
+ * spelled, and kept as HMACs alone; a person's entry says where their parts lie. No row and no
+ * wrapped byte leaves the port.
+ *
+ * Failures of every method: VAULT_UNREACHABLE (retryable), VAULT_TAMPERED, and INVARIANT_BROKEN
+ * when there is no such app: callers look the app up first.
  */
-import {
-  type Alias,
-  type AppId,
-  bytesToId,
-  type ConversationId,
-  type IndexId,
-  idToBucket,
-  idToBytes,
-  type MemberId,
-  type PlaceId,
-  type SubjectId,
+import type {
+  Alias,
+  AppId,
+  ConversationId,
+  IndexId,
+  LossId,
+  MemberId,
+  PlaceId,
+  SubjectId,
 } from '../../base/ids.ts';
-import { LetheError } from '../../base/lethe-error.ts';
-import { recordCodec } from '../../codec/avro.ts';
-import type { HmacKey } from '../../codec/hash.ts';
-import { labels } from '../../codec/labels.ts';
-import type { KeyringUse } from '../../keyring/keyring.ts';
-import type { AppRegistry } from '../keys/app-registry.ts';
-import type { KeyHierarchy } from '../keys/key-hierarchy.ts';
-import {
-  type RowKey,
-  type RowKind,
-  rowKinds,
-  type VaultRow,
-  type VaultStore,
-} from '../rows/vault-store.ts';
-import { openRow } from '../rows/wrapped-row.ts';
+import type { App } from '../keys/app-registry.ts';
 
 /** Where the parts of a person lie. */
 export interface SubjectValue {
@@ -61,149 +49,128 @@ export interface ConversationValue {
   readonly createdAt: number;
 }
 
-/** That somebody ever joined a group or wrote in it; the rows of a group are a chain. */
-export interface MemberValue {
-  readonly person: SubjectId;
-  readonly previous: MemberId | null;
+/** A channel-side name of somebody. */
+export interface IdentityName {
+  readonly channel: string;
+  readonly externalId: string;
 }
 
-/** A directory row in plain, with the row it was read from. */
-export interface Entry<Id, Value> {
+/** What a source calls a conversation. */
+export interface ConversationName {
+  readonly source: string;
+  readonly externalId: string;
+}
+
+/** What somebody or something is, as it was read; `version` tells whether it has changed since. */
+export interface DirectoryEntry<Id, Value> {
   readonly id: Id;
-  readonly row: VaultRow;
+  readonly version: number;
   readonly value: Value;
 }
-export type SubjectEntry = Entry<SubjectId, SubjectValue>;
-export type MemberEntry = Entry<MemberId, MemberValue>;
-export type ConversationEntry = Entry<ConversationId, ConversationValue>;
+export type SubjectEntry = DirectoryEntry<SubjectId, SubjectValue>;
+export type ConversationEntry = DirectoryEntry<ConversationId, ConversationValue>;
 
-export const subjectCodec = recordCodec<SubjectValue>('DirectorySubject');
-export const conversationCodec = recordCodec<ConversationValue>('DirectoryConversation');
-export const memberCodec = recordCodec<MemberValue>('DirectoryMember');
-export const referenceCodec = recordCodec<{ target: string }>('DirectoryReference');
-
-/** Kinds of directory row that name something by an HMAC. */
-export type ReferenceKind =
-  | typeof rowKinds.identity
-  | typeof rowKinds.alias
-  | typeof rowKinds.externalConversation;
-
-/** Turns names into the ids of their rows; the names themselves are not kept. */
-export interface DirectoryNames {
-  identity(channel: string, externalId: string): IndexId;
-  conversation(source: string, externalId: string): IndexId;
-  alias(alias: Alias): IndexId;
-}
-
-/** What a reference led to; `erased` is a marker that names nobody. */
-export type ReferenceOutcome = string | 'erased' | undefined;
-
-/** Look-ups. Failures: VAULT_UNREACHABLE, VAULT_TAMPERED. */
+/** Look-ups; one outcome for each that is asked for, in their order. */
 export interface Directory {
-  /** Throws INVARIANT_BROKEN when there is no such app: callers look the app up first. */
-  names(app: AppId): Promise<DirectoryNames>;
-  references(
+  /** Whom identities name now; undefined: nobody. */
+  findSubjects(app: AppId, identities: readonly IdentityName[]): Promise<(SubjectId | undefined)[]>;
+  /** Whom an alias (a REST user id) names; `erased`: the marker of somebody who is gone. */
+  findAlias(app: AppId, alias: Alias): Promise<SubjectId | 'erased' | undefined>;
+  findConversations(
     app: AppId,
-    kind: ReferenceKind,
-    rows: readonly IndexId[],
-  ): Promise<ReferenceOutcome[]>;
+    names: readonly ConversationName[],
+  ): Promise<(ConversationId | undefined)[]>;
+  /** The ids under which identities are listed in entries; they say nothing of the identity. */
+  identityIds(app: AppId, identities: readonly IdentityName[]): Promise<IndexId[]>;
+  /** Undefined: gone, or never there. */
   subjects(app: AppId, ids: readonly SubjectId[]): Promise<(SubjectEntry | undefined)[]>;
   conversations(
     app: AppId,
     ids: readonly ConversationId[],
   ): Promise<(ConversationEntry | 'erased' | undefined)[]>;
-  members(app: AppId, ids: readonly MemberId[]): Promise<(MemberEntry | undefined)[]>;
+  /** Did this person ever join this group, or write in it? */
+  isMember(app: AppId, membership: { group: ConversationId; person: SubjectId }): Promise<boolean>;
+  /** Everybody who ever joined a group or wrote in it, newest first. */
+  members(app: AppId, group: ConversationId): AsyncIterable<SubjectId>;
 }
 
-/** The directory row of an id or HMAC: its bucket comes from its first u16. */
-export function directoryRow(at: { app: AppId; buckets: number }, kind: RowKind, id: string) {
-  const bucket = idToBucket(id as IndexId) % at.buckets;
-  return { app: at.app, bucket, kind, id } satisfies RowKey;
+/** Somebody to be known by an identity. `group`: where they are about to write or join. */
+export interface Newcomer {
+  readonly identity: IdentityName;
+  readonly group?: ConversationId;
 }
 
-/** First 16 bytes of HMAC(index key, label ‖ lp(fields)). */
-export function indexRowId(key: HmacKey, label: Buffer, fields: readonly string[]): IndexId {
-  return bytesToId<IndexId>(key.digestFields(label, fields).subarray(0, 16));
+/** The people of newcomers, in their order; `made` holds the entries of those who are new. */
+export interface AddedSubjects {
+  readonly ids: readonly SubjectId[];
+  readonly made: ReadonlyMap<SubjectId, SubjectValue>;
 }
 
-/** Opens the directory of a vault for look-ups. */
-export function createDirectory(deps: {
-  store: VaultStore;
-  hierarchy: KeyHierarchy;
-  apps: AppRegistry;
-  keyring: Pick<KeyringUse, 'indexKey'>;
-}): Directory {
-  const { store, hierarchy, apps, keyring } = deps;
+/** A conversation to make. Without a name it is a person's default one, or one known by its id. */
+export interface NewConversation {
+  readonly kind: ConversationKind;
+  readonly person: SubjectId | null;
+  readonly name: ConversationName | null;
+  readonly isDefault: boolean;
+}
 
-  async function readPlain(app: AppId, kind: RowKind, ids: readonly string[]) {
-    const found = await apps.find(app);
-    if (found === undefined || ids.length === 0) return ids.map(() => undefined);
-    const keys = ids.map((id) => directoryRow({ app, buckets: found.buckets }, kind, id));
-    const rows = await store.read(keys);
-    const present = rows.filter((row) => row !== undefined);
-    const bucketKeys = await hierarchy.bucketKeys(
-      app,
-      present.map((row) => row.bucket),
-    );
-    const plain: ({ row: VaultRow; plain: Buffer | undefined } | undefined)[] = [];
-    for (const row of rows) {
-      if (row === undefined) {
-        plain.push(undefined);
-        continue;
-      }
-      const current = bucketKeys.get(row.bucket)!;
-      const key = current.id === row.wrappingKey ? current : await hierarchy.openerOf(row);
-      const opened = openRow(row, key);
-      plain.push({ row, plain: opened === 'erased' ? undefined : opened });
-    }
-    return plain;
-  }
+/** A person who joins a group or writes in it. */
+export interface Membership {
+  readonly group: ConversationId;
+  readonly person: SubjectId;
+  /** Does the person's entry name the group already? It never ceases to. */
+  readonly isNamed: boolean;
+}
 
-  return {
-    async names(app) {
-      const key = await keyring.indexKey(app);
-      if (key === undefined) throw new LetheError('INVARIANT_BROKEN', 'no such app');
-      return {
-        identity: (channel, externalId) =>
-          indexRowId(key, labels.identityIndex, [channel, externalId]),
-        conversation: (source, externalId) =>
-          indexRowId(key, labels.conversationIndex, [source, externalId]),
-        alias: (alias) =>
-          bytesToId<IndexId>(
-            key.digestFields(labels.aliasIndex, [idToBytes(alias)]).subarray(0, 16),
-          ),
-      };
-    },
-    async references(app, kind, ids) {
-      const rows = await readPlain(app, kind, ids);
-      return rows.map((found) => {
-        if (found === undefined) return undefined;
-        if (found.plain === undefined) return 'erased';
-        return referenceCodec.decodeTagged(found.plain).target;
-      });
-    },
-    async subjects(app, ids) {
-      const rows = await readPlain(app, rowKinds.subject, ids);
-      return rows.map((found, i) => {
-        if (found?.plain === undefined) return undefined;
-        return { id: ids[i]!, row: found.row, value: subjectCodec.decodeTagged(found.plain) };
-      });
-    },
-    async members(app, ids) {
-      const rows = await readPlain(app, rowKinds.member, ids);
-      return rows.map((found, i) => {
-        if (found?.plain === undefined) return undefined;
-        return { id: ids[i]!, row: found.row, value: memberCodec.decodeTagged(found.plain) };
-      });
-    },
-    async conversations(app, ids) {
-      const rows = await readPlain(app, rowKinds.conversation, ids);
-      return rows.map((found, i) => {
-        if (found === undefined) return undefined;
-        if (found.plain === undefined) return 'erased';
-        const value = conversationCodec.decodeTagged(found.plain);
-        return { id: ids[i]!, row: found.row, value };
-      });
-    },
-  };
+/** Makes and changes entries, durably. More failures: STORE_FULL, CONTENDED (retryable). */
+export interface DirectoryWriter {
+  /** Makes the person behind each identity that names nobody yet; who it is either way. */
+  addSubjects(app: App, newcomers: readonly Newcomer[], nowMs: number): Promise<AddedSubjects>;
+  /**
+   * Makes conversations, or finds those that another process made meanwhile. Undefined: its person
+   * was erased.
+   */
+  addConversations(
+    app: App,
+    wanted: readonly NewConversation[],
+    nowMs: number,
+  ): Promise<(ConversationId | undefined)[]>;
+  /** Writes who joins or writes in groups; groups and people that are gone are skipped. */
+  addMembers(app: App, memberships: readonly Membership[]): Promise<void>;
+  /** Changes people's entries; who is gone is skipped. */
+  changeSubjects(
+    app: App,
+    changes: ReadonlyMap<SubjectId, (value: SubjectValue) => SubjectValue>,
+  ): Promise<void>;
+}
+
+/** What a clear takes: a conversation's messages, or a person's profile. */
+export type ClearedKind = 'messages' | 'profile';
+
+/** Takes entries and names away, durably; each step can be repeated. Privacy alone has this. */
+export interface DirectoryShred {
+  /** Removes the identities that still lead to this person: one may be in use anew. */
+  removeIdentities(app: App, subject: SubjectEntry): Promise<void>;
+  /** Turns a person's alias into a marker that names nobody. */
+  markAlias(app: App, subject: SubjectEntry, by: LossId): Promise<void>;
+  /** Removes a person's entry if it is still the one that was read; false: it has changed. */
+  removeSubject(app: App, subject: SubjectEntry): Promise<boolean>;
+  /** Takes a conversation's name and members away, and leaves a marker that names nobody. */
+  removeConversation(app: App, conversation: ConversationEntry, by: LossId): Promise<void>;
+  /**
+   * Clears a conversation's messages or a person's profile: the place becomes a fence and a new one
+   * takes over, in one conditional batch. `done` also when `place` is not the current one any more.
+   */
+  replacePlace(
+    app: App,
+    cleared: { of: ConversationId | SubjectId; kind: ClearedKind; place: PlaceId },
+    by: LossId,
+  ): Promise<'done' | 'absent'>;
+  /**
+   * Shreds a group's rings when all who ever joined it or wrote in it are fenced. Its entry stays
+   * for the steps that follow. `kept`: somebody is left, or nobody ever was a member.
+   */
+  shredForsakenGroup(app: App, group: ConversationId, by: LossId): Promise<'shredded' | 'kept'>;
+  /** Erases the root of an app: nothing under it can be unwrapped any more. */
+  removeAppRoot(app: AppId, by: LossId): Promise<void>;
 }

@@ -19,27 +19,16 @@ import { sha256 } from '../../codec/hash.ts';
 import { labels } from '../../codec/labels.ts';
 import type { App } from '../keys/app-registry.ts';
 import { rowKinds, type VaultBatch } from '../rows/vault-store.ts';
+import type { Membership } from './directory.ts';
+import { changeSubjects, openBucket, type SubjectChange } from './directory-rows.ts';
 import {
-  type ConversationEntry,
+  type ConversationRow,
   conversationCodec,
-  type Directory,
-  type MemberEntry,
+  type DirectoryContext,
+  type DirectoryTable,
+  type MemberRow,
   memberCodec,
-} from './directory.ts';
-import {
-  changeSubjects,
-  openBucket,
-  type SubjectChange,
-  type WriterDeps,
-} from './directory-rows.ts';
-
-/** A person who joins a group or writes in it. */
-export interface Membership {
-  readonly group: ConversationId;
-  readonly person: SubjectId;
-  /** Does the person's entry name the group already? It never ceases to. */
-  readonly isNamed: boolean;
-}
+} from './directory-table.ts';
 
 /** The group's bucket ‖ SHA-256(label ‖ group ‖ person), 16 bytes in all. */
 export function memberId({ group, person }: Pick<Membership, 'group' | 'person'>): MemberId {
@@ -49,13 +38,13 @@ export function memberId({ group, person }: Pick<Membership, 'group' | 'person'>
 
 /** Writes missing member rows, durably; groups and people that are gone are skipped. */
 export async function addMembers(
-  deps: WriterDeps,
+  deps: DirectoryContext,
   app: App,
   memberships: readonly Membership[],
 ): Promise<void> {
   let left = memberships;
   return retryContended(async () => {
-    const rows = await deps.directory.members(app.id, left.map(memberId));
+    const rows = await deps.table.members(app.id, left.map(memberId));
     left = left.filter((_, i) => rows[i] === undefined);
     if (left.length === 0) return;
     await nameGroups(
@@ -64,7 +53,7 @@ export async function addMembers(
       left.filter((one) => !one.isNamed),
     );
     const groups = [...new Set(left.map((one) => one.group))];
-    const entries = await deps.directory.conversations(app.id, groups);
+    const entries = await deps.table.conversations(app.id, groups);
     const living = entries.filter((entry) => typeof entry === 'object');
     left = left.filter(({ group }) => living.some((entry) => entry.id === group));
     const batches: VaultBatch[] = [];
@@ -85,7 +74,7 @@ export async function addMembers(
 
 /** Lets people's entries name groups; people that are gone are skipped. */
 export async function nameGroups(
-  deps: WriterDeps,
+  deps: DirectoryContext,
   app: App,
   memberships: readonly Pick<Membership, 'group' | 'person'>[],
 ): Promise<void> {
@@ -107,9 +96,9 @@ function withGroups(more: readonly ConversationId[]): SubjectChange {
 
 /** Puts people at the head of a group's chain; the group's row is raised with it. */
 async function chainBatch(
-  deps: WriterDeps,
+  deps: DirectoryContext,
   app: App,
-  added: { entry: ConversationEntry; people: readonly Membership[] },
+  added: { entry: ConversationRow; people: readonly Membership[] },
 ): Promise<VaultBatch> {
   const { entry } = added;
   const bucket = await openBucket(deps, app, entry.row.bucket);
@@ -129,12 +118,12 @@ async function chainBatch(
 
 /** The people of a group's chain, newest first. Throws VAULT_TAMPERED when a link is missing. */
 export async function* membersOf(
-  directory: Directory,
+  table: DirectoryTable,
   app: AppId,
-  group: ConversationEntry,
-): AsyncGenerator<MemberEntry> {
+  group: ConversationRow,
+): AsyncGenerator<MemberRow> {
   for (let id = group.value.lastMember; id !== null; ) {
-    const [member] = await directory.members(app, [id]);
+    const [member] = await table.members(app, [id]);
     if (member === undefined) {
       throw new LetheError('VAULT_TAMPERED', `a member row of group ${group.id} is missing`);
     }

@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HolderClocks } from '../../base/clock.ts';
 import type { LossId } from '../../base/ids.ts';
-import type { PassedHolder, PassedHolders } from '../../keyring/keyring.ts';
+import type { PassedHolder, PassedHolders } from '../../keyring/holder-wait.ts';
 import type { FeedHead, FeedRow, FeedStore, Holder } from './feed-store.ts';
 
 interface Moment {

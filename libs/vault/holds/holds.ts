@@ -3,22 +3,23 @@
  * the same row, cannot both win; and a row of its own for each, by which an app's holds are found.
  */
 import type { HoldId, SubjectId } from '../../base/ids.ts';
-import type { KeyringHold } from '../../keyring/keyring.ts';
-import { directoryRow, referenceCodec } from '../directory/directory.ts';
+import type { KeyringHold } from '../../keyring/keyring-hold.ts';
+import type { DirectoryContext } from '../directory/directory-table.ts';
+import { directoryRow, referenceCodec } from '../directory/directory-table.ts';
 import type { App } from '../keys/app-registry.ts';
 import { rowKinds, type VaultRow } from '../rows/vault-store.ts';
 import { wrapRow } from '../rows/wrapped-row.ts';
 import { openAnyRow } from '../taking/shred-rows.ts';
-import { dropHold, type KeptDeps, keepDays } from './kept-days.ts';
+import { dropHold, keepDays } from './kept-days.ts';
 import { mergeRings } from './merges.ts';
 import { appOf, editRow, mergedWith, personRow, readLiving, withId } from './person-rows.ts';
 
 function holdRow(app: App, id: HoldId) {
-  return directoryRow({ app: app.id, buckets: app.buckets }, rowKinds.hold, id);
+  return directoryRow(app, rowKinds.hold, id);
 }
 
 /** Opens the power to hold and to merge. */
-export function createKeyringHold(deps: KeptDeps): KeyringHold {
+export function createKeyringHold(deps: DirectoryContext): KeyringHold {
   const { store } = deps;
 
   /** Its own row first: a merge that copies marks looks whether their holds are there still. */

@@ -7,7 +7,6 @@ import type { HoldId, LossId, SegmentId, SubjectId } from '../../base/ids.ts';
 import { randomId } from '../../base/random.ts';
 import { again, retryContended } from '../../base/retry.ts';
 import { APP_PART_BYTES } from '../../keyring/kept-parts.ts';
-import type { KeyringUse } from '../../keyring/keyring.ts';
 import { Ring, type RingRef } from '../../keyring/ring.ts';
 import {
   encodeRingMaterial,
@@ -15,20 +14,12 @@ import {
   type RingMaterial,
 } from '../../keyring/ring-material.ts';
 import { RETENTION_CLASS_MAX, retentionClasses, ringKinds } from '../../sealing/tree-path.ts';
+import type { DirectoryContext } from '../directory/directory-table.ts';
 import type { App } from '../keys/app-registry.ts';
 import { openRingRow, wrapSegment } from '../rings/vault-rings.ts';
 import type { RowKey, VaultBatch, VaultRow } from '../rows/vault-store.ts';
 import { wrapRow } from '../rows/wrapped-row.ts';
-import {
-  commitUnderKeys,
-  currentBucketKey,
-  enterLoss,
-  type ShredDeps,
-} from '../taking/shred-rows.ts';
-
-export interface KeptDeps extends ShredDeps {
-  keyring: Pick<KeyringUse, 'use'>;
-}
+import { commitUnderKeys, currentBucketKey, enterLoss } from '../taking/shred-rows.ts';
 
 /** 64 KB of parts. */
 const PARTS_MAX = 2_048;
@@ -43,7 +34,7 @@ interface Run {
 
 /** See KeyringHold. */
 export async function keepDays(
-  deps: KeptDeps,
+  deps: DirectoryContext,
   app: App,
   of: { subject: SubjectId; key: RowKey; days: { fromDay: number; toDay: number } },
 ): Promise<void> {
@@ -69,7 +60,7 @@ export async function keepDays(
 }
 
 /** Takes a hold off a row, and with the last one what was kept for it. */
-export async function dropHold(deps: KeptDeps, key: RowKey, hold: HoldId): Promise<void> {
+export async function dropHold(deps: DirectoryContext, key: RowKey, hold: HoldId): Promise<void> {
   let removed: SegmentId[] = [];
   await changeMaterial(deps, key, async (material, row) => {
     const holds = row.holds.filter((one) => one !== hold);
@@ -98,7 +89,7 @@ interface MaterialEdit {
  * feed, so that every holder reads it anew.
  */
 async function changeMaterial(
-  deps: KeptDeps,
+  deps: DirectoryContext,
   key: RowKey,
   edit: (material: RingMaterial, row: VaultRow) => Promise<MaterialEdit | undefined>,
 ): Promise<boolean> {
@@ -123,7 +114,7 @@ async function changeMaterial(
 
 /** What the app's ring still has of these days, of every class that ages. */
 async function collectRuns(
-  { keyring }: KeptDeps,
+  { keyring }: DirectoryContext,
   app: App,
   of: { subject: SubjectId; days: { fromDay: number; toDay: number } },
 ): Promise<Run[]> {

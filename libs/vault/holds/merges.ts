@@ -3,16 +3,17 @@
  * entry. Whoever erases or holds one of them finds the other by it.
  */
 import type { HoldId, LossId, SubjectId } from '../../base/ids.ts';
-import { directoryRow } from '../directory/directory.ts';
+import type { DirectoryContext } from '../directory/directory-table.ts';
+import { directoryRow } from '../directory/directory-table.ts';
 import type { App } from '../keys/app-registry.ts';
 import { rowKinds, type VaultRow } from '../rows/vault-store.ts';
 import { enterLoss, fenceRows } from '../taking/shred-rows.ts';
-import { dropHold, type KeptDeps } from './kept-days.ts';
+import { dropHold } from './kept-days.ts';
 import { editRow, mergedWith, personRow, readLiving, withId } from './person-rows.ts';
 
 /** See KeyringHold. */
 export async function mergeRings(
-  deps: KeptDeps,
+  deps: DirectoryContext,
   app: App,
   of: { discarded: SubjectId; survivor: SubjectId; by: LossId },
 ): Promise<'merged' | 'erased' | 'absent'> {
@@ -35,7 +36,7 @@ export async function mergeRings(
 }
 
 /** Everybody who is one now has the holds of each; one that ended meanwhile goes from all. */
-async function shareHolds(deps: KeptDeps, app: App, subject: SubjectId): Promise<void> {
+async function shareHolds(deps: DirectoryContext, app: App, subject: SubjectId): Promise<void> {
   const keys = (await mergedWith(deps, app, subject)).map((id) => personRow(app, id));
   const holds = new Set<string>();
   for (const key of keys) {
@@ -48,8 +49,7 @@ async function shareHolds(deps: KeptDeps, app: App, subject: SubjectId): Promise
     });
   }
   for (const hold of holds as Set<HoldId>) {
-    const at = { app: app.id, buckets: app.buckets };
-    const [row] = await deps.store.read([directoryRow(at, rowKinds.hold, hold)]);
+    const [row] = await deps.store.read([directoryRow(app, rowKinds.hold, hold)]);
     if (row === undefined) for (const key of keys) await dropHold(deps, key, hold);
   }
 }

@@ -4,15 +4,11 @@ import type { AppId, SubjectId } from '../../base/ids.ts';
 import { again, retryContended } from '../../base/retry.ts';
 import { ringKinds } from '../../sealing/tree-path.ts';
 import type { App } from '../keys/app-registry.ts';
+import type { VaultContext } from '../keys/vault-context.ts';
 import { ringRow } from '../rings/vault-rings.ts';
 import type { RowKey, VaultRow } from '../rows/vault-store.ts';
 import { wrapRow } from '../rows/wrapped-row.ts';
-import {
-  commitUnderKeys,
-  currentBucketKey,
-  openAnyRow,
-  type ShredDeps,
-} from '../taking/shred-rows.ts';
+import { commitUnderKeys, currentBucketKey, openAnyRow } from '../taking/shred-rows.ts';
 
 /** The row of a person's ring. */
 export function personRow(app: App, id: string): RowKey {
@@ -20,13 +16,13 @@ export function personRow(app: App, id: string): RowKey {
 }
 
 /** The app that an id names. */
-export async function appOf({ apps }: Pick<ShredDeps, 'apps'>, id: AppId): Promise<App> {
+export async function appOf({ apps }: Pick<VaultContext, 'apps'>, id: AppId): Promise<App> {
   return (await apps.find(id))!;
 }
 
 /** The row of a ring that lives, authenticated; or what it is instead. */
 export async function readLiving(
-  deps: ShredDeps,
+  deps: VaultContext,
   key: RowKey,
 ): Promise<VaultRow | 'erased' | 'absent'> {
   const [row] = await deps.store.read([key]);
@@ -45,7 +41,7 @@ export interface RowEdit {
 
 /** Changes a living row by compare-and-set; its keys stay. */
 export async function editRow(
-  deps: ShredDeps,
+  deps: VaultContext,
   key: RowKey,
   edit: RowEdit,
 ): Promise<'done' | 'erased' | 'absent'> {
@@ -66,7 +62,7 @@ export async function editRow(
 
 /** Everybody a person was merged with, themselves first. A fence keeps its edges. */
 export async function mergedWith(
-  deps: ShredDeps,
+  deps: VaultContext,
   app: App,
   subject: SubjectId,
 ): Promise<SubjectId[]> {

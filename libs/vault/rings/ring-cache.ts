@@ -4,15 +4,12 @@
  */
 
 import { LRUCache } from 'lru-cache';
-import type { Randomness } from '../../base/random.ts';
 import { again, retryContended } from '../../base/retry.ts';
 import type { RingOutcome } from '../../keyring/keyring.ts';
 import { Ring, type RingRef } from '../../keyring/ring.ts';
 import type { FeedRow } from '../feed/feed-store.ts';
-import type { OwedEntries } from '../feed/owed-entries.ts';
-import type { AppRegistry } from '../keys/app-registry.ts';
-import type { KeyHierarchy } from '../keys/key-hierarchy.ts';
-import { rowKeyToText, rowKinds, type VaultStore } from '../rows/vault-store.ts';
+import type { VaultContext } from '../keys/vault-context.ts';
+import { rowKeyToText, rowKinds } from '../rows/vault-store.ts';
 import { completeRing, readRings, type WantedRing, wantedRings } from './ring-loader.ts';
 import { ringText } from './vault-rings.ts';
 
@@ -20,14 +17,6 @@ const CACHED_RINGS_MAX = 8_000;
 const FENCES_MAX = 20_000;
 const CACHED_BYTES_MAX = 64 * 1024 * 1024;
 const COUNTED_BYTES_MAX = CACHED_BYTES_MAX / 64;
-interface Deps {
-  readonly store: VaultStore;
-  readonly hierarchy: KeyHierarchy;
-  readonly apps: AppRegistry;
-  readonly randomness: Randomness;
-  readonly lossFeed: OwedEntries['lossFeed'];
-}
-
 /** A load under way. */
 interface Flight {
   readonly outcome: Promise<RingOutcome>;
@@ -36,7 +25,7 @@ interface Flight {
 
 /** The rings of one process. */
 export class RingCache {
-  readonly #deps: Deps;
+  readonly #deps: VaultContext;
   readonly #rings = new LRUCache<string, Ring>({
     max: CACHED_RINGS_MAX,
     maxSize: CACHED_BYTES_MAX,
@@ -50,7 +39,7 @@ export class RingCache {
   // Rings in use that have left the cache: a loss must reach them too.
   readonly #inUse = new Map<Ring, number>();
 
-  constructor(deps: Deps) {
+  constructor(deps: VaultContext) {
     this.#deps = deps;
   }
 

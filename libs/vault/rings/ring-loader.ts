@@ -1,13 +1,12 @@
 /** Loads rings from the vault's rows, many at once. */
 import type { AppId } from '../../base/ids.ts';
-import type { Randomness } from '../../base/random.ts';
 import type { RingOutcome } from '../../keyring/keyring.ts';
 import type { Ring, RingRef } from '../../keyring/ring.ts';
 import type { WrappingKey } from '../../keyring/wrapping-key.ts';
-import { enterOwed, type OwedEntries } from '../feed/owed-entries.ts';
+import { enterOwed } from '../feed/owed-entries.ts';
 import type { AppRegistry } from '../keys/app-registry.ts';
-import type { KeyHierarchy } from '../keys/key-hierarchy.ts';
-import { type RowKey, rowKeyToText, type VaultRow, type VaultStore } from '../rows/vault-store.ts';
+import type { VaultContext } from '../keys/vault-context.ts';
+import { type RowKey, rowKeyToText, type VaultRow } from '../rows/vault-store.ts';
 import { loadSegments, openRing, ringRow } from './vault-rings.ts';
 
 /** A ring with the row it lies in. */
@@ -17,12 +16,7 @@ export interface WantedRing {
   readonly text: string;
 }
 
-interface Deps {
-  readonly store: VaultStore;
-  readonly hierarchy: KeyHierarchy;
-  readonly randomness: Randomness;
-  readonly lossFeed: OwedEntries['lossFeed'];
-}
+type Deps = Pick<VaultContext, 'store' | 'hierarchy' | 'randomness' | 'lossFeed'>;
 
 /** Where rings lie; undefined for an app that does not exist. */
 export async function wantedRings(

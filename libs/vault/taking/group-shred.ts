@@ -3,35 +3,33 @@
  * there, its title and its names go too.
  */
 
-import type { LossId } from '../../base/ids.ts';
+import type { ConversationId, LossId } from '../../base/ids.ts';
 import { LetheError } from '../../base/lethe-error.ts';
 import { again, retryContended } from '../../base/retry.ts';
 import type { RingRef } from '../../keyring/ring.ts';
 import { ringKinds } from '../../sealing/tree-path.ts';
-import { type ConversationEntry, conversationCodec } from '../directory/directory.ts';
+import {
+  type ConversationRow,
+  conversationCodec,
+  type DirectoryContext,
+} from '../directory/directory-table.ts';
 import { membersOf } from '../directory/group-members.ts';
 import type { App } from '../keys/app-registry.ts';
 import { ringRow } from '../rings/vault-rings.ts';
 import { rowStates, type VaultRow } from '../rows/vault-store.ts';
 import { fenceRow, wrapRow } from '../rows/wrapped-row.ts';
-import {
-  commitUnderKeys,
-  currentBucketKey,
-  enterLoss,
-  openAnyRow,
-  type ShredDeps,
-} from './shred-rows.ts';
+import { commitUnderKeys, currentBucketKey, enterLoss, openAnyRow } from './shred-rows.ts';
 
 /** See DirectoryShred. */
 export async function shredForsakenGroup(
-  deps: ShredDeps,
+  deps: DirectoryContext,
   app: App,
-  forsaken: { group: ConversationEntry; by: LossId },
+  forsaken: { group: ConversationId; by: LossId },
 ): Promise<'shredded' | 'kept'> {
   const { store } = deps;
-  const { id } = forsaken.group;
+  const id = forsaken.group;
   return retryContended(async () => {
-    const [group] = await deps.directory.conversations(app.id, [id]);
+    const [group] = await deps.table.conversations(app.id, [id]);
     if (typeof group !== 'object') return 'kept';
     const { wrapping, guard } = await currentBucketKey(deps, group.row);
     const refs: RingRef[] = [
@@ -67,13 +65,15 @@ export async function shredForsakenGroup(
 
 /** Removes a group's member rows, oldest first: where it stopped before, it goes on. */
 export async function removeMembers(
-  deps: ShredDeps,
+  deps: DirectoryContext,
   app: App,
-  group: ConversationEntry,
+  groupId: ConversationId,
 ): Promise<void> {
+  const [group] = await deps.table.conversations(app.id, [groupId]);
+  if (typeof group !== 'object') return;
   const rows: VaultRow[] = [];
   for (let id = group.value.lastMember; id !== null; ) {
-    const [member] = await deps.directory.members(app.id, [id]);
+    const [member] = await deps.table.members(app.id, [id]);
     if (member === undefined) break;
     rows.push(member.row);
     id = member.value.previous;
@@ -82,9 +82,13 @@ export async function removeMembers(
   await deps.store.scrub();
 }
 
-async function isForsaken(deps: ShredDeps, app: App, group: ConversationEntry): Promise<boolean> {
+async function isForsaken(
+  deps: DirectoryContext,
+  app: App,
+  group: ConversationRow,
+): Promise<boolean> {
   if (group.value.lastMember === null) return false;
-  for await (const { value } of membersOf(deps.directory, app.id, group)) {
+  for await (const { value } of membersOf(deps.table, app.id, group)) {
     const key = ringRow({ app: app.id, kind: ringKinds.owner, id: value.person }, app.buckets);
     const [ring] = await deps.store.read([key]);
     // Rings of people are never removed: they end as fences.

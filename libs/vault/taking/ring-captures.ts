@@ -1,10 +1,10 @@
 /** What an attacker with the vault's disk would have of rings, taken down in memory. */
 import type { SegmentId } from '../../base/ids.ts';
-import type { CapturedRings } from '../../keyring/keyring.ts';
 import type { RingRef } from '../../keyring/ring.ts';
+import type { CapturedRings, RingCapture } from '../../keyring/ring-capture.ts';
+import type { VaultContext } from '../keys/vault-context.ts';
 import { loadSegments, openRingRow, ringRow } from '../rings/vault-rings.ts';
 import type { VaultRow } from '../rows/vault-store.ts';
-import type { ShredDeps } from './shred-rows.ts';
 
 /** A row, and the wrapped parts of a large ring that it has the keys of. */
 interface Captured {
@@ -13,11 +13,13 @@ interface Captured {
   readonly segments: ReadonlyMap<SegmentId, Buffer>;
 }
 
+/** Opens the power to capture rings. */
+export function createRingCapture(deps: VaultContext): RingCapture {
+  return { capture: (refs) => captureRings(deps, refs) };
+}
+
 /** Takes the rows, and the segments that they name, down as they are now. */
-export async function captureRings(
-  deps: ShredDeps,
-  refs: readonly RingRef[],
-): Promise<CapturedRings> {
+async function captureRings(deps: VaultContext, refs: readonly RingRef[]): Promise<CapturedRings> {
   const captured: Captured[] = [];
   for (const ref of refs) {
     const app = await deps.apps.find(ref.app);
@@ -36,7 +38,7 @@ export async function captureRings(
 }
 
 async function segmentsOf(
-  deps: ShredDeps,
+  deps: VaultContext,
   ref: RingRef,
   row: VaultRow,
 ): Promise<Map<SegmentId, Buffer>> {
@@ -48,7 +50,7 @@ async function segmentsOf(
 }
 
 /** With today's KMS and vault, and the segments as they were captured. */
-async function opens(deps: ShredDeps, { ref, row, segments }: Captured): Promise<boolean> {
+async function opens(deps: VaultContext, { ref, row, segments }: Captured): Promise<boolean> {
   try {
     const material = openRingRow(row, await deps.hierarchy.openerOf(row));
     if (material === 'erased') return false;

@@ -2,13 +2,8 @@
 
 import type { LossId } from '../../base/ids.ts';
 import { isLetheError, LetheError } from '../../base/lethe-error.ts';
-import type { Randomness } from '../../base/random.ts';
 import { again, retryContended } from '../../base/retry.ts';
-import type { Directory } from '../directory/directory.ts';
-import type { LossFeed } from '../feed/feed-wait.ts';
-import type { KeyLease } from '../feed/key-lease.ts';
-import type { AppRegistry } from '../keys/app-registry.ts';
-import type { KeyHierarchy } from '../keys/key-hierarchy.ts';
+import type { VaultContext } from '../keys/vault-context.ts';
 import { bucketKeyRow } from '../rows/key-slots.ts';
 import {
   type BatchOutcome,
@@ -16,25 +11,14 @@ import {
   rowStates,
   type VaultBatch,
   type VaultRow,
-  type VaultStore,
 } from '../rows/vault-store.ts';
 import { fenceRow, openRow } from '../rows/wrapped-row.ts';
-
-export interface ShredDeps {
-  store: VaultStore;
-  hierarchy: KeyHierarchy;
-  apps: AppRegistry;
-  directory: Directory;
-  randomness: Randomness;
-  lossFeed: LossFeed;
-  lease: Pick<KeyLease, 'sync'>;
-}
 
 type GuardedBatch = VaultBatch & Required<Pick<VaultBatch, 'guard'>>;
 
 /** Enters a loss into the feed, durably, and lets this process apply it at once. */
 export async function enterLoss(
-  deps: Pick<ShredDeps, 'store' | 'lossFeed' | 'lease'>,
+  deps: Pick<VaultContext, 'store' | 'lossFeed' | 'lease'>,
   rows: readonly RowKey[],
   by: LossId,
 ): Promise<void> {
@@ -44,7 +28,10 @@ export async function enterLoss(
 }
 
 /** The current key of a row's bucket, for writing, with the guard that it still is. */
-export async function currentBucketKey({ hierarchy }: Pick<ShredDeps, 'hierarchy'>, row: VaultRow) {
+export async function currentBucketKey(
+  { hierarchy }: Pick<VaultContext, 'hierarchy'>,
+  row: VaultRow,
+) {
   const current = async () => {
     return (await hierarchy.bucketKeys(row.app, [row.bucket])).get(row.bucket)!;
   };
@@ -59,7 +46,7 @@ export async function currentBucketKey({ hierarchy }: Pick<ShredDeps, 'hierarchy
 
 /** Commits; after a conflict a bucket's key is read again, for a turn may have replaced it. */
 export async function commitUnderKeys(
-  { store, hierarchy }: Pick<ShredDeps, 'store' | 'hierarchy'>,
+  { store, hierarchy }: Pick<VaultContext, 'store' | 'hierarchy'>,
   batches: readonly GuardedBatch[],
 ): Promise<BatchOutcome[]> {
   const outcomes = await store.commit(batches);
@@ -74,7 +61,7 @@ export async function commitUnderKeys(
  * HELD when there is a hold on one: the look and the write are one conditional write.
  */
 export async function fenceRows(
-  deps: ShredDeps,
+  deps: VaultContext,
   keys: readonly RowKey[],
   by: LossId,
   evenHeld?: 'evenHeld',
@@ -103,14 +90,14 @@ export function held(): LetheError {
 
 /** Opens a row under whichever key wraps it: during a turn, that may be its bucket's last one. */
 export async function openAnyRow(
-  { hierarchy }: Pick<ShredDeps, 'hierarchy'>,
+  { hierarchy }: Pick<VaultContext, 'hierarchy'>,
   row: VaultRow,
 ): Promise<Buffer | 'erased'> {
   return openRow(row, await hierarchy.openerOf(row));
 }
 
 /** Is it a fence, and not only a row that says so? */
-export async function isFence(deps: ShredDeps, row: VaultRow): Promise<boolean> {
+export async function isFence(deps: VaultContext, row: VaultRow): Promise<boolean> {
   try {
     return row.state === rowStates.erased && (await openAnyRow(deps, row)) === 'erased';
   } catch (error) {

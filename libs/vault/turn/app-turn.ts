@@ -25,7 +25,7 @@ import {
   type VaultStore,
 } from '../rows/vault-store.ts';
 import { rewrapRow, wrapRow } from '../rows/wrapped-row.ts';
-import type { TurnDeps } from './turn-run.ts';
+import type { TurnContext } from './turn-run.ts';
 
 const ROWS_PER_COMMIT = 200;
 // Rows of a bucket are written some at a time, together: on a server each write is a round of
@@ -35,7 +35,7 @@ const ROW_BYTES = 150;
 
 /** Turns one app; what was interrupted is gone on with. */
 export async function turnApp(
-  deps: TurnDeps,
+  deps: TurnContext,
   app: App,
   of: { dirty: readonly number[]; turn: LossId },
 ): Promise<{ buckets: number; rows: number }> {
@@ -46,7 +46,7 @@ export async function turnApp(
   return rewrapBuckets(deps, app);
 }
 
-async function rewrapBuckets(deps: TurnDeps, app: App) {
+async function rewrapBuckets(deps: TurnContext, app: App) {
   let [buckets, rows] = [0, 0];
   for (const row of await list(deps, rowKinds.bucketKeyPrevious, app)) {
     rows += await rewrapBucket(deps, app, row.bucket);
@@ -59,7 +59,7 @@ async function rewrapBuckets(deps: TurnDeps, app: App) {
  * Ends what an earlier turn failed to do for this app, so that this one begins from the start. A
  * predecessor that this turn made is at its first version; one that was kept is at a later one.
  */
-async function finishLeftover(deps: TurnDeps, app: App, turn: LossId): Promise<void> {
+async function finishLeftover(deps: TurnContext, app: App, turn: LossId): Promise<void> {
   const { store } = deps;
   const [row, dying] = await store.read([appSlot(app.id).previous, storeSlot().previous]);
   if (row === undefined) return;
@@ -73,7 +73,7 @@ async function finishLeftover(deps: TurnDeps, app: App, turn: LossId): Promise<v
   await store.commit(done.map((one) => ({ removals: [one] })));
 }
 
-async function list({ store }: TurnDeps, kind: VaultRow['kind'], app: App): Promise<VaultRow[]> {
+async function list({ store }: TurnContext, kind: VaultRow['kind'], app: App): Promise<VaultRow[]> {
   const rows: VaultRow[] = [];
   for await (const row of store.scan(kind, app.id)) rows.push(row);
   return rows;
@@ -81,7 +81,7 @@ async function list({ store }: TurnDeps, kind: VaultRow['kind'], app: App): Prom
 
 /** A new key takes a slot; the old one stays beside it, wrapped by what this turn retires. */
 async function replaceKey(
-  deps: TurnDeps,
+  deps: TurnContext,
   slot: KeySlot,
   under: { row: VaultRow; parent: WrappingKey; dying: WrappingKey },
 ): Promise<VaultRow[]> {
@@ -95,7 +95,7 @@ async function replaceKey(
 }
 
 /** The key that a turn retires in this slot. Throws VAULT_TAMPERED: it is not there. */
-async function retiredKey(deps: TurnDeps, slot: KeySlot): Promise<WrappingKey> {
+async function retiredKey(deps: TurnContext, slot: KeySlot): Promise<WrappingKey> {
   const [row] = await deps.store.read([slot.previous]);
   const opened = row && (await deps.hierarchy.openKeyRow(row));
   if (opened === undefined || opened === 'erased') {
@@ -104,7 +104,7 @@ async function retiredKey(deps: TurnDeps, slot: KeySlot): Promise<WrappingKey> {
   return opened.wrapping;
 }
 
-async function replaceRoot(deps: TurnDeps, app: App): Promise<void> {
+async function replaceRoot(deps: TurnContext, app: App): Promise<void> {
   const { store, hierarchy } = deps;
   const slot = appSlot(app.id);
   return retryContended(async () => {
@@ -126,7 +126,7 @@ async function replaceRoot(deps: TurnDeps, app: App): Promise<void> {
  * Where a bucket's key cannot be bound to the app's root by the write itself, every bucket gets its
  * key now: one that is inserted late, under the root that this turn retires, finds the place taken.
  */
-async function insertMissingBuckets(deps: TurnDeps, app: App): Promise<void> {
+async function insertMissingBuckets(deps: TurnContext, app: App): Promise<void> {
   const { store, hierarchy, randomness } = deps;
   hierarchy.forgetCurrent();
   const parent = (await hierarchy.appRoot(app.id))!;
@@ -146,7 +146,7 @@ async function insertMissingBuckets(deps: TurnDeps, app: App): Promise<void> {
 }
 
 /** Keys under the app's root: unchanged under the new one, new where a bucket lost something. */
-async function rewrapKeys(deps: TurnDeps, app: App, dirty: ReadonlySet<number>): Promise<void> {
+async function rewrapKeys(deps: TurnContext, app: App, dirty: ReadonlySet<number>): Promise<void> {
   const { store, hierarchy } = deps;
   return retryContended(async () => {
     hierarchy.forgetCurrent();
@@ -218,7 +218,7 @@ function groupBySize(rows: readonly VaultRow[]): VaultRow[][] {
 }
 
 /** Wraps a bucket's surviving rows under its new key, until none names another. */
-async function rewrapBucket(deps: TurnDeps, app: App, bucket: number): Promise<number> {
+async function rewrapBucket(deps: TurnContext, app: App, bucket: number): Promise<number> {
   const { store, hierarchy } = deps;
   const key: RowKey = bucketKeyRow(app.id, bucket);
   let count = 0;

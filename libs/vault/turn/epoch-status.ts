@@ -2,7 +2,7 @@
 
 import { STORE_ROOT } from '../rows/key-slots.ts';
 import { keysWaitedFor } from './epoch-t1.ts';
-import type { TurnDeps } from './turn-run.ts';
+import type { TurnContext } from './turn-run.ts';
 import type { Turn } from './turn-store.ts';
 
 export interface EpochStatus {
@@ -23,7 +23,7 @@ export interface EpochStatus {
 
 /** Reads it. */
 export async function readEpochStatus(
-  deps: Pick<TurnDeps, 'store' | 'turns' | 'kms' | 'lossFeed'>,
+  deps: Pick<TurnContext, 'store' | 'turns' | 'kms' | 'lossFeed'>,
 ): Promise<EpochStatus> {
   const { store, turns, kms, lossFeed } = deps;
   const [root] = await store.read([STORE_ROOT]);

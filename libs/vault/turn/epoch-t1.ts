@@ -4,7 +4,7 @@
  * every turn carries on the keys that are waited for.
  */
 
-import type { TurnDeps } from './turn-run.ts';
+import type { TurnContext } from './turn-run.ts';
 import type { ReplacedKey, Turn } from './turn-store.ts';
 
 /** What a turn's T1 covers: all that was done before it, but for the apps that failed. */
@@ -24,7 +24,7 @@ export function keysWaitedFor(turn: Turn): readonly ReplacedKey[] {
  * that it may be told twice. Throws what the KMS or the vault throw.
  */
 export async function settleT1(
-  { turns, kms }: Pick<TurnDeps, 'turns' | 'kms'>,
+  { turns, kms }: Pick<TurnContext, 'turns' | 'kms'>,
   nowMs: number,
   onReached: (reached: ReachedT1) => Promise<unknown>,
 ): Promise<void> {

@@ -15,7 +15,7 @@ import { rowKinds, type VaultRow } from '../rows/vault-store.ts';
 import { turnApp } from './app-turn.ts';
 import { keysWaitedFor } from './epoch-t1.ts';
 import { retire, rewrapped } from './turn-retire.ts';
-import { type TurnDeps, type TurnOptions, TurnRun } from './turn-run.ts';
+import { type TurnContext, type TurnOptions, TurnRun } from './turn-run.ts';
 import type { Turn } from './turn-store.ts';
 
 const ALIVE_INTERVAL_MS = 2_000;
@@ -25,7 +25,7 @@ const RUNNER_SILENT_MS = 10_000;
  * Runs a turn to its end, or goes on with the one that was interrupted. Throws CONTENDED while
  * another process runs one.
  */
-export async function runTurn(deps: TurnDeps, options: TurnOptions): Promise<Turn> {
+export async function runTurn(deps: TurnContext, options: TurnOptions): Promise<Turn> {
   const run = new TurnRun(deps, options, await beginTurn(deps, options.nowMs()));
   const alive = setInterval(() => void run.stillMine().catch(() => undefined), ALIVE_INTERVAL_MS);
   try {
@@ -35,7 +35,7 @@ export async function runTurn(deps: TurnDeps, options: TurnOptions): Promise<Tur
   }
 }
 
-async function runSteps(deps: TurnDeps, options: TurnOptions, run: TurnRun): Promise<Turn> {
+async function runSteps(deps: TurnContext, options: TurnOptions, run: TurnRun): Promise<Turn> {
   deps.hierarchy.forgetCurrent();
   if (run.turn.step === 'begun') {
     await turnStoreRoot(deps, run.turn);
@@ -60,13 +60,13 @@ async function runSteps(deps: TurnDeps, options: TurnOptions, run: TurnRun): Pro
 }
 
 /** Ends the record of a turn that came with a restored backup: nobody goes on with it. */
-export async function closeTurn({ turns }: Pick<TurnDeps, 'turns'>): Promise<void> {
+export async function closeTurn({ turns }: Pick<TurnContext, 'turns'>): Promise<void> {
   const last = await turns.read();
   if (last === undefined || last.step === 'done') return;
   if (!(await turns.write({ ...last, step: 'done' }, last))) throw contended();
 }
 
-async function beginTurn({ turns, store, kms, randomness }: TurnDeps, nowMs: number) {
+async function beginTurn({ turns, store, kms, randomness }: TurnContext, nowMs: number) {
   const last = await turns.read();
   const runner: string = randomId(randomness);
   if (last !== undefined && last.step !== 'done') {
@@ -105,7 +105,7 @@ async function beginTurn({ turns, store, kms, randomness }: TurnDeps, nowMs: num
 }
 
 /** The new root takes the place of the old one, which stays beside it under the old KMS key. */
-async function turnStoreRoot(deps: TurnDeps, turn: Turn): Promise<void> {
+async function turnStoreRoot(deps: TurnContext, turn: Turn): Promise<void> {
   const { store, kms, hierarchy } = deps;
   const { current, previous } = storeSlot();
   return retryContended(async () => {
@@ -133,7 +133,7 @@ async function turnStoreRoot(deps: TurnDeps, turn: Turn): Promise<void> {
  * new root. Gives the apps whose root does not authenticate: they delay nobody else.
  */
 async function rewrapUnderStoreRoot(
-  { store, hierarchy }: TurnDeps,
+  { store, hierarchy }: TurnContext,
   isSpared: (app: AppId) => boolean,
 ): Promise<Set<AppId>> {
   const { current, previous } = storeSlot();
@@ -166,7 +166,7 @@ async function rewrapUnderStoreRoot(
   });
 }
 
-async function turnApps(deps: TurnDeps, run: TurnRun) {
+async function turnApps(deps: TurnContext, run: TurnRun) {
   const { store, hierarchy } = deps;
   const dirty = new Map<AppId, number[]>();
   for (const { app, bucket } of await store.dirtyBuckets()) {

@@ -7,14 +7,14 @@ import type { WrappingKey } from '../../keyring/wrapping-key.ts';
 import { APP_KINDS, appSlot, PREVIOUS_KINDS } from '../rows/key-slots.ts';
 import { type RowKind, rowKinds, type VaultRow } from '../rows/vault-store.ts';
 import { rewrapRow } from '../rows/wrapped-row.ts';
-import type { TurnDeps, TurnRun } from './turn-run.ts';
+import type { TurnContext, TurnRun } from './turn-run.ts';
 
 /**
  * Predecessors go once no row names them, and every holder drops them. Those of apps that failed
  * stay, under the new root, for the next turn.
  */
 export async function retire(
-  deps: TurnDeps,
+  deps: TurnContext,
   of: { run: TurnRun; failedApps: readonly AppId[] },
 ): Promise<void> {
   const { store, hierarchy } = deps;
@@ -42,7 +42,7 @@ export async function retire(
 
 /** Is there a row that is still wrapped under the key that this predecessor holds? */
 async function isNamed(
-  { store, apps }: TurnDeps,
+  { store, apps }: TurnContext,
   row: VaultRow,
   failedApps: readonly AppId[],
 ): Promise<boolean> {
@@ -66,7 +66,7 @@ async function isNamed(
   return false;
 }
 
-async function keepPredecessors(deps: TurnDeps, apps: readonly AppId[]): Promise<void> {
+async function keepPredecessors(deps: TurnContext, apps: readonly AppId[]): Promise<void> {
   const { store, hierarchy } = deps;
   for (const app of apps) {
     hierarchy.forgetCurrent();

@@ -1,24 +1,14 @@
 /** What a turn works with, and the record by which one process runs it. */
 
-import type { Randomness } from '../../base/random.ts';
 import { contended } from '../../base/retry.ts';
-import type { LossFeed } from '../feed/feed-wait.ts';
-import type { KeyLease } from '../feed/key-lease.ts';
-import type { AppRegistry } from '../keys/app-registry.ts';
-import type { KeyHierarchy } from '../keys/key-hierarchy.ts';
 import type { RootKms } from '../keys/root-kms.ts';
-import type { VaultStore } from '../rows/vault-store.ts';
+import type { VaultContext } from '../keys/vault-context.ts';
 import type { Turn, TurnStep, TurnStore } from './turn-store.ts';
 
-export interface TurnDeps {
-  readonly store: VaultStore;
+/** The vault, its turns and its KMS. */
+export interface TurnContext extends VaultContext {
   readonly turns: TurnStore;
-  readonly hierarchy: KeyHierarchy;
-  readonly apps: AppRegistry;
   readonly kms: RootKms;
-  readonly lossFeed: LossFeed;
-  readonly lease: KeyLease;
-  readonly randomness: Randomness;
 }
 
 export interface TurnOptions {
@@ -30,12 +20,12 @@ export interface TurnOptions {
 
 /** The turn under way, as this process runs it. */
 export class TurnRun {
-  readonly #deps: TurnDeps;
+  readonly #deps: TurnContext;
   readonly #options: TurnOptions;
   #written: Promise<unknown> = Promise.resolve();
   turn: Turn;
 
-  constructor(deps: TurnDeps, options: TurnOptions, turn: Turn) {
+  constructor(deps: TurnContext, options: TurnOptions, turn: Turn) {
     this.#deps = deps;
     this.#options = options;
     this.turn = turn;

@@ -9,7 +9,6 @@ import {
   textToId,
 } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
-import { findAlias, findIdentity } from '../../../libs/people/find-subject.ts';
 import type { ReaderPowers } from '../../../libs/wiring/powers.ts';
 import {
   readConversation,
@@ -46,7 +45,7 @@ export async function findSubject(
   app: AppId,
   id: string,
 ): Promise<SubjectId> {
-  const found = await findAlias(powers.directory, app, readIdArgument<Alias>(id));
+  const found = await powers.directory.findAlias(app, readIdArgument<Alias>(id));
   if (found === 'erased') throw new CommandEnd(exitCodes.erased, 'this person was erased');
   if (found === undefined) throw new CommandEnd(exitCodes.notFound, 'there is no such person');
   return found;
@@ -105,7 +104,7 @@ export function addReadCommands(program: Command): void {
         const app = (await findApp(backends, options.app)).id;
         const powers = backends.reader();
         const externalId = await readIdentityArgument(identity);
-        const subject = await findIdentity(powers.directory, app, { channel, externalId });
+        const [subject] = await powers.directory.findSubjects(app, [{ channel, externalId }]);
         const [entry] = subject ? await powers.directory.subjects(app, [subject]) : [];
         if (entry === undefined) {
           throw new CommandEnd(exitCodes.notFound, 'nobody is known by this identity');

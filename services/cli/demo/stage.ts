@@ -4,9 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ConversationId, SubjectId } from '../../../libs/base/ids.ts';
 import { readConfiguration } from '../../../libs/configuration/configuration.ts';
-import { findIdentity } from '../../../libs/people/find-subject.ts';
 import type { App } from '../../../libs/vault/keys/app-registry.ts';
-import { rowKinds } from '../../../libs/vault/rows/vault-store.ts';
 import { migrateEngines } from '../../../libs/wiring/migrate.ts';
 import type { OpenStore } from '../../../libs/wiring/open-backends.ts';
 import { type Backends, openBackends } from '../../../libs/wiring/open-backends.ts';
@@ -80,10 +78,8 @@ export async function openStage(sample: Sample): Promise<Stage> {
 
   async function group(): Promise<ConversationId> {
     const { directory } = backends.reader();
-    const { source, externalId } = sample.group;
-    const row = (await directory.names(app.id)).conversation(source, externalId);
-    const kind = rowKinds.externalConversation;
-    return (await directory.references(app.id, kind, [row]))[0] as ConversationId;
+    const [found] = await directory.findConversations(app.id, [sample.group]);
+    return found!;
   }
 
   return {
@@ -102,7 +98,9 @@ export async function openStage(sample: Sample): Promise<Stage> {
       rmSync(file);
       return summary;
     },
-    person: () => findIdentity(backends.reader().directory, app.id, sample.person),
+    person: async () => {
+      return (await backends.reader().directory.findSubjects(app.id, [sample.person]))[0];
+    },
     messages: () => readWith(backends),
     search: (texts) => searchAll(store, folder, texts),
     async copyVault() {

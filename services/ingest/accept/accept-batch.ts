@@ -236,7 +236,7 @@ async function rememberAnnouncements(
       return [subject, change] as const;
     }),
   );
-  await powers.directory.changeSubjects(who.app, changes);
+  await powers.directoryWriter.changeSubjects(who.app, changes);
 }
 
 /** Items whose rings were taken away since they were sealed: to be resolved and sealed anew. */

@@ -197,9 +197,9 @@ async function createConversation(
   const text = readText(body.displayName, '/displayName');
   const metadata = readMetadata(body.metadata);
   const person = kind === 'personal' ? people[0]! : null;
-  const wanted = { kind, person, externalRow: null, isDefault: false } as const;
+  const wanted = { kind, person, name: null, isDefault: false } as const;
   const nowMs = powers.clock.nowMs();
-  const [id] = await powers.directory.addConversations(app, [wanted], nowMs);
+  const [id] = await powers.directoryWriter.addConversations(app, [wanted], nowMs);
   if (id === undefined) throw notFound.userErased();
   const positions: LogPosition[] = [];
   const description = { conversation: id, displayName: text, metadata };

@@ -12,7 +12,7 @@ import {
   subjectOfPath,
   UserParameters,
 } from '../../../libs/http/route-parameters.ts';
-import { findIdentity, USER_CHANNEL } from '../../../libs/people/find-subject.ts';
+import { USER_CHANNEL } from '../../../libs/people/find-subject.ts';
 import { readPeople } from '../../../libs/people/people.ts';
 import type { IngestPowers } from '../../../libs/wiring/powers.ts';
 import type { Ingest } from '../ingest.ts';
@@ -50,7 +50,8 @@ export function addUserRoutes(server: HttpServer, ingest: Ingest, powers: Ingest
       }
       const given = readParts(request.body);
       const identity = { channel: USER_CHANNEL, externalId };
-      if ((await findIdentity(powers.directory, app, identity)) !== undefined) {
+      const [known] = await powers.directory.findSubjects(app, [identity]);
+      if (known !== undefined) {
         throw new HttpError(409, 'conflict', 'There is a user of this externalId', {
           pointer: '/externalId',
         });
@@ -122,10 +123,10 @@ async function makeUser(
   from: { app: AppId; identity: { channel: string; externalId: string } },
 ) {
   const app = (await powers.apps.find(from.app))!;
-  const { channel, externalId } = from.identity;
-  const row = (await powers.directory.names(app.id)).identity(channel, externalId);
-  const added = await powers.directory.addSubjects(app, [row], { nowMs: powers.clock.nowMs() });
-  const [subject] = added.ids;
+  const { directoryWriter, clock } = powers;
+  const newcomer = { identity: from.identity };
+  const { ids } = await directoryWriter.addSubjects(app, [newcomer], clock.nowMs());
+  const [subject] = ids;
   const command = { kind: 'identity', subject: subject!, identity: from.identity } as const;
   const positions = await acceptOne(ingest, app.id, command);
   const [entry] = await powers.directory.subjects(app.id, [subject!]);

@@ -248,7 +248,7 @@ async function announce(
   for (const identity of identities) {
     const known = item.kind === 'identity' ? who.subject(item.subject) : who.person(identity);
     if (known === undefined || known.value.identities.every((one) => one.announced)) continue;
-    const row = await who.identityRow(identity);
+    const row = await who.identityId(identity);
     const open = known.value.identities.some((one) => one.row === row && !one.announced);
     if (!open || announced.has(row)) continue;
     announced.add(row);

@@ -11,11 +11,13 @@ import type {
   Identity,
 } from '../../../libs/conversation/delivery.ts';
 import { AGENT_CHANNEL } from '../../../libs/people/find-subject.ts';
-import type { NewConversation } from '../../../libs/vault/directory/conversation-writer.ts';
-import type { ConversationValue, SubjectValue } from '../../../libs/vault/directory/directory.ts';
-import type { Membership } from '../../../libs/vault/directory/group-members.ts';
+import type {
+  ConversationValue,
+  Membership,
+  NewConversation,
+  SubjectValue,
+} from '../../../libs/vault/directory/directory.ts';
 import type { App } from '../../../libs/vault/keys/app-registry.ts';
-import { rowKinds } from '../../../libs/vault/rows/vault-store.ts';
 import type { IngestPowers } from '../../../libs/wiring/powers.ts';
 
 const CACHED_MAX = 10_000;
@@ -79,12 +81,12 @@ export class WhoAndWhere {
       if (this.#people.get(key) === undefined) missing.set(key, identity);
     }
     if (missing.size > 0) {
-      const rows = await this.#rows([...missing.values()]);
-      const given = [...missing.values()].map((identity) => groups.get(identity));
-      const added = await this.#powers.directory.addSubjects(this.app, rows, {
-        nowMs: this.#powers.clock.nowMs(),
-        groups: new Map(rows.flatMap((row, i) => (given[i] ? [[row, given[i]]] : []))),
+      const newcomers = [...missing.values()].map((identity) => {
+        const group = groups.get(identity);
+        return { identity, ...(group !== undefined && { group }) };
       });
+      const nowMs = this.#powers.clock.nowMs();
+      const added = await this.#powers.directoryWriter.addSubjects(this.app, newcomers, nowMs);
       for (const [i, key] of [...missing.keys()].entries()) this.#people.set(key, added.ids[i]!);
       for (const [id, value] of added.made) this.#subjects.set(id, value);
     }
@@ -98,19 +100,11 @@ export class WhoAndWhere {
       (identity) => this.#people.get(identityKey(identity)) === undefined,
     );
     if (missing.length === 0) return;
-    const rows = await this.#rows(missing);
-    const kind = rowKinds.identity;
-    const found = await this.#powers.directory.references(this.app.id, kind, rows);
+    const found = await this.#powers.directory.findSubjects(this.app.id, missing);
     for (const [i, subject] of found.entries()) {
-      if (subject === undefined || subject === 'erased') continue;
-      this.#people.set(identityKey(missing[i]!), subject as SubjectId);
+      if (subject !== undefined) this.#people.set(identityKey(missing[i]!), subject);
     }
-    await this.loadSubjects(found.filter((one) => one !== undefined) as SubjectId[]);
-  }
-
-  async #rows(identities: readonly Identity[]): Promise<IndexId[]> {
-    const names = await this.#powers.directory.names(this.app.id);
-    return identities.map(({ channel, externalId }) => names.identity(channel, externalId));
+    await this.loadSubjects(found.filter((one) => one !== undefined));
   }
 
   /** Loads what the directory knows of subjects; those that are gone stay unknown. */
@@ -132,9 +126,9 @@ export class WhoAndWhere {
     return value && { id, value };
   }
 
-  /** Which row names this identity. */
-  async identityRow(identity: Identity): Promise<IndexId> {
-    return (await this.#rows([identity]))[0]!;
+  /** The id under which an identity is listed in its person's entry. */
+  async identityId(identity: Identity): Promise<IndexId> {
+    return (await this.#powers.directory.identityIds(this.app.id, [identity]))[0]!;
   }
 
   /** The conversations of queries: undefined where there is none and none is to be made. */
@@ -192,7 +186,7 @@ export class WhoAndWhere {
       missing.set(key, { group, person, isNamed });
     }
     if (missing.size === 0) return;
-    await this.#powers.directory.addMembers(this.app, [...missing.values()]);
+    await this.#powers.directoryWriter.addMembers(this.app, [...missing.values()]);
     for (const key of missing.keys()) this.#members.set(key, true);
   }
 
@@ -205,27 +199,23 @@ export class WhoAndWhere {
 
   async #findOrMake(queries: readonly ConversationQuery[]): Promise<void> {
     if (queries.length === 0) return;
-    const names = await this.#powers.directory.names(this.app.id);
-    const rowOf = ({ source, reference }: ConversationQuery) =>
-      reference.externalId === null ? null : names.conversation(source, reference.externalId);
-    const external = queries.filter((query) => query.reference.externalId !== null);
-    const found = await this.#powers.directory.references(
-      this.app.id,
-      rowKinds.externalConversation,
-      external.map((query) => rowOf(query)!),
-    );
+    const nameOf = ({ source, reference: { externalId } }: ConversationQuery) =>
+      externalId === null ? null : { source, externalId };
+    const named = queries.filter((query) => nameOf(query) !== null);
+    const names = named.map((query) => nameOf(query)!);
+    const found = await this.#powers.directory.findConversations(this.app.id, names);
     const toMake: { query: ConversationQuery; wanted: NewConversation }[] = [];
     for (const query of queries) {
-      const known = found[external.indexOf(query)];
-      if (known !== undefined) this.#named.set(queryKey(query), known as ConversationId);
+      const known = found[named.indexOf(query)];
+      if (known !== undefined) this.#named.set(queryKey(query), known);
       else if (query.create) {
-        const kind = query.reference.type;
-        const externalRow = rowOf(query);
-        const isDefault = externalRow === null;
-        toMake.push({ query, wanted: { kind, person: query.person, externalRow, isDefault } });
+        const name = nameOf(query);
+        const { person, reference } = query;
+        const wanted = { kind: reference.type, person, name, isDefault: name === null };
+        toMake.push({ query, wanted });
       }
     }
-    const made = await this.#powers.directory.addConversations(
+    const made = await this.#powers.directoryWriter.addConversations(
       this.app,
       toMake.map((one) => one.wanted),
       this.#powers.clock.nowMs(),

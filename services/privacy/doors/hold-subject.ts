@@ -33,7 +33,7 @@ export async function holdSubject(
 ): Promise<HoldOutcome> {
   const { subject } = of;
   const hold = of.hold ?? randomIdInBucket<HoldId>(powers.randomness, idToBucket(subject));
-  const outcome = await powers.keyring.hold(app, subject, hold);
+  const outcome = await powers.keyringHold.hold(app, subject, hold);
   if (outcome !== 'held') return { status: outcome === 'erased' ? 'erased' : 'notFound' };
   const atMs = powers.clock.nowMs();
   await powers.erasures.add([
@@ -42,7 +42,7 @@ export async function holdSubject(
   await waitForRunning(powers, app, hold);
   // What ended meanwhile may have been the erasure of the app, or of the person.
   if ((await powers.apps.find(app)) === undefined) return { status: 'erased' };
-  const [isHeld] = await powers.keyring.areHeld(app, [subject]);
+  const [isHeld] = await powers.keyringHold.areHeld(app, [subject]);
   return isHeld ? { status: 'held', hold } : { status: 'erased' };
 }
 

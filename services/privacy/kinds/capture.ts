@@ -5,8 +5,8 @@
 import type { PlaceId, SubjectId } from '../../../libs/base/ids.ts';
 import { isLetheError } from '../../../libs/base/lethe-error.ts';
 import { decodeSealedEvent, type SealedEvent } from '../../../libs/codec/sealed-event.ts';
-import type { CapturedRings } from '../../../libs/keyring/keyring.ts';
 import type { RingRef } from '../../../libs/keyring/ring.ts';
+import type { CapturedRings } from '../../../libs/keyring/ring-capture.ts';
 import { type RingKind, ringKinds } from '../../../libs/sealing/tree-path.ts';
 import type { SubjectEntry } from '../../../libs/vault/directory/directory.ts';
 import { personalConversations, type Run, readSubject } from './run.ts';
@@ -38,7 +38,7 @@ export async function captureApp({ app, powers }: Run<'erase-app'>): Promise<Cap
     if (events.length === EVENTS_MAX || seen === RECORDS_MAX) break;
   }
   const ref = { app: app.id, kind: ringKinds.app, id: app.id };
-  const rings = await powers.keyring.capture([ref]);
+  const rings = await powers.ringCapture.capture([ref]);
   const isFence = await powers.keyring.use([ref], async ([ring]) => ring === 'erased');
   return { name: app.id, user: null, events, rings: isFence ? NO_RINGS : rings };
 }
@@ -72,7 +72,7 @@ async function captureSubject(run: Run<'erase-subject'>, subject: SubjectEntry):
     subject.value.recordPlace,
     ...conversations.map(({ value }) => value.messagePlace),
   ];
-  const rings = await run.powers.keyring.capture([
+  const rings = await run.powers.ringCapture.capture([
     owner,
     ...places.map((place) => ringOf(ringKinds.place, place)),
   ]);

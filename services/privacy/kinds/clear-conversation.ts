@@ -12,7 +12,7 @@ export const clearConversation: Kind<'clear-conversation'> = {
   async shred({ app, powers, request }) {
     const { conversation, place } = request.target;
     const cleared = { of: conversation, kind: 'messages' as const, place };
-    await powers.directory.replacePlace(app, cleared, request.id);
+    await powers.directoryShred.replacePlace(app, cleared, request.id);
   },
   stalePages: ({ conversation }) => ({ conversation }),
   async finish(run) {

@@ -6,13 +6,13 @@ import { readSubject } from './run.ts';
 export const clearProfile: Kind<'clear-profile'> = {
   approvals: 0,
   takesFrom: ({ app, powers, request }) => ({
-    owners: () => powers.keyring.mergedWith(app.id, request.target.subject),
+    owners: () => powers.keyringHold.mergedWith(app.id, request.target.subject),
   }),
   certificate: null,
   async shred({ app, powers, request }) {
     const { subject, place } = request.target;
     const cleared = { of: subject, kind: 'profile' as const, place };
-    await powers.directory.replacePlace(app, cleared, request.id);
+    await powers.directoryShred.replacePlace(app, cleared, request.id);
   },
   // A profile lies in no page.
   stalePages: () => 'none',

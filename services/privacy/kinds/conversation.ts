@@ -1,6 +1,5 @@
 /** Whose words a conversation holds. */
 import type { ConversationId, OwnerId } from '../../../libs/base/ids.ts';
-import { membersOf } from '../../../libs/vault/directory/group-members.ts';
 import { type Run, readConversation } from './run.ts';
 
 /** Its person; of a group, everybody who ever joined it, wrote in it or is shown in it. */
@@ -13,9 +12,7 @@ export async function ownersOfConversation(
   if (conversation === undefined) return [];
   if (conversation.value.person !== null) return [conversation.value.person];
   const owners = new Set<OwnerId>();
-  for await (const { value } of membersOf(powers.directory, app.id, conversation)) {
-    owners.add(value.person);
-  }
+  for await (const person of powers.directory.members(app.id, id)) owners.add(person);
   for (const one of await powers.views.participants(id)) owners.add(one.subject as OwnerId);
   return [...owners];
 }

@@ -2,7 +2,6 @@
 import type { RingRef } from '../../../libs/keyring/ring.ts';
 import { ringKinds } from '../../../libs/sealing/tree-path.ts';
 import { ownersOfConversation } from './conversation.ts';
-import { removeConversation } from './end-group.ts';
 import type { Kind } from './kind.ts';
 import { recordFact } from './record-loss.ts';
 import { type Run, readConversation } from './run.ts';
@@ -19,7 +18,8 @@ export const deleteConversation: Kind<'delete-conversation'> = {
     const { conversation } = run.request.target;
     await recordFact(run, 'ConversationDeleted', { conversation });
     const entry = await readConversation(run, conversation);
-    if (entry !== undefined) await removeConversation(run, entry);
+    if (entry === undefined) return;
+    await run.powers.directoryShred.removeConversation(run.app, entry, run.request.id);
   },
   lostEvents: { by: 'fence' },
   matcher: async (_powers, _app, { conversation }) => {
@@ -36,5 +36,5 @@ async function shred(run: Run<'delete-conversation'>): Promise<void> {
     return { app: app.id, kind: ringKinds.place, id: place };
   });
   if (kind === 'sdkGroup') refs.push({ app: app.id, kind: ringKinds.owner, id: entry.id });
-  await powers.keyring.shred(refs, request.id);
+  await powers.keyringShred.shred(refs, request.id);
 }

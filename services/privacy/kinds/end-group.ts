@@ -1,4 +1,4 @@
-/** The end of conversations in the directory: of a person's own, of a group that nobody is in. */
+/** The end of a group that nobody is left in. */
 import {
   type ConversationId,
   idToBytes,
@@ -8,8 +8,6 @@ import {
 import { sha256 } from '../../../libs/codec/hash.ts';
 import { labels } from '../../../libs/codec/labels.ts';
 import { decodeSealedEvent } from '../../../libs/codec/sealed-event.ts';
-import type { ConversationEntry } from '../../../libs/vault/directory/directory.ts';
-import { rowKinds } from '../../../libs/vault/rows/vault-store.ts';
 import { recordLoss } from './record-loss.ts';
 import type { Run } from './run.ts';
 
@@ -23,11 +21,11 @@ export async function endForsakenGroup(run: Ending, id: ConversationId): Promise
   if (typeof group !== 'object') return;
   // Whoever only reacted there is no member, but held all the same: the group stays with them.
   if (await hasHeldReactions(run, id)) return;
-  if ((await powers.directory.shredForsakenGroup(app, group, request.id)) === 'kept') return;
-  await powers.keyring.passHolders();
+  if ((await powers.directoryShred.shredForsakenGroup(app, id, request.id)) === 'kept') return;
+  await powers.holders.passHolders();
   const fact = { id: lossOf(request.id, id), type: 'ConversationDeleted' as const };
   await recordLoss(powers, app, { ...fact, content: { conversation: id } });
-  await removeConversation(run, group);
+  await powers.directoryShred.removeConversation(app, group, request.id);
 }
 
 /** The id of a further fact of one erasure: the same whenever the step is repeated. */
@@ -36,24 +34,12 @@ export function lossOf(erasure: LossId, of: ConversationId | SubjectId): LossId 
   return sha256(bytes).toString('hex', 0, 16) as LossId;
 }
 
-/** Takes the names of a conversation away and leaves a marker that names nobody. */
-export async function removeConversation(run: Ending, entry: ConversationEntry): Promise<void> {
-  const { powers, app, request } = run;
-  const { externalRow } = entry.value;
-  if (externalRow !== null) {
-    const row = { kind: rowKinds.externalConversation, id: externalRow };
-    await powers.directory.removeReferences(app, [row], entry.id);
-  }
-  await powers.directory.removeMembers(app, entry);
-  await powers.directory.mark(app, { kind: rowKinds.conversation, id: entry.id }, request.id);
-}
-
 /** Did somebody who is held edit, react to or read a message of a conversation? */
 async function hasHeldReactions(
   { app, powers }: Pick<Run, 'app' | 'powers'>,
   conversation: ConversationId,
 ): Promise<boolean> {
-  const holds = new Set<string>(await powers.keyring.heldSubjects(app.id));
+  const holds = new Set<string>(await powers.keyringHold.heldSubjects(app.id));
   if (holds.size === 0) return false;
   const ids = await powers.views.messageIds(conversation);
   const changes = await powers.views.changes(ids);

@@ -9,15 +9,15 @@ export const eraseApp: Kind<'erase-app'> = {
   certificate: { commitment: 'SHA-256(salt ‖ app id)', capture: captureApp },
   shred({ app, powers, request }) {
     const ref = { app: app.id, kind: ringKinds.app, id: app.id };
-    return powers.keyring.shred([ref], request.id);
+    return powers.keyringShred.shred([ref], request.id);
   },
   stalePages: () => 'all',
   // The app's own facts went with it: there is nobody left to tell.
   finish: async () => undefined,
-  async end({ accessKeyStore, directory, keyring }, { app, id }) {
+  async end({ accessKeyStore, directoryShred, holders }, { app, id }) {
     await accessKeyStore.removeAll(app);
-    await directory.removeAppRoot(app, id);
-    await keyring.passHolders();
+    await directoryShred.removeAppRoot(app, id);
+    await holders.passHolders();
   },
   lostEvents: { by: 'app' },
   matcher: async () => () => true,

@@ -7,7 +7,7 @@ import { finishPerson, shredPerson } from './person.ts';
 export const eraseSubject: Kind<'erase-subject'> = {
   approvals: 0,
   takesFrom: ({ app, powers, request }) => ({
-    owners: () => powers.keyring.mergedWith(app.id, request.target.subject),
+    owners: () => powers.keyringHold.mergedWith(app.id, request.target.subject),
   }),
   certificate: {
     commitment: 'SHA-256(salt ‖ user id); the salt was handed out and not kept',

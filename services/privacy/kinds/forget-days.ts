@@ -32,7 +32,7 @@ export const forgetDays: Kind<'forget-days'> = {
 function takesFrom({ app, powers, request }: Run<'forget-days'>): TakenFrom {
   const { subject, fromDay, toDay } = request.target;
   if (subject === undefined) return { days: { fromDay, toDay } };
-  return { owners: () => powers.keyring.mergedWith(app.id, subject) };
+  return { owners: () => powers.keyringHold.mergedWith(app.id, subject) };
 }
 
 /** All classes that age, unless one is named. */
@@ -47,7 +47,7 @@ async function shred({ powers, app, request }: Run<'forget-days'>): Promise<void
     subject === undefined
       ? { app: app.id, kind: ringKinds.app, id: app.id }
       : { app: app.id, kind: ringKinds.owner, id: subject };
-  await powers.keyring.puncture(ref, taken, request.id);
+  await powers.keyringShred.puncture(ref, taken, request.id);
 }
 
 async function finish(run: Run<'forget-days'>): Promise<void> {

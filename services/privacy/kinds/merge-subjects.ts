@@ -19,8 +19,9 @@ export const mergeSubjects: Kind<'merge-subjects'> = {
 /** When the other was erased first, this one, who turned out to be them, goes too. */
 async function merge(run: Run<'merge-subjects'>): Promise<void> {
   const { subject: discarded, other: survivor } = run.request.target;
-  const { keyring } = run.powers;
-  const outcome = await keyring.merge(run.app.id, { discarded, survivor }, run.request.id);
+  const { keyringHold } = run.powers;
+  const pair = { discarded, survivor };
+  const outcome = await keyringHold.merge(run.app.id, pair, run.request.id);
   if (outcome === 'erased') await shredPerson(run);
 }
 

@@ -2,8 +2,7 @@
 import type { SubjectId } from '../../../libs/base/ids.ts';
 import type { RingRef } from '../../../libs/keyring/ring.ts';
 import { ringKinds } from '../../../libs/sealing/tree-path.ts';
-import { rowKinds } from '../../../libs/vault/rows/vault-store.ts';
-import { endForsakenGroup, lossOf, removeConversation } from './end-group.ts';
+import { endForsakenGroup, lossOf } from './end-group.ts';
 import type { Asked } from './kind.ts';
 import { recordLoss } from './record-loss.ts';
 import { personalConversations, type Run, readSubject } from './run.ts';
@@ -13,15 +12,15 @@ type PersonRun = Run<'erase-subject' | 'merge-subjects'>;
 /** Their own ring first: a hold on it refuses all else. Then whoever was merged with them. */
 export async function shredPerson(run: PersonRun, as: Asked = 'asked'): Promise<void> {
   const { app, request, powers } = run;
-  const { keyring } = powers;
+  const { keyringShred, keyringHold } = powers;
   const ref = (kind: RingRef['kind'], id: string) => ({ app: app.id, kind, id });
   const everybody: SubjectId[] = [request.target.subject];
   for (const [i, id] of everybody.entries()) {
     // A hold can refuse the first, before anything went; from then on the erasure has won.
     const evenHeld = i > 0 || as === 'restored' ? 'evenHeld' : undefined;
-    await keyring.shred([ref(ringKinds.owner, id)], request.id, evenHeld);
+    await keyringShred.shred([ref(ringKinds.owner, id)], request.id, evenHeld);
     // As the fence has them: a merge that came before it is in it, a later one finds the fence.
-    for (const other of await keyring.mergedWith(app.id, id)) {
+    for (const other of await keyringHold.mergedWith(app.id, id)) {
       if (!everybody.includes(other)) everybody.push(other);
     }
     const subject = await readSubject(run, id);
@@ -34,14 +33,14 @@ export async function shredPerson(run: PersonRun, as: Asked = 'asked'): Promise<
       ...conversations.flatMap((one) => [one.value.messagePlace, one.value.profilePlace]),
     ];
     const refs = places.map((place) => ref(ringKinds.place, place));
-    await keyring.shred(refs, request.id);
+    await keyringShred.shred(refs, request.id);
   }
 }
 
 /** Whoever was merged with the person goes too; the person's own row goes last. */
 export async function finishPerson(run: PersonRun): Promise<void> {
   const { app, powers, request } = run;
-  const all = await powers.keyring.mergedWith(app.id, request.target.subject);
+  const all = await powers.keyringHold.mergedWith(app.id, request.target.subject);
   for (const id of all.reverse()) await removeNames(run, id);
 }
 
@@ -51,7 +50,7 @@ export async function finishPerson(run: PersonRun): Promise<void> {
  */
 async function removeNames(run: PersonRun, id: SubjectId): Promise<void> {
   const { powers, app, request } = run;
-  const { directory } = powers;
+  const { directoryShred } = powers;
   const subject = await readSubject(run, id);
   if (subject === undefined) return;
   const { value } = subject;
@@ -59,14 +58,14 @@ async function removeNames(run: PersonRun, id: SubjectId): Promise<void> {
   const content = { user: value.alias };
   await recordLoss(powers, app, { id: fact, type: 'SubjectErased', content });
   for (const group of value.groups) await endForsakenGroup(run, group);
-  const names = value.identities.map(({ row }) => ({ kind: rowKinds.identity, id: row }));
-  await directory.removeReferences(app, names, id);
-  for (const one of await personalConversations(run, subject)) await removeConversation(run, one);
-  const alias = (await directory.names(app.id)).alias(value.alias);
-  await directory.mark(app, { kind: rowKinds.alias, id: alias }, request.id);
-  if (await directory.removeSubject(subject)) return;
+  await directoryShred.removeIdentities(app, subject);
+  for (const one of await personalConversations(run, subject)) {
+    await directoryShred.removeConversation(app, one, request.id);
+  }
+  await directoryShred.markAlias(app, subject, request.id);
+  if (await directoryShred.removeSubject(app, subject)) return;
   // A conversation that was made meanwhile is in a newer row: then all is done once more.
   await shredPerson(run);
-  await powers.keyring.passHolders();
+  await powers.holders.passHolders();
   await removeNames(run, id);
 }

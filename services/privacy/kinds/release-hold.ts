@@ -8,7 +8,7 @@ export const releaseHold: Kind<'release-hold'> = {
   certificate: null,
   shred({ app, powers, request }) {
     const { subject, hold } = request.target;
-    return powers.keyring.release(app.id, subject, hold);
+    return powers.keyringHold.release(app.id, subject, hold);
   },
   // What a hold kept was lost to everybody else before.
   stalePages: () => 'none',

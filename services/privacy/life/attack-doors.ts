@@ -5,7 +5,7 @@
 
 import type { AppId } from '../../../libs/base/ids.ts';
 import type { SealedEvent } from '../../../libs/codec/sealed-event.ts';
-import type { PassedHolder } from '../../../libs/keyring/keyring.ts';
+import type { PassedHolder } from '../../../libs/keyring/holder-wait.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 
 /** What one running service answered. */

@@ -1,7 +1,7 @@
 /** The attack on an erasure before it is called verified: what was captured must open nothing. */
 import type { AppId } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
-import type { PassedHolder } from '../../../libs/keyring/keyring.ts';
+import type { PassedHolder } from '../../../libs/keyring/holder-wait.ts';
 import { openEvents } from '../../../libs/keyring/open-events.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import type { Captures } from '../kinds/capture.ts';

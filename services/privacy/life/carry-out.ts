@@ -8,7 +8,7 @@
 import { isLetheError } from '../../../libs/base/lethe-error.ts';
 import { tally } from '../../../libs/base/tally.ts';
 import { inSpan } from '../../../libs/engines/tracing.ts';
-import type { PassedHolders } from '../../../libs/keyring/keyring.ts';
+import type { PassedHolders } from '../../../libs/keyring/holder-wait.ts';
 import type { ListedRequest } from '../../../libs/requests/erasure-list.ts';
 import type { PrivacyRequest } from '../../../libs/requests/request.ts';
 import { held } from '../../../libs/vault/taking/shred-rows.ts';
@@ -76,7 +76,7 @@ export async function carryOut(
     });
   }
   await endRefused(powers, failures, new Set(listed));
-  const t0 = await inSpan('pass holders', {}, () => powers.keyring.passHolders());
+  const t0 = await inSpan('pass holders', {}, () => powers.holders.passHolders());
   for (const tell of tally.t0Listeners) tell(performance.now() - fencedAtMs);
   const done = new Map<PrivacyRequest, Done>();
   for (const request of requests) {

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Statement } from '../../../libs/audit/dsse.ts';
 import { sha256 } from '../../../libs/codec/hash.ts';
-import type { PassedHolders } from '../../../libs/keyring/keyring.ts';
+import type { PassedHolders } from '../../../libs/keyring/holder-wait.ts';
 import type { PrivacyRequest } from '../../../libs/requests/request.ts';
 import { DAY_MS } from '../../../libs/sealing/tree-path.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';

@@ -106,7 +106,7 @@ async function lostOf(
   const lost = await findLost(powers, records);
   if (lost.length === 0) return [];
   const fences = collectRefs(lost.flatMap((one) => one.fences));
-  const by = await powers.keyring.fencedBy([...fences.values()]);
+  const by = await powers.keyringShred.fencedBy([...fences.values()]);
   const erasureOf = new Map([...fences.keys()].map((key, i) => [key, by[i]!]));
   // After the look at the rings: whatever was lost by then has its request here.
   const waiting = await readWaiting(powers, due);

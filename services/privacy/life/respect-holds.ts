@@ -15,13 +15,13 @@ const VIEWS_TIMEOUT_MS = 10_000;
  */
 export async function respectHolds(run: Run, as: Asked): Promise<void> {
   const { app, request, powers } = run;
-  const { keyring } = powers;
-  const heldSubjects = await keyring.heldSubjects(app.id);
+  const { keyringHold } = powers;
+  const heldSubjects = await keyringHold.heldSubjects(app.id);
   if (heldSubjects.length === 0) return;
   const kind: Kind<typeof request.kind> = kindOf(request.kind);
   const from = kind.takesFrom(run);
   if (typeof from === 'object' && 'days' in from) {
-    for (const one of heldSubjects) await keyring.keepDays(app.id, one, from.days);
+    for (const one of heldSubjects) await keyringHold.keepDays(app.id, one, from.days);
     return;
   }
   const hasBegunToTake = request.step !== 'received' && request.step !== 'begun';
@@ -34,6 +34,6 @@ export async function respectHolds(run: Run, as: Asked): Promise<void> {
       'somebody is held, and the views are behind the log: tried again when they are not';
     throw new LetheError('CONTENDED', text, { retryable: true });
   }
-  const areHeld = await keyring.areHeld(app.id, await from.owners());
+  const areHeld = await keyringHold.areHeld(app.id, await from.owners());
   if (areHeld.includes(true)) throw held();
 }

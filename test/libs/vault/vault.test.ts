@@ -23,14 +23,14 @@ import {
 
 const randomness = createSystemRandomness();
 const ERASURE = 'e'.repeat(32) as LossId;
+const ANN = { identity: { channel: 'chat', externalId: 'ann' } };
 
 describe('the vault', () => {
   it('3,000 parallel first uses of one person make one person, one ring and one load', async () => {
     const store = await openTestStore();
-    const { directory } = store.backends.ingest();
-    const row = (await directory.names(store.app.id)).identity('chat', 'ann');
+    const { directoryWriter } = store.backends.ingest();
     const made = await Promise.all(
-      Array.from({ length: 3_000 }, () => directory.addSubjects(store.app, [row], { nowMs: 1 })),
+      Array.from({ length: 3_000 }, () => directoryWriter.addSubjects(store.app, [ANN], 1)),
     );
     const people = new Set(made.flatMap((one) => one.ids));
     expect(people.size).toBe(1);
@@ -59,11 +59,10 @@ describe('the vault', () => {
     for (let n = 0; n < 20; n += 1) {
       const made = await Promise.all(
         [store, other].map(async ({ backends, app }, process) => {
-          const { directory } = backends.ingest();
-          const names = await directory.names(app.id);
-          const externalRow = names.conversation('/channels/chat/main', `${process} ${n}`);
-          const wanted = { kind: 'personal' as const, person: ann, externalRow, isDefault: false };
-          const [id] = await directory.addConversations(app, [wanted], 1);
+          const { directory, directoryWriter } = backends.ingest();
+          const name = { source: '/channels/chat/main', externalId: `${process} ${n}` };
+          const wanted = { kind: 'personal' as const, person: ann, name, isDefault: false };
+          const [id] = await directoryWriter.addConversations(app, [wanted], 1);
           return (await directory.conversations(app.id, [id!]))[0];
         }),
       );
@@ -73,8 +72,7 @@ describe('the vault', () => {
 
   it('makes somebody new again when no row of theirs was written, as after a turn', async () => {
     const store = await openTestStore();
-    const { directory } = store.backends.ingest();
-    const row = (await directory.names(store.app.id)).identity('chat', 'ann');
+    const { directoryWriter } = store.backends.ingest();
     const vault = store.backends.vaultStore();
     const { commit } = vault;
     vault.commit = async (batches) => {
@@ -83,7 +81,7 @@ describe('the vault', () => {
       vault.commit = commit;
       return batches.map(() => 'conflict');
     };
-    const { ids } = await directory.addSubjects(store.app, [row], { nowMs: 1 });
+    const { ids } = await directoryWriter.addSubjects(store.app, [ANN], 1);
     expect(ids).toEqual([await subjectOf(store, 'ann')]);
   });
 
@@ -127,10 +125,9 @@ describe('the vault', () => {
     await store.deliver(...Array.from({ length: 50 }, (_, i) => received(`p${i}`, 'x')));
     const cold = await store.reopen();
     const { directory } = cold.backends.reader();
-    const names = await directory.names(store.app.id);
     await Promise.all(
       Array.from({ length: 3_000 }, (_, i) =>
-        directory.references(store.app.id, 21, [names.identity('chat', `p${i % 50}`)]),
+        directory.findSubjects(store.app.id, [{ channel: 'chat', externalId: `p${i % 50}` }]),
       ),
     );
     expect(cold.backends.kmsCallCount()).toBe(1);
@@ -169,7 +166,7 @@ describe('the vault', () => {
     await createPrivacy(store.backends.privacy()).eraseSubject(store.app.id, ann);
     const ref = { app: store.app.id, kind: 2 as const, id: ann };
     const { keyring } = store.backends.ingest();
-    await keyring.create([ref]);
+    await store.backends.administration().keyringCreate.create([ref]);
     expect(await keyring.use([ref], async ([ring]) => ring)).toBe('erased');
   });
 
@@ -178,10 +175,10 @@ describe('the vault', () => {
     const privacy = store.backends.privacy();
     const place = randomIdInBucket(randomness, 3) as never;
     const ref = { app: store.app.id, kind: 3 as const, id: place };
-    await store.backends.ingest().keyring.create([ref]);
+    await store.backends.administration().keyringCreate.create([ref]);
     const things = Array.from({ length: 40 }, () => randomIdInBucket(randomness, 1) as string);
     const take = (thing: string) => [{ path: thingPath(thing), depth: THING_DEPTH }];
-    for (const thing of things) await privacy.keyring.puncture(ref, take(thing), ERASURE);
+    for (const thing of things) await privacy.keyringShred.puncture(ref, take(thing), ERASURE);
     const file = join(store.folder, 'data/vault.db');
     const segments = () => {
       const database = new DatabaseSync(file);
@@ -192,7 +189,7 @@ describe('the vault', () => {
     const old = segments();
     expect(old.length).toBeGreaterThan(0);
     const last = randomIdInBucket(randomness, 1) as string;
-    await privacy.keyring.puncture(ref, take(last), ERASURE);
+    await privacy.keyringShred.puncture(ref, take(last), ERASURE);
     const database = new DatabaseSync(file);
     // The attacker puts every old segment back over today's.
     for (const { wrapped } of old) {
@@ -208,11 +205,11 @@ describe('the vault', () => {
     const store = await openTestStore();
     const place = randomIdInBucket(randomness, 3) as never;
     const ref = { app: store.app.id, kind: 3 as const, id: place };
-    await store.backends.ingest().keyring.create([ref]);
-    const { keyring } = store.backends.privacy();
+    await store.backends.administration().keyringCreate.create([ref]);
+    const { keyringShred } = store.backends.privacy();
     for (let i = 0; i < 40; i += 1) {
       const thing = randomIdInBucket(randomness, 1) as string;
-      await keyring.puncture(ref, [{ path: thingPath(thing), depth: THING_DEPTH }], ERASURE);
+      await keyringShred.puncture(ref, [{ path: thingPath(thing), depth: THING_DEPTH }], ERASURE);
     }
     const database = new DatabaseSync(join(store.folder, 'data/vault.db'));
     database.exec('DELETE FROM vault_segments');

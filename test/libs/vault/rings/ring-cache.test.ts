@@ -64,13 +64,17 @@ describe('what was taken by a process that ended before it told anybody', () => 
 
   type Take = (powers: PrivacyPowers, ref: RingRef, loss: LossId) => Promise<unknown>;
   const takes: [string, string, Take][] = [
-    ['a person', 'erased', ({ keyring }, ref, loss) => keyring.shred([ref], loss)],
-    ['an app', 'erased', ({ directory }, { app }, loss) => directory.removeAppRoot(app, loss)],
+    ['a person', 'erased', ({ keyringShred }, ref, loss) => keyringShred.shred([ref], loss)],
+    [
+      'an app',
+      'erased',
+      ({ directoryShred }, { app }, loss) => directoryShred.removeAppRoot(app, loss),
+    ],
     [
       'a day',
       'a ring',
-      ({ keyring }, ref, loss) =>
-        keyring.puncture(ref, [{ path: timePath(1, 20_005), depth: 5 }], loss),
+      ({ keyringShred }, ref, loss) =>
+        keyringShred.puncture(ref, [{ path: timePath(1, 20_005), depth: 5 }], loss),
     ],
   ];
 
@@ -97,7 +101,7 @@ describe('what was taken by a process that ended before it told anybody', () => 
       const seen = await opening();
       expect(typeof seen === 'string' ? seen : 'a ring').toBe(seenAs);
       await vi.waitFor(() => expect(before.isRevoked).toBe(true), { timeout: 2_000 });
-      const { passHolders } = store.backends.privacy().keyring;
+      const { passHolders } = store.backends.privacy().holders;
       const { feedNumber } = await passHolders();
       await opening();
       expect((await passHolders()).feedNumber).toBe(feedNumber);
@@ -111,7 +115,7 @@ describe('a ring with so many holes that its nodes lie in segments', () => {
     const store = await openTestStore();
     await store.deliver(received('ann', 'words'));
     const { app, kind, id } = await placeRingOf(store, await groupOf(store));
-    const shred = store.backends.privacy().keyring;
+    const shred = store.backends.privacy().keyringShred;
     const forget = async (thing: string) => {
       const taken = { path: thingPath(thing), depth: THING_DEPTH };
       await shred.puncture({ app, kind, id }, [taken], newThing() as never);

@@ -381,13 +381,13 @@ describe('a turn of the epoch', () => {
 describe('captured rings', () => {
   it('with the segments of a large one, open until a turn has ended the epoch, and not after it', async () => {
     const store = await openFriends();
-    const { keyring } = store.backends.privacy();
+    const { keyringShred, ringCapture } = store.backends.privacy();
     const ref = await placeRingOf(store, await groupOf(store));
     for (let i = 0; i < 20; i += 1) {
       const path = thingPath(i.toString(16).padStart(32, '0'));
-      await keyring.puncture(ref, [{ path, depth: THING_DEPTH }], 'ab'.repeat(16) as never);
+      await keyringShred.puncture(ref, [{ path, depth: THING_DEPTH }], 'ab'.repeat(16) as never);
     }
-    const captured = await keyring.capture([ref]);
+    const captured = await ringCapture.capture([ref]);
     expect(captured.count).toBe(1);
     expect(captured.segmentCount).toBeGreaterThan(1);
     await erase(store, 'ann');

@@ -1,0 +1,18 @@
+/**
+ * Port: keys of an app that are no rings. Directory, ledger and access keys are read with them.
+ *
+ * Failures of every method: LEASE_LOST, VAULT_UNREACHABLE (both retryable), VAULT_TAMPERED.
+ */
+import type { AppId } from '../base/ids.ts';
+import type { HmacKey } from '../codec/hash.ts';
+import type { WrappingKey } from './wrapping-key.ts';
+
+/** Keys of an app beside its rings. */
+export interface AppKeys {
+  /** The key under which the app's external names are indexed. Undefined: no such app. */
+  indexKey(app: AppId): Promise<HmacKey | undefined>;
+  /** The key that wraps the delivery ledger's entries of a UTC day; made at first use. */
+  ledgerKey(app: AppId, day: number): Promise<WrappingKey>;
+  /** The key that wraps access keys' secrets: an app's, or the store's (account scope). */
+  accessKey(app: AppId | 'store'): Promise<WrappingKey>;
+}

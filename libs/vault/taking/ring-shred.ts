@@ -1,0 +1,118 @@
+/** KeyringShred over the vault: rings become fences, or lose parts. Privacy alone receives it. */
+import type { LossId, SegmentId } from '../../base/ids.ts';
+import { again, retryContended } from '../../base/retry.ts';
+import type { HolderWait } from '../../keyring/holder-wait.ts';
+import type { KeyringShred } from '../../keyring/keyring-shred.ts';
+import type { RingRef } from '../../keyring/ring.ts';
+import {
+  encodeRingMaterial,
+  type MaterialChange,
+  punctureMaterial,
+  type RingMaterial,
+  segmentsOf,
+  type Taken,
+} from '../../keyring/ring-material.ts';
+import type { VaultContext } from '../keys/vault-context.ts';
+import { loadSegments, openRingRow, ringRow, wrapSegment } from '../rings/vault-rings.ts';
+import type { RowKey } from '../rows/vault-store.ts';
+import { wrapRow } from '../rows/wrapped-row.ts';
+import { commitUnderKeys, currentBucketKey, enterLoss, fenceRows, isFence } from './shred-rows.ts';
+
+/** Opens the power to take key material away. Each step can be repeated. */
+export function createKeyringShred(deps: VaultContext): KeyringShred {
+  const { store } = deps;
+  return {
+    async shred(refs, loss, evenHeld) {
+      const keys: RowKey[] = [];
+      for (const ref of refs) {
+        const app = await deps.apps.find(ref.app);
+        if (app !== undefined) keys.push(ringRow(ref, app.buckets));
+      }
+      await fenceRows(deps, keys, loss, evenHeld);
+      await enterLoss(deps, keys, loss);
+    },
+    async puncture(ref, taken, loss) {
+      const app = await deps.apps.find(ref.app);
+      if (app === undefined) return 'absent';
+      const key = ringRow(ref, app.buckets);
+      const outcome = await punctureRing(deps, { ref, key, taken, loss });
+      await enterLoss(deps, [key], loss);
+      return outcome;
+    },
+    async fencedBy(refs) {
+      const fences: (LossId | null)[] = [];
+      for (const ref of refs) {
+        const app = await deps.apps.find(ref.app);
+        const [row] = app === undefined ? [] : await store.read([ringRow(ref, app.buckets)]);
+        fences.push(row !== undefined && (await isFence(deps, row)) ? row.erasure : null);
+      }
+      return fences;
+    },
+  };
+}
+
+/** Opens the wait for holders of keys. */
+export function createHolderWait({ lossFeed }: Pick<VaultContext, 'lossFeed'>): HolderWait {
+  return {
+    async passHolders() {
+      const { number } = await lossFeed.head();
+      return lossFeed.pass(number);
+    },
+    pruneFeed: () => lossFeed.prune(),
+  };
+}
+
+async function punctureRing(
+  deps: VaultContext,
+  puncture: { ref: RingRef; key: RowKey; taken: readonly Taken[]; loss: LossId },
+): Promise<'done' | 'erased' | 'absent'> {
+  const { store, randomness } = deps;
+  const { ref, key, taken, loss } = puncture;
+  return retryContended(async () => {
+    const [row] = await store.read([key]);
+    if (row === undefined) return 'absent';
+    const { wrapping, guard } = await currentBucketKey(deps, row);
+    const opened = openRingRow(row, await deps.hierarchy.openerOf(row));
+    if (opened === 'erased') return 'erased';
+    const change = await takeAll(deps, ref, { material: opened, taken });
+    const segments = change.written.map((part) => wrapSegment(ref, part, randomness));
+    // Segments first, the row last: the row is the only commit point.
+    await store.writeSegments(ref.app, segments);
+    const plain = encodeRingMaterial(change.material);
+    const put = wrapRow({ key, previous: row, loss }, plain, wrapping);
+    plain.fill(0);
+    const [outcome] = await commitUnderKeys(deps, [{ guard, dirties: true, puts: [put] }]);
+    const orphans = outcome === 'done' ? change.removed : change.written.map((w) => w.entry.id);
+    await store.removeSegments(ref.app, orphans);
+    if (outcome === 'done') {
+      await store.scrub();
+      return 'done';
+    }
+    return again;
+  });
+}
+
+async function takeAll(
+  deps: VaultContext,
+  ref: RingRef,
+  from: { material: RingMaterial; taken: readonly Taken[] },
+): Promise<MaterialChange> {
+  let { material } = from;
+  const written = new Map<SegmentId, MaterialChange['written'][number]>();
+  const removed: SegmentId[] = [];
+  for (const taken of from.taken) {
+    const entries = segmentsOf(material, taken);
+    const stored = entries.filter((entry) => !written.has(entry.id));
+    const context = { entries: stored, randomness: deps.randomness };
+    const loaded = await loadSegments(deps.store, ref, context);
+    for (const entry of entries) {
+      const own = written.get(entry.id);
+      if (own !== undefined) loaded.set(entry.id, own.nodes);
+    }
+    const change = punctureMaterial(material, taken, { loaded, randomness: deps.randomness });
+    material = change.material;
+    for (const id of change.removed) if (!written.delete(id)) removed.push(id);
+    for (const part of change.written) written.set(part.entry.id, part);
+  }
+  return { material, written: [...written.values()], removed };
+}
