@@ -5,6 +5,13 @@ import { describe, expect, it } from 'vitest';
 const ROOT = join(import.meta.dirname, '..');
 const LINE_LENGTH_MAX = 100;
 const FILE_LINES_MAX = 500;
+const FOLDER_FILES_MAX = 20;
+
+/** Folders that have more files than that, each with the sentence that defends it. */
+const LARGE_FOLDERS: Readonly<Record<string, string>> = {};
+
+// Adapters lie in folders named for their engine.
+const ENGINE_FOLDER = /^libs\/.*\/(sqlite|cassandra|kafka|redis|memory|aws|local|s3|file)\//;
 
 // The rooms of the tree in their order: imports go up this list only. Names in one entry are
 // siblings that do not know one another. A file is in the room whose path is its longest prefix.
@@ -54,12 +61,12 @@ const DRIVERS: Readonly<Record<string, RegExp>> = {
   jose: /^libs\/access\/access-keys\.ts$/,
   commander: /^services\/cli\//,
   'cassandra-driver': /^libs\/engines\/cassandra-database\.ts$/,
-  kafkajs: /^libs\/event-log\/(kafka-|.*-kafka|kafka\/)/,
-  ioredis: /^libs\/views\/(.*\/)?view-cache-redis\.ts$/,
-  '@aws-sdk/client-s3': /^libs\/blobs\/(s3\/)?blob-store-s3\.ts$/,
-  '@aws-sdk/lib-storage': /^libs\/blobs\/(s3\/)?blob-store-s3\.ts$/,
-  '@aws-sdk/client-kms': /^libs\/vault\/(keys\/aws\/)?root-kms-aws\.ts$/,
-  '@prometheus-io/client': /^services\/(cli|server)\/metrics\.ts$/,
+  kafkajs: /^libs\/event-log\/kafka\//,
+  ioredis: /^libs\/views\/cache\/redis\//,
+  '@aws-sdk/client-s3': /^libs\/blobs\/s3\//,
+  '@aws-sdk/lib-storage': /^libs\/blobs\/s3\//,
+  '@aws-sdk/client-kms': /^libs\/vault\/keys\/aws\//,
+  '@prometheus-io/client': /^services\/server\/metrics\.ts$/,
   '@opentelemetry/api': /^libs\/engines\/tracing\.ts$/,
 };
 
@@ -138,14 +145,20 @@ describe('habits', () => {
   });
 
   it('an adapter is imported by the wiring, and by adapters of the same engine, alone', () => {
-    const engineOf = (file: string) =>
-      /-(sqlite|local|memory|cassandra|kafka|redis|s3|aws)\.ts$/.exec(file)?.[1];
-    for (const file of product.filter((one) => !/^libs\/(backends|wiring)\//.test(one))) {
+    const engineOf = (file: string) => ENGINE_FOLDER.exec(file)?.[1];
+    for (const file of product.filter((one) => !one.startsWith('libs/wiring/'))) {
       for (const { from } of importsOf(file)) {
         const engine = engineOf(from);
         if (engine !== undefined) expect(engineOf(file), `${file} imports ${from}`).toBe(engine);
       }
     }
+  });
+
+  it('a folder of more than 20 files is defended, or changed', () => {
+    const counts = new Map<string, number>();
+    for (const file of product) counts.set(dirname(file), (counts.get(dirname(file)) ?? 0) + 1);
+    const large = [...counts].filter(([, count]) => count > FOLDER_FILES_MAX);
+    expect(large.map(([folder]) => folder)).toEqual(Object.keys(LARGE_FOLDERS));
   });
 
   it('powers to shred and to hold are named only where they are made, handed out and used', () => {

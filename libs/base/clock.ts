@@ -3,13 +3,18 @@
  * repeats within a process, whatever the wall clock does (Kulkarni et al. 2014, local part).
  */
 
-/** A wall clock. */
+/** The time of day, and a clock that only runs forward. */
 export interface Clock {
   /** Milliseconds since 1970-01-01T00:00:00Z. */
   nowMs(): number;
+  /** Milliseconds since some moment; whatever happens to the time of day, it goes on. */
+  monotonicMs(): number;
 }
 
-export const systemClock: Clock = { nowMs: () => Date.now() };
+export const systemClock: Clock = {
+  nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+};
 
 /** The clocks by which a lease runs: one that only runs forward, and the wall's. */
 export interface HolderClocks {

@@ -88,9 +88,9 @@ export function encodeHeader(header: EventHeader): Buffer {
 
 /** The header of its bytes. Throws FORMAT_UNKNOWN. */
 export function decodeHeader(bytes: Buffer): EventHeader {
-  if (!startsWith(bytes, headerFingerprint)) return headerCodec.decodeTagged(bytes);
+  if (!startsWith(bytes, headerFingerprint)) return known(headerCodec.decodeTagged(bytes));
   const reader = new AvroReader(bytes, 8);
-  const header = {
+  const header: EventHeader = {
     formatVersion: reader.long(),
     eventId: reader.hex(16) as EventId,
     attempt: reader.long(),
@@ -113,7 +113,14 @@ export function decodeHeader(bytes: Buffer): EventHeader {
     receiptStatus: reader.optionalString(),
   };
   reader.end();
-  return header;
+  return known(header);
+}
+
+/** What a newer version means by a header is not known here. */
+function known(header: EventHeader): EventHeader {
+  if (header.formatVersion === HEADER_FORMAT_VERSION) return header;
+  const text = `header: format version ${header.formatVersion}: use a newer Lethe`;
+  throw new LetheError('FORMAT_UNKNOWN', text);
 }
 
 function startsWith(bytes: Buffer, prefix: Buffer): boolean {

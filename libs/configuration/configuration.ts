@@ -200,9 +200,9 @@ export function embeddedFiles({ log, state, views, vault }: Configuration): stri
 }
 
 /** The file of an engine that has to be embedded here. Throws CONFIGURATION_INVALID. */
-export function fileOf(of: SqliteEngine | KafkaEngine | CassandraEngine): string {
-  if (of.engine === 'sqlite') return of.file;
-  const text = `this works with sqlite: only, not with ${of.engine}: see infra/runbooks`;
+export function fileOf(engine: SqliteEngine | KafkaEngine | CassandraEngine): string {
+  if (engine.engine === 'sqlite') return engine.file;
+  const text = `this works with sqlite: only, not with ${engine.engine}: see infra/runbooks`;
   throw new LetheError('CONFIGURATION_INVALID', text);
 }
 

@@ -2,6 +2,7 @@
  * Folds one event into idempotent upserts of the views. Pure, and without any key: the sealed
  * record is copied as it is. Every row is written from one stream only.
  */
+import { DAY_MS } from '../base/day.ts';
 import type { SealedEvent } from '../codec/sealed-event.ts';
 import { isEventType } from './event-types.ts';
 
@@ -62,8 +63,6 @@ export type ViewChange =
       readonly attempt: number;
       readonly record: Buffer;
     };
-
-const DAY_MS = 86_400_000;
 
 /** The position of an event in its conversation. */
 export function eventPosition(header: SealedEvent['header']): Position {
@@ -167,8 +166,8 @@ function conversationChange(
 function factChange(
   header: SealedEvent['header'],
   record: Buffer,
-  at: { position: Position; key: string },
+  slot: { position: Position; key: string },
 ): ViewChange {
   const { attempt, stream, type: kind } = header;
-  return { row: 'fact', stream, kind, attempt, record, ...at };
+  return { row: 'fact', stream, kind, attempt, record, ...slot };
 }

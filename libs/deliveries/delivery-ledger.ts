@@ -13,6 +13,7 @@ import {
   type IndexId,
   type OwnerId,
   type PlaceId,
+  type SubjectId,
   type ThingId,
 } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
@@ -29,7 +30,8 @@ export interface DeliveryEntry {
   readonly attempt: number;
   readonly ownerKind: OwnerKind;
   readonly owner: OwnerId;
-  readonly conversation: ConversationId;
+  /** What its event is a fact about: a conversation, or (profiles) a person. */
+  readonly conversation: ConversationId | SubjectId;
   readonly place: PlaceId;
   readonly thing: ThingId;
   readonly state: 'kept' | 'gone';
@@ -71,7 +73,7 @@ export interface DeliveryLedger {
    */
   sweep(
     app: AppId,
-    at: { day: number; horizonDays: number },
+    horizon: { day: number; horizonDays: number },
     isGone: (entries: readonly DeliveryEntry[]) => Promise<boolean[]>,
   ): Promise<number>;
 }
@@ -81,9 +83,9 @@ const SWEEP_ROWS = 500;
 const codec = recordCodec<DeliveryEntry>('DeliveryEntry');
 
 /** label ‖ format ‖ lp(kind) ‖ lp(app) ‖ lp(id) ‖ lp(revision) ‖ lp(day): where a row lies. */
-function associatedData(app: AppId, at: { id: IndexId; revision: number; day: number }): Buffer {
+function associatedData(app: AppId, row: { id: IndexId; revision: number; day: number }): Buffer {
   const out = new FieldWriter(labels.wrap);
-  out.u8(1).lpU8(WRAP_KIND).lpHex(app).lpHex(at.id).lpU64(at.revision).lpU64(at.day);
+  out.u8(1).lpU8(WRAP_KIND).lpHex(app).lpHex(row.id).lpU64(row.revision).lpU64(row.day);
   return out.take();
 }
 

@@ -34,7 +34,7 @@ declare module 'fastify' {
 
 export interface HttpServerOptions {
   /** Who may call routes under /v2; without it there are none. */
-  readonly doors?: { readonly accessKeys: AccessKeys; readonly apps: AppRegistry };
+  readonly access?: { readonly accessKeys: AccessKeys; readonly apps: AppRegistry };
   readonly bodyBytesMax: number;
   readonly logLevel: string;
   readonly version: string;
@@ -191,8 +191,8 @@ function stackOf(error: Error): string {
 async function authorise(request: FastifyRequest, options: HttpServerOptions): Promise<void> {
   const route = request.routeOptions.url;
   if (route === undefined || !route.startsWith('/v2/')) return;
-  if (options.doors === undefined) throw notFound.route();
-  const { accessKeys, apps } = options.doors;
+  if (options.access === undefined) throw notFound.route();
+  const { accessKeys, apps } = options.access;
   const principal = await accessKeys.recognise(request.headers.authorization);
   if (principal === undefined) {
     throw new HttpError(401, 'unauthorized', 'Give a valid key id and secret, or a valid token');

@@ -2,8 +2,8 @@
  * Seals content into records and opens it again: the event key out of three rings, the AEAD, the
  * envelope. Synchronous: rings are opened before, and checked for staleness after, by the caller.
  */
+import { msToDay } from '../base/day.ts';
 import type { Randomness } from '../base/random.ts';
-import { tally } from '../base/tally.ts';
 import { encodeRecordKey } from '../codec/event-record.ts';
 import {
   type EventHeader,
@@ -12,10 +12,10 @@ import {
   HEADER_FORMAT_VERSION,
   type SealedEvent,
 } from '../codec/sealed-event.ts';
-import { sealContent, unsealContent } from '../sealing/event-cipher.ts';
-import { ciphers, purposes, writeEventKey } from '../sealing/event-key.ts';
+import { cipherOf, sealingCipher } from '../sealing/ciphers.ts';
+import { purposes, writeEventKey } from '../sealing/event-key.ts';
 import { wipeWork } from '../sealing/sha256-block.ts';
-import { msToDay, ringKinds } from '../sealing/tree-path.ts';
+import { ringKinds } from '../sealing/tree-path.ts';
 import type { Ring, RingRef } from './ring.ts';
 
 /** The three rings whose key material an event's key is made of. */
@@ -28,7 +28,7 @@ export interface EventRings {
 /** What identifies an event's rings, class, day and thing. */
 export type KeyedHeader = Pick<
   EventHeader,
-  'app' | 'owner' | 'place' | 'thing' | 'eventId' | 'retentionClass' | 'occurredAt'
+  'app' | 'owner' | 'place' | 'thing' | 'eventId' | 'retentionClass' | 'occurredAt' | 'cipher'
 >;
 
 /** References of the three rings of an event: app, owner, place. */
@@ -67,9 +67,9 @@ function deriveEventKey(header: KeyedHeader, rings: EventRings, to: 'seal' | 'op
   const ownerDaySeed = rings.owner.daySeed(retentionClass, day);
   if (ownerDaySeed === undefined) return false;
   if (!rings.place.writeThingLeaf(thing, thingLeaf)) return false;
-  const purpose = purposes.content;
+  const { cipher } = header;
   writeEventKey(
-    { purpose, cipher: ciphers.aes256Gcm, appPart, ownerDaySeed, thingLeaf, eventId },
+    { purpose: purposes.content, cipher, appPart, ownerDaySeed, thingLeaf, eventId },
     key,
   );
   return true;
@@ -110,31 +110,56 @@ export function sealEvent(
   const header: EventHeader = {
     ...draft,
     formatVersion: HEADER_FORMAT_VERSION,
-    cipher: ciphers.aes256Gcm,
+    cipher: sealingCipher.id,
   };
   try {
     if (!deriveEventKey(header, use.rings, 'seal')) return 'forgotten';
     const headerBytes = encodeHeader(header);
     const bound = { associatedData: headerBytes, randomness: use.randomness };
-    const value = encodeSealedEvent({ headerBytes, ...sealContent(key, content, bound) });
-    tally.eventsSealed += 1;
+    const value = encodeSealedEvent({ headerBytes, ...sealingCipher.seal(key, content, bound) });
     return { header, key: encodeRecordKey(header), value };
   } finally {
     wipe();
   }
 }
 
-/** What `sealEvent` is; ingest is handed it, so that a benchmark can measure what it costs. */
-export type SealEvent = typeof sealEvent;
-
-/** Opens one event. `forgotten`: some part of its key is gone. Throws EVENT_TAMPERED. */
+/**
+ * Opens one event. `forgotten`: some part of its key is gone. Throws EVENT_TAMPERED, and
+ * FORMAT_UNKNOWN when it is sealed with a cipher of a newer version.
+ */
 export function unsealEvent(event: SealedEvent, rings: EventRings): Buffer | 'forgotten' {
+  const cipher = cipherOf(event.header.cipher);
   try {
     if (!deriveEventKey(event.header, rings, 'open')) return 'forgotten';
-    const content = unsealContent(key, event, event.headerBytes);
-    tally.eventsUnsealed += 1;
-    return content;
+    return cipher.unseal(key, event, event.headerBytes);
   } finally {
     wipe();
   }
+}
+
+/** Seals and opens for one process, and counts what it did. */
+export interface EventSealer {
+  /** See sealEvent. */
+  seal(draft: HeaderDraft, content: Buffer, rings: EventRings): SealedRecord | 'forgotten';
+  /** See unsealEvent. */
+  open(event: SealedEvent, rings: EventRings): Buffer | 'forgotten';
+  readonly counts: { readonly sealed: number; readonly opened: number };
+}
+
+/** The sealer of a process, which shares one source of nonces. */
+export function createEventSealer(randomness: Randomness): EventSealer {
+  const counts = { sealed: 0, opened: 0 };
+  return {
+    counts,
+    seal(draft, content, rings) {
+      const sealed = sealEvent(draft, content, { rings, randomness });
+      if (sealed !== 'forgotten') counts.sealed += 1;
+      return sealed;
+    },
+    open(event, rings) {
+      const content = unsealEvent(event, rings);
+      if (content !== 'forgotten') counts.opened += 1;
+      return content;
+    },
+  };
 }

@@ -27,7 +27,7 @@ export interface KeyringHold {
    */
   merge(
     app: AppId,
-    of: { readonly discarded: SubjectId; readonly survivor: SubjectId },
+    pair: { readonly discarded: SubjectId; readonly survivor: SubjectId },
     by: LossId,
   ): Promise<'merged' | 'erased' | 'absent'>;
   /** Whom a person was merged with, themselves included, through any number of merges. */

@@ -4,7 +4,7 @@
  */
 import { LetheError } from '../base/lethe-error.ts';
 import type { SealedEvent } from '../codec/sealed-event.ts';
-import { eventRingRefs, unsealEvent } from './event-sealer.ts';
+import { type EventSealer, eventRingRefs } from './event-sealer.ts';
 import type { KeyringUse } from './keyring.ts';
 import { collectRefs, Ring, ringRefToKey } from './ring.ts';
 
@@ -12,17 +12,17 @@ const ATTEMPTS_MAX = 5;
 
 /**
  * The content of each event in its order; undefined where it is erased or forgotten. Throws
- * EVENT_TAMPERED when a tag does not verify.
+ * EVENT_TAMPERED when a tag does not verify, FORMAT_UNKNOWN for a cipher of a newer version.
  */
 export async function openEvents(
-  keyring: KeyringUse,
+  { keyring, sealer }: { readonly keyring: KeyringUse; readonly sealer: EventSealer },
   events: readonly SealedEvent[],
 ): Promise<(Buffer | undefined)[]> {
   const refs = collectRefs(events.flatMap(({ header }) => eventRingRefs(header)));
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
     const contents = await keyring.use([...refs.values()], async (outcomes) => {
       const rings = new Map([...refs.keys()].map((key, i) => [key, outcomes[i]!]));
-      const opened = events.map((event) => openEvent(event, rings));
+      const opened = events.map((event) => openEvent(sealer, event, rings));
       const used = outcomes.filter((outcome) => outcome instanceof Ring);
       const revoked = await keyring.revoked(used, 'known');
       if (revoked.length === 0) return opened;
@@ -35,6 +35,7 @@ export async function openEvents(
 }
 
 function openEvent(
+  sealer: EventSealer,
   event: SealedEvent,
   rings: ReadonlyMap<string, Ring | 'erased' | 'absent'>,
 ): Buffer | undefined {
@@ -45,6 +46,6 @@ function openEvent(
     throw new LetheError('EVENT_TAMPERED', 'a ring that sealed an event is missing from the vault');
   }
   if (!(app instanceof Ring && owner instanceof Ring && place instanceof Ring)) return undefined;
-  const content = unsealEvent(event, { app, owner, place });
+  const content = sealer.open(event, { app, owner, place });
   return content === 'forgotten' ? undefined : content;
 }

@@ -153,16 +153,16 @@ export class Ring {
    * `owner` is the owner's id, `ownerBytes` its 16 bytes.
    */
   writeAppPart(
-    of: { retentionClass: number; day: number; owner: string; ownerBytes: Uint8Array },
+    wanted: { retentionClass: number; day: number; owner: string; ownerBytes: Uint8Array },
     target: Uint8Array,
   ): boolean {
-    const key = `${of.retentionClass * 65_536 + of.day}${of.owner}`;
+    const key = `${wanted.retentionClass * 65_536 + wanted.day}${wanted.owner}`;
     let part = this.#appParts.get(key);
     if (part === undefined) {
-      const seed = this.daySeed(of.retentionClass, of.day);
+      const seed = this.daySeed(wanted.retentionClass, wanted.day);
       if (seed === undefined) return false;
       part = Buffer.alloc(32);
-      writeAppPart(seed, of.ownerBytes, { bytes: part, at: 0 });
+      writeAppPart(seed, wanted.ownerBytes, { bytes: part, at: 0 });
       keepNewest(this.#appParts, { key, value: part, countMax: APP_PARTS_MAX });
     }
     target.set(part, 0);

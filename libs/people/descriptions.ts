@@ -7,7 +7,7 @@ import { decodeView, openContents } from './open-content.ts';
 
 /** The description; undefined: there is none, or it is gone. */
 export async function readDescription(
-  powers: Pick<ReaderPowers, 'keyring' | 'views'>,
+  powers: Pick<ReaderPowers, 'keyring' | 'sealer' | 'views'>,
   app: AppId,
   id: ConversationId,
 ): Promise<ConversationDescribed | undefined> {

@@ -28,10 +28,10 @@ export function decodeView(record: Buffer, expected: ExpectedHeader): SealedEven
 
 /** Opens events of mixed types; the content of each is of its header's type. */
 export async function openContents(
-  powers: Pick<ReaderPowers, 'keyring'>,
+  powers: Pick<ReaderPowers, 'keyring' | 'sealer'>,
   events: readonly SealedEvent[],
 ): Promise<Opened<EventContents[EventType]>[]> {
-  const contents = await openEvents(powers.keyring, events);
+  const contents = await openEvents(powers, events);
   return events.map(({ header }, i) => {
     const bytes = contents[i];
     if (bytes === undefined) return { header, content: undefined };

@@ -1,5 +1,6 @@
 /** The subtrees of a time tree that together are a range of days of one retention class. */
-import { DAY_MAX, timePath } from './tree-path.ts';
+import { DAY_MAX } from '../base/day.ts';
+import { timePath } from './tree-path.ts';
 
 /** Largest subtrees first to last; `from` and `to` are days, both included. */
 export function coverDayRange(

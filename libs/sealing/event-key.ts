@@ -9,8 +9,8 @@
 import { labels } from '../codec/labels.ts';
 import { digestWork, workArea } from './sha256-block.ts';
 
-export const ciphers = { aes256Gcm: 1 } as const;
-export const purposes = { content: 1, attachment: 2 } as const;
+/** What a key is for. Attachments (2) will have keys of their own. */
+export const purposes = { content: 1 } as const;
 
 /** Writes the app part of (app day seed, owner id of 16 bytes) into `target` at `at`. */
 export function writeAppPart(

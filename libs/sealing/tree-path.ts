@@ -2,6 +2,7 @@
  * Paths in a ring's tree. A path is a list of nibbles (0..15), packed high nibble first into 5
  * bytes. Time: retention class ‖ four nibbles of the UTC day. Things: ten nibbles of a hash.
  */
+import { DAY_MAX } from '../base/day.ts';
 import { labels } from '../codec/labels.ts';
 import { digestWork, workArea } from './sha256-block.ts';
 
@@ -12,8 +13,6 @@ export type RingKind = (typeof ringKinds)[keyof typeof ringKinds];
 export const TIME_DEPTH = 5;
 export const THING_DEPTH = 10;
 export const PATH_BYTES = 5;
-export const DAY_MS = 86_400_000;
-export const DAY_MAX = 65_535;
 
 /** Retention classes; 4..14 are free for apps, 15 is reserved. */
 export const retentionClasses = { ageless: 0, messages: 1, attachments: 2, receipts: 3 } as const;
@@ -22,26 +21,6 @@ export const RETENTION_CLASS_MAX = 14;
 /** How deep the tree of this kind of ring is. */
 export function treeDepth(kind: RingKind): number {
   return kind === ringKinds.place ? THING_DEPTH : TIME_DEPTH;
-}
-
-/** The UTC day of a time (0 = 1970-01-01). Throws RangeError outside 1970..2149. */
-export function msToDay(ms: number): number {
-  const day = Math.floor(ms / DAY_MS);
-  if (!(day >= 0 && day <= DAY_MAX)) throw new RangeError('day outside 1970-01-01..2149-06-06');
-  return day;
-}
-
-/** The date of a day, as in 2004-01-31. */
-export function dayToText(day: number): string {
-  return new Date(day * DAY_MS).toISOString().slice(0, 10);
-}
-
-/** The day of a date as in 2004-01-31. Throws RangeError: it is none, or outside 1970..2149. */
-export function textToDay(text: string): number {
-  const ms = /^\d{4}-\d{2}-\d{2}$/.test(text) ? Date.parse(`${text}T00:00:00Z`) : Number.NaN;
-  const day = msToDay(ms);
-  if (dayToText(day) !== text) throw new RangeError('there is no such day');
-  return day;
 }
 
 /** Writes the time path of a class and day. Throws RangeError outside the format's bounds. */

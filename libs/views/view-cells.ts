@@ -5,6 +5,7 @@
  *
  * https://cassandra.apache.org/doc/latest/cassandra/architecture/dynamo.html (conflict resolution)
  */
+import { hexToBytes } from '../base/hex.ts';
 import type { Position } from '../conversation/view-changes.ts';
 
 export const POSITION_BYTES = 32;
@@ -17,8 +18,6 @@ export interface Cell {
   readonly value: Buffer;
   readonly time: number;
 }
-
-const bytes = (hex: string) => Buffer.from(hex, 'hex');
 
 function occurredAtMs(position: Position): number {
   return Number.parseInt(position.slice(0, 16), 16);
@@ -36,12 +35,12 @@ function attemptBytes(attempt: number): Buffer {
 
 /** The newest position stays, with whatever is bound to it. */
 export function newestCell(position: Position, bound: Buffer = Buffer.alloc(0)): Cell {
-  return { value: Buffer.concat([bytes(position), bound]), time: occurredAtMs(position) + 1 };
+  return { value: Buffer.concat([hexToBytes(position), bound]), time: occurredAtMs(position) + 1 };
 }
 
 /** The oldest position stays. */
 export function oldestCell(position: Position): Cell {
-  return { value: complement(bytes(position)), time: TIME_MAX - occurredAtMs(position) };
+  return { value: complement(hexToBytes(position)), time: TIME_MAX - occurredAtMs(position) };
 }
 
 export function readOldest(value: Buffer): Position {
@@ -54,9 +53,9 @@ export function readNewest(value: Buffer): { position: Position; bound: Buffer }
 }
 
 /** Of copies of one event the highest attempt stays, then the smallest position. */
-export function copyCell(of: { position: Position; attempt: number; record: Buffer }): Cell {
-  const position = complement(bytes(of.position));
-  return { value: Buffer.concat([position, of.record]), time: of.attempt };
+export function copyCell(copy: { position: Position; attempt: number; record: Buffer }): Cell {
+  const position = complement(hexToBytes(copy.position));
+  return { value: Buffer.concat([position, copy.record]), time: copy.attempt };
 }
 
 export function readCopy(value: Buffer): { position: Position; record: Buffer } {
@@ -65,8 +64,8 @@ export function readCopy(value: Buffer): { position: Position; record: Buffer } 
 }
 
 /** Of different events the newest position stays; of copies of one event the highest attempt. */
-export function factCell(of: { position: Position; attempt: number; record: Buffer }): Cell {
-  return newestCell(of.position, Buffer.concat([attemptBytes(of.attempt), of.record]));
+export function factCell(fact: { position: Position; attempt: number; record: Buffer }): Cell {
+  return newestCell(fact.position, Buffer.concat([attemptBytes(fact.attempt), fact.record]));
 }
 
 export function readFact(value: Buffer): { position: Position; record: Buffer } {

@@ -9,7 +9,6 @@ import type { Position, ViewChange } from '../conversation/view-changes.ts';
 export interface ConversationView {
   readonly id: string;
   readonly app: string;
-  readonly firstPosition: Position;
   readonly lastPosition: Position;
   readonly lastMessage: string | null;
 }
@@ -48,14 +47,6 @@ export interface PageRequest {
   readonly before?: string;
   readonly after?: string;
   readonly limit: number;
-}
-
-/** Counts over one generation. */
-export interface ViewCounts {
-  readonly conversations: number;
-  readonly messages: number;
-  readonly changes: number;
-  readonly facts: number;
 }
 
 /** What the projector may do. */
@@ -99,7 +90,6 @@ export interface ViewReader {
     page: { beforeDay?: number; limit: number },
   ): Promise<{ conversation: string; day: number }[]>;
   facts(stream: string): Promise<FactView[]>;
-  counts(): Promise<ViewCounts>;
   /** Records of all messages, changes and facts, for self-checks. */
   scanRecords(): AsyncIterable<Buffer>;
 }

@@ -10,7 +10,7 @@ import { type DurableClock, openDurableClock } from '../event-log/clock-mark.ts'
 import type { EventLog } from '../event-log/event-log.ts';
 import { createWakeSignal, type WakeSignal } from '../event-log/wake-signal.ts';
 import type { AppKeys } from '../keyring/app-keys.ts';
-import { sealEvent } from '../keyring/event-sealer.ts';
+import { createEventSealer, type EventSealer } from '../keyring/event-sealer.ts';
 import type { RingRef } from '../keyring/ring.ts';
 import { hasStoreRoot } from '../vault/copy/fill-vault.ts';
 import { type ForsakenGroup, settleDirectory } from '../vault/copy/settle-directory.ts';
@@ -41,8 +41,8 @@ import { closeTurn, runTurn } from '../vault/turn/epoch-turn.ts';
 import { createPageReader } from '../views/cache/page-reader.ts';
 import type { CacheCounts } from '../views/cache/view-cache.ts';
 import { openConnections } from './connections.ts';
+import type { EngineUse } from './engines/engine.ts';
 import {
-  type EngineUse,
   openCache,
   openErasures,
   openJournal,
@@ -93,6 +93,12 @@ export interface Backends {
   announce(door: string): Promise<void>;
   /** How many times the root KMS was called. */
   kmsCallCount(): number;
+  /** How many of them failed. */
+  kmsFailureCount(): number;
+  /** How many events this process sealed and opened. */
+  sealerCounts(): EventSealer['counts'];
+  /** Calls back with the milliseconds from the first fence of each erasure to its T0. */
+  onT0(listener: (milliseconds: number) => void): void;
   /** How long this process may use keys without hearing more from the feed. */
   leaseLeftMs(): number;
   /** What the cache of hot pages gave, did not have, and failed to answer. */
@@ -108,7 +114,8 @@ export interface OpenStore {
 }
 
 interface OpenOptions {
-  readonly clock?: Clock;
+  /** The time of day; the clock that only runs forward is the system's. */
+  readonly clock?: Pick<Clock, 'nowMs'>;
   readonly randomness?: Randomness;
   readonly holderClocks?: HolderClocks;
   readonly wake?: WakeSignal;
@@ -124,7 +131,8 @@ export async function openBackends(
   configuration: Configuration,
   options: OpenOptions = {},
 ): Promise<Backends> {
-  const clock = options.clock ?? systemClock;
+  const { clock: given = systemClock } = options;
+  const clock: Clock = { ...systemClock, nowMs: () => given.nowMs() };
   const randomness = options.randomness ?? createSystemRandomness();
   const wake = options.wake ?? createWakeSignal();
   const use = { wake, connections: openConnections() };
@@ -146,10 +154,11 @@ export async function openBackends(
     const keyring = createVaultKeyring(context);
     const table = createDirectoryTable({ ...context, keys });
     const vault = { ...context, keys, keyring, table };
-    const common = { clock, randomness, apps };
+    const common = { clock, randomness, apps, sealer: createEventSealer(randomness) };
+    const t0Listeners = new Set<(milliseconds: number) => void>();
     return {
       wake,
-      ...handOut({ configuration, common, vault, engines: opened }),
+      ...handOut({ configuration, common, vault, engines: opened, t0Listeners }),
       epoch: () => ({
         turn: (given) => runTurn({ ...vault, turns, kms }, given),
         status: () => readEpochStatus({ ...vault, turns, kms }),
@@ -163,6 +172,9 @@ export async function openBackends(
       settleDirectory: () => settleDirectory(vault),
       announce: (door) => lease.announce(door),
       kmsCallCount: () => kms.callCount,
+      kmsFailureCount: () => kms.failureCount,
+      sealerCounts: () => common.sealer.counts,
+      onT0: (listener) => void t0Listeners.add(listener),
       leaseLeftMs: () => lease.leftMs(),
       cacheCounts: () => opened.cache.counts,
       async close() {
@@ -216,6 +228,7 @@ function handOut(from: {
   configuration: Configuration;
   common: Omit<CommonPowers, 'log'>;
   vault: DirectoryContext & { keys: AppKeys; keyring: VaultKeyring };
+  t0Listeners: ReadonlySet<(milliseconds: number) => void>;
   engines: Engines;
 }) {
   const { configuration, common, vault, engines } = from;
@@ -244,7 +257,6 @@ function handOut(from: {
         views: views(),
         horizonDays: configuration.horizonDays,
         journal: engines.journal(),
-        sealEvent,
       };
     },
     projector: (): ProjectorPowers => ({
@@ -304,5 +316,8 @@ function privacyPowers(
     views: engines.views(),
     pages: createPageReader({ views: engines.views(), cache: engines.cache }),
     cache: engines.cache,
+    onT0(milliseconds) {
+      for (const tell of from.t0Listeners) tell(milliseconds);
+    },
   };
 }

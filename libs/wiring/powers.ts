@@ -11,7 +11,7 @@ import type { DeliveryLedger } from '../deliveries/delivery-ledger.ts';
 import type { DurableClock } from '../event-log/clock-mark.ts';
 import type { EventLog } from '../event-log/event-log.ts';
 import type { IngestJournal } from '../journal/ingest-journal.ts';
-import type { SealEvent } from '../keyring/event-sealer.ts';
+import type { EventSealer } from '../keyring/event-sealer.ts';
 import type { HolderWait } from '../keyring/holder-wait.ts';
 import type { KeyringCreate, KeyringUse } from '../keyring/keyring.ts';
 import type { KeyringHold } from '../keyring/keyring-hold.ts';
@@ -35,6 +35,7 @@ export interface CommonPowers {
   readonly randomness: Randomness;
   readonly apps: AppRegistry;
   readonly log: EventLog;
+  readonly sealer: EventSealer;
 }
 
 /** Ingest: creates and uses rings, writes the log and the ledger, asks privacy by requests. */
@@ -49,7 +50,6 @@ export interface IngestPowers extends CommonPowers {
   readonly views: ViewReader;
   readonly horizonDays: number;
   readonly journal: IngestJournal;
-  readonly sealEvent: SealEvent;
 }
 
 /** The projector: the log and the views, nothing of the vault. */
@@ -91,6 +91,8 @@ export interface PrivacyPowers extends CommonPowers {
   readonly views: ViewReader;
   readonly pages: PageReader;
   readonly cache: Pick<ViewCache, 'drop'>;
+  /** Is told the milliseconds from the first fence of an erasure to its T0. */
+  onT0(milliseconds: number): void;
 }
 
 /** Turns of the epoch; privacy's, like all that takes key material away. */

@@ -3,6 +3,7 @@
  * a whole afterwards. Nothing here is for data that anybody wants to keep.
  */
 
+import type { KeyId } from '../base/ids.ts';
 import type { Configuration } from '../configuration/configuration.ts';
 import type { CassandraEngine } from '../engines/engine-urls.ts';
 import { removePages } from './open-engines.ts';
@@ -46,7 +47,7 @@ export async function removeEngines(configuration: Configuration, kmsKey?: strin
   const keyspaces = [vault, state, views].filter((one) => one.engine === 'cassandra');
   if (kms.engine === 'aws-kms' && kmsKey !== undefined) {
     const { openRootKmsAws } = await import('../vault/keys/aws/root-kms-aws.ts');
-    await openRootKmsAws(kms).destroyKey(kmsKey as never);
+    await openRootKmsAws(kms).destroyKey(kmsKey as KeyId);
   }
   if (log.engine === 'kafka') {
     const { createKafka } = await import('../event-log/kafka/kafka-client.ts');

@@ -1,5 +1,6 @@
 /** Commands, options and exit codes of the program. */
 import { Command, CommanderError } from 'commander';
+import { VERSION } from '../../libs/base/version.ts';
 import { startTracing } from '../../libs/engines/tracing.ts';
 import { addAppCommands } from './commands/app-commands.ts';
 import { addAttackCommand } from './commands/attack-command.ts';
@@ -19,7 +20,7 @@ import { exitCodes, reportError } from './terminal.ts';
 export async function runProgram(argv: readonly string[]): Promise<void> {
   const program = new Command('lethe')
     .description('A self-hosted conversation store that can forget')
-    .version('0.1.0')
+    .version(VERSION)
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(`lethe: ${text}`) });
   addAppCommands(program);

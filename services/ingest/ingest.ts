@@ -1,15 +1,15 @@
 /** The ingest service: every door puts its items into one queue. */
 
+import { DAY_MS } from '../../libs/base/day.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { currentTrace, inSpan } from '../../libs/engines/tracing.ts';
-import { DAY_MS } from '../../libs/sealing/tree-path.ts';
 import type { IngestPowers } from '../../libs/wiring/powers.ts';
 import { acceptBatch } from './accept/accept-batch.ts';
 import { createIngestQueue } from './accept/ingest-queue.ts';
 import { areGone } from './plan/delivery-check.ts';
 import type { IngestItem, Outcome } from './plan/ingest-item.ts';
-import { WhoAndWhere } from './plan/resolver.ts';
+import { Resolver } from './plan/resolver.ts';
 
 export interface Ingest {
   /**
@@ -34,7 +34,7 @@ const BACKLOG_ITEMS_MAX = 50_000;
 /** Opens the service over its powers. */
 export async function openIngest(powers: IngestPowers): Promise<Ingest> {
   const clock = await powers.recordingClock();
-  const resolvers = new Map<AppId, WhoAndWhere>();
+  const resolvers = new Map<AppId, Resolver>();
   let closed = false;
   // Names that were resolved stay in memory no longer than the keys of those they name.
   powers.keyring.listen((lost) => {
@@ -44,12 +44,12 @@ export async function openIngest(powers: IngestPowers): Promise<Ingest> {
     }
   });
 
-  async function resolverOf(app: AppId): Promise<WhoAndWhere> {
+  async function resolverOf(app: AppId): Promise<Resolver> {
     const known = resolvers.get(app);
     if (known !== undefined) return known;
     const found = await powers.apps.find(app);
     if (found === undefined) throw new LetheError('INPUT_INVALID', 'there is no such app');
-    const resolver = new WhoAndWhere(powers, found);
+    const resolver = new Resolver(powers, found);
     resolvers.set(app, resolver);
     return resolver;
   }
@@ -60,7 +60,7 @@ export async function openIngest(powers: IngestPowers): Promise<Ingest> {
     const span = { attributes: { 'lethe.items': items.length }, links };
     try {
       const outcomes = await inSpan('ingest batch', span, async () =>
-        acceptBatch(items, { powers, clock, who: await resolverOf(app) }),
+        acceptBatch(items, { powers, clock, resolver: await resolverOf(app) }),
       );
       for (const { status } of outcomes) answered[status] += 1;
       return outcomes;

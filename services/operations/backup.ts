@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import type { KeyId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import {
   type Configuration,
@@ -26,7 +27,7 @@ export interface BackupManifest {
   readonly format: 1;
   readonly madeAt: string;
   /** The KMS key without which nothing in it opens. */
-  readonly kmsKey: string;
+  readonly kmsKey: KeyId;
   /** How many entries of the list of erasures were written before the copy began, and the last. */
   readonly erasures: number;
   readonly lastErasure: string | null;

@@ -114,7 +114,8 @@ async function checkBacklog({ backends }: OpenStore): Promise<Check> {
   const places = letters
     .slice(0, DEAD_LETTERS_NAMED)
     .map(({ partition, offset, reason }) => `${partition}:${offset} ${reason}`);
-  const open = (await backends.privacy().requests.open(1_000, Date.now())).length;
+  const { requests, clock } = backends.privacy();
+  const open = (await requests.open(1_000, clock.nowMs())).length;
   const detail =
     `${behind} events not in the views yet, ${open} open requests, ` +
     `${letters.length} dead letters${places.length > 0 ? ` (${places.join(', ')})` : ''}`;

@@ -49,9 +49,9 @@ export async function* readEventLines(file: string): AsyncGenerator<EventLine> {
 
 function* parseLine(
   bytes: Buffer,
-  at: { file: string; line: number; bad: (field: string, expected: string) => EventLine },
+  place: { file: string; line: number; bad: (field: string, expected: string) => EventLine },
 ): Generator<EventLine> {
-  const { file, line, bad } = at;
+  const { file, line, bad } = place;
   let text: string;
   try {
     text = utf8.decode(bytes).trim();

@@ -1,6 +1,7 @@
 /** Events from files or stdin into the store, and into the views; resumable by sending again. */
 import { accessSync, appendFileSync, constants, existsSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import type { Clock } from '../../libs/base/clock.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
@@ -57,7 +58,7 @@ export async function ingestFiles(
   const powers = backends.ingest();
   const ingest = await openIngest(powers);
   const projector = options.wait ? startProjectorThread(configuration, backends.wake) : undefined;
-  const run = new FileRun(ingest, options);
+  const run = new FileRun(ingest, powers.clock, options);
   try {
     for (const file of files) for await (const line of readEventLines(file)) await run.take(line);
     await run.flush();
@@ -85,12 +86,14 @@ function secondsSince(startedMs: number): number {
 class FileRun {
   readonly #ingest: Ingest;
   readonly #options: IngestOptions;
+  readonly #clock: Clock;
   readonly #counts = { accepted: 0, duplicate: 0, erased: 0, rejected: 0 };
   #batch: { delivery: Delivery; at: { file: string; line: number } }[] = [];
   #problems = 0;
 
-  constructor(ingest: Ingest, options: IngestOptions) {
+  constructor(ingest: Ingest, clock: Clock, options: IngestOptions) {
     this.#ingest = ingest;
+    this.#clock = clock;
     this.#options = options;
   }
 
@@ -100,7 +103,7 @@ class FileRun {
       this.#problem(line);
       return;
     }
-    const read = readCloudEvent(line.event, Date.now());
+    const read = readCloudEvent(line.event, this.#clock.nowMs());
     if ('problem' in read) {
       const { pointer, expected } = read.problem;
       this.#problem({ file, line: number, field: pointer, expected });

@@ -96,8 +96,8 @@ interface Placing {
 }
 
 interface Opened {
-  vault(of: Configuration): ReturnType<typeof openVault>;
-  state(of: Configuration): ReturnType<typeof openState>;
+  vault(configuration: Configuration): ReturnType<typeof openVault>;
+  state(configuration: Configuration): ReturnType<typeof openState>;
 }
 
 /** Runs work with engines that are opened as it asks for them, and closes them. */

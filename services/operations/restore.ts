@@ -128,7 +128,7 @@ function stagingOf({ vault, backupsFolder }: Configuration): string {
 async function chooseBackup(configuration: Configuration, folder: string): Promise<FoundBackup> {
   const kms = await openRootKms(configuration);
   const opens = async ({ manifest }: FoundBackup) =>
-    (await kms.describeKey(manifest.kmsKey as never)) === 'usable';
+    (await kms.describeKey(manifest.kmsKey)) === 'usable';
   const found = findBackups(folder);
   for (const backup of found) if (await opens(backup)) return backup;
   const siblings = found.length === 1 ? findBackups(dirname(found[0]!.folder)) : [];

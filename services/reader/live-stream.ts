@@ -3,7 +3,8 @@
  * out, removals included. The cursor after each event is the next offset of every partition.
  */
 
-import type { AppId, MessageId } from '../../libs/base/ids.ts';
+import { dayToText } from '../../libs/base/day.ts';
+import type { AppId, ConversationId, MessageId, SubjectId } from '../../libs/base/ids.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
 import type { SealedEvent } from '../../libs/codec/sealed-event.ts';
@@ -16,7 +17,6 @@ import { isTombstone, type LogRecord } from '../../libs/event-log/event-log.ts';
 import { openContents } from '../../libs/people/open-content.ts';
 import { readPeople } from '../../libs/people/people.ts';
 import { waitForViews } from '../../libs/projection/views-behind.ts';
-import { dayToText } from '../../libs/sealing/tree-path.ts';
 import type { ReaderPowers } from '../../libs/wiring/powers.ts';
 import { readMessage } from './read-messages.ts';
 
@@ -132,11 +132,16 @@ async function toStreamEvent(
   const conversation = { id: header.stream as string };
   if (header.type.startsWith('Message') || header.type === 'ReceiptRecorded') {
     await waitForViews(powers, [position], VIEWS_TIMEOUT_MS);
-    const at = { conversation: header.stream as never, message: header.thing as MessageId };
+    const at = {
+      conversation: header.stream as ConversationId,
+      message: header.thing as MessageId,
+    };
     const message = await readMessage(powers, header.app, at);
     return message && { type, payload: { conversation, message } };
   }
-  const person = (await readPeople(powers, header.app, [header.owner as never])).values().next();
+  const person = (await readPeople(powers, header.app, [header.owner as SubjectId]))
+    .values()
+    .next();
   const user = person.value && { user: { id: person.value.value.alias } };
   const isAboutUser = header.type === 'ProfileUpdated' || header.type === 'IdentityLinked';
   return { type, payload: { ...(isAboutUser ? {} : { conversation }), ...user } };

@@ -58,11 +58,11 @@ export async function readMessages(
 export async function readMessage(
   powers: ReaderPowers,
   app: AppId,
-  at: { conversation: ConversationId; message: MessageId },
+  wanted: { conversation: ConversationId; message: MessageId },
 ): Promise<MessageJson | undefined> {
-  const view = await powers.views.message(at.message);
-  if (view === undefined || view.conversation !== at.conversation) return undefined;
-  const changes = await powers.views.changes([at.message]);
+  const view = await powers.views.message(wanted.message);
+  if (view === undefined || view.conversation !== wanted.conversation) return undefined;
+  const changes = await powers.views.changes([wanted.message]);
   return (await messagesToJson(powers, app, { messages: [view], changes }))[0];
 }
 
@@ -93,17 +93,17 @@ export async function messagesToJson(
 const NO_CHANGES: MessageChanges = { edits: [], reactions: [], receipts: [] };
 
 function changesByMessage(opened: readonly Opened<unknown>[]): Map<string, MessageChanges> {
-  const byMessage = new Map<string, { edits: never[]; reactions: never[]; receipts: never[] }>();
   const lists = {
     MessageEdited: 'edits',
     MessageReacted: 'reactions',
     ReceiptRecorded: 'receipts',
   } as const;
+  const byMessage = new Map<string, Record<(typeof lists)[keyof typeof lists], Opened<never>[]>>();
   for (const change of opened) {
     const list = lists[change.header.type as keyof typeof lists];
     const { thing } = change.header;
     if (!byMessage.has(thing)) byMessage.set(thing, { edits: [], reactions: [], receipts: [] });
-    byMessage.get(thing)![list].push(change as never);
+    byMessage.get(thing)![list].push(change as Opened<never>);
   }
   return byMessage;
 }

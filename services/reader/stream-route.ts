@@ -20,7 +20,7 @@ const RECOGNISE_INTERVAL_MS = 1_000;
 export function addStreamRoute(
   server: HttpServer,
   powers: ReaderPowers,
-  use: { wake: WakeSignal; accessKeys: AccessKeys; signal: AbortSignal },
+  running: { wake: WakeSignal; accessKeys: AccessKeys; signal: AbortSignal },
 ): void {
   server.get(
     '/v2/apps/:appId/stream',
@@ -51,14 +51,14 @@ export function addStreamRoute(
       const closed = new AbortController();
       raw.on('close', () => closed.abort());
       raw.on('error', () => closed.abort());
-      const signal = AbortSignal.any([use.signal, closed.signal]);
+      const signal = AbortSignal.any([running.signal, closed.signal]);
       const isAllowed = async () => {
-        const principal = await use.accessKeys.recognise(request.headers.authorization);
+        const principal = await running.accessKeys.recognise(request.headers.authorization);
         return principal !== undefined && (await powers.apps.find(app)) !== undefined;
       };
       const write = (text: string) => writeOut(raw, text);
       try {
-        await stream({ powers, app, offsets, wake: use.wake, signal, isAllowed, write });
+        await stream({ powers, app, offsets, wake: running.wake, signal, isAllowed, write });
       } catch (error) {
         const code = error instanceof Error ? error.name : 'Error';
         request.log.error({ route: 'stream', code });
@@ -94,7 +94,7 @@ function writeOut(
   });
 }
 
-async function stream(use: {
+async function stream(session: {
   powers: ReaderPowers;
   app: AppId;
   offsets: number[];
@@ -103,7 +103,7 @@ async function stream(use: {
   isAllowed(): Promise<boolean>;
   write(text: string): Promise<void> | undefined;
 }): Promise<void> {
-  const { powers, app, offsets, wake, signal, write } = use;
+  const { powers, app, offsets, wake, signal, write } = session;
   let spokenMs = performance.now();
   let recognisedMs = performance.now();
   while (!signal.aborted) {
@@ -116,7 +116,7 @@ async function stream(use: {
     }
     if (performance.now() - recognisedMs > RECOGNISE_INTERVAL_MS) {
       recognisedMs = performance.now();
-      if (!(await use.isAllowed())) return;
+      if (!(await session.isAllowed())) return;
     }
     if (performance.now() - spokenMs > KEEP_ALIVE_MS) {
       spokenMs = performance.now();

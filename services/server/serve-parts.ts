@@ -96,7 +96,7 @@ async function privacy(context: PartContext): Promise<Part> {
   const { server, store, metrics, signal } = context;
   const powers = store.backends.privacy();
   let epoch: EpochGauges | undefined;
-  addPrivacyMetrics(metrics, powers, () => epoch);
+  addPrivacyMetrics(metrics, store.backends, () => epoch);
   addPrivacyRoutes(server, createPrivacy(powers), powers);
   addAppRoutes(server, store.backends.administration());
   let worker: Promise<unknown> | undefined;
@@ -125,14 +125,14 @@ function projector({ store, ...context }: PartContext): Part {
 }
 
 /** The projector, which needs nothing of the vault. */
-export function openProjectorPart(use: {
+export function openProjectorPart(context: {
   server: HttpServer;
   configuration: Configuration;
   powers: ProjectorPowers;
   wake: WakeSignal;
   signal: AbortSignal;
 }): Part {
-  const { configuration, powers, wake, signal } = use;
+  const { configuration, powers, wake, signal } = context;
   let thread: ReturnType<typeof startProjectorThread> | undefined;
   let fail: (error: Error) => void = () => undefined;
   const failed = new Promise<Error>((resolve) => {
@@ -141,7 +141,7 @@ export function openProjectorPart(use: {
   return {
     failed,
     start() {
-      const report = reportFailure(use, 'projector');
+      const report = reportFailure(context, 'projector');
       thread = startProjectorThread(configuration, wake, (code) => report({ code }));
       thread.ended.then(
         () => signal.aborted || fail(new Error('the projector ended')),

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import { LetheError } from '../../libs/base/lethe-error.ts';
+import { VERSION } from '../../libs/base/version.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
 import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { HttpError } from '../../libs/http/http-error.ts';
@@ -29,8 +30,6 @@ export interface RunningServer {
   readonly failed: Promise<Error>;
 }
 
-const VERSION = '0.1.0';
-
 /** Makes the first app and its key when there is none; what to print once. */
 export async function firstStart({ backends }: OpenStore) {
   const powers = backends.administration();
@@ -47,8 +46,8 @@ export async function startServer(
   names: readonly ServiceName[] = serviceNames,
 ): Promise<RunningServer> {
   const { backends, configuration } = store;
-  const doors = backends.administration();
-  const frame = await openFrame(configuration, doors);
+  const access = backends.administration();
+  const frame = await openFrame(configuration, access);
   addHolderMetrics(frame.metrics, backends, configuration.leaseMs);
   addLagMetrics(frame.metrics, backends.reader());
   const parts: Part[] = [];
@@ -85,7 +84,7 @@ export async function startProjector(configuration: Configuration): Promise<Runn
 
 async function openFrame(
   configuration: Configuration,
-  doors?: ReturnType<OpenStore['backends']['administration']>,
+  access?: ReturnType<OpenStore['backends']['administration']>,
 ) {
   const metrics = createMetrics();
   const { bodyBytesMax, logLevel, http } = configuration;
@@ -94,7 +93,7 @@ async function openFrame(
   const options = { bodyBytesMax, logLevel, onAnswer, version: VERSION };
   const server = await createHttpServer({
     ...options,
-    ...(doors && { doors }),
+    ...(access && { access }),
     ...(tls && { tls }),
   });
   return { metrics, server, stop: new AbortController() };
@@ -148,17 +147,17 @@ async function listen(server: HttpServer, { http }: Configuration): Promise<void
 
 function addHealthRoutes(
   server: HttpServer,
-  use: { metrics: Metrics; isReady(): Promise<unknown>; isStopping(): boolean },
+  frame: { metrics: Metrics; isReady(): Promise<unknown>; isStopping(): boolean },
 ): void {
   const schema = { hide: true };
   server.get('/healthz', { schema }, () => ({ status: 'ok' }));
   server.get('/readyz', { schema }, async () => {
-    if (use.isStopping()) throw new HttpError(503, 'stopping', 'Shutting down');
-    await use.isReady();
+    if (frame.isStopping()) throw new HttpError(503, 'stopping', 'Shutting down');
+    await frame.isReady();
     return { status: 'ready' };
   });
   server.get('/metrics', { schema }, async (_request, reply) => {
-    reply.type(use.metrics.contentType);
-    return use.metrics.text();
+    reply.type(frame.metrics.contentType);
+    return frame.metrics.text();
   });
 }

@@ -1,9 +1,7 @@
 /** What each service tells of itself; names and meaning are listed in infra/runbooks/metrics.md. */
 
-import { tally } from '../../libs/base/tally.ts';
 import { checkpointsOf, type ViewsAndLog } from '../../libs/projection/views-behind.ts';
 import type { Backends } from '../../libs/wiring/open-backends.ts';
-import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 import type { Ingest } from '../ingest/ingest.ts';
 import type { EpochGauges } from '../operations/upkeep.ts';
 import type { Metrics } from './metrics.ts';
@@ -16,9 +14,11 @@ const DEAD_LETTERS_MS = 60_000;
 export function addHolderMetrics(metrics: Metrics, backends: Backends, leaseMs: number): void {
   const { count, countEach, measure } = metrics;
   count('lethe_kms_calls_total', 'Calls of the root KMS', () => backends.kmsCallCount());
-  count('lethe_kms_failures_total', 'Calls of the root KMS that failed', () => tally.kmsFailures);
-  count('lethe_events_sealed_total', 'Events sealed', () => tally.eventsSealed);
-  count('lethe_events_unsealed_total', 'Events unsealed', () => tally.eventsUnsealed);
+  count('lethe_kms_failures_total', 'Calls of the root KMS that failed', () =>
+    backends.kmsFailureCount(),
+  );
+  count('lethe_events_sealed_total', 'Events sealed', () => backends.sealerCounts().sealed);
+  count('lethe_events_unsealed_total', 'Events unsealed', () => backends.sealerCounts().opened);
   measure('lethe_lease_left_seconds', 'Until keys cannot be used without the feed; 0: lost', () => {
     return backends.leaseLeftMs() / 1_000;
   });
@@ -39,18 +39,18 @@ export function addIngestMetrics(metrics: Metrics, service: Ingest): void {
  * Of every process: how far the views are behind the log. All tell the same, so that it is told
  * also when no projector runs.
  */
-export function addLagMetrics(metrics: Metrics, of: ViewsAndLog): void {
+export function addLagMetrics(metrics: Metrics, compared: ViewsAndLog): void {
   const behind = { help: 'Records of the log that are not in the views', label: 'partition' };
   metrics.measureEach('lethe_views_behind_events', behind, async () => {
-    const next = await checkpointsOf(of);
-    const ends = await of.log.endOffsets();
+    const next = await checkpointsOf(compared);
+    const ends = await compared.log.endOffsets();
     return Object.fromEntries(ends.map((end, i) => [i, Math.max(0, end - next[i]!)]));
   });
   const offsets = { help: 'Place of the views in the log', label: 'partition' };
   metrics.measureEach('lethe_views_offset', offsets, async () => {
-    return Object.fromEntries((await checkpointsOf(of)).entries());
+    return Object.fromEntries((await checkpointsOf(compared)).entries());
   });
-  const count = async () => (await of.log.deadLetters.list()).length;
+  const count = async () => (await compared.log.deadLetters.list()).length;
   const letters = 'Records that the projector cannot read';
   metrics.measure('lethe_dead_letters', letters, atMostEvery(DEAD_LETTERS_MS, count));
 }
@@ -72,12 +72,13 @@ function atMostEvery(milliseconds: number, ask: () => Promise<number>): () => Pr
 /** Of privacy: erasures on their way to T0, and what waits for T1. */
 export function addPrivacyMetrics(
   metrics: Metrics,
-  { requests, clock }: PrivacyPowers,
+  backends: Backends,
   epoch: () => EpochGauges | undefined,
 ): void {
+  const { requests, clock } = backends.privacy();
   const buckets = 'From the first fence of an erasure to T0';
   const observe = metrics.durations('lethe_erasure_t0_seconds', buckets, T0_BUCKETS);
-  tally.t0Listeners.add((milliseconds) => observe(milliseconds / 1_000));
+  backends.onT0((milliseconds) => observe(milliseconds / 1_000));
   const open = () => requests.open(OPEN_REQUESTS_MAX, Number.MAX_SAFE_INTEGER);
   const help = 'Requests of privacy that are not done';
   metrics.measure('lethe_erasures_open', help, async () => (await open()).length);

@@ -3,14 +3,16 @@
  * one conversation, of a cleared conversation, of a year of an app; and what a neighbour's key
  * costs afterwards, warm and at a cold start.
  */
+
 import { DatabaseSync } from 'node:sqlite';
+import { textToDay } from '../../libs/base/day.ts';
 import type { ConversationId, LossId } from '../../libs/base/ids.ts';
 import { createSystemRandomness, randomId } from '../../libs/base/random.ts';
 import type { SealedEvent } from '../../libs/codec/sealed-event.ts';
 import { fileOf } from '../../libs/configuration/configuration.ts';
 import { openEvents } from '../../libs/keyring/open-events.ts';
 import type { Ring, RingRef } from '../../libs/keyring/ring.ts';
-import { ringKinds, THING_DEPTH, textToDay, thingPath } from '../../libs/sealing/tree-path.ts';
+import { ringKinds, THING_DEPTH, thingPath } from '../../libs/sealing/tree-path.ts';
 import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { addPeople, firstMessage } from './bench-people.ts';
@@ -65,13 +67,13 @@ async function punchHoles(store: Awaited<ReturnType<typeof newBenchStore>>, ref:
 
 /** Opening a neighbour of the holes against one of an untouched conversation. */
 async function openNeighbours(backends: Backends, events: Record<'holed' | 'whole', SealedEvent>) {
-  const { keyring } = backends.reader();
+  const reader = backends.reader();
   const ratios: number[] = [];
   for (let round = 0; round < ROUNDS + 1; round += 1) {
     const times: Record<string, number> = {};
     for (const [name, event] of Object.entries(events)) {
       const began = performance.now();
-      for (let i = 0; i < OPENINGS; i += 1) await openEvents(keyring, [event]);
+      for (let i = 0; i < OPENINGS; i += 1) await openEvents(reader, [event]);
       times[name] = performance.now() - began;
     }
     if (round > 0) ratios.push(times.holed! / times.whole!);
@@ -87,12 +89,12 @@ async function coldLeaf(
   const times: number[] = [];
   for (let round = 0; round < 5; round += 1) {
     const backends = await openBackends(store.configuration);
-    const { keyring } = backends.reader();
-    await openEvents(keyring, [events.whole]);
+    const reader = backends.reader();
+    await openEvents(reader, [events.whole]);
     const { place, thing } = events.holed.header;
     const ref = { app: store.app.id, kind: ringKinds.place, id: place, things: [thing] };
     const began = performance.now();
-    await keyring.use([ref], async ([ring]) => {
+    await reader.keyring.use([ref], async ([ring]) => {
       const leaf = Buffer.alloc(32);
       if (!(ring as Ring).writeThingLeaf(Buffer.from(thing, 'hex'), leaf)) throw new Error('gone');
     });

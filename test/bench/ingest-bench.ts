@@ -7,7 +7,7 @@ import { projectRecords } from '../../libs/projection/project.ts';
 import { openIngest } from '../../services/ingest/ingest.ts';
 import type { IngestItem } from '../../services/ingest/plan/ingest-item.ts';
 import { chatLines, newBenchStore } from './bench-store.ts';
-import { clearSealEvent } from './clear-codec.ts';
+import { clearSeal } from './clear-codec.ts';
 import { median } from './statistics.ts';
 
 const LINES = 12_000;
@@ -27,10 +27,13 @@ async function runOnce(lines: readonly string[], isSealed: boolean): Promise<Tim
   const store = await newBenchStore();
   const times: Times = { parse: 0, validate: 0, accept: 0, append: 0, seal: 0, project: 0 };
   const powers = store.backends.ingest();
-  const seal = isSealed ? powers.sealEvent : clearSealEvent;
+  const seal = isSealed ? powers.sealer.seal : clearSeal;
   const ingest = await openIngest({
     ...powers,
-    sealEvent: (...given) => timedSync(times, 'seal', () => seal(...given)),
+    sealer: {
+      ...powers.sealer,
+      seal: (...given) => timedSync(times, 'seal', () => seal(...given)),
+    },
     journal: {
       commit: (...given) => timed(times, 'append', () => powers.journal.commit(...given)),
     },

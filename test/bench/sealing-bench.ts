@@ -10,7 +10,7 @@ import { contentCodecs } from '../../libs/conversation/event-types.ts';
 import { type HeaderDraft, sealEvent, unsealEvent } from '../../libs/keyring/event-sealer.ts';
 import { Ring } from '../../libs/keyring/ring.ts';
 import { newRingMaterial } from '../../libs/keyring/ring-material.ts';
-import { sealContent } from '../../libs/sealing/event-cipher.ts';
+import { sealingCipher } from '../../libs/sealing/ciphers.ts';
 import { writeEventKey } from '../../libs/sealing/event-key.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
 import { median } from './statistics.ts';
@@ -82,7 +82,7 @@ export function sealingWork() {
     return sealed.value;
   });
   const key = randomBytes(32);
-  const bare = drafts.map((_, i) => sealContent(key, content, bound(headers[i]!)));
+  const bare = drafts.map((_, i) => sealingCipher.seal(key, content, bound(headers[i]!)));
 
   const work = {
     bareSeal: (i: number) => {
@@ -103,7 +103,7 @@ export function sealingWork() {
     keyAndAead: (i: number) => {
       const d = drafts[i]!;
       deriveKey(rings, d);
-      sealContent(derived, content, bound(headers[i]!));
+      sealingCipher.seal(derived, content, bound(headers[i]!));
     },
     contentToEnvelope: (i: number) => {
       const encoded = contentCodecs.MessagePosted.encode(message);

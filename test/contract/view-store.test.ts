@@ -130,11 +130,13 @@ describe.each(adapters.views)('view store %s', (engine, open) => {
     const store = await open(folder);
     const live = await store.generation();
     await store.apply(live, CHANGES);
+    const records = async () => (await Array.fromAsync(store.scanRecords())).length;
+    const before = await records();
     const next = await store.beginGeneration();
     await store.apply(next, message(77, 1));
-    expect((await store.counts()).messages).toBe(3);
+    expect(await records()).toBe(before);
     await store.switchTo(next);
-    expect((await store.counts()).messages).toBe(1);
+    expect(await records()).toBe(1);
     expect(await store.apply(live, CHANGES)).toBe(false);
     expect(await (await open(folder)).generation()).toBe(next);
   });

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { textToDay } from '../../libs/base/day.ts';
 import type { AppId, ConversationId, MessageId, SubjectId } from '../../libs/base/ids.ts';
 import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
-import { textToDay } from '../../libs/sealing/tree-path.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { type MessageJson, readMessages } from '../../services/reader/read-messages.ts';
 import { recordFigures } from '../support/figures.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { DAY_MS, textToDay } from '../../libs/base/day.ts';
 import type { MessageId } from '../../libs/base/ids.ts';
 import { rebuildViews } from '../../libs/projection/project.ts';
-import { textToDay } from '../../libs/sealing/tree-path.ts';
 import { turnEpoch } from '../../services/operations/turn-epoch.ts';
 import { reclaimDue } from '../../services/operations/upkeep.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
@@ -20,7 +20,6 @@ import {
 import { groupOf, messagesOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openTestStore, type TestStore } from '../support/temporary-store.ts';
 
-const DAY_MS = 86_400_000;
 // Whoever runs a turn is taken to be gone when it was silent for so long.
 const TURN_SILENT_MS = 10_500;
 

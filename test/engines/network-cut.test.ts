@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
-import { migrateEngines } from '../../libs/wiring/migrate.ts';
+import { migrateEngines } from '../../libs/wiring/open-engines.ts';
 import { removeEngines } from '../../libs/wiring/throwaway-engines.ts';
 import { type KafkaServer, startKafka } from '../servers/kafka-server.ts';
 import { stopProcesses } from '../servers/server-process.ts';

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { textToDay } from '../../libs/base/day.ts';
 import type { ConversationId, MessageId } from '../../libs/base/ids.ts';
 import type { Ring } from '../../libs/keyring/ring.ts';
-import { retentionClasses, textToDay, thingPath } from '../../libs/sealing/tree-path.ts';
+import { retentionClasses, thingPath } from '../../libs/sealing/tree-path.ts';
 import { messageIdOf } from '../../services/ingest/plan/seal-plan.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { previewLoss } from '../../services/privacy/life/preview.ts';

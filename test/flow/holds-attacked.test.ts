@@ -1,8 +1,8 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { textToDay } from '../../libs/base/day.ts';
 import type { HoldId, SubjectId } from '../../libs/base/ids.ts';
-import { textToDay } from '../../libs/sealing/tree-path.ts';
 import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 import { makeBackup } from '../../services/operations/backup.ts';
 import { restore } from '../../services/operations/restore.ts';

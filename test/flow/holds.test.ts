@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { textToDay } from '../../libs/base/day.ts';
 import type { ConversationId, MessageId } from '../../libs/base/ids.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
 import { rebuildViews } from '../../libs/projection/project.ts';
-import { textToDay } from '../../libs/sealing/tree-path.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { PERSONAL, reacted, received } from '../support/events.ts';
 import { copyFiles, countOpening, openCopy, undoFences } from '../support/old-copies.ts';

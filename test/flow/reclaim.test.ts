@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openEnvelope } from '../../libs/audit/dsse.ts';
 import type { Clock } from '../../libs/base/clock.ts';
+import { DAY_MS, textToDay } from '../../libs/base/day.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
 import { rebuildViews } from '../../libs/projection/project.ts';
-import { textToDay } from '../../libs/sealing/tree-path.ts';
 import { turnEpoch } from '../../services/operations/turn-epoch.ts';
 import { reclaimDue } from '../../services/operations/upkeep.ts';
 import { createPrivacy, type PrivacyOutcome } from '../../services/privacy/doors/privacy.ts';
@@ -14,9 +14,7 @@ import { edited, PERSONAL, profile, reacted, received } from '../support/events.
 import { groupOf, messagesOf, recordsOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openTestStore, type TestStore } from '../support/temporary-store.ts';
 
-const DAY_MS = 86_400_000;
-
-class MovedClock implements Clock {
+class MovedClock implements Pick<Clock, 'nowMs'> {
   #aheadMs = 0;
   nowMs(): number {
     return Date.now() + this.#aheadMs;

@@ -3,7 +3,9 @@
  * or after its n-th durable write, so that every gap between two writes is met. With n = 0 it
  * lives, and prints how many gaps there were.
  */
+
 import { setTimeout as sleep } from 'node:timers/promises';
+import { DAY_MS } from '../../libs/base/day.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { rebuildViews } from '../../libs/projection/project.ts';
 import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts';
@@ -13,7 +15,6 @@ import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { reclaim } from '../../services/privacy/life/reclaim.ts';
 import type { Prey } from './kill-drill.ts';
 
-const DAY_MS = 86_400_000;
 const [operation, preyText, gapText] = process.argv.slice(2);
 const prey = JSON.parse(preyText!) as Prey;
 const gap = Number(gapText);

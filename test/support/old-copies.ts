@@ -81,11 +81,11 @@ export async function countOpening(
   backends: Backends,
   events: readonly SealedEvent[],
 ): Promise<number> {
-  const { keyring } = backends.reader();
+  const reader = backends.reader();
   let opened = 0;
   for (const event of events) {
     try {
-      const [content] = await openEvents(keyring, [event]);
+      const [content] = await openEvents(reader, [event]);
       if (content !== undefined) opened += 1;
     } catch (error) {
       if (!isLetheError(error)) throw error;

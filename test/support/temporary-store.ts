@@ -9,8 +9,8 @@ import { type Configuration, readConfiguration } from '../../libs/configuration/
 import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
 import { catchUp } from '../../libs/projection/project.ts';
 import type { App } from '../../libs/vault/keys/app-registry.ts';
-import { migrateEngines } from '../../libs/wiring/migrate.ts';
 import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts';
+import { migrateEngines } from '../../libs/wiring/open-engines.ts';
 import { removeEngines, throwawayVariables } from '../../libs/wiring/throwaway-engines.ts';
 import { type Ingest, openIngest } from '../../services/ingest/ingest.ts';
 import type { Outcome } from '../../services/ingest/plan/ingest-item.ts';
@@ -67,7 +67,9 @@ export interface TestStore {
 }
 
 /** Opens a store in a new folder. */
-export async function openTestStore(options: { clock?: Clock } = {}): Promise<TestStore> {
+export async function openTestStore(
+  options: { clock?: Pick<Clock, 'nowMs'> } = {},
+): Promise<TestStore> {
   return openAt(await newStoreFolder(), options, undefined);
 }
 
@@ -83,7 +85,7 @@ export async function newStoreFolder(): Promise<string> {
 /** Opens the store that lies in a folder. */
 export async function openAt(
   folder: string,
-  options: { clock?: Clock },
+  options: { clock?: Pick<Clock, 'nowMs'> },
   appId: AppId | undefined,
 ): Promise<TestStore> {
   const configuration = readConfiguration(storeVariables(folder));
@@ -96,7 +98,7 @@ export async function openAt(
 export async function openConfigured(
   configuration: Configuration,
   folder: string,
-  options: { clock?: Clock } = {},
+  options: { clock?: Pick<Clock, 'nowMs'> } = {},
   appId?: AppId,
 ): Promise<TestStore> {
   const backends = await openBackends(configuration, options);

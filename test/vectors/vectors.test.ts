@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { hexToBytes } from '../../libs/base/hex.ts';
 import { createSystemRandomness } from '../../libs/base/random.ts';
 import { isKnownSchema } from '../../libs/codec/avro.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
@@ -19,10 +20,9 @@ import { SlowTree, slowEventKey } from '../support/slow-rings.ts';
 const frozen = JSON.parse(
   readFileSync(join(import.meta.dirname, 'format-1.json'), 'utf8'),
 ) as ReturnType<typeof makeVectors>;
-const bytes = (hex: string) => Buffer.from(hex, 'hex');
 
 function ringOf(plain: string, id: string): Ring {
-  const { kind, nodes, idKey } = decodeRingMaterial(bytes(plain));
+  const { kind, nodes, idKey } = decodeRingMaterial(hexToBytes(plain));
   const ref = { app: idOf(1), kind, id };
   return new Ring(ref, 1, idKey === undefined ? { nodes } : { nodes, idKey });
 }
@@ -45,7 +45,7 @@ describe('frozen bytes of format 1', () => {
   });
 
   it('a record opens to its words', () => {
-    const event = decodeRecord(bytes(frozen.recordKey), bytes(frozen.recordValue));
+    const event = decodeRecord(hexToBytes(frozen.recordKey), hexToBytes(frozen.recordValue));
     expect(event.header).toEqual(frozen.header);
     const content = unsealEvent(event, rings());
     if (content === 'forgotten') throw new Error('nothing was taken');
@@ -55,7 +55,8 @@ describe('frozen bytes of format 1', () => {
   });
 
   it('the key of the record is the one that the slow twin derives', () => {
-    const root = (plain: string) => Buffer.from(decodeRingMaterial(bytes(plain)).nodes.subarray(6));
+    const root = (plain: string) =>
+      Buffer.from(decodeRingMaterial(hexToBytes(plain)).nodes.subarray(6));
     const trees = {
       app: new SlowTree(1, 5, root(frozen.rings.app)),
       owner: new SlowTree(2, 5, root(frozen.rings.owner)),
@@ -64,8 +65,8 @@ describe('frozen bytes of format 1', () => {
     const day = Math.floor(frozen.header.occurredAt / 86_400_000);
     const { owner, thing, eventId: id } = frozen.header;
     const key = slowEventKey(trees, { owner, thing, id, retentionClass: 1, day });
-    const event = decodeRecord(bytes(frozen.recordKey), bytes(frozen.recordValue));
-    const raw = new WrappingKey(idOf(5), bytes(key!), createSystemRandomness());
+    const event = decodeRecord(hexToBytes(frozen.recordKey), hexToBytes(frozen.recordValue));
+    const raw = new WrappingKey(idOf(5), hexToBytes(key!), createSystemRandomness());
     // The same AEAD, given the nonce and tag in the order of a wrap.
     const asWrap = Buffer.concat([Buffer.from([1]), event.nonce, event.ciphertext, event.tag]);
     const opened = raw.unwrap(asWrap, event.headerBytes);
@@ -76,9 +77,9 @@ describe('frozen bytes of format 1', () => {
     const ring = ringOf(frozen.rings.placePuncturedAt09, idOf(3));
     const whole = rings().place;
     const [a, b] = [Buffer.alloc(32), Buffer.alloc(32)];
-    expect(ring.writeThingLeaf(bytes(idOf(9)), a)).toBe(false);
-    expect(ring.writeThingLeaf(bytes(idOf(8)), a)).toBe(true);
-    whole.writeThingLeaf(bytes(idOf(8)), b);
+    expect(ring.writeThingLeaf(hexToBytes(idOf(9)), a)).toBe(false);
+    expect(ring.writeThingLeaf(hexToBytes(idOf(8)), a)).toBe(true);
+    whole.writeThingLeaf(hexToBytes(idOf(8)), b);
     expect(a.equals(b)).toBe(true);
   });
 
@@ -96,18 +97,18 @@ describe('frozen bytes of format 1', () => {
       ownKey: null,
       holds: [],
       edges: [],
-      wrapped: bytes(frozen.wrappedRow),
+      wrapped: hexToBytes(frozen.wrappedRow),
       erasure: null,
       fingerprint: null,
       owed: null,
     };
     expect(unwrapRow(row, wrapping).toString('hex')).toBe(frozen.rings.owner);
-    const readSegments = async () => [bytes(frozen.wrappedSegment)];
+    const readSegments = async () => [hexToBytes(frozen.wrappedSegment)];
     const store = { readSegments } as unknown as VaultStore;
     const entries = [{ firstPath: Buffer.alloc(5), id: idOf(6), key: Buffer.alloc(32, 6) }];
     const ref = { app: idOf(1), kind: 3 as const, id: idOf(3) };
     const loaded = await loadSegments(store, ref, { entries: entries as never, randomness });
-    const { nodes } = decodeRingMaterial(bytes(frozen.rings.placePuncturedAt09));
+    const { nodes } = decodeRingMaterial(hexToBytes(frozen.rings.placePuncturedAt09));
     expect([...loaded.values()][0]!.equals(nodes)).toBe(true);
   });
 });
@@ -134,14 +135,14 @@ describe('frozen bytes of a held ring, format 2', () => {
   it('are written and read as they were', () => {
     const material = { ...idKeyless, nodes, kept: [entry] };
     expect(encodeRingMaterial(material).toString('hex')).toBe(plain);
-    expect(decodeRingMaterial(bytes(plain))).toMatchObject({ nodes, kept: [entry] });
+    expect(decodeRingMaterial(hexToBytes(plain))).toMatchObject({ nodes, kept: [entry] });
   });
 
   it('become those of format 1 when nothing is kept, and are refused when cut short', () => {
     const material = { ...idKeyless, nodes, kept: [] };
     expect(encodeRingMaterial(material)[0]).toBe(1);
     for (const cut of [1, 53, 57]) {
-      const short = bytes(plain).subarray(0, plain.length / 2 - cut);
+      const short = hexToBytes(plain).subarray(0, plain.length / 2 - cut);
       expect(() => decodeRingMaterial(Buffer.from(short))).toThrow('unknown format');
     }
   });

@@ -16,12 +16,12 @@ import type { Certificates } from '../certificates.ts';
 import { openEnvelope, signStatement } from '../dsse.ts';
 
 /** Opens the folder; key and folder are made at the first use. */
-export function openCertificatesFile(at: { folder: string; keyFolder: string }): Certificates {
-  const publicFile = join(at.folder, 'public-key.pem');
+export function openCertificatesFile(folders: { folder: string; keyFolder: string }): Certificates {
+  const publicFile = join(folders.folder, 'public-key.pem');
   let key: KeyObject | undefined;
 
   function signingKey(): KeyObject {
-    key ??= readOrMakeKey(at.keyFolder);
+    key ??= readOrMakeKey(folders.keyFolder);
     if (!existsSync(publicFile)) {
       const pem = createPublicKey(key).export({ type: 'spki', format: 'pem' });
       orExplain(publicFile, () => writeFileDurably(publicFile, String(pem), 0o644));
@@ -31,13 +31,13 @@ export function openCertificatesFile(at: { folder: string; keyFolder: string }):
 
   return {
     async issue(name, statement) {
-      const file = join(at.folder, `${name}.json`);
+      const file = join(folders.folder, `${name}.json`);
       if (existsSync(file)) return { file, isNew: false };
       const text = JSON.stringify(signStatement(statement, signingKey()));
       return { file, isNew: orExplain(file, () => writeNewFileDurably(file, text, 0o644)) };
     },
     async complete(name, complete) {
-      const file = join(at.folder, `${name}.json`);
+      const file = join(folders.folder, `${name}.json`);
       if (!existsSync(file)) return false;
       const privateKey = signingKey();
       const issued = openEnvelope(readFileSync(file, 'utf8'), createPublicKey(privateKey));

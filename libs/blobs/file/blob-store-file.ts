@@ -1,4 +1,5 @@
 /** Blobs as files: a folder an app, a folder for the first byte of the id. */
+
 import { randomUUID } from 'node:crypto';
 import {
   createReadStream,
@@ -12,12 +13,12 @@ import { access, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { DAY_MS } from '../../base/day.ts';
 import { syncFolder } from '../../base/durable-file.ts';
 import { LetheError } from '../../base/lethe-error.ts';
 import type { BlobKey, BlobStore } from '../blob-store.ts';
 
 const PARTIAL = '.partial';
-const DAY_MS = 86_400_000;
 const FULL: readonly string[] = ['ENOSPC', 'EDQUOT'];
 
 /** Opens blobs in a folder, which is made when it is first written to. */

@@ -1,5 +1,6 @@
 /** The delivery ledger's rows in Cassandra: each its own partition, listed by day for sweeping. */
 
+import { hexToBytes } from '../../base/hex.ts';
 import type { AppId, IndexId } from '../../base/ids.ts';
 import type { CassandraDatabase } from '../../engines/cassandra-database.ts';
 import type { CassandraSchema } from '../../engines/cassandra-migrations.ts';
@@ -48,23 +49,21 @@ interface Stored {
   settled: number | null;
 }
 
-const bytes = (hex: string) => Buffer.from(hex, 'hex');
-
 /** Opens the ledger's tables; `lethe migrate` made them. */
 export function openDeliveryStoreCassandra(database: CassandraDatabase): DeliveryStore {
   const usedDays = new Set<string>();
 
   async function read(app: AppId, id: IndexId): Promise<DeliveryRow | undefined> {
-    const row = await database.get<Stored>(FIND, bytes(app), bytes(id));
+    const row = await database.get<Stored>(FIND, hexToBytes(app), hexToBytes(id));
     return row && toRow(row);
   }
 
   /** Lists a row by its day before it is there: a list may name too much, never too little. */
   async function list(app: AppId, { id, day }: DeliveryWrite): Promise<void> {
     const name = `${app} ${day}`;
-    if (!usedDays.has(name)) await database.run(USE_DAY, bytes(app), day);
+    if (!usedDays.has(name)) await database.run(USE_DAY, hexToBytes(app), day);
     usedDays.add(name);
-    await database.run(LIST, bytes(app), day, shardOf(id), bytes(id));
+    await database.run(LIST, hexToBytes(app), day, shardOf(id), hexToBytes(id));
   }
 
   async function put(app: AppId, row: DeliveryWrite): Promise<boolean> {
@@ -72,10 +71,13 @@ export function openDeliveryStoreCassandra(database: CassandraDatabase): Deliver
     const { id, day, revision, wrapped } = row;
     const statement =
       revision === 1
-        ? { query: INSERT, params: [bytes(app), bytes(id), day, wrapped] }
-        : { query: UPDATE, params: [day, revision, wrapped, bytes(app), bytes(id), revision - 1] };
+        ? { query: INSERT, params: [hexToBytes(app), hexToBytes(id), day, wrapped] }
+        : {
+            query: UPDATE,
+            params: [day, revision, wrapped, hexToBytes(app), hexToBytes(id), revision - 1],
+          };
     return database.applySettled([statement], async () => {
-      const found = await database.getSerial<Stored>(FIND, bytes(app), bytes(id));
+      const found = await database.getSerial<Stored>(FIND, hexToBytes(app), hexToBytes(id));
       return found?.wrapped.equals(wrapped) === true;
     });
   }
@@ -84,7 +86,11 @@ export function openDeliveryStoreCassandra(database: CassandraDatabase): Deliver
     find: (app, ids) => database.mapAll(ids, (id) => read(app, id)),
     put: (app, rows) => database.mapAll(rows, (row) => put(app, row)),
     async settle(app, rows) {
-      const params = ({ id, revision }: DeliveryWrite) => [revision, bytes(app), bytes(id)];
+      const params = ({ id, revision }: DeliveryWrite) => [
+        revision,
+        hexToBytes(app),
+        hexToBytes(id),
+      ];
       await database.runAll(rows.map((row) => ({ query: SETTLE, params: params(row) })));
     },
     async olderThan(app, day, limit) {
@@ -94,7 +100,7 @@ export function openDeliveryStoreCassandra(database: CassandraDatabase): Deliver
         // It was written anew on a later day, or is gone: only its old listing is left.
         if (row === undefined || row.day !== listed.day) {
           const { id } = listed;
-          await database.run(UNLIST, bytes(app), listed.day, shardOf(id), bytes(id));
+          await database.run(UNLIST, hexToBytes(app), listed.day, shardOf(id), hexToBytes(id));
         } else found.push(row);
         if (found.length >= limit) break;
       }
@@ -104,9 +110,9 @@ export function openDeliveryStoreCassandra(database: CassandraDatabase): Deliver
       await database.mapAll(ids, async (id) => {
         const row = await read(app, id);
         if (row === undefined) return;
-        const statement = { query: REMOVE, params: [bytes(app), bytes(id)] };
+        const statement = { query: REMOVE, params: [hexToBytes(app), hexToBytes(id)] };
         await database.applySettled([statement]);
-        await database.run(UNLIST, bytes(app), row.day, shardOf(id), bytes(id));
+        await database.run(UNLIST, hexToBytes(app), row.day, shardOf(id), hexToBytes(id));
       });
     },
     async *all() {
@@ -118,9 +124,9 @@ export function openDeliveryStoreCassandra(database: CassandraDatabase): Deliver
       await database.mapAll(rows, async (row) => {
         await list(app, row);
         const { id, day, revision, wrapped, isSettled } = row;
-        const params = [bytes(app), bytes(id), day, revision, wrapped];
+        const params = [hexToBytes(app), hexToBytes(id), day, revision, wrapped];
         await database.applySettled([{ query: LOAD, params }]);
-        if (isSettled) await database.run(SETTLE, revision, bytes(app), bytes(id));
+        if (isSettled) await database.run(SETTLE, revision, hexToBytes(app), hexToBytes(id));
       });
     },
   };
@@ -132,11 +138,11 @@ async function* listedBefore(
   { app, day, limit }: { app: AppId; day: number; limit: number },
 ) {
   const from = day - DAYS_LOOKED_BACK;
-  const days = await database.all<{ day: number }>(USED_DAYS, bytes(app), day, from);
+  const days = await database.all<{ day: number }>(USED_DAYS, hexToBytes(app), day, from);
   for (const { day: one } of days) {
     let isEmpty = true;
     for (let shard = 0; shard < SHARDS; shard += 1) {
-      const found = await database.all<{ id: Buffer }>(LISTED, bytes(app), one, shard, limit);
+      const found = await database.all<{ id: Buffer }>(LISTED, hexToBytes(app), one, shard, limit);
       for (const { id } of found) {
         isEmpty = false;
         yield { day: one, id: id.toString('hex') as IndexId };
@@ -144,7 +150,7 @@ async function* listedBefore(
     }
     if (!isEmpty) continue;
     const query = 'DELETE FROM delivery_days_used WHERE app = ? AND day = ?';
-    await database.run(query, bytes(app), one);
+    await database.run(query, hexToBytes(app), one);
   }
 }
 

@@ -1,6 +1,8 @@
 /** The topics of the log: how they are made, and what of them must never be otherwise. */
+
 import { setTimeout as sleep } from 'node:timers/promises';
 import kafkajs, { type Admin, type Kafka } from 'kafkajs';
+import { DAY_MS } from '../../base/day.ts';
 import { LetheError } from '../../base/lethe-error.ts';
 import type { KafkaEngine } from '../../engines/engine-urls.ts';
 import { logUnreachable } from './kafka-client.ts';
@@ -8,7 +10,6 @@ import { logUnreachable } from './kafka-client.ts';
 /** An hour from a tombstone to its effect, at most: the reclaim's promise. */
 const COMPACTION_LAG_MS = 3_600_000;
 const SEGMENT_MS = 3_600_000;
-const DAY_MS = 86_400_000;
 const KNOWN_MS_MAX = 20_000;
 const MISSING_MS = 3_000;
 const KNOWN_LOOK_MS = 100;

@@ -201,13 +201,13 @@ async function settleGroup(
 async function relink(
   deps: DirectoryContext,
   app: App,
-  of: {
+  chain: {
     group: ConversationRow;
     kept: readonly MemberRow[];
     gone: readonly MemberRow[];
   },
 ): Promise<void> {
-  const { group, kept, gone } = of;
+  const { group, kept, gone } = chain;
   const bucket = await openBucket(deps, app, group.row.bucket);
   let lastMember: MemberRow['id'] | null = null;
   const puts: VaultRow[] = [];

@@ -56,14 +56,14 @@ export function createKeyringHold(deps: DirectoryContext): KeyringHold {
     release: async (id, subject, hold) => release(await appOf(deps, id), subject, hold),
     async heldSubjects(id) {
       const app = await appOf(deps, id);
-      const held = new Set<string>();
+      const held = new Set<SubjectId>();
       for await (const row of store.scan(rowKinds.hold, id)) {
         const plain = await openAnyRow(deps, row);
         if (plain === 'erased') continue;
         const { target } = referenceCodec.decodeTagged(plain);
-        for (const one of await mergedWith(deps, app, target as never)) held.add(one);
+        for (const one of await mergedWith(deps, app, target as SubjectId)) held.add(one);
       }
-      return [...held] as never;
+      return [...held];
     },
     async areHeld(id, owners) {
       const app = await appOf(deps, id);

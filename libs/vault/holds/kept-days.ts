@@ -36,12 +36,12 @@ interface Run {
 export async function keepDays(
   deps: DirectoryContext,
   app: App,
-  of: { subject: SubjectId; key: RowKey; days: { fromDay: number; toDay: number } },
+  held: { subject: SubjectId; key: RowKey; days: { fromDay: number; toDay: number } },
 ): Promise<void> {
-  const runs = await collectRuns(deps, app, of);
+  const runs = await collectRuns(deps, app, held);
   if (runs.length === 0) return;
-  const ref: RingRef = { app: app.id, kind: ringKinds.owner, id: of.subject };
-  const isChanged = await changeMaterial(deps, of.key, async (material, row) => {
+  const ref: RingRef = { app: app.id, kind: ringKinds.owner, id: held.subject };
+  const isChanged = await changeMaterial(deps, held.key, async (material, row) => {
     // The hold has ended meanwhile: then there is nothing to keep for.
     if (row.holds.length === 0) return undefined;
     const written = runs.map(({ parts, ...run }) => {
@@ -56,7 +56,7 @@ export async function keepDays(
     return { material: { ...material, kept }, orphans: wrapped.map((part) => part.id) };
   });
   for (const { parts } of runs) for (const part of parts) part.fill(0);
-  if (isChanged) await enterLoss(deps, [of.key], of.subject as string as LossId);
+  if (isChanged) await enterLoss(deps, [held.key], held.subject as string as LossId);
 }
 
 /** Takes a hold off a row, and with the last one what was kept for it. */
@@ -116,9 +116,9 @@ async function changeMaterial(
 async function collectRuns(
   { keyring }: DirectoryContext,
   app: App,
-  of: { subject: SubjectId; days: { fromDay: number; toDay: number } },
+  held: { subject: SubjectId; days: { fromDay: number; toDay: number } },
 ): Promise<Run[]> {
-  const { subject: owner, days } = of;
+  const { subject: owner, days } = held;
   const ownerBytes = Buffer.from(owner, 'hex');
   const ref = { app: app.id, kind: ringKinds.app, id: app.id };
   return keyring.use([ref], async ([ring]) => {

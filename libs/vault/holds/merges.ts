@@ -15,23 +15,23 @@ import { editRow, mergedWith, personRow, readLiving, withId } from './person-row
 export async function mergeRings(
   deps: DirectoryContext,
   app: App,
-  of: { discarded: SubjectId; survivor: SubjectId; by: LossId },
+  pair: { discarded: SubjectId; survivor: SubjectId; by: LossId },
 ): Promise<'merged' | 'erased' | 'absent'> {
-  const [one, other] = [personRow(app, of.discarded), personRow(app, of.survivor)];
+  const [one, other] = [personRow(app, pair.discarded), personRow(app, pair.survivor)];
   const rows = [await readLiving(deps, one), await readLiving(deps, other)];
   if (rows.includes('absent')) return 'absent';
   const tieTo = (id: string) => ({
     clear: (row: VaultRow) => ({ edges: withId(row.edges, id) }),
   });
-  if ((await editRow(deps, one, tieTo(of.survivor))) !== 'done') return 'erased';
-  if ((await editRow(deps, other, tieTo(of.discarded))) !== 'done') {
+  if ((await editRow(deps, one, tieTo(pair.survivor))) !== 'done') return 'erased';
+  if ((await editRow(deps, other, tieTo(pair.discarded))) !== 'done') {
     // The survivor was erased meanwhile: so is the one who turned out to be them.
-    await fenceRows(deps, [one], of.by);
-    await enterLoss(deps, [one, other], of.by);
+    await fenceRows(deps, [one], pair.by);
+    await enterLoss(deps, [one, other], pair.by);
     return 'erased';
   }
-  await shareHolds(deps, app, of.survivor);
-  await enterLoss(deps, [one, other], of.by);
+  await shareHolds(deps, app, pair.survivor);
+  await enterLoss(deps, [one, other], pair.by);
   return 'merged';
 }
 

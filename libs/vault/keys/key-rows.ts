@@ -53,13 +53,13 @@ export async function newStoreRootRow(
 /** A row of the store's root under a key of the KMS; `plain` is zeroed. */
 export async function wrapByKms(
   kms: RootKms,
-  at: RowKey & { version: number; wrappingKey: KeyId; ownKey: KeyId },
+  row: RowKey & { version: number; wrappingKey: KeyId; ownKey: KeyId },
   plain: Buffer,
 ): Promise<VaultRow> {
   const nothing = { holds: [], edges: [], erasure: null, fingerprint: null, owed: null };
-  const clear = { ...at, ...nothing, state: rowStates.active };
+  const clear = { ...row, ...nothing, state: rowStates.active };
   const context = rowAssociatedData(clear).toString('hex');
-  const wrapped = await kms.wrap(at.wrappingKey, plain, context);
+  const wrapped = await kms.wrap(row.wrappingKey, plain, context);
   plain.fill(0);
   return { ...clear, wrapped };
 }

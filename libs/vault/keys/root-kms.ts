@@ -18,4 +18,6 @@ export interface RootKms {
   describeKey(key: KeyId): Promise<'usable' | 'pending' | 'gone'>;
   /** How many times the service was called by this process. */
   readonly callCount: number;
+  /** How many of these calls failed. */
+  readonly failureCount: number;
 }

@@ -4,6 +4,7 @@
  */
 
 import { LRUCache } from 'lru-cache';
+import type { AppId } from '../../base/ids.ts';
 import { again, retryContended } from '../../base/retry.ts';
 import type { RingOutcome } from '../../keyring/keyring.ts';
 import { Ring, type RingRef } from '../../keyring/ring.ts';
@@ -86,7 +87,7 @@ export class RingCache {
     const apps = new Set(rows.filter(({ kind }) => kind === rowKinds.appRoot).map((r) => r.app));
     const texts = new Set(rows.map(rowKeyToText));
     const isLost = (text: string, { app }: { app: string }) =>
-      texts.has(text) || apps.has(app as never);
+      texts.has(text) || apps.has(app as AppId);
     await this.#revokeWhere(isLost, texts, apps.size > 0);
   }
 

@@ -1,5 +1,5 @@
 /** Rings as vault rows: their keys, their wrapping, their segments. */
-import { idToBucket, type SegmentId } from '../../base/ids.ts';
+import { idToBucket, type KeyId, type PlaceId, type SegmentId } from '../../base/ids.ts';
 import { LetheError } from '../../base/lethe-error.ts';
 import type { Randomness } from '../../base/random.ts';
 import { labels } from '../../codec/labels.ts';
@@ -34,7 +34,7 @@ export const RING_KINDS: readonly RowKind[] = Object.values(RING_ROW_KINDS);
 
 /** The vault row of a ring; `buckets` is the app's fixed number of buckets. */
 export function ringRow(ref: RingRef, buckets: number): RowKey {
-  const bucket = idToBucket(ref.id as never) % buckets;
+  const bucket = idToBucket(ref.id as PlaceId) % buckets;
   return { app: ref.app, bucket, kind: RING_ROW_KINDS[ref.kind], id: ref.id };
 }
 
@@ -46,12 +46,12 @@ export function ringText({ app, kind, id }: RingRef): string {
 /** A new whole ring with its first row; the ring must not be used before the row is durable. */
 export function newRing(
   key: RowKey,
-  use: { kind: RingRef['kind']; wrapping: WrappingKey; randomness: Randomness },
+  made: { kind: RingRef['kind']; wrapping: WrappingKey; randomness: Randomness },
 ): { row: VaultRow; ring: Ring } {
-  const { kind } = use;
-  const material = newRingMaterial(kind, use.randomness);
+  const { kind } = made;
+  const material = newRingMaterial(kind, made.randomness);
   const plain = encodeRingMaterial(material);
-  const row = wrapRow({ key }, plain, use.wrapping);
+  const row = wrapRow({ key }, plain, made.wrapping);
   plain.fill(0);
   return { row, ring: new Ring({ app: key.app, kind, id: key.id }, row.version, material) };
 }
@@ -82,7 +82,7 @@ export function wrapSegment(
   randomness: Randomness,
 ): { id: SegmentId; wrapped: Buffer } {
   const { entry } = part;
-  const key = new WrappingKey(entry.id as never, entry.key, randomness);
+  const key = new WrappingKey(entry.id as string as KeyId, entry.key, randomness);
   return { id: entry.id, wrapped: key.wrap(part.nodes, segmentAssociatedData(ref, entry.id)) };
 }
 
@@ -90,9 +90,9 @@ export function wrapSegment(
 export async function loadSegments(
   store: VaultStore,
   ref: RingRef,
-  use: { entries: readonly SegmentKey[]; randomness: Randomness },
+  wanted: { entries: readonly SegmentKey[]; randomness: Randomness },
 ): Promise<Map<SegmentId, Buffer>> {
-  const { entries, randomness } = use;
+  const { entries, randomness } = wanted;
   const wrapped = await store.readSegments(
     ref.app,
     entries.map((entry) => entry.id),
@@ -103,7 +103,7 @@ export async function loadSegments(
     if (bytes === undefined) {
       throw new LetheError('SEGMENT_MISSING', `segment ${entry.id} of ring ${ref.id} is missing`);
     }
-    const key = new WrappingKey(entry.id as never, entry.key, randomness);
+    const key = new WrappingKey(entry.id as string as KeyId, entry.key, randomness);
     const nodes = key.unwrap(bytes, segmentAssociatedData(ref, entry.id));
     if (nodes === undefined) {
       throw new LetheError('VAULT_TAMPERED', `segment ${entry.id} does not authenticate`);

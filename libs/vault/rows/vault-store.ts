@@ -54,8 +54,8 @@ export const FOLLOWED_KINDS: readonly RowKind[] = [
   rowKinds.placeRing,
 ];
 
-/** Numbered as in each wrap's associated data. */
-export const rowStates = { active: 1, restricted: 2, erased: 3 } as const;
+/** Numbered as in each wrap's associated data; 2 is kept for people who are restricted. */
+export const rowStates = { active: 1, erased: 3 } as const;
 export type RowState = (typeof rowStates)[keyof typeof rowStates];
 
 /** Names a row. Rows of the store itself have the app id NO_ID. */
@@ -134,7 +134,7 @@ export interface VaultStore {
   /** Buckets that lost something since the last turn, by app. */
   dirtyBuckets(): Promise<{ app: AppId; bucket: number }[]>;
   /** All rows that lie in a bucket, without its key; `buckets` is the app's number of them. */
-  scanBucket(at: { app: AppId; buckets: number; bucket: number }): AsyncIterable<VaultRow>;
+  scanBucket(place: { app: AppId; buckets: number; bucket: number }): AsyncIterable<VaultRow>;
   /** After a shred: overwrites what the engine itself still keeps of removed bytes, if it can. */
   scrub(): Promise<void>;
 }

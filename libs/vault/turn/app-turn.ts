@@ -37,12 +37,12 @@ const ROW_BYTES = 150;
 export async function turnApp(
   deps: TurnContext,
   app: App,
-  of: { dirty: readonly number[]; turn: LossId },
+  scope: { dirty: readonly number[]; turn: LossId },
 ): Promise<{ buckets: number; rows: number }> {
-  await finishLeftover(deps, app, of.turn);
+  await finishLeftover(deps, app, scope.turn);
   await replaceRoot(deps, app);
   if (deps.store.guards === 'inPartition') await insertMissingBuckets(deps, app);
-  await rewrapKeys(deps, app, new Set(of.dirty));
+  await rewrapKeys(deps, app, new Set(scope.dirty));
   return rewrapBuckets(deps, app);
 }
 

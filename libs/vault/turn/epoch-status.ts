@@ -1,5 +1,5 @@
 /** What is known of the epoch: what waits for the next turn, and what the KMS says of the last. */
-
+import type { KeyId } from '../../base/ids.ts';
 import { STORE_ROOT } from '../rows/key-slots.ts';
 import { keysWaitedFor } from './epoch-t1.ts';
 import type { TurnContext } from './turn-run.ts';
@@ -7,7 +7,7 @@ import type { Turn } from './turn-store.ts';
 
 export interface EpochStatus {
   /** The KMS key at the root of the vault, and what the KMS says of it. */
-  readonly kmsKey: string;
+  readonly kmsKey: KeyId;
   readonly kmsKeyState: 'usable' | 'pending' | 'gone';
   /** Buckets that lost something since their key was made: old copies still open it. */
   readonly dirtyBuckets: number;

@@ -15,10 +15,10 @@ import type { TurnContext, TurnRun } from './turn-run.ts';
  */
 export async function retire(
   deps: TurnContext,
-  of: { run: TurnRun; failedApps: readonly AppId[] },
+  turned: { run: TurnRun; failedApps: readonly AppId[] },
 ): Promise<void> {
   const { store, hierarchy } = deps;
-  const { run, failedApps } = of;
+  const { run, failedApps } = turned;
   await keepPredecessors(deps, failedApps);
   const retired: { app: AppId; kind: RowKind; id: KeyId }[] = [];
   for (const kind of PREVIOUS_KINDS) {

@@ -15,7 +15,7 @@ export interface MessagePage {
 /** Reads pages of conversations. Failures: those of `ViewReader`, none of the cache. */
 export interface PageReader {
   page(
-    of: { app: string; conversation: string },
+    page: { app: string; conversation: string },
     request: PageRequest,
     from?: 'views',
   ): Promise<MessagePage>;

@@ -1,5 +1,6 @@
 /** The readers' queries in Cassandra; each names the generation that serves at that moment. */
 
+import { bytesToHex, hexToBytes } from '../../base/hex.ts';
 import type { Position } from '../../conversation/view-changes.ts';
 import type { CassandraDatabase } from '../../engines/cassandra-database.ts';
 import { readCopy, readFact, readNewest, readOldest } from '../view-cells.ts';
@@ -16,8 +17,6 @@ import { INBOX_SHARDS, weekOf } from './view-writer-cassandra.ts';
 
 const DAY_MAX = 100_000;
 const WEEK_MAX = 1_000_000;
-const bytes = (hex: string) => Buffer.from(hex, 'hex');
-const hex = (value: Buffer) => value.toString('hex');
 
 interface Placed {
   readonly position: Buffer;
@@ -36,7 +35,7 @@ export function createViewReaderCassandra(
     async version(conversation) {
       const g = await generation();
       const query = `SELECT version FROM conversations_${g} WHERE id = ?`;
-      const row = await database.get<{ version: unknown }>(query, bytes(conversation));
+      const row = await database.get<{ version: unknown }>(query, hexToBytes(conversation));
       return row?.version ? `${g}.${row.version}` : undefined;
     },
     messages: (conversation, page) => readMessages(reader, conversation, page),
@@ -46,8 +45,8 @@ export function createViewReaderCassandra(
       const ids: string[] = [];
       for await (const week of weeksOf(reader, g, { conversation, forward: true })) {
         const query = `SELECT message FROM message_order_${g} WHERE conversation = ? AND week = ?`;
-        const rows = await database.all<Placed>(query, bytes(conversation), week);
-        ids.push(...rows.map(({ message }) => hex(message)));
+        const rows = await database.all<Placed>(query, hexToBytes(conversation), week);
+        ids.push(...rows.map(({ message }) => bytesToHex(message)));
       }
       return [...new Set(ids)];
     },
@@ -56,26 +55,17 @@ export function createViewReaderCassandra(
     async conversationsOf(subject, { after, limit }) {
       const query = `SELECT conversation FROM conversations_of_${await generation()}
         WHERE subject = ? AND conversation > ? LIMIT ?`;
-      const from = bytes(after ?? '');
-      const rows = await database.all<{ conversation: Buffer }>(query, bytes(subject), from, limit);
-      return rows.map((row) => hex(row.conversation));
+      const from = hexToBytes(after ?? '');
+      const rows = await database.all<{ conversation: Buffer }>(
+        query,
+        hexToBytes(subject),
+        from,
+        limit,
+      );
+      return rows.map((row) => bytesToHex(row.conversation));
     },
     inbox: (app, page) => readInbox(reader, app, page),
     facts: (stream) => readFacts(reader, stream),
-    async counts() {
-      const g = await generation();
-      const count = async (table: string, column: string) => {
-        let rows = 0;
-        for await (const _ of database.each(`SELECT ${column} FROM ${table}_${g}`)) rows += 1;
-        return rows;
-      };
-      return {
-        conversations: await count('conversations', 'id'),
-        messages: await count('messages', 'message'),
-        changes: await count('changes', 'message'),
-        facts: await count('facts', 'stream'),
-      };
-    },
     async *scanRecords() {
       const g = await generation();
       for (const [table, read] of [
@@ -99,21 +89,19 @@ async function readConversation(
   { database, generation }: Reader,
   id: string,
 ): Promise<ConversationView | undefined> {
-  const query = `SELECT app, first, last, last_message FROM conversations_${await generation()}
+  const query = `SELECT app, last, last_message FROM conversations_${await generation()}
     WHERE id = ?`;
   const row = await database.get<{
     app: Buffer;
-    first: Buffer;
     last: Buffer;
     last_message: Buffer | null;
-  }>(query, bytes(id));
+  }>(query, hexToBytes(id));
   if (row === undefined) return undefined;
   return {
     id,
-    app: hex(row.app),
-    firstPosition: readOldest(row.first),
+    app: bytesToHex(row.app),
     lastPosition: readNewest(row.last).position,
-    lastMessage: row.last_message && hex(readNewest(row.last_message).bound),
+    lastMessage: row.last_message && bytesToHex(readNewest(row.last_message).bound),
   };
 }
 
@@ -123,21 +111,21 @@ async function readMessage(
   id: string,
 ): Promise<MessageView | undefined> {
   const query = `SELECT conversation, copy FROM messages_${g} WHERE message = ?`;
-  const row = await database.get<{ conversation: Buffer; copy: Buffer }>(query, bytes(id));
+  const row = await database.get<{ conversation: Buffer; copy: Buffer }>(query, hexToBytes(id));
   if (row === undefined) return undefined;
-  return { conversation: hex(row.conversation), message: id, ...readCopy(row.copy) };
+  return { conversation: bytesToHex(row.conversation), message: id, ...readCopy(row.copy) };
 }
 
 /** The weeks in which a conversation has messages, from a bound on, in either direction. */
 async function* weeksOf(
   { database }: Pick<Reader, 'database'>,
   g: number,
-  of: { conversation: string; forward: boolean; from?: number },
+  walk: { conversation: string; forward: boolean; from?: number },
 ): AsyncIterable<number> {
-  const { conversation, forward, from = forward ? 0 : WEEK_MAX } = of;
+  const { conversation, forward, from = forward ? 0 : WEEK_MAX } = walk;
   const query = `SELECT week FROM message_weeks_${g} WHERE conversation = ?
     AND week ${forward ? '>=' : '<='} ? ORDER BY week ${forward ? 'ASC' : 'DESC'}`;
-  for await (const row of database.each<{ week: number }>(query, bytes(conversation), from)) {
+  for await (const row of database.each<{ week: number }>(query, hexToBytes(conversation), from)) {
     yield row.week;
   }
 }
@@ -150,7 +138,7 @@ async function readMessages(
   const g = await reader.generation();
   const forward = page.after !== undefined;
   const bound = page.after ?? page.before;
-  const edge: Buffer = bound === undefined ? Buffer.alloc(33, 0xff) : bytes(bound);
+  const edge: Buffer = bound === undefined ? Buffer.alloc(33, 0xff) : hexToBytes(bound);
   const from = bound === undefined ? {} : { from: weekOf(bound) };
   const query = `SELECT position, message FROM message_order_${g} WHERE conversation = ?
     AND week = ? AND position ${forward ? '>' : '<'} ?
@@ -160,7 +148,7 @@ async function readMessages(
     let at: Buffer = edge;
     while (found.length < page.limit) {
       const room = page.limit - found.length;
-      const params = [bytes(conversation), week, at, room];
+      const params = [hexToBytes(conversation), week, at, room];
       const placed = await reader.database.all<Placed>(query, ...params);
       found.push(...(await winners(reader, g, placed)));
       if (placed.length < room) break;
@@ -178,9 +166,11 @@ async function winners(
   placed: readonly Placed[],
 ): Promise<MessageView[]> {
   const read = await database.mapAll(placed, ({ message }) => {
-    return readMessage({ database }, g, hex(message));
+    return readMessage({ database }, g, bytesToHex(message));
   });
-  return read.filter((one, i) => one?.position === hex(placed[i]!.position)) as MessageView[];
+  return read.filter(
+    (one, i) => one?.position === bytesToHex(placed[i]!.position),
+  ) as MessageView[];
 }
 
 async function readChanges(
@@ -189,7 +179,7 @@ async function readChanges(
 ): Promise<ChangeView[]> {
   const query = `SELECT kind, copy FROM changes_${await generation()} WHERE message = ?`;
   const found = await database.mapAll(messages, async (message) => {
-    const rows = await database.all<{ kind: string; copy: Buffer }>(query, bytes(message));
+    const rows = await database.all<{ kind: string; copy: Buffer }>(query, hexToBytes(message));
     return rows.map(({ kind, copy }) => ({ message, kind, ...readCopy(copy) }));
   });
   return found.flat().sort(byPosition);
@@ -203,10 +193,10 @@ async function readParticipants(
     WHERE conversation = ?`;
   const rows = await database.all<{ subject: Buffer; since: Buffer; latest: Buffer }>(
     query,
-    bytes(conversation),
+    hexToBytes(conversation),
   );
   const all = rows.map(({ subject, since, latest }) => ({
-    subject: hex(subject),
+    subject: bytesToHex(subject),
     since: readOldest(since),
     left: readNewest(latest).bound[0] === 1,
   }));
@@ -223,11 +213,11 @@ async function readInbox(
   const query = `SELECT conversation FROM inbox_${g} WHERE app = ? AND day = ? AND shard = ?`;
   const shards = Array.from({ length: INBOX_SHARDS }, (_, shard) => shard);
   const found: { conversation: string; day: number }[] = [];
-  for await (const { day } of database.each<{ day: number }>(days, bytes(app), beforeDay)) {
+  for await (const { day } of database.each<{ day: number }>(days, hexToBytes(app), beforeDay)) {
     const rows = await database.mapAll(shards, (shard) => {
-      return database.all<{ conversation: Buffer }>(query, bytes(app), day, shard);
+      return database.all<{ conversation: Buffer }>(query, hexToBytes(app), day, shard);
     });
-    const ids = rows.flat().map((row) => hex(row.conversation));
+    const ids = rows.flat().map((row) => bytesToHex(row.conversation));
     found.push(...ids.sort().map((conversation) => ({ conversation, day })));
     if (found.length >= limit) break;
   }
@@ -238,7 +228,7 @@ async function readFacts({ database, generation }: Reader, stream: string): Prom
   const query = `SELECT kind, name, copy FROM facts_${await generation()} WHERE stream = ?`;
   const rows = await database.all<{ kind: string; name: string; copy: Buffer }>(
     query,
-    bytes(stream),
+    hexToBytes(stream),
   );
   return rows
     .map(({ kind, name, copy }) => ({ kind, key: name, ...readFact(copy) }))

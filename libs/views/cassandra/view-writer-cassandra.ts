@@ -1,5 +1,6 @@
 /** The projector's upserts as Cassandra statements; none of them reads before it writes. */
 
+import { hexToBytes } from '../../base/hex.ts';
 import type { Position, ViewChange } from '../../conversation/view-changes.ts';
 import type { CqlStatement } from '../../engines/cassandra-database.ts';
 import { type Cell, copyCell, factCell, newestCell, oldestCell } from '../view-cells.ts';
@@ -10,8 +11,6 @@ export const INBOX_SHARDS = 8;
 const WEEK_MS = 604_800_000;
 const GONE = Buffer.from([1]);
 const THERE = Buffer.from([0]);
-
-const bytes = (hex: string) => Buffer.from(hex, 'hex');
 
 /** Which slice of a conversation a position lies in. */
 export function weekOf(position: Position | string): number {
@@ -45,7 +44,7 @@ export function versionStatements(
   // The version is its own write time: the highest stays.
   const query = `UPDATE conversations_${generation} USING TIMESTAMP ? SET version = ? WHERE id = ?`;
   return [...versions].map(([conversation, version]) => {
-    return { query, params: [version, version, bytes(conversation)] };
+    return { query, params: [version, version, hexToBytes(conversation)] };
   });
 }
 
@@ -75,7 +74,7 @@ function statementsOf(g: number, change: ViewChange): Upsert[] {
       const query = `UPDATE changes_${g} USING TIMESTAMP ? SET kind = ?, copy = ?
         WHERE message = ? AND event = ?`;
       const cell = copyCell(change);
-      const params = [cell.time, kind, cell.value, bytes(message), bytes(event)];
+      const params = [cell.time, kind, cell.value, hexToBytes(message), hexToBytes(event)];
       return [{ query, params, key: message + event, cell }];
     }
     case 'fact': {
@@ -83,7 +82,7 @@ function statementsOf(g: number, change: ViewChange): Upsert[] {
       const query = `UPDATE facts_${g} USING TIMESTAMP ? SET copy = ?
         WHERE stream = ? AND kind = ? AND name = ?`;
       const cell = factCell(change);
-      const params = [cell.time, cell.value, bytes(stream), kind, name];
+      const params = [cell.time, cell.value, hexToBytes(stream), kind, name];
       return [{ query, params, key: `${stream} ${kind} ${name}`, cell }];
     }
   }
@@ -98,18 +97,18 @@ function messageUpserts(g: number, change: Row<'message'>): Upsert[] {
   const order = `INSERT INTO message_order_${g} (conversation, week, position, message)
     VALUES (?, ?, ?, ?)`;
   const weeks = `INSERT INTO message_weeks_${g} (conversation, week) VALUES (?, ?)`;
-  const place = bytes(conversation);
+  const place = hexToBytes(conversation);
   return [
     { query: weeks, params: [place, week], key: `${conversation} ${week}` },
     {
       query: copy,
-      params: [cell.time, place, cell.value, bytes(message)],
+      params: [cell.time, place, cell.value, hexToBytes(message)],
       key: message,
       cell,
     },
     {
       query: order,
-      params: [place, week, bytes(position), bytes(message)],
+      params: [place, week, hexToBytes(position), hexToBytes(message)],
       key: message + position,
     },
   ];
@@ -119,14 +118,14 @@ function conversationUpserts(g: number, change: Row<'conversation'>): Upsert[] {
   const { conversation, app, position, message } = change;
   const set = (column: string, cell: Cell, more = '', values: unknown[] = []): Upsert => ({
     query: `UPDATE conversations_${g} USING TIMESTAMP ? SET ${column} = ?${more} WHERE id = ?`,
-    params: [cell.time, cell.value, ...values, bytes(conversation)],
+    params: [cell.time, cell.value, ...values, hexToBytes(conversation)],
     key: conversation,
     cell,
   });
   return [
-    set('first', oldestCell(position), ', app = ?', [bytes(app)]),
+    set('first', oldestCell(position), ', app = ?', [hexToBytes(app)]),
     set('last', newestCell(position)),
-    ...(message === null ? [] : [set('last_message', newestCell(position, bytes(message)))]),
+    ...(message === null ? [] : [set('last_message', newestCell(position, hexToBytes(message)))]),
   ];
 }
 
@@ -135,7 +134,7 @@ function participantUpserts(g: number, change: Row<'participant'>): Upsert[] {
   const set = (column: string, cell: Cell): Upsert => ({
     query: `UPDATE participants_${g} USING TIMESTAMP ? SET ${column} = ?
       WHERE conversation = ? AND subject = ?`,
-    params: [cell.time, cell.value, bytes(conversation), bytes(subject)],
+    params: [cell.time, cell.value, hexToBytes(conversation), hexToBytes(subject)],
     key: conversation + subject,
     cell,
   });
@@ -144,24 +143,24 @@ function participantUpserts(g: number, change: Row<'participant'>): Upsert[] {
     set('latest', newestCell(position, left ? GONE : THERE)),
     {
       query: `INSERT INTO conversations_of_${g} (subject, conversation) VALUES (?, ?)`,
-      params: [bytes(subject), bytes(conversation)],
+      params: [hexToBytes(subject), hexToBytes(conversation)],
       key: subject + conversation,
     },
   ];
 }
 
 function inboxUpserts(g: number, { app, day, conversation }: Row<'inbox'>): Upsert[] {
-  const place = bytes(conversation);
+  const place = hexToBytes(conversation);
   const shard = place.at(-1)! % INBOX_SHARDS;
   return [
     {
       query: `INSERT INTO inbox_${g} (app, day, shard, conversation) VALUES (?, ?, ?, ?)`,
-      params: [bytes(app), day, shard, place],
+      params: [hexToBytes(app), day, shard, place],
       key: `${app} ${day} ${conversation}`,
     },
     {
       query: `INSERT INTO inbox_days_${g} (app, day) VALUES (?, ?)`,
-      params: [bytes(app), day],
+      params: [hexToBytes(app), day],
       key: `${app} ${day}`,
     },
   ];

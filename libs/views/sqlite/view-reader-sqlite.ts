@@ -1,19 +1,11 @@
 /** The readers' queries; each names the generation that serves at that moment. */
 
+import { bytesToHex, hexToBytes } from '../../base/hex.ts';
 import type { Position } from '../../conversation/view-changes.ts';
 import type { SqliteDatabase } from '../../engines/sqlite-database.ts';
-import type {
-  ConversationView,
-  MessageView,
-  PageRequest,
-  ViewCounts,
-  ViewReader,
-} from '../view-store.ts';
+import type { ConversationView, MessageView, PageRequest, ViewReader } from '../view-store.ts';
 
 const CHANGES_PER_QUERY = 100;
-const bytes = (hex: string) => Buffer.from(hex, 'hex');
-const hex = (value: Uint8Array) =>
-  Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex');
 const buffer = (value: Uint8Array) => Buffer.from(value.buffer, value.byteOffset, value.byteLength);
 
 interface StoredMessage {
@@ -38,7 +30,7 @@ export function createViewReaderSqlite(
     async version(conversation) {
       const g = generation();
       const sql = `SELECT version FROM conversations_${g} WHERE id = ?`;
-      const row = database.get<{ version: number }>(sql, bytes(conversation));
+      const row = database.get<{ version: number }>(sql, hexToBytes(conversation));
       return row?.version ? `${g}.${row.version}` : undefined;
     },
     async messages(conversation, page) {
@@ -48,15 +40,15 @@ export function createViewReaderSqlite(
       const g = generation();
       const sql = `SELECT m.*, c.id FROM messages_${g} m JOIN conversations_${g} c
         ON c.row = m.conversation WHERE m.message = ?`;
-      const row = database.get<StoredMessage & { id: Uint8Array }>(sql, bytes(id));
-      return row && toMessage(row, hex(row.id));
+      const row = database.get<StoredMessage & { id: Uint8Array }>(sql, hexToBytes(id));
+      return row && toMessage(row, bytesToHex(row.id));
     },
     async messageIds(conversation) {
       const g = generation();
       const sql = `SELECT message FROM messages_${g} WHERE conversation =
         (SELECT row FROM conversations_${g} WHERE id = ?)`;
-      const rows = database.all<{ message: Uint8Array }>(sql, bytes(conversation));
-      return rows.map((row) => hex(row.message));
+      const rows = database.all<{ message: Uint8Array }>(sql, hexToBytes(conversation));
+      return rows.map((row) => bytesToHex(row.message));
     },
     async changes(messages) {
       return readChanges(database, generation(), messages);
@@ -66,27 +58,31 @@ export function createViewReaderSqlite(
         WHERE conversation = ? ORDER BY since`;
       const rows = database.all<{ subject: Uint8Array; since: Uint8Array; gone: number }>(
         sql,
-        bytes(conversation),
+        hexToBytes(conversation),
       );
       return rows.map(({ subject, since, gone }) => {
-        return { subject: hex(subject), since: hex(since) as Position, left: gone === 1 };
+        return {
+          subject: bytesToHex(subject),
+          since: bytesToHex(since) as Position,
+          left: gone === 1,
+        };
       });
     },
     async conversationsOf(subject, { after, limit }) {
       const sql = `SELECT conversation FROM participants_${generation()}
         WHERE subject = ? AND conversation > ? ORDER BY conversation LIMIT ?`;
-      const from = bytes(after ?? '');
+      const from = hexToBytes(after ?? '');
       return database
-        .all<{ conversation: Uint8Array }>(sql, bytes(subject), from, limit)
-        .map((row) => hex(row.conversation));
+        .all<{ conversation: Uint8Array }>(sql, hexToBytes(subject), from, limit)
+        .map((row) => bytesToHex(row.conversation));
     },
     async inbox(app, { beforeDay, limit }) {
       const sql = `SELECT day, conversation FROM inbox_${generation()}
         WHERE app = ? AND day < ? ORDER BY day DESC LIMIT ?`;
       const before = beforeDay ?? 100_000;
       return database
-        .all<{ day: number; conversation: Uint8Array }>(sql, bytes(app), before, limit)
-        .map((row) => ({ day: row.day, conversation: hex(row.conversation) }));
+        .all<{ day: number; conversation: Uint8Array }>(sql, hexToBytes(app), before, limit)
+        .map((row) => ({ day: row.day, conversation: bytesToHex(row.conversation) }));
     },
     async facts(stream) {
       const sql = `SELECT kind, name, position, record FROM facts_${generation()}
@@ -94,14 +90,16 @@ export function createViewReaderSqlite(
       return database
         .all<{ kind: string; name: string; position: Uint8Array; record: Uint8Array }>(
           sql,
-          bytes(stream),
+          hexToBytes(stream),
         )
         .map(({ kind, name, position, record }) => {
-          return { kind, key: name, position: hex(position) as Position, record: buffer(record) };
+          return {
+            kind,
+            key: name,
+            position: bytesToHex(position) as Position,
+            record: buffer(record),
+          };
         });
-    },
-    async counts() {
-      return readCounts(database, generation());
     },
     scanRecords: () => scanRecords(database, generation()),
   };
@@ -112,20 +110,18 @@ function readConversation(
   g: number,
   id: string,
 ): ConversationView | undefined {
-  const sql = `SELECT app, first, last, last_message FROM conversations_${g} WHERE id = ?`;
+  const sql = `SELECT app, last, last_message FROM conversations_${g} WHERE id = ?`;
   const row = database.get<{
     app: Uint8Array;
-    first: Uint8Array;
     last: Uint8Array;
     last_message: Uint8Array | null;
-  }>(sql, bytes(id));
+  }>(sql, hexToBytes(id));
   if (row === undefined) return undefined;
   return {
     id,
-    app: hex(row.app),
-    firstPosition: hex(row.first) as Position,
-    lastPosition: hex(row.last) as Position,
-    lastMessage: row.last_message && hex(row.last_message),
+    app: bytesToHex(row.app),
+    lastPosition: bytesToHex(row.last) as Position,
+    lastMessage: row.last_message && bytesToHex(row.last_message),
   };
 }
 
@@ -137,7 +133,7 @@ function readMessages(
   const { conversation, page } = query;
   const found = database.get<{ row: number }>(
     `SELECT row FROM conversations_${g} WHERE id = ?`,
-    bytes(conversation),
+    hexToBytes(conversation),
   );
   if (found === undefined) return [];
   const forward = page.after !== undefined;
@@ -145,15 +141,15 @@ function readMessages(
   const compare = forward ? '>' : '<';
   const sql = `SELECT * FROM messages_${g} WHERE conversation = ?
     AND position ${compare} ? ORDER BY position ${forward ? 'ASC' : 'DESC'} LIMIT ?`;
-  const edge = bound === undefined ? Buffer.alloc(33, 0xff) : bytes(bound);
+  const edge = bound === undefined ? Buffer.alloc(33, 0xff) : hexToBytes(bound);
   const rows = database.all<StoredMessage>(sql, found.row, edge, page.limit);
   const messages = rows.map((row) => toMessage(row, conversation));
   return forward ? messages : messages.reverse();
 }
 
 function toMessage(row: StoredMessage, conversation: string): MessageView {
-  const position = hex(row.position) as Position;
-  return { conversation, message: hex(row.message), position, record: buffer(row.record) };
+  const position = bytesToHex(row.position) as Position;
+  return { conversation, message: bytesToHex(row.message), position, record: buffer(row.record) };
 }
 
 function readChanges(database: SqliteDatabase, g: number, messages: readonly string[]) {
@@ -162,7 +158,7 @@ function readChanges(database: SqliteDatabase, g: number, messages: readonly str
     WHERE message IN (${slots}) ORDER BY position`;
   const found = [];
   for (let at = 0; at < messages.length; at += CHANGES_PER_QUERY) {
-    const part = messages.slice(at, at + CHANGES_PER_QUERY).map(bytes);
+    const part = messages.slice(at, at + CHANGES_PER_QUERY).map(hexToBytes);
     const values = Array.from({ length: CHANGES_PER_QUERY }, (_, i) => part[i] ?? null);
     const rows = database.all<{
       message: Uint8Array;
@@ -171,22 +167,11 @@ function readChanges(database: SqliteDatabase, g: number, messages: readonly str
       record: Uint8Array;
     }>(sql, ...values);
     for (const { message, kind, position, record } of rows) {
-      const at = hex(position) as Position;
-      found.push({ message: hex(message), kind, position: at, record: buffer(record) });
+      const at = bytesToHex(position) as Position;
+      found.push({ message: bytesToHex(message), kind, position: at, record: buffer(record) });
     }
   }
   return found;
-}
-
-function readCounts(database: SqliteDatabase, g: number): ViewCounts {
-  const count = (table: string) =>
-    database.get<{ n: number }>(`SELECT count(*) AS n FROM ${table}_${g}`)!.n;
-  return {
-    conversations: count('conversations'),
-    messages: count('messages'),
-    changes: count('changes'),
-    facts: count('facts'),
-  };
 }
 
 async function* scanRecords(database: SqliteDatabase, g: number): AsyncIterable<Buffer> {

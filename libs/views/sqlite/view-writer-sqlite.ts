@@ -1,5 +1,6 @@
 /** The projector's upserts. Rows that one batch touches often are sent once. */
 
+import { hexToBytes } from '../../base/hex.ts';
 import type { ViewChange } from '../../conversation/view-changes.ts';
 import type { SqliteDatabase } from '../../engines/sqlite-database.ts';
 
@@ -54,8 +55,7 @@ interface Target {
   readonly g: number;
 }
 
-const bytes = (hex: string) => Buffer.from(hex, 'hex');
-const optionalBytes = (hex: string | null) => (hex === null ? null : bytes(hex));
+const optionalBytes = (hex: string | null) => (hex === null ? null : hexToBytes(hex));
 
 function mergeConversation(
   into: Map<string, ConversationUpdate>,
@@ -101,9 +101,9 @@ function writeConversation({ database, g }: Target, id: string, update: Conversa
     last_message_at = CASE WHEN ?6 > coalesce(last_message_at, x'') THEN ?6
       ELSE last_message_at END`;
   const { app, first, last, message, messageAt, version } = update;
-  const values = [bytes(app), bytes(first), bytes(last)];
+  const values = [hexToBytes(app), hexToBytes(first), hexToBytes(last)];
   const newest = [optionalBytes(message), optionalBytes(messageAt)];
-  database.run(sql, bytes(id), ...values, ...newest, version);
+  database.run(sql, hexToBytes(id), ...values, ...newest, version);
 }
 
 function writeParticipant({ database, g }: Target, update: ParticipantUpdate): void {
@@ -111,13 +111,13 @@ function writeParticipant({ database, g }: Target, update: ParticipantUpdate): v
     VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (subject, conversation) DO UPDATE SET
     since = min(since, ?3), gone = CASE WHEN ?4 > last THEN ?5 ELSE gone END, last = max(last, ?4)`;
   const { subject, conversation, since, last, left } = update;
-  const ids = [bytes(subject), bytes(conversation)];
-  database.run(sql, ...ids, bytes(since), bytes(last), left ? 1 : 0);
+  const ids = [hexToBytes(subject), hexToBytes(conversation)];
+  database.run(sql, ...ids, hexToBytes(since), hexToBytes(last), left ? 1 : 0);
 }
 
 function writeInbox({ database, g }: Target, row: Row<'inbox'>): void {
   const sql = `INSERT INTO inbox_${g} VALUES (?, ?, ?) ON CONFLICT DO NOTHING`;
-  database.run(sql, bytes(row.app), row.day, bytes(row.conversation));
+  database.run(sql, hexToBytes(row.app), row.day, hexToBytes(row.conversation));
 }
 
 // Of several copies of an event the highest attempt counts, then the smallest recordedAt: that is
@@ -129,14 +129,21 @@ function writeMessage({ database, g }: Target, message: Row<'message'>, rows: Ma
   let conversation = rows.get(message.conversation);
   if (conversation === undefined) {
     const sql = `SELECT row FROM conversations_${g} WHERE id = ?`;
-    conversation = database.get<{ row: number }>(sql, bytes(message.conversation))!.row;
+    conversation = database.get<{ row: number }>(sql, hexToBytes(message.conversation))!.row;
     rows.set(message.conversation, conversation);
   }
   const sql = `INSERT INTO messages_${g} (conversation, position, message, attempt, record)
     VALUES (?, ?, ?, ?, ?) ON CONFLICT (message) DO UPDATE SET position = excluded.position,
     attempt = excluded.attempt, record = excluded.record WHERE ${COPY_WINS}`;
   const { position, attempt, record } = message;
-  database.run(sql, conversation, bytes(position), bytes(message.message), attempt, record);
+  database.run(
+    sql,
+    conversation,
+    hexToBytes(position),
+    hexToBytes(message.message),
+    attempt,
+    record,
+  );
 }
 
 function writeChange({ database, g }: Target, change: Row<'change'>): void {
@@ -145,8 +152,8 @@ function writeChange({ database, g }: Target, change: Row<'change'>): void {
     position = excluded.position, attempt = excluded.attempt, record = excluded.record
     WHERE ${COPY_WINS}`;
   const { kind, position, attempt, record } = change;
-  const ids = [bytes(change.message), bytes(change.event)];
-  database.run(sql, ...ids, kind, bytes(position), attempt, record);
+  const ids = [hexToBytes(change.message), hexToBytes(change.event)];
+  database.run(sql, ...ids, kind, hexToBytes(position), attempt, record);
 }
 
 // The last 16 bytes of a position are the event id: the same event is another copy, another event
@@ -158,5 +165,5 @@ function writeFact({ database, g }: Target, fact: Row<'fact'>): void {
     WHERE CASE WHEN substr(excluded.position, 17) = substr(position, 17) THEN ${COPY_WINS}
       ELSE excluded.position > position END`;
   const { kind, key, position, attempt, record } = fact;
-  database.run(sql, bytes(fact.stream), kind, key, bytes(position), attempt, record);
+  database.run(sql, hexToBytes(fact.stream), kind, key, hexToBytes(position), attempt, record);
 }

@@ -9,7 +9,7 @@ import {
 } from '../../../libs/configuration/configuration.ts';
 import { createWakeSignal } from '../../../libs/event-log/wake-signal.ts';
 import { rebuildViews } from '../../../libs/projection/project.ts';
-import { migrateEngines } from '../../../libs/wiring/migrate.ts';
+import { migrateEngines } from '../../../libs/wiring/open-engines.ts';
 import { openProjectorBackends } from '../../../libs/wiring/open-projector.ts';
 import { copyStore } from '../../operations/copy-store.ts';
 import { createProgress, printResult } from '../terminal.ts';

@@ -1,9 +1,11 @@
 /** `lethe forget`: a message, an attachment, a conversation's messages, days. */
+
 import type { Command } from 'commander';
+import { textToDay } from '../../../libs/base/day.ts';
 import type { ConversationId, MessageId } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
 import { decodeSealedEvent } from '../../../libs/codec/sealed-event.ts';
-import { retentionClasses, textToDay } from '../../../libs/sealing/tree-path.ts';
+import { retentionClasses } from '../../../libs/sealing/tree-path.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import { createPrivacy } from '../../privacy/doors/privacy.ts';
 import { findThing } from '../../privacy/kinds/find-thing.ts';

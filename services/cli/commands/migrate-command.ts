@@ -1,7 +1,7 @@
 /** `lethe migrate`: makes and upgrades what the engines need. */
 import type { Command } from 'commander';
 import { readConfiguration } from '../../../libs/configuration/configuration.ts';
-import { migrateEngines } from '../../../libs/wiring/migrate.ts';
+import { migrateEngines } from '../../../libs/wiring/open-engines.ts';
 import { printResult } from '../terminal.ts';
 
 export function addMigrateCommand(program: Command): void {

@@ -24,7 +24,11 @@ export function report(
         ...shown,
         t0: { at, feedNumber, waitedMs, holders },
         ...(attack && { attack }),
-        ...(certificate && { certificate: certificate.file, salt: certificate.salt }),
+        ...(certificate && {
+          certificate: certificate.file,
+          publicKey: certificate.publicKey,
+          salt: certificate.salt,
+        }),
       };
       const waited = holders.filter(({ how }) => how === 'waited').length;
       const late = waited === 0 ? '' : `, the lease of ${waited} waited out`;
@@ -61,9 +65,9 @@ function attackLines(attack: AttackReport | undefined): string[] {
 
 function certificateLines(certificate: Certified | undefined): string[] {
   if (certificate === undefined) return [];
-  const { file, salt } = certificate;
+  const { file, publicKey, salt } = certificate;
   const handOut = salt === null ? [] : [`salt for the person, kept nowhere: ${salt}`];
-  return [`certificate: ${file}`, ...handOut];
+  return [`certificate: ${file}`, `verified with: ${publicKey}`, ...handOut];
 }
 
 /** Prints what a request would take. */

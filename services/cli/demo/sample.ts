@@ -75,10 +75,10 @@ export function makeSample(): Sample {
   const events: SampleEvent[] = [];
   const counts = { messages: 0, edits: 0, quotes: 0, reactions: 0, removals: 0 };
   let tick = 0;
-  const add = (type: string, of: { source: string; id: string }, data: object) => {
+  const add = (type: string, delivery: { source: string; id: string }, data: object) => {
     tick += 1;
     const time = new Date(START_MS + tick * 61_000).toISOString();
-    events.push({ specversion: '1.0', type: `lethe.${type}`, ...of, time, data });
+    events.push({ specversion: '1.0', type: `lethe.${type}`, ...delivery, time, data });
   };
   const text = (person: Person) => {
     const own = person.phrases[random(person.phrases.length)]!;

@@ -3,17 +3,18 @@
  * sealed, committed and, before anything is acknowledged, checked once more: if a ring that was
  * used was taken away meanwhile, the item is resolved and sealed anew, with a higher attempt.
  */
+
 import { setTimeout as sleep } from 'node:timers/promises';
+import { DAY_MS } from '../../../libs/base/day.ts';
 import type { IndexId, LossId } from '../../../libs/base/ids.ts';
 import type { DeliveryEntry } from '../../../libs/deliveries/delivery-ledger.ts';
 import type { JournalItem, JournalOutcome } from '../../../libs/journal/ingest-journal.ts';
 import { type Ring, ringRefToKey } from '../../../libs/keyring/ring.ts';
-import { DAY_MS } from '../../../libs/sealing/tree-path.ts';
 import { areGone, deliveryName } from '../plan/delivery-check.ts';
 import { type IngestItem, type Outcome, rejected } from '../plan/ingest-item.ts';
 import { type AcceptContext, newEventId, type PendingItem } from '../plan/pending-item.ts';
 import { planBatch } from '../plan/plan-batch.ts';
-import type { WhoAndWhere } from '../plan/resolver.ts';
+import type { Resolver } from '../plan/resolver.ts';
 import { planRingRefs, sealPlan } from '../plan/seal-plan.ts';
 import { answerKnown } from './answer-known.ts';
 
@@ -45,11 +46,11 @@ export async function acceptBatch(
 
 async function ledgerRows(
   items: readonly IngestItem[],
-  { powers, who }: AcceptContext,
+  { powers, resolver }: AcceptContext,
 ): Promise<(IndexId | undefined)[]> {
   const deliveries = items.filter((item) => item.kind === 'delivery');
   const names = deliveries.map((item) => deliveryName(item.delivery));
-  const ids = await powers.ledger.names(who.app.id, names);
+  const ids = await powers.ledger.names(resolver.app.id, names);
   let at = 0;
   return items.map((item) => (item.kind === 'delivery' ? ids[at++] : undefined));
 }
@@ -64,22 +65,17 @@ async function acceptRound(
   const { ready, later: postponed } = await planBatch(fresh, outcomes, context);
   const later = [...claimed, ...postponed];
   if (ready.length === 0) return later;
-  const { powers, who } = context;
-  await who.members(
-    ready.flatMap(({ plan }) => {
-      const { members = [], conversation: group } = plan!;
-      return members.map((person) => ({ group, person }));
-    }),
-  );
+  const { powers, resolver } = context;
+  await resolver.recordMembers(ready.flatMap(({ plan }) => plan!.members ?? []));
   const refs = new Map(
     ready
-      .flatMap(({ plan }) => planRingRefs(who.app, plan!, who))
+      .flatMap(({ plan }) => planRingRefs(resolver.app, plan!, resolver))
       .map((ref) => [ringRefToKey(ref), ref]),
   );
   const again = await powers.keyring.use([...refs.values()], async (opened) => {
     const rings = new Map([...refs.keys()].map((key, i) => [key, opened[i]!]));
     const sealed = sealAll(ready, outcomes, { ...context, rings });
-    if (sealed.lost.length > 0) who.forget();
+    if (sealed.lost.length > 0) resolver.forget();
     const taken = await commit(sealed.done, outcomes, context);
     const stale = await resealStale(sealed.done, outcomes, context);
     return [...sealed.lost, ...taken, ...stale];
@@ -92,14 +88,14 @@ function sealAll(
   outcomes: (Outcome | undefined)[],
   context: AcceptContext & { rings: ReadonlyMap<string, Ring | 'erased' | 'absent'> },
 ): { done: PendingItem[]; lost: PendingItem[] } {
-  const { who, rings, powers, clock } = context;
+  const { resolver, rings, powers, clock } = context;
   const done: PendingItem[] = [];
   const lost: PendingItem[] = [];
-  const { app } = who;
-  const { randomness, sealEvent } = powers;
-  const use = { app, rings, who, randomness, sealEvent, nextRecordedAt: clock.next };
+  const { app } = resolver;
+  const { sealer } = powers;
+  const sealing = { app, rings, resolver, sealer, nextRecordedAt: clock.next };
   for (const one of ready) {
-    const sealed = sealPlan(one.plan!, one.memory, use);
+    const sealed = sealPlan(one.plan!, one.memory, sealing);
     if (sealed === 'forgotten') outcomes[one.index] = { status: 'erased' };
     else if (sealed === 'gone') lost.push(one);
     else if (sealed.records.length === 0 && one.plan!.removal === undefined) {
@@ -120,7 +116,7 @@ async function commit(
   context: AcceptContext,
 ): Promise<PendingItem[]> {
   if (done.length === 0) return [];
-  const { powers, who } = context;
+  const { powers, resolver } = context;
   const nowMs = powers.clock.nowMs();
   const day = Math.floor(nowMs / DAY_MS);
   const entries = done.map(toEntry);
@@ -130,14 +126,14 @@ async function commit(
       ? []
       : [{ id: one.row, entry: entries[i]!, ...(one.known && { known: one.known }) }],
   );
-  const rows = await powers.ledger.prepare(who.app.id, writes, day);
+  const rows = await powers.ledger.prepare(resolver.app.id, writes, day);
   const rowOf = new Map(withRow.map((one, i) => [one, rows[i]!]));
   const items = done.map((one) => toJournalItem(one, { row: rowOf.get(one), nowMs }, context));
   let positions: JournalOutcome[];
   try {
-    positions = await powers.journal.commit(who.app.id, items);
+    positions = await powers.journal.commit(resolver.app.id, items);
   } catch (error) {
-    who.forget();
+    resolver.forget();
     throw error;
   }
   const taken: PendingItem[] = [];
@@ -160,7 +156,7 @@ async function commit(
     );
   } catch {
     // The events are durable and must be acknowledged; an announcement is only written once more.
-    who.forget();
+    resolver.forget();
   }
   return taken;
 }
@@ -168,14 +164,14 @@ async function commit(
 function toEntry(one: PendingItem): DeliveryEntry {
   const { plan, sealed, memory } = one;
   const header = sealed!.records[0]?.header;
-  const { removal, conversation } = plan!;
+  const { removal, stream } = plan!;
   return {
     eventId: sealed!.eventId,
     recordedAt: memory.recordedAt[0] ?? ('0'.repeat(16) as DeliveryEntry['recordedAt']),
     attempt: memory.attempt,
     ownerKind: header?.ownerKind ?? 'group',
-    owner: header?.owner ?? conversation,
-    conversation,
+    owner: header?.owner ?? stream,
+    conversation: stream,
     place: header?.place ?? removal!.place,
     thing: header?.thing ?? sealed!.removedMessage!,
     state: 'kept',
@@ -184,22 +180,23 @@ function toEntry(one: PendingItem): DeliveryEntry {
 
 function toJournalItem(
   one: PendingItem,
-  at: { row: JournalItem['delivery']; nowMs: number },
+  write: { row: JournalItem['delivery']; nowMs: number },
   context: AcceptContext,
 ): JournalItem {
   const { sealed, plan } = one;
-  const { row, nowMs } = at;
-  const { who } = context;
+  const { row, nowMs } = write;
+  const { resolver } = context;
   const { trace } = one.item;
   const records =
     trace === undefined ? sealed!.records : sealed!.records.map((record) => ({ ...record, trace }));
   const item = { records, ...(row && { delivery: row }) };
-  if (plan!.removal === undefined) return item;
-  const target = { conversation: plan!.conversation, message: sealed!.removedMessage! };
+  const { removal } = plan!;
+  if (removal === undefined) return item;
+  const target = { conversation: removal.conversation, message: sealed!.removedMessage! };
   const request = {
     // Random: a hash of the delivery would tie whoever removed it to what is kept of the erasure.
     id: newEventId(context) as string as LossId,
-    app: who.app.id,
+    app: resolver.app.id,
     kind: 'forget-message' as const,
     target,
     step: 'received' as const,
@@ -212,7 +209,7 @@ function toJournalItem(
 /** Tells the directory which identities and names are on the log now. */
 async function rememberAnnouncements(
   done: readonly PendingItem[],
-  { powers, who }: AcceptContext,
+  { powers, resolver }: AcceptContext,
 ): Promise<void> {
   const marks = new Map(
     done.flatMap(({ sealed }) => sealed!.nameMarks.map(({ subject, mark }) => [subject, mark])),
@@ -225,25 +222,25 @@ async function rememberAnnouncements(
   if (people.size === 0) return;
   const changes = new Map(
     [...people].map((subject) => {
-      const change: Parameters<WhoAndWhere['changed']>[1] = (value) => ({
+      const change: Parameters<Resolver['changed']>[1] = (value) => ({
         ...value,
         nameMark: marks.get(subject) ?? value.nameMark,
         identities: value.identities.map((identity) =>
           rows.has(identity.row) ? { ...identity, announced: true } : identity,
         ),
       });
-      who.changed(subject, change);
+      resolver.changed(subject, change);
       return [subject, change] as const;
     }),
   );
-  await powers.directoryWriter.changeSubjects(who.app, changes);
+  await powers.directoryWriter.changeSubjects(resolver.app, changes);
 }
 
 /** Items whose rings were taken away since they were sealed: to be resolved and sealed anew. */
 async function resealStale(
   done: readonly PendingItem[],
   outcomes: (Outcome | undefined)[],
-  { powers, who }: AcceptContext,
+  { powers, resolver }: AcceptContext,
 ): Promise<PendingItem[]> {
   const all = new Set(done.flatMap(({ sealed }) => sealed!.rings));
   const stale = new Set(await powers.keyring.revoked([...all], 'now'));
@@ -251,9 +248,9 @@ async function resealStale(
   const touched = done.filter(
     ({ plan, sealed }) => !plan!.removal && sealed!.rings.some((ring) => stale.has(ring)),
   );
-  const lost = await areGone(powers, who.app, touched.map(toEntry));
+  const lost = await areGone(powers, resolver.app, touched.map(toEntry));
   const again = touched.filter((_, i) => lost[i]);
-  if (again.length > 0) who.forget();
+  if (again.length > 0) resolver.forget();
   for (const one of again) {
     if (outcomes[one.index]?.status === 'accepted') outcomes[one.index] = undefined;
     one.memory.attempt += 1;

@@ -18,18 +18,18 @@ const CLAIM_MS = 1_500;
 export async function answerKnown(
   pending: readonly PendingItem[],
   outcomes: (Outcome | undefined)[],
-  { powers, who }: AcceptContext,
+  { powers, resolver }: AcceptContext,
 ): Promise<{ fresh: PendingItem[]; claimed: PendingItem[] }> {
   const asked = pending.filter((one) => one.row !== undefined && one.known === undefined);
   const found = await powers.ledger.find(
-    who.app.id,
+    resolver.app.id,
     asked.map((one) => one.row!),
   );
   const known = asked.flatMap((one, i) => (found[i] ? [{ one, ...found[i] }] : []));
   if (known.length === 0) return { fresh: [...pending], claimed: [] };
   const gone = await areGone(
     powers,
-    who.app,
+    resolver.app,
     known.map(({ entry }) => entry),
   );
   const claimed: PendingItem[] = [];
@@ -38,9 +38,9 @@ export async function answerKnown(
     const isRemoval = one.item.kind === 'delivery' && one.item.delivery.body.kind === 'removed';
     const isErased = !isRemoval && (gone[i] || entry.state === 'gone');
     if (!isErased && !isSettled) {
-      one.claimedSeenMs ??= performance.now();
+      one.claimedSeenMs ??= powers.clock.monotonicMs();
       // Whoever claimed it has died, most likely, before its events were on the log.
-      const isLeft = performance.now() - one.claimedSeenMs > CLAIM_MS;
+      const isLeft = powers.clock.monotonicMs() - one.claimedSeenMs > CLAIM_MS;
       if (isLeft) resume(one, { row, entry, isSettled });
       else claimed.push(one);
       continue;

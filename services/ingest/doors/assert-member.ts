@@ -8,9 +8,9 @@ import type { IngestPowers } from '../../../libs/wiring/powers.ts';
 export async function assertMember(
   powers: IngestPowers,
   app: AppId,
-  of: { conversation: ConversationId; subject: SubjectId },
+  part: { conversation: ConversationId; subject: SubjectId },
 ): Promise<void> {
-  const membership = { group: of.conversation, person: of.subject };
+  const membership = { group: part.conversation, person: part.subject };
   if (await powers.directory.isMember(app, membership)) return;
   throw new HttpError(400, 'not_a_participant', 'This user takes no part in this conversation');
 }

@@ -115,10 +115,10 @@ function addDescriptionRoute(server: HttpServer, { powers, ingest }: Deps): void
   );
 }
 
-function shownDescription(of: { displayName: string | null; metadata: string | null }) {
+function shownDescription(description: { displayName: string | null; metadata: string | null }) {
   return {
-    ...(of.displayName !== null && { displayName: of.displayName }),
-    ...(of.metadata !== null && { metadata: JSON.parse(of.metadata) }),
+    ...(description.displayName !== null && { displayName: description.displayName }),
+    ...(description.metadata !== null && { metadata: JSON.parse(description.metadata) }),
   };
 }
 

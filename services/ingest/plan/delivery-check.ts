@@ -3,7 +3,7 @@
  * deliveries and of the messages they are about, and whether it is gone.
  */
 
-import { idToBytes } from '../../../libs/base/ids.ts';
+import { type ConversationId, idToBytes } from '../../../libs/base/ids.ts';
 import { decodeSealedEvent } from '../../../libs/codec/sealed-event.ts';
 import type { Delivery } from '../../../libs/conversation/delivery.ts';
 import type { DeliveryEntry, DeliveryName } from '../../../libs/deliveries/delivery-ledger.ts';
@@ -15,10 +15,10 @@ import type { IngestPowers } from '../../../libs/wiring/powers.ts';
 import { messageIdOf } from './seal-plan.ts';
 
 /** Whose a message is, where it lies and which thing it is. */
-export type KnownMessage = Pick<
-  DeliveryEntry,
-  'owner' | 'ownerKind' | 'conversation' | 'place' | 'thing'
->;
+export interface KnownMessage
+  extends Pick<DeliveryEntry, 'owner' | 'ownerKind' | 'place' | 'thing'> {
+  readonly conversation: ConversationId;
+}
 
 /** What the ledger calls a delivery; `received` and `sent` are known by source and id alone. */
 export function deliveryName(delivery: Delivery): DeliveryName {
@@ -85,5 +85,5 @@ export async function messageFromViews(
   if (view === undefined) return undefined;
   const { header } = decodeSealedEvent(view.record);
   const { owner, ownerKind, place, thing } = header;
-  return { owner, ownerKind, place, thing, conversation: header.stream as never };
+  return { owner, ownerKind, place, thing, conversation: header.stream as ConversationId };
 }

@@ -154,11 +154,16 @@ export interface Plan {
   readonly drafts: readonly EventDraft[];
   readonly names: readonly NameDraft[];
   readonly announcements: readonly Announcement[];
-  readonly conversation: ConversationId;
+  /** What the item's own event is a fact about: a conversation, or (profiles) a person. */
+  readonly stream: ConversationId | SubjectId;
   /** Who joins a group with it, writes in it, or is written to there. */
-  readonly members?: readonly SubjectId[];
+  readonly members?: readonly { readonly group: ConversationId; readonly person: SubjectId }[];
   /** A message to be forgotten: privacy carries it out. */
-  readonly removal?: { readonly place: PlaceId; readonly message: MessageName };
+  readonly removal?: {
+    readonly conversation: ConversationId;
+    readonly place: PlaceId;
+    readonly message: MessageName;
+  };
 }
 
 /** A plan, a refusal, or `later`: it depends on an item of the same batch. */

@@ -6,7 +6,7 @@ import type { KnownDelivery } from '../../../libs/deliveries/delivery-ledger.ts'
 import type { DurableClock } from '../../../libs/event-log/clock-mark.ts';
 import type { IngestPowers } from '../../../libs/wiring/powers.ts';
 import type { IngestItem, Plan } from './ingest-item.ts';
-import type { WhoAndWhere } from './resolver.ts';
+import type { Resolver } from './resolver.ts';
 import type { SealedPlan, SealMemory } from './seal-plan.ts';
 
 /** An item on its way, with what survives from one round to the next. */
@@ -26,7 +26,7 @@ export interface PendingItem {
 
 export interface AcceptContext {
   readonly powers: IngestPowers;
-  readonly who: WhoAndWhere;
+  readonly resolver: Resolver;
   readonly clock: DurableClock;
 }
 

@@ -10,7 +10,7 @@ import {
   agentIdentity,
   type ConversationQuery,
   type KnownConversation,
-  type WhoAndWhere,
+  type Resolver,
 } from './resolver.ts';
 
 interface Batch {
@@ -26,7 +26,7 @@ export async function planBatch(
   outcomes: (Outcome | undefined)[],
   context: AcceptContext,
 ): Promise<Batch> {
-  const { who } = context;
+  const { resolver } = context;
   const targets = await findTargets(pending, context);
   const now = pending.filter((one) => targets.get(one) !== 'later');
   const later = pending.filter((one) => targets.get(one) === 'later');
@@ -35,17 +35,17 @@ export async function planBatch(
   const dependent = now.filter(({ item }) => isAboutMessage(item));
   const others = now.filter(({ item }) => !isAboutMessage(item));
   const wanted = others.map(({ item }) => ({ item, identities: identitiesOf(item) }));
-  await who.people(
+  await resolver.findOrMakePeople(
     wanted.flatMap((one) => one.identities),
-    firstGroups(wanted, who),
+    firstGroups(wanted, resolver),
   );
-  await who.findPeople(
+  await resolver.findPeople(
     dependent.flatMap(({ item }) => [...identitiesOf(item), ...removersOf(item)]),
   );
-  await who.loadSubjects(now.flatMap(({ item }) => ('subject' in item ? [item.subject] : [])));
+  await resolver.loadSubjects(now.flatMap(({ item }) => ('subject' in item ? [item.subject] : [])));
   const conversations = await findConversations(now, targets, context);
   const placed = now.filter((one, i) => isAboutMessage(one.item) && conversations[i] !== undefined);
-  await who.people(placed.flatMap(({ item }) => identitiesOf(item)));
+  await resolver.findOrMakePeople(placed.flatMap(({ item }) => identitiesOf(item)));
   const announced = new Set<IndexId>();
   const ready: PendingItem[] = [];
   for (const [i, one] of now.entries()) {
@@ -54,12 +54,12 @@ export async function planBatch(
     if (planned === 'later' || isGone(planned)) later.push(one);
     else if ('status' in planned) outcomes[one.index] = planned;
     else {
-      one.plan = { ...planned, announcements: await announce(one.item, who, announced) };
+      one.plan = { ...planned, announcements: await announce(one.item, resolver, announced) };
       ready.push(one);
     }
   }
   // Somebody it knew is gone: what the directory says now decides, in the next round.
-  if (later.some((one) => targets.get(one) !== 'later')) who.forget();
+  if (later.some((one) => targets.get(one) !== 'later')) resolver.forget();
   return { ready, later };
 }
 
@@ -81,7 +81,7 @@ type Target = KnownMessage | 'later' | undefined;
 /** What the ledger knows of the messages that items are about. */
 async function findTargets(
   pending: readonly PendingItem[],
-  { powers, who }: AcceptContext,
+  { powers, resolver }: AcceptContext,
 ): Promise<Map<PendingItem, Target>> {
   const targets = new Map<PendingItem, Target>();
   const underWay = new Set<IndexId>();
@@ -95,16 +95,18 @@ async function findTargets(
     if (one.item.kind !== 'delivery') continue;
     const names = targetNames(one.item.delivery);
     if (names.length === 0) continue;
-    asked.push({ one, rows: await powers.ledger.names(who.app.id, names) });
+    asked.push({ one, rows: await powers.ledger.names(resolver.app.id, names) });
   }
   for (const { one, rows } of asked) {
     if (rows.some((row) => underWay.has(row) && row !== one.row)) {
       targets.set(one, 'later');
       continue;
     }
-    const found = await powers.ledger.find(who.app.id, rows);
+    const found = await powers.ledger.find(resolver.app.id, rows);
     const entry = found.find((known) => known !== undefined)?.entry;
-    if (entry !== undefined && !targets.has(one)) targets.set(one, entry);
+    if (entry === undefined || targets.has(one)) continue;
+    // A message is a fact about its conversation.
+    targets.set(one, { ...entry, conversation: entry.conversation as ConversationId });
   }
   return targets;
 }
@@ -112,7 +114,7 @@ async function findTargets(
 /** The group that somebody writes in or joins, where it is known: new people are named with it. */
 function firstGroups(
   wanted: readonly { item: IngestItem; identities: readonly Identity[] }[],
-  who: WhoAndWhere,
+  resolver: Resolver,
 ): Map<Identity, ConversationId> {
   const groups = new Map<Identity, ConversationId>();
   for (const { item, identities } of wanted) {
@@ -120,7 +122,7 @@ function firstGroups(
     const { body, source } = item.delivery;
     const isWriter = body.kind === 'message' && body.author.type === 'user';
     if (!isWriter && body.kind !== 'joined') continue;
-    const group = who.knownGroup(source, body.conversation);
+    const group = resolver.knownGroup(source, body.conversation);
     if (group !== undefined) groups.set(identities[0]!, group);
   }
   return groups;
@@ -154,22 +156,22 @@ function deliveryIdentities(delivery: Delivery): Identity[] {
 async function findConversations(
   pending: readonly PendingItem[],
   targets: ReadonlyMap<PendingItem, Target>,
-  { who }: AcceptContext,
+  { resolver }: AcceptContext,
 ): Promise<(KnownConversation | undefined)[]> {
   const queries: ConversationQuery[] = [];
   const byId: (ConversationId | undefined)[] = [];
   const queryOf: (number | undefined)[] = [];
   for (const one of pending) {
-    const query = conversationQuery(one.item, who);
+    const query = conversationQuery(one.item, resolver);
     const target = targets.get(one);
     byId.push(conversationId(one.item, query, target === 'later' ? undefined : target));
     queryOf.push(query === undefined ? undefined : queries.push(query) - 1);
   }
-  const found = await who.conversations(queries);
-  await who.loadConversations(byId.filter((id) => id !== undefined));
+  const found = await resolver.findOrMakeConversations(queries);
+  await resolver.loadConversations(byId.filter((id) => id !== undefined));
   return pending.map((_, i) => {
     const id = byId[i];
-    if (id !== undefined) return who.conversation(id);
+    if (id !== undefined) return resolver.conversation(id);
     const at = queryOf[i];
     return at === undefined ? undefined : found[at];
   });
@@ -185,11 +187,11 @@ function conversationId(
   return query === undefined ? target?.conversation : undefined;
 }
 
-function conversationQuery(item: IngestItem, who: WhoAndWhere): ConversationQuery | undefined {
+function conversationQuery(item: IngestItem, resolver: Resolver): ConversationQuery | undefined {
   if (item.kind !== 'delivery') return undefined;
   const { source, body } = item.delivery;
   if (body.kind === 'profile') return undefined;
-  const person = conversationPerson(item.delivery, who);
+  const person = conversationPerson(item.delivery, resolver);
   if (body.conversation === null) {
     return undefined;
   }
@@ -201,13 +203,13 @@ function conversationQuery(item: IngestItem, who: WhoAndWhere): ConversationQuer
 }
 
 /** The person of a personal conversation, as far as the delivery names one. */
-function conversationPerson({ body }: Delivery, who: WhoAndWhere) {
+function conversationPerson({ body }: Delivery, resolver: Resolver) {
   if (body.kind === 'message') {
     const identity = personOf(body);
-    return identity === null ? null : (who.person(identity)?.id ?? null);
+    return identity === null ? null : (resolver.person(identity)?.id ?? null);
   }
-  if ('identity' in body) return who.person(body.identity)?.id ?? null;
-  if (body.author?.type === 'user') return who.person(body.author.identity)?.id ?? null;
+  if ('identity' in body) return resolver.person(body.identity)?.id ?? null;
+  if (body.author?.type === 'user') return resolver.person(body.author.identity)?.id ?? null;
   return null;
 }
 
@@ -217,38 +219,44 @@ async function planOne(
   context: AcceptContext,
 ): Promise<Planned> {
   const { item } = one;
-  const { who, powers } = context;
+  const { resolver, powers } = context;
   const { conversation } = found;
   if (item.kind !== 'delivery') {
     const nowMs = powers.clock.nowMs();
-    return planCommand(item, { who, conversation, nowMs, newEventId: () => newEventId(context) });
+    return planCommand(item, {
+      resolver,
+      conversation,
+      nowMs,
+      newEventId: () => newEventId(context),
+    });
   }
   let target = found.target === 'later' ? undefined : found.target;
   const { body, source } = item.delivery;
   if ('message' in body && conversation !== undefined) {
     const place = conversation.value.messagePlace;
     const externalId = body.message;
-    target ??= await messageFromViews(powers, who.app, { source, externalId, place });
+    target ??= await messageFromViews(powers, resolver.app, { source, externalId, place });
     if (target !== undefined) {
-      const [isGone] = await areGone(powers, who.app, [target]);
+      const [isGone] = await areGone(powers, resolver.app, [target]);
       if (isGone) return { status: 'erased' };
     }
   }
-  return planDelivery(item.delivery, { who, conversation, target });
+  return planDelivery(item.delivery, { resolver, conversation, target });
 }
 
 /** Identities of an item's people that are not on the log yet. */
 async function announce(
   item: IngestItem,
-  who: WhoAndWhere,
+  resolver: Resolver,
   announced: Set<IndexId>,
 ): Promise<Plan['announcements']> {
   const identities = item.kind === 'identity' ? [item.identity] : identitiesOf(item);
   const announcements: Announcement[] = [];
   for (const identity of identities) {
-    const known = item.kind === 'identity' ? who.subject(item.subject) : who.person(identity);
+    const known =
+      item.kind === 'identity' ? resolver.subject(item.subject) : resolver.person(identity);
     if (known === undefined || known.value.identities.every((one) => one.announced)) continue;
-    const row = await who.identityId(identity);
+    const row = await resolver.identityId(identity);
     const open = known.value.identities.some((one) => one.row === row && !one.announced);
     if (!open || announced.has(row)) continue;
     announced.add(row);

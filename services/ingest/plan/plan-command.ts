@@ -15,14 +15,14 @@ import {
   rejected,
 } from './ingest-item.ts';
 import { fits, NO_FACTS, ownerOf, profileDraft } from './plan-parts.ts';
-import { agentIdentity, type KnownConversation, type WhoAndWhere } from './resolver.ts';
+import { agentIdentity, type KnownConversation, type Resolver } from './resolver.ts';
 
 /** The source under which the REST interface names its business authors. */
 export const REST_SOURCE = '/rest';
 
 /** What a command's plan may look at. */
 export interface CommandContext {
-  readonly who: WhoAndWhere;
+  readonly resolver: Resolver;
   readonly conversation: KnownConversation | undefined;
   readonly nowMs: number;
   newEventId(): EventId;
@@ -51,12 +51,12 @@ export function planCommand(command: Command, context: CommandContext): Planned 
       return planRead(command, context);
     case 'identity':
       // The announcement of the person's identities is all there is to write.
-      return { drafts: [], names: [], announcements: [], conversation: command.subject as never };
+      return { drafts: [], names: [], announcements: [], stream: command.subject };
   }
 }
 
 function planPost(command: PostedMessage, context: CommandContext): Planned {
-  const { who, conversation } = context;
+  const { resolver, conversation } = context;
   if (conversation === undefined) return NO_CONVERSATION;
   const { author, content } = command;
   const writer = author.type === 'user' ? author.subject : undefined;
@@ -66,7 +66,7 @@ function planPost(command: PostedMessage, context: CommandContext): Planned {
   }
   const identity =
     author.type === 'user' ? null : agentIdentity(REST_SOURCE, { ...author, type: 'business' });
-  const agent = identity === null ? undefined : who.person(identity);
+  const agent = identity === null ? undefined : resolver.person(identity);
   const id = context.newEventId();
   const draft: EventDraft = {
     ...NO_FACTS,
@@ -98,12 +98,13 @@ function planPost(command: PostedMessage, context: CommandContext): Planned {
     name === null || agent === undefined
       ? []
       : [{ subject: agent.id, name, channel: identity!.channel }];
-  const members = writer === undefined || person !== null ? [] : [writer];
-  return { drafts: [draft], names, announcements: [], conversation: conversation.id, members };
+  const group = conversation.id;
+  const members = writer === undefined || person !== null ? [] : [{ group, person: writer }];
+  return { drafts: [draft], names, announcements: [], stream: group, members };
 }
 
 function planProfile(command: ProfileCommand, context: CommandContext): Planned {
-  const subject = context.who.subject(command.subject);
+  const subject = context.resolver.subject(command.subject);
   if (subject === undefined) return NO_USER;
   if (command.readFrom !== null && command.readFrom !== subject.value.profilePlace) {
     return rejected('profile_changed', 'the profile was cleared meanwhile: send it again', true);
@@ -119,7 +120,7 @@ function planProfile(command: ProfileCommand, context: CommandContext): Planned 
   if (command.metadata !== null) {
     drafts.push(profileDraft(fact(), 'metadata', { metadata: command.metadata }));
   }
-  return planOf(drafts, subject.id as never);
+  return planOf(drafts, subject.id);
 }
 
 function planDescription(command: DescriptionCommand, context: CommandContext): Planned {
@@ -147,9 +148,9 @@ function planDescription(command: DescriptionCommand, context: CommandContext): 
 }
 
 function planParticipation(command: ParticipationCommand, context: CommandContext): Planned {
-  const { conversation, who } = context;
+  const { conversation, resolver } = context;
   if (conversation === undefined) return NO_CONVERSATION;
-  if (who.subject(command.subject) === undefined) return NO_USER;
+  if (resolver.subject(command.subject) === undefined) return NO_USER;
   if (conversation.value.kind === 'personal') {
     return rejected('conversation_personal', 'a personal conversation has one person, for good');
   }
@@ -168,15 +169,16 @@ function planParticipation(command: ParticipationCommand, context: CommandContex
     content: contentCodecs.ParticipantJoined.encode({ left }),
   };
   const plan = planOf([draft], conversation.id);
-  return left ? plan : { ...plan, members: [command.subject] };
+  const member = { group: conversation.id, person: command.subject };
+  return left ? plan : { ...plan, members: [member] };
 }
 
 /** One receipt of each reader and message, however often it is told. */
 function planRead(command: ReadCommand, context: CommandContext): Planned {
-  const { conversation, who } = context;
+  const { conversation, resolver } = context;
   if (conversation === undefined) return NO_CONVERSATION;
   const { subject, message } = command;
-  if (who.subject(subject) === undefined) return NO_USER;
+  if (resolver.subject(subject) === undefined) return NO_USER;
   if (!fits(conversation, conversation.value.kind, subject)) return NO_PARTICIPANT;
   const draft: EventDraft = {
     ...NO_FACTS,
@@ -194,6 +196,6 @@ function planRead(command: ReadCommand, context: CommandContext): Planned {
   return planOf([draft], conversation.id);
 }
 
-function planOf(drafts: EventDraft[], conversation: Plan['conversation']): Plan {
-  return { drafts, names: [], announcements: [], conversation };
+function planOf(drafts: EventDraft[], stream: Plan['stream']): Plan {
+  return { drafts, names: [], announcements: [], stream };
 }

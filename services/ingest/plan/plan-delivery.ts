@@ -2,7 +2,6 @@
  * Plans what a channel's delivery comes to: whose it is, where it belongs, which events it makes.
  * People and conversations were resolved before; nothing here waits.
  */
-import type { ConversationId } from '../../../libs/base/ids.ts';
 import type {
   Author,
   Delivery,
@@ -26,11 +25,11 @@ import {
   rejected,
 } from './ingest-item.ts';
 import { fits, NO_FACTS, ownerOf, profileDraft } from './plan-parts.ts';
-import { agentIdentity, type KnownConversation, type WhoAndWhere } from './resolver.ts';
+import { agentIdentity, type KnownConversation, type Resolver } from './resolver.ts';
 
 /** What the plan of one delivery may look at. */
 export interface PlanContext {
-  readonly who: WhoAndWhere;
+  readonly resolver: Resolver;
   /** The conversation that was found or made for this delivery. */
   readonly conversation: KnownConversation | undefined;
   /** The ledger's or the views' entry of the message that this delivery is about. */
@@ -71,16 +70,16 @@ export function personOf(body: MessageDelivery) {
 }
 
 function planMessage(delivery: Delivery, body: MessageDelivery, context: PlanContext): Planned {
-  const { who, conversation } = context;
+  const { resolver, conversation } = context;
   if (conversation === undefined) return GONE;
   const person = personOf(body);
-  const known = person === null ? undefined : who.person(person);
+  const known = person === null ? undefined : resolver.person(person);
   if (person !== null && known === undefined) return GONE;
   if (!fits(conversation, body.conversation.type, known?.id)) {
     return rejected('conversation_mismatch', OTHERS_CONVERSATION);
   }
   const owner = ownerOf(conversation, body.author.type === 'user' ? known?.id : undefined);
-  const agent = agentOf(delivery, body.author, who);
+  const agent = agentOf(delivery, body.author, resolver);
   const { source, id, occurredAtMs } = delivery;
   const { content } = body;
   const draft: EventDraft = {
@@ -108,32 +107,37 @@ function planMessage(delivery: Delivery, body: MessageDelivery, context: PlanCon
     authorRole: body.author.type,
     replyTo: body.quotedExternalId === null ? null : { source, externalId: body.quotedExternalId },
   };
-  const names = namesOf(delivery, body.author, who);
+  const names = namesOf(delivery, body.author, resolver);
   const people = [...(body.author.type === 'user' ? [person!] : []), ...body.recipients];
   const members =
     conversation.value.kind === 'personal'
       ? []
-      : people.flatMap((identity) => who.person(identity)?.id ?? []);
-  return { drafts: [draft], names, announcements: [], conversation: conversation.id, members };
+      : people.flatMap((identity) => {
+          const person = resolver.person(identity)?.id;
+          return person === undefined ? [] : [{ group: conversation.id, person }];
+        });
+  return { drafts: [draft], names, announcements: [], stream: conversation.id, members };
 }
 
-function agentOf(delivery: Delivery, author: Author, who: WhoAndWhere) {
+function agentOf(delivery: Delivery, author: Author, resolver: Resolver) {
   const identity = agentIdentity(delivery.source, author);
-  return identity === null ? undefined : who.person(identity);
+  return identity === null ? undefined : resolver.person(identity);
 }
 
-function namesOf(delivery: Delivery, author: Author, who: WhoAndWhere): NameDraft[] {
+function namesOf(delivery: Delivery, author: Author, resolver: Resolver): NameDraft[] {
   if (author.displayName === null) return [];
   const identity =
     author.type === 'user' ? author.identity : agentIdentity(delivery.source, author);
-  const subject = identity === null ? undefined : who.person(identity);
+  const subject = identity === null ? undefined : resolver.person(identity);
   if (subject === undefined) return [];
   return [{ subject: subject.id, name: author.displayName, channel: identity!.channel }];
 }
 
 /** Who acts: a person, an agent, or nobody in particular. */
-function actorOf(delivery: Delivery, author: Author, who: WhoAndWhere) {
-  return author.type === 'user' ? who.person(author.identity) : agentOf(delivery, author, who);
+function actorOf(delivery: Delivery, author: Author, resolver: Resolver) {
+  return author.type === 'user'
+    ? resolver.person(author.identity)
+    : agentOf(delivery, author, resolver);
 }
 
 function eventName(delivery: Delivery, actor: string | undefined): EventName {
@@ -141,9 +145,10 @@ function eventName(delivery: Delivery, actor: string | undefined): EventName {
 }
 
 function planEdit(delivery: Delivery, body: EditDelivery, context: PlanContext): Planned {
-  const { who, conversation, target } = context;
+  const { resolver, conversation, target } = context;
   if (conversation === undefined) return rejected('message_unknown', UNKNOWN_MESSAGE, true);
-  const writer = body.author.type === 'user' ? who.person(body.author.identity)?.id : undefined;
+  const writer =
+    body.author.type === 'user' ? resolver.person(body.author.identity)?.id : undefined;
   if (!fits(conversation, body.conversation.type, writer)) {
     return rejected('conversation_mismatch', OTHERS_CONVERSATION);
   }
@@ -154,7 +159,7 @@ function planEdit(delivery: Delivery, body: EditDelivery, context: PlanContext):
   if (body.author.type === 'user' && owner.owner !== writer) {
     return rejected('not_the_author', OTHERS_MESSAGE);
   }
-  const actor = actorOf(delivery, body.author, who);
+  const actor = actorOf(delivery, body.author, resolver);
   const { source } = delivery;
   const draft: EventDraft = {
     ...NO_FACTS,
@@ -175,22 +180,23 @@ function planEdit(delivery: Delivery, body: EditDelivery, context: PlanContext):
     contentKind: body.content.type,
     authorRole: body.author.type,
   };
-  const names = namesOf(delivery, body.author, who);
-  return { drafts: [draft], names, announcements: [], conversation: conversation.id };
+  const names = namesOf(delivery, body.author, resolver);
+  return { drafts: [draft], names, announcements: [], stream: conversation.id };
 }
 
 function planRemoval(delivery: Delivery, body: RemovalDelivery, context: PlanContext): Planned {
   const { conversation } = context;
   if (conversation === undefined) return rejected('message_unknown', UNKNOWN_MESSAGE, true);
   const message = { source: delivery.source, externalId: body.message };
-  const removal = { place: conversation.value.messagePlace, message };
-  return { drafts: [], names: [], announcements: [], conversation: conversation.id, removal };
+  const { id, value } = conversation;
+  const removal = { conversation: id, place: value.messagePlace, message };
+  return { drafts: [], names: [], announcements: [], stream: conversation.id, removal };
 }
 
 function planReaction(delivery: Delivery, body: ReactionDelivery, context: PlanContext): Planned {
-  const { who, conversation } = context;
+  const { resolver, conversation } = context;
   if (conversation === undefined) return rejected('message_unknown', UNKNOWN_MESSAGE, true);
-  const actor = actorOf(delivery, body.author, who);
+  const actor = actorOf(delivery, body.author, resolver);
   const isPerson = body.author.type === 'user';
   if (isPerson && actor === undefined) return GONE;
   if (!fits(conversation, body.conversation.type, isPerson ? actor?.id : undefined)) {
@@ -212,14 +218,14 @@ function planReaction(delivery: Delivery, body: ReactionDelivery, context: PlanC
     }),
     authorRole: body.author.type,
   };
-  const names = namesOf(delivery, body.author, who);
-  return { drafts: [draft], names, announcements: [], conversation: conversation.id };
+  const names = namesOf(delivery, body.author, resolver);
+  return { drafts: [draft], names, announcements: [], stream: conversation.id };
 }
 
 function planReceipt(delivery: Delivery, body: ReceiptDelivery, context: PlanContext): Planned {
-  const { who, conversation } = context;
+  const { resolver, conversation } = context;
   if (conversation === undefined) return rejected('message_unknown', UNKNOWN_MESSAGE, true);
-  const reader = who.person(body.identity);
+  const reader = resolver.person(body.identity);
   if (reader === undefined) return GONE;
   const type = body.conversation?.type ?? conversation.value.kind;
   if (!fits(conversation, type, reader.id)) {
@@ -238,11 +244,11 @@ function planReceipt(delivery: Delivery, body: ReceiptDelivery, context: PlanCon
     content: contentCodecs.ReceiptRecorded.encode({ reason: body.reason }),
     receiptStatus: body.status,
   };
-  return { drafts: [draft], names: [], announcements: [], conversation: conversation.id };
+  return { drafts: [draft], names: [], announcements: [], stream: conversation.id };
 }
 
 function planProfile(delivery: Delivery, body: ProfileDelivery, context: PlanContext): Planned {
-  const subject = context.who.person(body.identity);
+  const subject = context.resolver.person(body.identity);
   if (subject === undefined) return GONE;
   const { source, id, occurredAtMs } = delivery;
   const fact = (part: string) => ({
@@ -256,7 +262,7 @@ function planProfile(delivery: Delivery, body: ProfileDelivery, context: PlanCon
   if (body.metadata !== null) {
     drafts.push(profileDraft(fact('metadata'), 'metadata', { metadata: body.metadata }));
   }
-  return emptyPlanOf(drafts, subject.id as never);
+  return emptyPlanOf(drafts, subject.id);
 }
 
 function planParticipation(
@@ -264,8 +270,8 @@ function planParticipation(
   body: ParticipationDelivery,
   context: PlanContext,
 ): Planned {
-  const { who, conversation } = context;
-  const subject = who.person(body.identity);
+  const { resolver, conversation } = context;
+  const subject = resolver.person(body.identity);
   if (conversation === undefined || subject === undefined) return GONE;
   if (!fits(conversation, body.conversation.type, subject.id)) {
     return rejected('conversation_mismatch', OTHERS_CONVERSATION);
@@ -285,9 +291,10 @@ function planParticipation(
   };
   const plan = emptyPlanOf([draft], conversation.id);
   const isJoin = body.kind === 'joined' && conversation.value.kind === 'sdkGroup';
-  return isJoin ? { ...plan, members: [subject.id] } : plan;
+  const member = { group: conversation.id, person: subject.id };
+  return isJoin ? { ...plan, members: [member] } : plan;
 }
 
-function emptyPlanOf(drafts: EventDraft[], conversation: ConversationId): Plan {
-  return { drafts, names: [], announcements: [], conversation };
+function emptyPlanOf(drafts: EventDraft[], stream: Plan['stream']): Plan {
+  return { drafts, names: [], announcements: [], stream };
 }

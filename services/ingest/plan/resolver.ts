@@ -52,7 +52,7 @@ export function agentIdentity(source: string, author: Author): Identity | null {
 }
 
 /** The resolver of one app. */
-export class WhoAndWhere {
+export class Resolver {
   readonly #powers: IngestPowers;
   readonly app: App;
   readonly #people = new LRUCache<string, SubjectId>({ max: CACHED_MAX });
@@ -70,7 +70,7 @@ export class WhoAndWhere {
   }
 
   /** The people of identities, made where they are new; `groups`: where each writes first. */
-  async people(
+  async findOrMakePeople(
     identities: readonly Identity[],
     groups: ReadonlyMap<Identity, ConversationId> = new Map(),
   ): Promise<void> {
@@ -132,7 +132,7 @@ export class WhoAndWhere {
   }
 
   /** The conversations of queries: undefined where there is none and none is to be made. */
-  async conversations(
+  async findOrMakeConversations(
     queries: readonly ConversationQuery[],
   ): Promise<(KnownConversation | undefined)[]> {
     const missing = new Map<string, ConversationQuery>();
@@ -175,7 +175,7 @@ export class WhoAndWhere {
   }
 
   /** Writes down who joins or writes in groups, where it is not known yet. */
-  async members(
+  async recordMembers(
     memberships: readonly { group: ConversationId; person: SubjectId }[],
   ): Promise<void> {
     const missing = new Map<string, Membership>();

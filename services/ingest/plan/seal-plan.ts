@@ -10,18 +10,17 @@ import {
   type PlaceId,
   type SubjectId,
 } from '../../../libs/base/ids.ts';
-import type { Randomness } from '../../../libs/base/random.ts';
 import type { HmacKey } from '../../../libs/codec/hash.ts';
 import { labels } from '../../../libs/codec/labels.ts';
 import { contentCodecs } from '../../../libs/conversation/event-types.ts';
-import type { SealEvent, SealedRecord } from '../../../libs/keyring/event-sealer.ts';
+import type { EventSealer, SealedRecord } from '../../../libs/keyring/event-sealer.ts';
 import type { RingOutcome } from '../../../libs/keyring/keyring.ts';
 import { Ring, type RingRef, ringRefToKey } from '../../../libs/keyring/ring.ts';
 import { ringKinds } from '../../../libs/sealing/tree-path.ts';
 import type { App } from '../../../libs/vault/keys/app-registry.ts';
 import type { EventDraft, EventName, MessageName, NameDraft, Plan } from './ingest-item.ts';
 import { identityDraft, profileDraft } from './plan-parts.ts';
-import type { WhoAndWhere } from './resolver.ts';
+import type { Resolver } from './resolver.ts';
 
 /** Opened rings by reference. */
 export type OpenedRings = ReadonlyMap<string, RingOutcome>;
@@ -30,9 +29,8 @@ export type OpenedRings = ReadonlyMap<string, RingOutcome>;
 export interface SealContext {
   readonly app: App;
   readonly rings: OpenedRings;
-  readonly who: WhoAndWhere;
-  readonly randomness: Randomness;
-  readonly sealEvent: SealEvent;
+  readonly resolver: Resolver;
+  readonly sealer: EventSealer;
   nextRecordedAt(): RecordedAt;
 }
 
@@ -55,7 +53,7 @@ export interface SealedPlan {
 }
 
 /** References of all rings that a plan may need. */
-export function planRingRefs(app: App, plan: Plan, who: WhoAndWhere): RingRef[] {
+export function planRingRefs(app: App, plan: Plan, resolver: Resolver): RingRef[] {
   const ref = (kind: RingRef['kind'], id: string) => ({ app: app.id, kind, id });
   const refs = [ref(ringKinds.app, app.id)];
   for (const draft of plan.drafts) {
@@ -63,12 +61,12 @@ export function planRingRefs(app: App, plan: Plan, who: WhoAndWhere): RingRef[] 
   }
   if (plan.removal !== undefined) refs.push(ref(ringKinds.place, plan.removal.place));
   for (const { subject, name } of plan.names) {
-    const known = who.subject(subject);
-    if (known === undefined || who.lastNames.get(subject) === name) continue;
+    const known = resolver.subject(subject);
+    if (known === undefined || resolver.lastNames.get(subject) === name) continue;
     refs.push(ref(ringKinds.owner, subject), ref(ringKinds.place, known.value.profilePlace));
   }
   for (const { subject } of plan.announcements) {
-    const known = who.subject(subject);
+    const known = resolver.subject(subject);
     if (known === undefined) continue;
     refs.push(ref(ringKinds.owner, subject), ref(ringKinds.place, known.value.recordPlace));
   }
@@ -114,7 +112,7 @@ export function sealPlan(
   }
   const result = { records, rings: [...used], nameMarks: named.marks };
   if (plan.removal === undefined) {
-    return { ...result, eventId: (records[0]?.header.eventId ?? plan.conversation) as EventId };
+    return { ...result, eventId: (records[0]?.header.eventId ?? plan.stream) as string as EventId };
   }
   const place = placeRing(context, plan.removal.place);
   if (place === undefined) return 'gone';
@@ -135,7 +133,7 @@ function ringOf(context: SealContext, kind: RingRef['kind'], id: string): Ring |
 
 function sealDraft(
   draft: EventDraft,
-  at: { attempt: number; recordedAt: RecordedAt },
+  copy: { attempt: number; recordedAt: RecordedAt },
   use: { context: SealContext; used: Set<Ring> },
 ): SealedRecord | 'gone' | 'forgotten' {
   const { context, used } = use;
@@ -151,7 +149,7 @@ function sealDraft(
   for (const ring of [app, owner, place]) used.add(ring);
   const header = {
     eventId,
-    ...at,
+    ...copy,
     app: context.app.id,
     type: draft.type,
     stream: draft.stream,
@@ -169,7 +167,7 @@ function sealDraft(
     receiptStatus: draft.receiptStatus,
   };
   const rings = { app, owner, place };
-  return context.sealEvent(header, draft.content, { rings, randomness: context.randomness });
+  return context.sealer.seal(header, draft.content, rings);
 }
 
 /** Events for identities that were never announced and for display names that changed. */
@@ -178,23 +176,23 @@ function namedDrafts(plan: Plan, context: SealContext) {
   const marks: { subject: SubjectId; mark: string; name: string }[] = [];
   const occurredAtMs = plan.drafts[0]?.occurredAtMs ?? 0;
   for (const one of plan.announcements) {
-    const known = context.who.subject(one.subject);
+    const known = context.resolver.subject(one.subject);
     if (known === undefined) return 'gone';
     const fact = { subject: known.id, value: known.value, occurredAtMs: known.value.createdAt };
     const { channel, externalId } = one;
     drafts.push(identityDraft(fact, one.row, { channel, externalId }));
   }
   for (const name of plan.names) {
-    const { who } = context;
-    const known = who.subject(name.subject);
+    const { resolver } = context;
+    const known = resolver.subject(name.subject);
     if (known === undefined) return 'gone';
-    const lastName = who.lastNames.get(name.subject);
+    const lastName = resolver.lastNames.get(name.subject);
     if (lastName === name.name) continue;
     const place = placeRing(context, known.value.profilePlace);
     if (place === undefined) return 'gone';
     const mark = nameMark(place, name);
     if (lastName === undefined && mark === known.value.nameMark) {
-      who.lastNames.set(name.subject, name.name);
+      resolver.lastNames.set(name.subject, name.name);
       continue;
     }
     const id = { source: '', id: `${occurredAtMs}\0${mark}`, actor: known.id };
@@ -202,7 +200,7 @@ function namedDrafts(plan: Plan, context: SealContext) {
     drafts.push(profileDraft(fact, 'name', { displayName: name.name }));
     marks.push({ subject: known.id, mark, name: name.name });
     // Seen by the next items of this batch; dropped with all else when the batch fails.
-    who.lastNames.set(name.subject, name.name);
+    resolver.lastNames.set(name.subject, name.name);
   }
   return { drafts, marks };
 }

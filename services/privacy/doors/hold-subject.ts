@@ -1,5 +1,6 @@
 /** Puts a legal hold on a person, and grants it when it is certain to have been seen. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { DAY_MS } from '../../../libs/base/day.ts';
 import {
   type AppId,
   type HoldId,
@@ -13,7 +14,6 @@ import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 
 const LOOK_INTERVAL_MS = 20;
 const GRANT_TIMEOUT_MS = 30_000;
-const FAR_MS = 86_400_000;
 
 /** A hold, or why there is none. */
 export type HoldOutcome =
@@ -29,10 +29,10 @@ export type HoldOutcome =
 export async function holdSubject(
   powers: PrivacyPowers,
   app: AppId,
-  of: { readonly subject: SubjectId; readonly hold: HoldId | undefined },
+  asked: { readonly subject: SubjectId; readonly hold: HoldId | undefined },
 ): Promise<HoldOutcome> {
-  const { subject } = of;
-  const hold = of.hold ?? randomIdInBucket<HoldId>(powers.randomness, idToBucket(subject));
+  const { subject } = asked;
+  const hold = asked.hold ?? randomIdInBucket<HoldId>(powers.randomness, idToBucket(subject));
   const outcome = await powers.keyringHold.hold(app, subject, hold);
   if (outcome !== 'held') return { status: outcome === 'erased' ? 'erased' : 'notFound' };
   const atMs = powers.clock.nowMs();
@@ -51,13 +51,13 @@ async function waitForRunning(
   app: AppId,
   hold: HoldId,
 ): Promise<void> {
-  const open = await requests.open(Number.MAX_SAFE_INTEGER, clock.nowMs() + FAR_MS);
-  const deadlineMs = performance.now() + GRANT_TIMEOUT_MS + leaseMs;
+  const open = await requests.open(Number.MAX_SAFE_INTEGER, clock.nowMs() + DAY_MS);
+  const deadlineMs = clock.monotonicMs() + GRANT_TIMEOUT_MS + leaseMs;
   for (const { id } of open.filter((one) => one.app === app)) {
     for (;;) {
       const request = await requests.get(id);
       if (request === undefined || request.step === 'done') break;
-      if (performance.now() > deadlineMs) {
+      if (clock.monotonicMs() > deadlineMs) {
         const text =
           `a privacy request that began before does not end: hold ${hold} is written, ` +
           'ask for it again by this id';

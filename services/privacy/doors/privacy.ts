@@ -51,7 +51,7 @@ export interface Privacy {
   /** An attachment; the message that it belongs to stays. Refused like a message. */
   forgetAttachment(
     app: AppId,
-    of: { conversation: ConversationId; message: MessageId; attachment: string },
+    thing: { conversation: ConversationId; message: MessageId; attachment: string },
   ): Promise<PrivacyOutcome>;
   /** All messages; the conversation can be used again. */
   clearConversation(app: AppId, conversation: ConversationId): Promise<PrivacyOutcome>;
@@ -157,12 +157,12 @@ export function createPrivacy(powers: PrivacyPowers): Privacy {
 async function mergeSubjects(
   powers: PrivacyPowers,
   app: AppId,
-  of: { discarded: SubjectId; survivor: SubjectId },
+  pair: { discarded: SubjectId; survivor: SubjectId },
 ): Promise<'merged' | 'erased' | 'absent'> {
-  const refs = [of.discarded, of.survivor].map((id) => ({ app, kind: ringKinds.owner, id }));
+  const refs = [pair.discarded, pair.survivor].map((id) => ({ app, kind: ringKinds.owner, id }));
   const outcomes = () => powers.keyring.use(refs, async (rings) => rings);
   if ((await outcomes()).includes('absent')) return 'absent';
-  const target = { subject: of.discarded, other: of.survivor };
+  const target = { subject: pair.discarded, other: pair.survivor };
   const [outcome] = await requestAll(powers, app, [{ kind: 'merge-subjects', target }]);
   if (outcome?.status === 'failed') throw outcome.failure;
   return (await outcomes())[0] === 'erased' ? 'erased' : 'merged';

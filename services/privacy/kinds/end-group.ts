@@ -29,8 +29,8 @@ export async function endForsakenGroup(run: Ending, id: ConversationId): Promise
 }
 
 /** The id of a further fact of one erasure: the same whenever the step is repeated. */
-export function lossOf(erasure: LossId, of: ConversationId | SubjectId): LossId {
-  const bytes = Buffer.concat([labels.loss, idToBytes(erasure), idToBytes(of)]);
+export function lossOf(erasure: LossId, gone: ConversationId | SubjectId): LossId {
+  const bytes = Buffer.concat([labels.loss, idToBytes(erasure), idToBytes(gone)]);
   return sha256(bytes).toString('hex', 0, 16) as LossId;
 }
 

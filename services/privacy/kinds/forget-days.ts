@@ -1,7 +1,7 @@
 /** Forgets days: one person's from their ring, everybody's (a cut) from the app's. */
+import { msToDay } from '../../../libs/base/day.ts';
 import { coverDayRange } from '../../../libs/sealing/day-range.ts';
 import {
-  msToDay,
   RETENTION_CLASS_MAX,
   retentionClasses,
   ringKinds,

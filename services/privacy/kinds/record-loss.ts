@@ -7,7 +7,7 @@ import {
   type LossRecorded,
 } from '../../../libs/conversation/event-types.ts';
 import type { LogPosition } from '../../../libs/event-log/event-log.ts';
-import { eventRingRefs, sealEvent } from '../../../libs/keyring/event-sealer.ts';
+import { eventRingRefs } from '../../../libs/keyring/event-sealer.ts';
 import { Ring } from '../../../libs/keyring/ring.ts';
 import { retentionClasses } from '../../../libs/sealing/tree-path.ts';
 import type { App } from '../../../libs/vault/keys/app-registry.ts';
@@ -63,7 +63,7 @@ export async function recordLoss(
       return undefined;
     }
     const rings = { app: appRing, owner, place };
-    const sealed = sealEvent(draft, content, { rings, randomness: powers.randomness });
+    const sealed = powers.sealer.seal(draft, content, rings);
     if (sealed === 'forgotten') return undefined;
     const [position] = await powers.log.append([sealed]);
     return position;

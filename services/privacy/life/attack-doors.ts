@@ -52,9 +52,9 @@ const ANSWER_TIMEOUT_MS = 2_000;
 export async function attackDoors(
   powers: Pick<PrivacyPowers, 'accessKeys' | 'clock'>,
   app: AppId,
-  of: Asked & { readonly holders: readonly PassedHolder[] },
+  asked: Asked & { readonly holders: readonly PassedHolder[] },
 ): Promise<AttackedDoors> {
-  const withDoor = of.holders.flatMap(({ door, how }) => (door === null ? [] : { door, how }));
+  const withDoor = asked.holders.flatMap(({ door, how }) => (door === null ? [] : { door, how }));
   // One that did not acknowledge may be gone, and somebody else be where it was.
   const silent = withDoor.filter(({ how }) => how !== 'acknowledged').map(({ door }) => door);
   const doors = withDoor.filter(({ how }) => how === 'acknowledged').map(({ door }) => door);
@@ -67,7 +67,7 @@ export async function attackDoors(
     return { services: [], notTried: ['running services: the app has no access key to ask with'] };
   }
   const tried = await Promise.allSettled(
-    doors.map((door) => attackDoor({ door, authorization, app }, of)),
+    doors.map((door) => attackDoor({ door, authorization, app }, asked)),
   );
   for (const one of tried) {
     // What is no answer is told; a defect of the attack itself must not pass for one.

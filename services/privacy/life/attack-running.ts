@@ -19,12 +19,12 @@ const MESSAGES_MAX = 1_000;
 
 /** Asks for what is lost. Throws EVENT_TAMPERED, VAULT_TAMPERED. */
 export async function attackRunning(powers: PrivacyPowers, app: AppId): Promise<AttackedApp> {
-  const { views, keyring } = powers;
+  const { views } = powers;
   const events: SealedEvent[] = [];
   for (const { conversation } of await views.inbox(app, { limit: CONVERSATIONS_MAX })) {
     const newest = await views.messages(conversation, { limit: MESSAGES_MAX });
     const sealed = newest.map((view) => decodeSealedEvent(view.record));
-    const contents = await openEvents(keyring, sealed);
+    const contents = await openEvents(powers, sealed);
     events.push(...sealed.filter((_, i) => contents[i] === undefined));
     for (const content of contents) content?.fill(0);
   }

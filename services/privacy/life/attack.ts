@@ -27,13 +27,12 @@ export interface AttackReport {
  * open, and whoever asked is told.
  */
 export async function attack(
-  powers: Pick<PrivacyPowers, 'keyring' | 'accessKeys' | 'clock'>,
+  powers: Pick<PrivacyPowers, 'keyring' | 'sealer' | 'accessKeys' | 'clock'>,
   app: AppId,
-  of: { readonly captures: Captures; readonly holders: readonly PassedHolder[] },
+  attacked: { readonly captures: Captures; readonly holders: readonly PassedHolder[] },
 ): Promise<AttackReport> {
-  const { keyring } = powers;
-  const { captures, holders } = of;
-  const contents = await openEvents(keyring, captures.events);
+  const { captures, holders } = attacked;
+  const contents = await openEvents(powers, captures.events);
   const opened = contents.filter((content) => content !== undefined);
   for (const content of opened) content.fill(0);
   if (opened.length > 0) {

@@ -6,7 +6,6 @@
  */
 
 import { isLetheError } from '../../../libs/base/lethe-error.ts';
-import { tally } from '../../../libs/base/tally.ts';
 import { inSpan } from '../../../libs/engines/tracing.ts';
 import type { PassedHolders } from '../../../libs/keyring/holder-wait.ts';
 import type { ListedRequest } from '../../../libs/requests/erasure-list.ts';
@@ -65,7 +64,7 @@ export async function carryOut(
     listed.map(({ id, app, kind, target }) => ({ id, app, kind, target, atMs }) as ListedRequest),
   );
   const captures = new Map<PrivacyRequest, Captures>();
-  const fencedAtMs = performance.now();
+  const fencedAtMs = powers.clock.monotonicMs();
   for (const request of requests) {
     await attempt(request, async (run) => {
       const kind = kindOf(run.request.kind);
@@ -77,7 +76,7 @@ export async function carryOut(
   }
   await endRefused(powers, failures, new Set(listed));
   const t0 = await inSpan('pass holders', {}, () => powers.holders.passHolders());
-  for (const tell of tally.t0Listeners) tell(performance.now() - fencedAtMs);
+  powers.onT0(powers.clock.monotonicMs() - fencedAtMs);
   const done = new Map<PrivacyRequest, Done>();
   for (const request of requests) {
     await attempt(request, async () => {

@@ -1,10 +1,10 @@
 /** The certificate of an erasure, first form: what is claimed, and under which conditions. */
-import { randomBytes } from 'node:crypto';
+
 import type { Statement } from '../../../libs/audit/dsse.ts';
+import { DAY_MS } from '../../../libs/base/day.ts';
 import { sha256 } from '../../../libs/codec/hash.ts';
 import type { PassedHolders } from '../../../libs/keyring/holder-wait.ts';
 import type { PrivacyRequest } from '../../../libs/requests/request.ts';
-import { DAY_MS } from '../../../libs/sealing/tree-path.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import { kindOf } from '../kinds/kinds.ts';
 import type { AttackReport } from './attack.ts';
@@ -14,6 +14,8 @@ import { reclaimDueMs } from './reclaim.ts';
 /** A certificate that was issued. */
 export interface Certified {
   readonly file: string;
+  /** The file of the public key that it is verified with. */
+  readonly publicKey: string;
   /**
    * To be handed to the person: with it, and their user id, they can show that it is theirs. Null:
    * another process certified it first, and has the salt.
@@ -30,15 +32,16 @@ export function commitmentOf(salt: string, name: string): string {
 
 /** Issues it. The salt is not kept. */
 export async function certify(
-  powers: Pick<PrivacyPowers, 'certificates' | 'clock' | 'engines' | 'horizonDays'>,
+  powers: Pick<PrivacyPowers, 'certificates' | 'clock' | 'engines' | 'horizonDays' | 'randomness'>,
   request: PrivacyRequest,
   done: { name: string; passed: PassedHolders; attack: AttackReport | 'not tried' },
 ): Promise<Certified> {
-  const salt = randomBytes(32).toString('hex');
+  const salt = powers.randomness.fill(Buffer.alloc(32)).toString('hex');
   const commitment = commitmentOf(salt, done.name);
   const statement = statementOf(powers, request, { ...done, commitment });
   const { file, isNew } = await powers.certificates.issue(request.id, statement);
-  return { file, salt: isNew ? salt : null };
+  const publicKey = await powers.certificates.publicKeyFile();
+  return { file, publicKey, salt: isNew ? salt : null };
 }
 
 function statementOf(

@@ -5,6 +5,7 @@
  * by running it again.
  */
 
+import { DAY_MS, msToDay } from '../../../libs/base/day.ts';
 import type { LossId } from '../../../libs/base/ids.ts';
 import { isLetheError } from '../../../libs/base/lethe-error.ts';
 import { decodeRecord } from '../../../libs/codec/event-record.ts';
@@ -14,7 +15,6 @@ import { readLog } from '../../../libs/event-log/read-log.ts';
 import { eventRingRefs, isKeyForgotten } from '../../../libs/keyring/event-sealer.ts';
 import { collectRefs, Ring, type RingRef, ringRefToKey } from '../../../libs/keyring/ring.ts';
 import type { Afterlife, PrivacyRequest } from '../../../libs/requests/request.ts';
-import { DAY_MS, msToDay } from '../../../libs/sealing/tree-path.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import type { EventTest, LostEvents } from '../kinds/kind.ts';
 import { kindOf } from '../kinds/kinds.ts';

@@ -6,7 +6,7 @@
 import { runProjector } from '../../../libs/projection/project.ts';
 import { lastPositions, waitForViews } from '../../../libs/projection/views-behind.ts';
 import { openIngest } from '../../../services/ingest/ingest.ts';
-import { clearSealEvent } from '../clear-codec.ts';
+import { clearSeal } from '../clear-codec.ts';
 import { median } from '../statistics.ts';
 import { chatItems, type EngineStore, newEngineStore } from './engine-store.ts';
 
@@ -27,7 +27,7 @@ async function runOnce(store: EngineStore, round: string, isSealed: boolean): Pr
   const powers = store.backends.ingest();
   const ingest = await openIngest({
     ...powers,
-    sealEvent: isSealed ? powers.sealEvent : clearSealEvent,
+    sealer: isSealed ? powers.sealer : { ...powers.sealer, seal: clearSeal },
     journal: {
       async commit(...given) {
         const from = performance.now();

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { toRecordedAt } from '../../../libs/base/clock.ts';
 import { createSystemRandomness, randomId } from '../../../libs/base/random.ts';
-import { decodeSealedEvent } from '../../../libs/codec/sealed-event.ts';
+import { decodeHeader, decodeSealedEvent, encodeHeader } from '../../../libs/codec/sealed-event.ts';
 import { type HeaderDraft, sealEvent, unsealEvent } from '../../../libs/keyring/event-sealer.ts';
 import { Ring } from '../../../libs/keyring/ring.ts';
 import { newRingMaterial } from '../../../libs/keyring/ring-material.ts';
@@ -79,5 +79,23 @@ describe('sealing an event', () => {
   it('refuses times that the format cannot hold', () => {
     const late = { ...draft(), occurredAt: 65_536 * 86_400_000 };
     expect(() => sealEvent(late, Buffer.alloc(0), { rings, randomness })).toThrow(RangeError);
+  });
+});
+
+describe('an event of a newer version', () => {
+  it('that is sealed with a cipher unknown here is FORMAT_UNKNOWN, never tampered', () => {
+    const event = decodeSealedEvent(seal('words').value);
+    const newer = { ...event, header: { ...event.header, cipher: 2 } };
+    expect(() => unsealEvent(newer, rings)).toThrowError(
+      expect.objectContaining({ code: 'FORMAT_UNKNOWN' }),
+    );
+  });
+
+  it('whose header has a format version unknown here is FORMAT_UNKNOWN', () => {
+    const { header } = decodeSealedEvent(seal('words').value);
+    const bytes = encodeHeader({ ...header, formatVersion: 2 });
+    expect(() => decodeHeader(bytes)).toThrowError(
+      expect.objectContaining({ code: 'FORMAT_UNKNOWN' }),
+    );
   });
 });

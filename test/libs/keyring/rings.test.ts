@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { DAY_MAX } from '../../../libs/base/day.ts';
 import { createSystemRandomness, randomId } from '../../../libs/base/random.ts';
 import { Ring } from '../../../libs/keyring/ring.ts';
 import {
@@ -13,13 +14,7 @@ import {
 } from '../../../libs/keyring/ring-material.ts';
 import { coverDayRange } from '../../../libs/sealing/day-range.ts';
 import { writeEventKey } from '../../../libs/sealing/event-key.ts';
-import {
-  DAY_MAX,
-  THING_DEPTH,
-  TIME_DEPTH,
-  thingPath,
-  timePath,
-} from '../../../libs/sealing/tree-path.ts';
+import { THING_DEPTH, TIME_DEPTH, thingPath, timePath } from '../../../libs/sealing/tree-path.ts';
 import { SlowTree, slowEventKey, slowThingPath, slowTimePath } from '../../support/slow-rings.ts';
 
 const randomness = createSystemRandomness();

@@ -1,5 +1,6 @@
 /** All that lies in a vault in Cassandra; read and written past the conditions of live writers. */
 
+import { hexToBytes } from '../../../base/hex.ts';
 import type { AppId, SegmentId } from '../../../base/ids.ts';
 import type { CassandraDatabase, CqlStatement } from '../../../engines/cassandra-database.ts';
 import {
@@ -22,8 +23,6 @@ interface StoredName {
   readonly id: Buffer;
 }
 
-const bytes = (hex: string) => Buffer.from(hex, 'hex');
-
 function nameOf({ app, id }: StoredName) {
   return { app: app.toString('hex') as AppId, id: id.toString('hex') as SegmentId };
 }
@@ -45,7 +44,7 @@ export function openVaultCopyCassandra(
           yield {
             holds: (row) => row.app === app && row.bucket === bucket,
             async *rows() {
-              const rows = database.each<StoredVaultRow>(query, bytes(app), bucket);
+              const rows = database.each<StoredVaultRow>(query, hexToBytes(app), bucket);
               for await (const row of rows) yield toVaultRow(row);
             },
           };
@@ -87,7 +86,7 @@ export function openVaultCopyCassandra(
       await database.runAll(
         segments.map(({ app, id, wrapped }) => ({
           query,
-          params: [bytes(app), bytes(id), wrapped],
+          params: [hexToBytes(app), hexToBytes(id), wrapped],
         })),
       );
     },
@@ -97,7 +96,9 @@ export function openVaultCopyCassandra(
       await database.runAll(
         buckets.flatMap(({ app, bucket }, i) => {
           const ownKey = keys[i]?.ownKey;
-          return ownKey == null ? [] : [{ query, params: [bytes(app), bucket, bytes(ownKey)] }];
+          return ownKey == null
+            ? []
+            : [{ query, params: [hexToBytes(app), bucket, hexToBytes(ownKey)] }];
         }),
       );
     },

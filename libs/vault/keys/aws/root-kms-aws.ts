@@ -16,7 +16,6 @@ import {
 } from '@aws-sdk/client-kms';
 import type { KeyId } from '../../../base/ids.ts';
 import { LetheError } from '../../../base/lethe-error.ts';
-import { tally } from '../../../base/tally.ts';
 import type { AwsKmsEngine } from '../../../engines/engine-urls.ts';
 import type { RootKms } from '../root-kms.ts';
 
@@ -47,13 +46,14 @@ export function openRootKmsAws({ region, endpoint, pendingDays }: AwsKmsEngine):
     ...(endpoint !== undefined && { endpoint }),
   });
   let callCount = 0;
+  let failureCount = 0;
 
   async function call<Result>(work: () => Promise<Result>): Promise<Result> {
     callCount += 1;
     try {
       return await work();
     } catch (error) {
-      tally.kmsFailures += 1;
+      failureCount += 1;
       throw explain(error);
     }
   }
@@ -71,6 +71,9 @@ export function openRootKmsAws({ region, endpoint, pendingDays }: AwsKmsEngine):
   return {
     get callCount() {
       return callCount;
+    },
+    get failureCount() {
+      return failureCount;
     },
     async createKey() {
       const command = new CreateKeyCommand({ Description: 'Lethe: root of an epoch' });

@@ -22,7 +22,6 @@ import type { KeyId } from '../../../base/ids.ts';
 import { LetheError } from '../../../base/lethe-error.ts';
 import { type Randomness, randomId } from '../../../base/random.ts';
 import { createSingleFlight } from '../../../base/single-flight.ts';
-import { tally } from '../../../base/tally.ts';
 import { labels } from '../../../codec/labels.ts';
 import { WrappingKey } from '../../../keyring/wrapping-key.ts';
 import type { RootKms } from '../root-kms.ts';
@@ -40,6 +39,7 @@ export function openRootKmsLocal(options: {
 }): RootKms {
   const { folder, passphrase, randomness } = options;
   let callCount = 0;
+  let failureCount = 0;
   const load = createSingleFlight(async (id) => readKey(fileOf(folder, id), id, options));
   return {
     async createKey() {
@@ -62,7 +62,7 @@ export function openRootKmsLocal(options: {
       callCount += 1;
       const plain = (await load(id)).unwrap(wrapped, contextBytes(id, context));
       if (plain !== undefined) return plain;
-      tally.kmsFailures += 1;
+      failureCount += 1;
       throw new LetheError(
         'ROOT_KMS_DENIED',
         `the key ${id} in ${folder} does not open this vault: is it the folder of another vault?`,
@@ -78,6 +78,9 @@ export function openRootKmsLocal(options: {
     },
     get callCount() {
       return callCount;
+    },
+    get failureCount() {
+      return failureCount;
     },
   };
 }

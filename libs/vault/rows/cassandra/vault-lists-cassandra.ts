@@ -3,6 +3,7 @@
  * What is listed may be gone, but nothing is there that is not listed: the list is written first.
  */
 
+import { hexToBytes } from '../../../base/hex.ts';
 import type { AppId } from '../../../base/ids.ts';
 import type { CassandraDatabase, CqlStatement } from '../../../engines/cassandra-database.ts';
 import { type RowKey, type RowKind, rowKinds } from '../vault-store.ts';
@@ -17,17 +18,15 @@ export const RARE_KINDS: readonly RowKind[] = [
   rowKinds.hold,
 ];
 
-const bytes = (hex: string) => Buffer.from(hex, 'hex');
-
 /** What lists a row: its bucket, and itself if it is of a rare kind. */
 export function listStatements({ app, bucket, kind, id }: RowKey): CqlStatement[] {
   const list = {
     query: 'INSERT INTO vault_buckets (app, bucket) VALUES (?, ?)',
-    params: [bytes(app), bucket],
+    params: [hexToBytes(app), bucket],
   };
   if (!RARE_KINDS.includes(kind)) return [list];
   const query = 'INSERT INTO vault_rare (kind, app, bucket, id) VALUES (?, ?, ?, ?)';
-  return [list, { query, params: [kind, bytes(app), bucket, bytes(id)] }];
+  return [list, { query, params: [kind, hexToBytes(app), bucket, hexToBytes(id)] }];
 }
 
 /** Every app that has rows, the store itself included. */
@@ -38,7 +37,7 @@ export async function listedApps(database: CassandraDatabase): Promise<AppId[]> 
 
 export async function listedBuckets(database: CassandraDatabase, app: AppId): Promise<number[]> {
   const query = 'SELECT bucket FROM vault_buckets WHERE app = ?';
-  const rows = await database.all<{ bucket: number }>(query, bytes(app));
+  const rows = await database.all<{ bucket: number }>(query, hexToBytes(app));
   return rows.map(({ bucket }) => bucket);
 }
 
@@ -50,7 +49,7 @@ export async function* listedRows(
 ): AsyncIterable<RowKey> {
   const where = app === undefined ? '' : ' AND app = ?';
   const query = `SELECT app, bucket, id FROM vault_rare WHERE kind = ?${where}`;
-  const params = app === undefined ? [kind] : [kind, bytes(app)];
+  const params = app === undefined ? [kind] : [kind, hexToBytes(app)];
   const rows = database.each<{ app: Buffer; bucket: number; id: Buffer }>(query, ...params);
   for await (const row of rows) {
     const id = row.id.toString('hex');

@@ -1,5 +1,6 @@
 /** Rows of the vault as Cassandra has them, and the statements that write them. */
 
+import { hexToBytes } from '../../../base/hex.ts';
 import type { AppId, KeyId, LossId } from '../../../base/ids.ts';
 import type { CqlStatement } from '../../../engines/cassandra-database.ts';
 import type { RowKey, RowKind, RowState, VaultRow } from '../vault-store.ts';
@@ -36,12 +37,11 @@ export interface StoredVaultRow {
   readonly owed: Buffer | null;
 }
 
-const bytes = (hex: string) => Buffer.from(hex, 'hex');
-const optionalBytes = (hex: string | null) => (hex === null ? null : bytes(hex));
+const optionalBytes = (hex: string | null) => (hex === null ? null : hexToBytes(hex));
 
 /** The values that name a row, in the order of the primary key. */
 export function keyParams({ app, bucket, kind, id }: RowKey): unknown[] {
-  return [bytes(app), bucket, kind, bytes(id)];
+  return [hexToBytes(app), bucket, kind, hexToBytes(id)];
 }
 
 /** Version 1 inserts only if absent; N replaces only version N - 1. */
@@ -49,10 +49,10 @@ export function putStatement(row: VaultRow): CqlStatement {
   const values = [
     row.version,
     row.state,
-    bytes(row.wrappingKey),
+    hexToBytes(row.wrappingKey),
     optionalBytes(row.ownKey),
-    bytes(row.holds.join('')),
-    bytes(row.edges.join('')),
+    hexToBytes(row.holds.join('')),
+    hexToBytes(row.edges.join('')),
     row.wrapped,
     optionalBytes(row.erasure),
     row.fingerprint,
@@ -68,11 +68,11 @@ export function removalStatement(row: RowKey & { version: number }): CqlStatemen
 
 /** Writes nothing new, and fails when the row holds another key. */
 export function guardStatement(key: RowKey, ownKey: KeyId): CqlStatement {
-  return { query: GUARD, params: [bytes(ownKey), ...keyParams(key), bytes(ownKey)] };
+  return { query: GUARD, params: [hexToBytes(ownKey), ...keyParams(key), hexToBytes(ownKey)] };
 }
 
 export function enteredStatement(key: RowKey, loss: LossId): CqlStatement {
-  return { query: ENTERED, params: [...keyParams(key), bytes(loss)] };
+  return { query: ENTERED, params: [...keyParams(key), hexToBytes(loss)] };
 }
 
 export function toVaultRow(row: StoredVaultRow): VaultRow {

@@ -6,6 +6,7 @@
  */
 
 import { chunks } from '../../../base/chunks.ts';
+import { hexToBytes } from '../../../base/hex.ts';
 import type { AppId, LossId, SegmentId } from '../../../base/ids.ts';
 import type { CassandraDatabase, CqlStatement } from '../../../engines/cassandra-database.ts';
 import { bucketKeyRow } from '../key-slots.ts';
@@ -45,8 +46,6 @@ const PARTITION = 'SELECT * FROM vault_rows WHERE app = ? AND bucket = ?';
 const BUCKETS_PER_LOOK = 64;
 
 type Guard = NonNullable<VaultBatch['guard']>;
-
-const bytes = (hex: string) => Buffer.from(hex, 'hex');
 
 /** Opens the vault's tables; `lethe migrate` made them. */
 export function openVaultStoreCassandra(database: CassandraDatabase): VaultStore {
@@ -112,16 +111,16 @@ class VaultStoreCassandra implements VaultStore {
         const query = `${PARTITION} AND kind = ?`;
         const found = await this.#database.mapAll(
           buckets.slice(at, at + BUCKETS_PER_LOOK),
-          (bucket) => this.#database.all<StoredVaultRow>(query, bytes(one), bucket, kind),
+          (bucket) => this.#database.all<StoredVaultRow>(query, hexToBytes(one), bucket, kind),
         );
         for (const row of found.flat()) yield toVaultRow(row);
       }
     }
   }
 
-  async *scanBucket(at: { app: AppId; bucket: number }): AsyncIterable<VaultRow> {
+  async *scanBucket(place: { app: AppId; bucket: number }): AsyncIterable<VaultRow> {
     const query = `${PARTITION} AND kind >= ?`;
-    const params = [bytes(at.app), at.bucket, FIRST_BUCKETED_KIND];
+    const params = [hexToBytes(place.app), place.bucket, FIRST_BUCKETED_KIND];
     for await (const row of this.#database.each<StoredVaultRow>(query, ...params)) {
       yield toVaultRow(row);
     }
@@ -148,20 +147,26 @@ class VaultStoreCassandra implements VaultStore {
   readSegments(app: AppId, ids: readonly SegmentId[]): Promise<(Buffer | undefined)[]> {
     const query = 'SELECT wrapped FROM vault_segments WHERE app = ? AND id = ?';
     return this.#database.mapAll(ids, async (id) => {
-      return (await this.#database.get<{ wrapped: Buffer }>(query, bytes(app), bytes(id)))?.wrapped;
+      return (await this.#database.get<{ wrapped: Buffer }>(query, hexToBytes(app), hexToBytes(id)))
+        ?.wrapped;
     });
   }
 
   async writeSegments(app: AppId, parts: readonly { id: SegmentId; wrapped: Buffer }[]) {
     const query = 'INSERT INTO vault_segments (app, id, wrapped) VALUES (?, ?, ?)';
     await this.#database.runAll(
-      parts.map(({ id, wrapped }) => ({ query, params: [bytes(app), bytes(id), wrapped] })),
+      parts.map(({ id, wrapped }) => ({
+        query,
+        params: [hexToBytes(app), hexToBytes(id), wrapped],
+      })),
     );
   }
 
   async removeSegments(app: AppId, ids: readonly SegmentId[]): Promise<void> {
     const query = 'DELETE FROM vault_segments WHERE app = ? AND id = ?';
-    await this.#database.runAll(ids.map((id) => ({ query, params: [bytes(app), bytes(id)] })));
+    await this.#database.runAll(
+      ids.map((id) => ({ query, params: [hexToBytes(app), hexToBytes(id)] })),
+    );
   }
 
   /** Nothing to do: see above. */
@@ -203,7 +208,12 @@ class VaultStoreCassandra implements VaultStore {
       guard = { key, ownKey: row.ownKey };
     }
     const query = 'INSERT INTO vault_dirty (one, app, bucket, key) VALUES (0, ?, ?, ?)';
-    await this.#database.run(query, bytes(written.app), written.bucket, bytes(guard.ownKey));
+    await this.#database.run(
+      query,
+      hexToBytes(written.app),
+      written.bucket,
+      hexToBytes(guard.ownKey),
+    );
     return { ...batch, guard };
   }
 
@@ -219,7 +229,7 @@ class VaultStoreCassandra implements VaultStore {
 
   async #unlist({ puts = [], cleans }: VaultBatch): Promise<void> {
     if (cleans === undefined) return;
-    const at = [bytes(cleans.app), cleans.bucket];
+    const at = [hexToBytes(cleans.app), cleans.bucket];
     const now = puts.find((row) => row.kind === rowKinds.bucketKey)?.ownKey;
     const where = 'WHERE one = 0 AND app = ? AND bucket = ?';
     const marks = await this.#database.all<{ key: Buffer }>(

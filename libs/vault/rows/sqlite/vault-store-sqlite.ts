@@ -223,9 +223,9 @@ function* scanPrefix(database: SqliteDatabase, prefix: Buffer): Iterable<VaultRo
  */
 async function* scanBucket(
   database: SqliteDatabase,
-  at: { app: AppId; buckets: number; bucket: number },
+  place: { app: AppId; buckets: number; bucket: number },
 ): AsyncIterable<VaultRow> {
-  const { app, buckets, bucket } = at;
+  const { app, buckets, bucket } = place;
   const prefixOf = (kind: RowKind, first: number) => {
     const number = first.toString(16).padStart(4, '0');
     return storedKey({ app, kind, id: number.padEnd(32, '0') }).subarray(0, 19);

@@ -1,0 +1,6 @@
+/** The version of Lethe, as its package names it. */
+import { readFileSync } from 'node:fs';
+
+const manifest = new URL('../../package.json', import.meta.url);
+
+export const VERSION: string = JSON.parse(readFileSync(manifest, 'utf8')).version;
