@@ -106,6 +106,20 @@ function importsOf(file: string): Import[] {
   });
 }
 
+/** What each file exports to other rooms. */
+function usedElsewhere(): Map<string, Set<string>> {
+  const used = new Map<string, Set<string>>();
+  for (const file of product) {
+    for (const { from, names } of importsOf(file)) {
+      if (roomOf(from) === undefined || roomOf(from) === roomOf(file)) continue;
+      const known = used.get(from) ?? new Set();
+      for (const name of names.replaceAll(/[{}]|\btype\b/g, '').split(',')) known.add(name.trim());
+      used.set(from, known);
+    }
+  }
+  return used;
+}
+
 describe('habits', () => {
   it('finds the files it is to judge', () => {
     expect(product.length).toBeGreaterThan(80);
@@ -198,6 +212,21 @@ describe('habits', () => {
     expect(lines.some((line) => left.test(line))).toBe(false);
     const first = lines.find((line) => !line.startsWith('#!'));
     if (!file.endsWith('.test.ts')) expect(first, 'a header says what it is').toMatch(/^\/\*\*/);
+  });
+
+  it('what another room uses says what it promises', () => {
+    const undocumented: string[] = [];
+    for (const [file, names] of usedElsewhere()) {
+      const lines = text(file).split('\n');
+      for (const [i, line] of lines.entries()) {
+        const name = /^export (?:async )?(?:function\*?|const|interface|type|class) (\w+)/.exec(
+          line,
+        );
+        if (name === null || !names.has(name[1]!)) continue;
+        if (!lines[i - 1]?.endsWith('*/')) undocumented.push(`${file}: ${name[1]}`);
+      }
+    }
+    expect(undocumented).toEqual([]);
   });
 
   it('file names are unique, so that a stack trace is unambiguous', () => {

@@ -5,6 +5,7 @@
  */
 import type { AppId } from '../base/ids.ts';
 
+/** What a key reaches: one app by its channels, one app, or every app of the store. */
 export const accessScopes = ['integration', 'app', 'account'] as const;
 /** What a key may reach: an app's conversations, the app itself, or all apps of the store. */
 export type AccessScope = (typeof accessScopes)[number];
@@ -19,6 +20,7 @@ export interface AccessKeyRow {
   readonly revokedAtMs: number | null;
 }
 
+/** Keys as they are kept: their secrets wrapped. Failures: STATE_UNREACHABLE, STORE_FULL. */
 export interface AccessKeyStore {
   add(row: AccessKeyRow): Promise<void>;
   find(id: string): Promise<AccessKeyRow | undefined>;

@@ -26,6 +26,7 @@ export interface NewAccessKey {
   readonly scope: AccessScope;
 }
 
+/** Makes keys, and tells who calls with one. Failures: STATE_UNREACHABLE, VAULT_UNREACHABLE. */
 export interface AccessKeys {
   /** Makes a key; its secret is in the answer and nowhere else in clear. */
   create(options: { app: AppId | null; scope: AccessScope; nowMs: number }): Promise<NewAccessKey>;

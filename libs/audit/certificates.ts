@@ -5,6 +5,7 @@
  */
 import type { Statement } from './dsse.ts';
 
+/** Where certificates are signed and kept. */
 export interface Certificates {
   /**
    * Signs a statement and keeps it durably under a name; gives where it lies. One that was issued

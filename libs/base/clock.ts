@@ -11,6 +11,7 @@ export interface Clock {
   monotonicMs(): number;
 }
 
+/** The clocks of this machine. */
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
@@ -22,6 +23,7 @@ export interface HolderClocks {
   wallMs(): number;
 }
 
+/** The lease clocks of this machine. */
 export const systemHolderClocks: HolderClocks = {
   monotonicMs: () => performance.now(),
   wallMs: () => Date.now(),

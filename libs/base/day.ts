@@ -1,5 +1,6 @@
 /** Days in UTC, counted from 1970-01-01; formats hold 16 bits of them. */
 
+/** Milliseconds of a day; UTC has no leap seconds here. */
 export const DAY_MS = 86_400_000;
 /** 2149-06-06. */
 export const DAY_MAX = 65_535;

@@ -6,13 +6,19 @@
 declare const brand: unique symbol;
 type Brand<Name extends string> = string & { readonly [brand]: Name };
 
+/** A tenant. */
 export type AppId = Brand<'AppId'>;
+/** A person whose data is held. It never leaves the store: consumers see an alias. */
 export type SubjectId = Brand<'SubjectId'>;
+/** A conversation; the same through clears. Also names a group as an owner. */
 export type ConversationId = Brand<'ConversationId'>;
+/** Where events lie: messages, a profile, a record. A clear replaces it. */
 export type PlaceId = Brand<'PlaceId'>;
+/** One fact on the log. */
 export type EventId = Brand<'EventId'>;
 /** A message's id is also its thing's id. */
 export type MessageId = Brand<'MessageId'>;
+/** What is forgotten as one: a message with what belongs to it, else the event itself. */
 export type ThingId = MessageId | EventId;
 /** What a partition of the log is chosen by: a conversation, a subject or an app. */
 export type StreamId = ConversationId | SubjectId | AppId;
@@ -22,6 +28,7 @@ export type OwnerId = SubjectId | ConversationId | AppId;
 export type Alias = Brand<'Alias'>;
 /** Names one wrapping key of the vault; says nothing about it. */
 export type KeyId = Brand<'KeyId'>;
+/** A stored part of a large ring. */
 export type SegmentId = Brand<'SegmentId'>;
 /** Names a loss of key material: an erasure, a forget, a merge, the end of a hold, a turn. */
 export type LossId = Brand<'LossId'>;

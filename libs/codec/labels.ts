@@ -10,6 +10,7 @@ function label(text: string): Buffer {
   return out;
 }
 
+/** The first 16 bytes of everything that is hashed or wrapped, one for each use. */
 export const labels = {
   treeNode: label('lethe.node.v1'),
   thingPath: label('lethe.thing.v1'),

@@ -11,6 +11,7 @@ import { LetheError } from '../base/lethe-error.ts';
 import { recordCodec, SINGLE_OBJECT } from './avro.ts';
 import { AvroReader, AvroWriter } from './avro-binary.ts';
 
+/** Whom an event is about: a person, a group, or the app itself. */
 export type OwnerKind = 'person' | 'group' | 'app';
 
 /** The clear part of an event, as `schemas/sealed-event-header` has it. */
@@ -49,6 +50,7 @@ export interface SealedEvent {
   readonly tag: Buffer;
 }
 
+/** The format of headers that are written; others are FORMAT_UNKNOWN. */
 export const HEADER_FORMAT_VERSION = 1;
 const OWNER_KINDS: readonly OwnerKind[] = ['person', 'group', 'app'];
 const headerCodec = recordCodec<EventHeader>('SealedEventHeader');

@@ -6,11 +6,13 @@ export interface Identity {
   readonly externalId: string;
 }
 
+/** How a delivery names its conversation: a person's own or a group, by the channel's id. */
 export interface ConversationReference {
   readonly type: 'personal' | 'sdkGroup';
   readonly externalId: string | null;
 }
 
+/** Who says something: a person by an identity, or the business. */
 export type Author =
   | { readonly type: 'user'; readonly identity: Identity; readonly displayName: string | null }
   | {
@@ -40,6 +42,7 @@ export interface ProfileFields {
 export const receiptStatuses = ['sent', 'delivered', 'read', 'failed'] as const;
 export type ReceiptStatus = (typeof receiptStatuses)[number];
 
+/** A message, received or sent. */
 export interface MessageDelivery {
   readonly kind: 'message';
   readonly direction: 'received' | 'sent';
@@ -52,6 +55,7 @@ export interface MessageDelivery {
   readonly purpose: string | null;
 }
 
+/** Another content for a message. */
 export interface EditDelivery {
   readonly kind: 'edited';
   readonly conversation: ConversationReference;
@@ -60,6 +64,7 @@ export interface EditDelivery {
   readonly content: Content;
 }
 
+/** A message is to be forgotten. */
 export interface RemovalDelivery {
   readonly kind: 'removed';
   readonly conversation: ConversationReference;
@@ -67,6 +72,7 @@ export interface RemovalDelivery {
   readonly author: Author | null;
 }
 
+/** Somebody reacts to a message; an empty reaction takes it back. */
 export interface ReactionDelivery {
   readonly kind: 'reacted';
   readonly conversation: ConversationReference;
@@ -75,6 +81,7 @@ export interface ReactionDelivery {
   readonly reaction: string | null;
 }
 
+/** What became of a message at one recipient. */
 export interface ReceiptDelivery {
   readonly kind: 'receipt';
   readonly conversation: ConversationReference | null;
@@ -84,6 +91,7 @@ export interface ReceiptDelivery {
   readonly reason: string | null;
 }
 
+/** Fields of a person's profile, or metadata. */
 export interface ProfileDelivery {
   readonly kind: 'profile';
   readonly identity: Identity;
@@ -91,6 +99,7 @@ export interface ProfileDelivery {
   readonly metadata: string | null;
 }
 
+/** Somebody joined a group or left it. */
 export interface ParticipationDelivery {
   readonly kind: 'joined' | 'left';
   readonly conversation: ConversationReference;

@@ -1,6 +1,7 @@
 /** The facts that lie on the log, and the content each is sealed with (see `schemas/`). */
 import { type RecordCodec, recordCodec } from '../codec/avro.ts';
 
+/** Content of a message. Its author is the owner of the event, or the agent named here. */
 export interface MessagePosted {
   readonly text: string | null;
   /** JSON of everything in the content object but its type and text. */
@@ -48,11 +49,13 @@ export interface ProfileUpdated {
   readonly metadata: string | null;
 }
 
+/** Content of the fact that a person is known by an identity. */
 export interface IdentityLinked {
   readonly channel: string;
   readonly externalId: string;
 }
 
+/** A conversation's title and metadata, whole. */
 export interface ConversationDescribed {
   readonly displayName: string | null;
   readonly metadata: string | null;
@@ -88,6 +91,7 @@ export interface EventContents {
   ConversationDeleted: LossRecorded;
   DaysForgotten: LossRecorded;
 }
+/** The type of an event, as its header names it: past tense. */
 export type EventType = keyof EventContents;
 
 const participation = recordCodec<ParticipationChanged>('ParticipationChanged');

@@ -54,6 +54,7 @@ export interface KnownDelivery {
   readonly isSettled: boolean;
 }
 
+/** Knows deliveries again for the redelivery horizon. Failures: STATE_UNREACHABLE, LEASE_LOST. */
 export interface DeliveryLedger {
   /** The row ids of deliveries: first 16 bytes of an HMAC under the app's index key. */
   names(app: AppId, deliveries: readonly DeliveryName[]): Promise<IndexId[]>;

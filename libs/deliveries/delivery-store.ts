@@ -25,6 +25,7 @@ export interface DeliveryRow extends DeliveryWrite {
   readonly isSettled: boolean;
 }
 
+/** Rows of the ledger: wrapped entries by index id and day. */
 export interface DeliveryStore {
   find(app: AppId, ids: readonly IndexId[]): Promise<(DeliveryRow | undefined)[]>;
   /** Revision 1 inserts if absent, N replaces N - 1; false where it did not. */

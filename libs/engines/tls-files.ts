@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { TlsFiles } from './engine-urls.ts';
 
+/** The PEM files of a connection. Throws when one cannot be read. */
 export function readTlsFiles({ ca, cert, key }: TlsFiles) {
   return {
     ...(ca && { ca: [readFileSync(ca)] }),

@@ -6,6 +6,7 @@
  */
 import { type Clock, createRecordingClock, type RecordingClock } from '../base/clock.ts';
 
+/** A time that every later recording exceeds; it only rises. */
 export interface ClockMark {
   read(): Promise<number>;
   /** Raises the mark to at least `ms`, durably. */

@@ -5,6 +5,7 @@
  * Failures of every method: LOG_UNREACHABLE (retryable), STORE_FULL.
  */
 
+/** A record that cannot be read, by reference and reason. */
 export interface DeadLetter {
   readonly partition: number;
   readonly offset: number;

@@ -15,6 +15,7 @@ export interface LogRecord {
   readonly trace?: string;
 }
 
+/** A place on the log; offsets count from 0 in each partition. */
 export interface LogPosition {
   readonly partition: number;
   readonly offset: number;
@@ -41,6 +42,7 @@ export interface FollowOptions {
   readonly signal: AbortSignal;
 }
 
+/** The log of sealed events. Failures: LOG_UNREACHABLE (retryable), STORE_FULL. */
 export interface EventLog {
   /** Fixed when the log is made. */
   readonly partitions: number;

@@ -43,6 +43,7 @@ export function errorBody(code: string, title: string, pointer?: string) {
   return { errors: [{ code, title, ...(pointer !== undefined && { source: { pointer } }) }] };
 }
 
+/** The 404 answers, one for each thing that is not there. */
 export const notFound = {
   route: () => new HttpError(404, 'not_found', 'There is nothing at this address'),
   app: () => new HttpError(404, 'app_not_found', 'There is no such app'),

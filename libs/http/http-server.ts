@@ -159,6 +159,7 @@ function describe(version: string) {
   };
 }
 
+/** A server to which routes can be added; see createHttpServer. */
 export type HttpServer = Awaited<ReturnType<typeof createHttpServer>>;
 
 /** Clients send `content-type: application/json` with an empty body too, on DELETE above all. */

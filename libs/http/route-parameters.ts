@@ -5,12 +5,16 @@ import { findUser } from '../people/find-subject.ts';
 import type { Directory } from '../vault/directory/directory.ts';
 import { badRequest, notFound } from './http-error.ts';
 
+/** Of paths below an app. */
 export const AppParameters = Type.Object({ appId: Type.String() });
+/** Of paths below a user. */
 export const UserParameters = Type.Object({ appId: Type.String(), userId: Type.String() });
+/** Of paths below a conversation. */
 export const ConversationParameters = Type.Object({
   appId: Type.String(),
   conversationId: Type.String(),
 });
+/** Of paths of one message. */
 export const MessageParameters = Type.Object({
   appId: Type.String(),
   conversationId: Type.String(),

@@ -11,6 +11,7 @@ import type { DeliveryWrite } from '../deliveries/delivery-store.ts';
 import type { LogPosition, LogRecord } from '../event-log/event-log.ts';
 import type { PrivacyRequest } from '../requests/request.ts';
 
+/** What one delivery or command writes: records, its entry in the ledger, a request. */
 export interface JournalItem {
   /** Absent for what has no source of its own and so cannot be redelivered. */
   readonly delivery?: DeliveryWrite;
@@ -21,6 +22,7 @@ export interface JournalItem {
 /** Where an item's records lie; `taken`: another writer had that delivery first. */
 export type JournalOutcome = readonly LogPosition[] | 'taken';
 
+/** Writes items so that none is half there. */
 export interface IngestJournal {
   /** Commits items in order; all that were not taken are durable on return. */
   commit(app: AppId, items: readonly JournalItem[]): Promise<JournalOutcome[]>;

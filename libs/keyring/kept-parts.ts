@@ -5,6 +5,7 @@
 import type { KeptPartsEntry } from './ring-material.ts';
 import { StoredParts } from './stored-parts.ts';
 
+/** Bytes of an app part, a SHA-256. */
 export const APP_PART_BYTES = 32;
 
 /** The kept parts of one ring. */

@@ -31,8 +31,10 @@ export interface Withdrawal extends Listed {
   readonly target: Nothing;
 }
 
+/** One entry of the list. */
 export type ListedErasure = ListedRequest | ListedHold | Withdrawal;
 
+/** The list; it outlives the store that wrote it. */
 export interface ErasureList {
   /** Adds entries, durably. */
   add(erasures: readonly ListedErasure[]): Promise<void>;

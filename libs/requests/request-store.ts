@@ -9,6 +9,7 @@
 import type { LossId } from '../base/ids.ts';
 import type { Afterlife, DoneRequest, OpenStep, PrivacyRequest } from './request.ts';
 
+/** Requests and their afterlives, each durable when its call resolves. */
 export interface RequestStore {
   /** Records a request, durably. */
   add(request: PrivacyRequest | DoneRequest): Promise<void>;

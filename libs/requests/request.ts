@@ -50,6 +50,7 @@ export interface RequestTargets {
 /** A target that names nothing, or that was forgotten. */
 export type Nothing = Readonly<Record<string, never>>;
 
+/** The name of a kind, as it is kept. */
 export type RequestKind = keyof RequestTargets;
 
 /**

@@ -18,6 +18,7 @@ import {
 } from './sha256-block.ts';
 import { nibbleAt, PATH_BYTES, type RingKind } from './tree-path.ts';
 
+/** Bytes of a stored node: depth, path, seed. */
 export const NODE_BYTES = 1 + PATH_BYTES + 32;
 const SEED_AT = 1 + PATH_BYTES;
 

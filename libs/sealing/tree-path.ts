@@ -8,14 +8,19 @@ import { digestWork, workArea } from './sha256-block.ts';
 
 /** The kinds of ring; the number is part of every tree node's derivation. */
 export const ringKinds = { app: 1, owner: 2, place: 3 } as const;
+/** 1 app, 2 owner, 3 place. */
 export type RingKind = (typeof ringKinds)[keyof typeof ringKinds];
 
+/** Nibbles of a time path: class and day. */
 export const TIME_DEPTH = 5;
+/** Nibbles of a thing path. */
 export const THING_DEPTH = 10;
+/** Bytes that hold a path of either kind. */
 export const PATH_BYTES = 5;
 
 /** Retention classes; 4..14 are free for apps, 15 is reserved. */
 export const retentionClasses = { ageless: 0, messages: 1, attachments: 2, receipts: 3 } as const;
+/** The last class that may be used. */
 export const RETENTION_CLASS_MAX = 14;
 
 /** How deep the tree of this kind of ring is. */

@@ -13,6 +13,7 @@ export interface ConversationView {
   readonly lastMessage: string | null;
 }
 
+/** A message, sealed. */
 export interface MessageView {
   readonly conversation: string;
   readonly message: string;
@@ -94,4 +95,5 @@ export interface ViewReader {
   scanRecords(): AsyncIterable<Buffer>;
 }
 
+/** All that an adapter offers. */
 export interface ViewStore extends ViewRebuilder, ViewReader {}

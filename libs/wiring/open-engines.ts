@@ -29,6 +29,7 @@ function engineOf<Name extends StoreEngine['engine']>(settings: {
   return engines[settings.engine]();
 }
 
+/** Opens the log. Throws CONFIGURATION_INVALID (not migrated), LOG_UNREACHABLE. */
 export async function openLog(
   { log }: Pick<Configuration, 'log'>,
   shared: EngineUse,
@@ -36,6 +37,7 @@ export async function openLog(
   return (await engineOf(log)).openLog!(log, shared);
 }
 
+/** Opens the vault. Throws CONFIGURATION_INVALID (not migrated), VAULT_UNREACHABLE. */
 export async function openVault(
   { vault }: Pick<Configuration, 'vault'>,
   shared: EngineUse,
@@ -43,6 +45,7 @@ export async function openVault(
   return (await engineOf(vault)).openVault!(vault, shared);
 }
 
+/** Opens the state. Throws CONFIGURATION_INVALID (not migrated), STATE_UNREACHABLE. */
 export async function openState(
   { state }: Pick<Configuration, 'state'>,
   shared: EngineUse,
@@ -50,6 +53,7 @@ export async function openState(
   return (await engineOf(state)).openState!(state, shared);
 }
 
+/** Opens the views. Throws CONFIGURATION_INVALID (not migrated), VIEWS_UNREACHABLE. */
 export async function openViews(
   { views }: Pick<Configuration, 'views'>,
   shared: EngineUse,

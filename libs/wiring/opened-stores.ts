@@ -23,6 +23,7 @@ export interface ViewStores extends Closable {
   views(user?: string): ViewStore;
 }
 
+/** What the state holds. */
 export interface StateStores extends Closable {
   readonly deliveries: DeliveryStore;
   readonly requests: RequestStore;

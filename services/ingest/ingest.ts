@@ -11,6 +11,7 @@ import { areGone } from './plan/delivery-check.ts';
 import type { IngestItem, Outcome } from './plan/ingest-item.ts';
 import { Resolver } from './plan/resolver.ts';
 
+/** Takes in deliveries and commands. Failures: OVERLOADED, SHUTTING_DOWN, and the engines' own. */
 export interface Ingest {
   /**
    * Accepts items; resolves once all accepted ones are durable. Throws INPUT_INVALID for an unknown

@@ -12,6 +12,7 @@ import { copyState } from './copy-state.ts';
 
 /** Names of the files in a copy. */
 export const LOG_COPY = 'lethe.db';
+/** The file of the vault in a copy. */
 export const VAULT_COPY = 'vault.db';
 
 /**

@@ -23,7 +23,9 @@ import { addAppRoutes } from './app-routes.ts';
 import type { Metrics } from './metrics.ts';
 import { addIngestMetrics, addPrivacyMetrics } from './service-metrics.ts';
 
+/** The services of a process, in the order in which they are opened. */
 export const serviceNames = ['ingest', 'projector', 'reader', 'privacy'] as const;
+/** One of them. */
 export type ServiceName = (typeof serviceNames)[number];
 
 /** What parts share. */

@@ -5,6 +5,7 @@ import type { CassandraDatabase } from '../../engines/cassandra-database.ts';
 import type { CassandraSchema } from '../../engines/cassandra-migrations.ts';
 import type { AccessKeyRow, AccessKeyStore, AccessScope } from '../access-key-store.ts';
 
+/** Tables of access keys, applied by `lethe migrate`. */
 export const accessKeySchema: CassandraSchema = {
   area: 'access keys',
   steps: [

@@ -9,6 +9,7 @@ import type { DeliveryRow, DeliveryStore, DeliveryWrite } from '../delivery-stor
 const SHARDS = 16;
 const DAYS_LOOKED_BACK = 1_000;
 
+/** Tables of the delivery ledger, applied by `lethe migrate`. */
 export const deliverySchema: CassandraSchema = {
   area: 'deliveries',
   steps: [

@@ -3,6 +3,7 @@ import type { CassandraDatabase } from '../../engines/cassandra-database.ts';
 import type { CassandraSchema } from '../../engines/cassandra-migrations.ts';
 import type { ClockMark } from '../clock-mark.ts';
 
+/** The table of the clock mark, applied by `lethe migrate`. */
 export const clockMarkSchema: CassandraSchema = {
   area: 'clock mark',
   steps: [['CREATE TABLE IF NOT EXISTS clock_mark (one int PRIMARY KEY, ms bigint)']],

@@ -13,6 +13,7 @@ import {
 } from '../request-rows.ts';
 import type { RequestStore } from '../request-store.ts';
 
+/** Tables of requests and their afterlives, applied by `lethe migrate`. */
 export const requestSchema: CassandraSchema = {
   area: 'requests',
   steps: [

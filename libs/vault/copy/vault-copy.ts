@@ -28,6 +28,7 @@ export interface VaultPart {
   rows(): AsyncIterable<VaultRow>;
 }
 
+/** A vault's rows, segments and marks, read and written as they are. */
 export interface VaultCopy {
   /** All rows there are, of every kind, in no promised order. */
   rows(): AsyncIterable<VaultRow>;

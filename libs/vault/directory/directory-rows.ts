@@ -35,6 +35,7 @@ export async function openBucket(deps: DirectoryContext, app: App, bucket: numbe
   };
 }
 
+/** Gives a name by insert-if-absent; a name that is taken is a conflict. */
 export async function namingBatch(
   deps: DirectoryContext,
   app: App,

@@ -35,13 +35,20 @@ export interface MemberValue {
 interface RowEntry<Id, Value> extends DirectoryEntry<Id, Value> {
   readonly row: VaultRow;
 }
+/** A person's entry and its row. */
 export type SubjectRow = RowEntry<SubjectId, SubjectValue>;
+/** A membership and its row. */
 export type MemberRow = RowEntry<MemberId, MemberValue>;
+/** A conversation's entry and its row. */
 export type ConversationRow = RowEntry<ConversationId, ConversationValue>;
 
+/** Avro of DirectorySubject, with its fingerprint in front. */
 export const subjectCodec = recordCodec<SubjectValue>('DirectorySubject');
+/** Avro of DirectoryConversation, with its fingerprint in front. */
 export const conversationCodec = recordCodec<ConversationValue>('DirectoryConversation');
+/** Avro of DirectoryMember, with its fingerprint in front. */
 export const memberCodec = recordCodec<MemberValue>('DirectoryMember');
+/** Avro of DirectoryReference, with its fingerprint in front. */
 export const referenceCodec = recordCodec<{ target: string }>('DirectoryReference');
 
 /** Kinds of directory row that name something by an HMAC. */

@@ -67,7 +67,9 @@ export interface DirectoryEntry<Id, Value> {
   readonly version: number;
   readonly value: Value;
 }
+/** A person as the directory has them. */
 export type SubjectEntry = DirectoryEntry<SubjectId, SubjectValue>;
+/** A conversation as the directory has it. */
 export type ConversationEntry = DirectoryEntry<ConversationId, ConversationValue>;
 
 /** Look-ups; one outcome for each that is asked for, in their order. */

@@ -41,6 +41,7 @@ export interface Holder {
   readonly door: string | null;
 }
 
+/** The feed and the holders that follow it. Failures: VAULT_UNREACHABLE (retryable). */
 export interface FeedStore {
   head(): Promise<FeedHead>;
   /** Adds an entry with this number, durably; false unless it is the next one. */

@@ -16,6 +16,7 @@ export interface LossListener {
   onUnknownLoss(): Promise<void>;
 }
 
+/** This process's short right to use cached key material. */
 export interface KeyLease {
   /** Returns at once while the lease is held, else renews it. Throws LEASE_LOST (retryable). */
   ensure(): Promise<void>;

@@ -35,6 +35,7 @@ export const BUCKETS_MAX = 65_536;
 const APP_NAME_PATTERN = /^[a-z0-9][a-z0-9-]{0,62}$/;
 const appCodec = recordCodec<AppRecord>('AppRecord');
 
+/** The apps of a store. Failures: VAULT_UNREACHABLE, VAULT_TAMPERED. */
 export interface AppRegistry {
   /** Makes an app (without its rings). Throws INPUT_INVALID: name or buckets. */
   create(options: { name: string; buckets?: number; nowMs: number }): Promise<App | 'exists'>;

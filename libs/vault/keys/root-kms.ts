@@ -6,6 +6,7 @@
  */
 import type { KeyId } from '../../base/ids.ts';
 
+/** Wraps and unwraps the root of the vault. It is asked once a process start, and by turns. */
 export interface RootKms {
   /** Makes a key; it is durable on return. */
   createKey(): Promise<KeyId>;

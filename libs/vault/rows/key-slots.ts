@@ -40,15 +40,18 @@ export function appRootRow(app: AppId): RowKey {
   return { app, bucket: 0, kind: rowKinds.appRoot, id: app };
 }
 
+/** Where the store's root lies. */
 export function storeSlot(): KeySlot {
   return { current: STORE_ROOT, previous: { ...STORE_ROOT, kind: rowKinds.storeRootPrevious } };
 }
 
+/** Where an app's root lies. */
 export function appSlot(app: AppId): KeySlot {
   const current = appRootRow(app);
   return { current, previous: { ...current, kind: rowKinds.appRootPrevious } };
 }
 
+/** Where a bucket's key lies. */
 export function bucketSlot(app: AppId, bucket: number): KeySlot {
   const current = bucketKeyRow(app, bucket);
   return { current, previous: { ...current, kind: rowKinds.bucketKeyPrevious } };

@@ -30,6 +30,7 @@ export const rowKinds = {
   member: 26,
   hold: 27,
 } as const;
+/** The number of a kind. */
 export type RowKind = (typeof rowKinds)[keyof typeof rowKinds];
 
 /** Kinds of row that lie in a bucket, under its key. */
@@ -101,6 +102,7 @@ export interface VaultBatch {
   readonly removals?: readonly (RowKey & { readonly version: number })[];
 }
 
+/** `conflict`: a condition did not hold, and nothing of the batch was written. */
 export type BatchOutcome = 'done' | 'conflict';
 
 /** Version and state of a row. */
@@ -109,6 +111,7 @@ export interface RowVersion {
   readonly state: RowState;
 }
 
+/** The vault's rows and segments. */
 export interface VaultStore {
   /**
    * `everywhere`: a guard is checked in the commit itself wherever it lies. `inPartition`: only

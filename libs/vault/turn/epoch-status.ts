@@ -5,6 +5,7 @@ import { keysWaitedFor } from './epoch-t1.ts';
 import type { TurnContext } from './turn-run.ts';
 import type { Turn } from './turn-store.ts';
 
+/** What an operator is told of the epoch. */
 export interface EpochStatus {
   /** The KMS key at the root of the vault, and what the KMS says of it. */
   readonly kmsKey: KeyId;

@@ -11,6 +11,7 @@ export interface TurnContext extends VaultContext {
   readonly kms: RootKms;
 }
 
+/** How a turn is run. */
 export interface TurnOptions {
   readonly nowMs: () => number;
   /** Makes and tests the turn's own backup; called before the old KMS key goes. */

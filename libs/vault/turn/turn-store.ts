@@ -16,6 +16,7 @@ export interface ReplacedKey {
   readonly failedApps: readonly AppId[];
 }
 
+/** The record of one turn. */
 export interface Turn extends ReplacedKey {
   readonly id: string;
   readonly step: TurnStep;
@@ -35,6 +36,7 @@ export interface Turn extends ReplacedKey {
   readonly rows: number;
 }
 
+/** Keeps the newest turn, written by compare-and-set. Failures: VAULT_UNREACHABLE. */
 export interface TurnStore {
   /** The newest turn, finished or not. */
   read(): Promise<Turn | undefined>;

@@ -23,6 +23,7 @@ export interface CacheCounts {
   readonly failures: number;
 }
 
+/** Sealed pages that were read lately. Nothing that is promised rests on it. */
 export interface ViewCache {
   get(key: PageKey): Promise<Buffer | undefined>;
   /** Keeps a page for a while, in place of another version of it; may also not keep it. */

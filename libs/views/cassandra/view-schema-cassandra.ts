@@ -7,6 +7,7 @@
  */
 import type { CassandraSchema } from '../../engines/cassandra-migrations.ts';
 
+/** The tables of generations, applied by `lethe migrate`. */
 export const viewSchema: CassandraSchema = {
   area: 'views',
   steps: [

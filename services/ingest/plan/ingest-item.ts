@@ -77,6 +77,7 @@ export interface IdentityCommand {
   readonly identity: Identity;
 }
 
+/** What the REST interface asks for, in ids of the store. */
 export type Command =
   | PostedMessage
   | ProfileCommand
@@ -85,6 +86,7 @@ export type Command =
   | ReadCommand
   | IdentityCommand;
 
+/** A delivery of a channel, or a command. */
 export type IngestItem = ({ readonly kind: 'delivery'; readonly delivery: Delivery } | Command) & {
   /** The `traceparent` of the request that brought it. */
   readonly trace?: string;
@@ -169,6 +171,7 @@ export interface Plan {
 /** A plan, a refusal, or `later`: it depends on an item of the same batch. */
 export type Planned = Plan | Extract<Outcome, { status: 'erased' | 'rejected' }> | 'later';
 
+/** A refusal of one item: a code for programs, a title for people. */
 export function rejected(code: string, title: string, retryable = false): Planned & Outcome {
   return { status: 'rejected', error: { code, title, retryable } };
 }

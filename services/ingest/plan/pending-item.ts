@@ -24,6 +24,7 @@ export interface PendingItem {
   sealed?: SealedPlan;
 }
 
+/** What the items of a batch share. */
 export interface AcceptContext {
   readonly powers: IngestPowers;
   readonly resolver: Resolver;

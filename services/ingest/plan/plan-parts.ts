@@ -8,6 +8,7 @@ import type { SubjectValue } from '../../../libs/vault/directory/directory.ts';
 import type { EventDraft, EventName } from './ingest-item.ts';
 import type { KnownConversation } from './resolver.ts';
 
+/** A profile without a field. */
 export const EMPTY_PROFILE: ProfileFields = {
   displayName: null,
   givenName: null,

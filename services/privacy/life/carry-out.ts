@@ -25,6 +25,7 @@ import { respectHolds } from './respect-holds.ts';
 /** What came of one request: how T0 was reached, or why it stays open. */
 export type Carried = Done | { readonly failure: unknown };
 
+/** What a request came to. */
 export interface Done {
   readonly t0: PassedHolders;
   /** Of the erasure of a person or an app. */

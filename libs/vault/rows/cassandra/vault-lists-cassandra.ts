@@ -35,6 +35,7 @@ export async function listedApps(database: CassandraDatabase): Promise<AppId[]> 
   return rows.map(({ app }) => app.toString('hex') as AppId);
 }
 
+/** The buckets of an app in which something lies; it may name too many. */
 export async function listedBuckets(database: CassandraDatabase, app: AppId): Promise<number[]> {
   const query = 'SELECT bucket FROM vault_buckets WHERE app = ?';
   const rows = await database.all<{ bucket: number }>(query, hexToBytes(app));

@@ -62,6 +62,7 @@ export function putStatement(row: VaultRow): CqlStatement {
   return { query: UPDATE, params: [...values, ...keyParams(row), row.version - 1] };
 }
 
+/** Removes a row if it is still of this version. */
 export function removalStatement(row: RowKey & { version: number }): CqlStatement {
   return { query: REMOVE, params: [...keyParams(row), row.version] };
 }
@@ -75,6 +76,7 @@ export function enteredStatement(key: RowKey, loss: LossId): CqlStatement {
   return { query: ENTERED, params: [...keyParams(key), hexToBytes(loss)] };
 }
 
+/** A row as the port has it. */
 export function toVaultRow(row: StoredVaultRow): VaultRow {
   return {
     app: row.app.toString('hex') as AppId,

@@ -9,6 +9,7 @@ import type { CassandraSchema } from '../../../engines/cassandra-migrations.ts';
 const OPTIONS = `gc_grace_seconds = 86400 AND cdc = false
   AND compaction = {'class': 'LeveledCompactionStrategy'}`;
 
+/** Tables of the vault, applied by `lethe migrate`. */
 export const vaultSchema: CassandraSchema = {
   area: 'vault',
   steps: [

@@ -48,6 +48,7 @@ const NEXT_KEY = 'SELECT key FROM vault_rows WHERE key > ? AND key < ? ORDER BY 
 const KEY_BYTES = 33;
 const LAST_KEY = Buffer.alloc(KEY_BYTES + 1, 0xff);
 
+/** A row of the table, as the driver gives it. */
 export interface StoredRow {
   key: Uint8Array;
   bucket: number;
