@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 const ROOT = join(import.meta.dirname, '..');
 const LINE_LENGTH_MAX = 100;
 const FILE_LINES_MAX = 500;
+const TEST_TITLE = /\b(?:it|describe)(?:\.\w+\([^`']*?\))?\(\s*(['`])((?:\\.|(?!\1).)*)\1/g;
 const FOLDER_FILES_MAX = 20;
 
 /** Folders that have more files than that, each with the sentence that defends it. */
@@ -208,6 +209,9 @@ describe('habits', () => {
     const long = lines.findIndex((line) => line.length > LINE_LENGTH_MAX);
     const title = /^\s*(it|describe|it\.each)\(/.test(lines[long] ?? '');
     expect(long < 0 || (file.startsWith('test/') && title), `line ${long + 1}`).toBe(true);
+    for (const [, , words] of text(file).matchAll(TEST_TITLE)) {
+      expect(words!.length, words).toBeLessThanOrEqual(LINE_LENGTH_MAX);
+    }
     const left = new RegExp(['TO' + 'DO', 'FIX' + 'ME', 'X' + 'XX'].join('|'));
     expect(lines.some((line) => left.test(line))).toBe(false);
     const first = lines.find((line) => !line.startsWith('#!'));

@@ -84,7 +84,7 @@ describe.each(adapters.views)('view store %s', (engine, open) => {
     );
   });
 
-  it('tells another version after each event of a conversation, also one from long ago, and never before what was written under it is there', async () => {
+  it('tells another version after each event, an old one too, and never before what it tells of', async () => {
     const store = await open(temporaryFolder());
     const generation = await store.generation();
     expect(await store.version(CONVERSATION)).toBeUndefined();

@@ -76,7 +76,7 @@ async function closed<Result>(
 }
 
 describe('real conversations, of which much is forgotten', () => {
-  it('are rebuilt to the same views minus what is gone, byte for byte, and nothing comes back when all is sent again', async () => {
+  it('are rebuilt to the same bytes minus what is gone, and nothing comes back when all is sent again', async () => {
     const folder = temporaryFolder();
     const app = (await lethe(folder, ['apps', 'create', 'demo'])).json.app.id as AppId;
     const [[file, count] = ['', 0]] = inputFiles(folder);

@@ -67,7 +67,7 @@ async function eraseAndTurn(store: TestStore, isRunning: () => number) {
 }
 
 describe('a storm of new people', () => {
-  it('from two processes at once, with erasures and a turn among it: one ring each, durable, under no retired key', async () => {
+  it('from two processes, with erasures and a turn among it: one ring each, under no retired key', async () => {
     const folder = await newStoreFolder();
     const app = (await lethe(folder, ['apps', 'create', 'demo'])).json.app.id;
     const files = [

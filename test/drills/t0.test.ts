@@ -245,7 +245,7 @@ describe('T0, across processes', () => {
     figures['fence of a killed privacy'] = { heardMs: Math.round(heardMs) };
   });
 
-  it('a reader that is cut off from the feed hands out nothing after T0, refuses, and serves again by itself', async () => {
+  it('a reader cut off from the feed hands out nothing after T0, refuses, and serves again by itself', async () => {
     const drill = await openDrill(5);
     const [cut, other] = await Promise.all([drill.startReader(), drill.startReader()]);
     await sleep(500);
@@ -276,7 +276,7 @@ describe('T0, across processes', () => {
     figures.starting = quantiles(erased);
   });
 
-  it('S30 a process that was killed with keys in hand delays nothing by more than a lease, and the third erase not at all', async () => {
+  it('S30 a process killed with keys in hand delays by a lease at most, and the third erase not at all', async () => {
     const drill = await openDrill(5);
     const reader = await drill.startReader();
     await sleep(500);

@@ -61,7 +61,7 @@ async function dumpRedis(): Promise<number> {
 }
 
 describe('a search of everything that the engines have on disk', () => {
-  it('finds no name, identity or word: Kafka segments, commit logs, SSTables, a dump of Redis, KMS and server logs', async () => {
+  it('finds no name, identity or word in the files of Kafka, Cassandra, Redis, KMS or their logs', async () => {
     const folder = process.env.TEST_ENGINES_FOLDER!;
     const store = await openTestStore();
     const { vault } = store.configuration;

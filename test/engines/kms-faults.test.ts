@@ -147,7 +147,7 @@ describe('the KMS at the root', () => {
     expect((await store.backends.epoch().status()).oldKmsKeyState).toBe('pending');
   });
 
-  it('T1 comes when AWS says that the keys of a turn and of all earlier ones are gone, and the certificate tells', async () => {
+  it('T1 comes when AWS says that the keys of a turn and all before are gone; the certificate tells it', async () => {
     const proxy = await openProxy();
     const { store, folder, configuration } = await openStore(proxy.variable);
     const powers = store.backends.privacy();

@@ -20,7 +20,7 @@ const figures: Record<string, unknown> = {};
 afterAll(() => recordFigures('old copies of the engines', figures));
 
 describe('an old copy of the vault keyspace, with captured Kafka segments and today’s KMS', () => {
-  it('opens what was erased until the epoch is turned, and nothing afterwards; today’s vault opens nothing erased', async () => {
+  it('opens what was erased until the epoch is turned; today’s vault opens nothing erased at all', async () => {
     const store = await openTestStore();
     const names = Array.from({ length: PEOPLE }, (_, i) => `person-${i}`);
     await store.deliver(

@@ -52,7 +52,7 @@ describe('a search of every file', () => {
     }
   });
 
-  it('S39 finds no name, identity or word in any file of the store, before an erase and after (promise: encrypt-at-rest, promise: metadata-protection)', async () => {
+  it('S39 finds no word in any file (promise: encrypt-at-rest, promise: metadata-protection)', async () => {
     const store = await openTestStore();
     const [words, name, phone, email, room, other] = PLANTED as [
       string,

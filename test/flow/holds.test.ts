@@ -108,7 +108,7 @@ describe('a legal hold', () => {
     expect(outcome.status).toBe('refused');
   });
 
-  it('S23 keeps the days of the held one readable when the app cuts a year, and nobody else’s, not even with the held one’s ring', async () => {
+  it('S23 keeps the held one’s days readable when the app cuts a year, and opens nobody else’s', async () => {
     const store = await openCase();
     const { id } = store.app;
     const ben = await subjectOf(store, 'ben');
@@ -142,7 +142,7 @@ describe('a legal hold', () => {
     await attacked.close();
   });
 
-  it('S23 of one person does not keep everybody’s expired days readable: days before and after the hold alike', async () => {
+  it('S23 of one person does not keep everybody’s expired days readable, before and after the hold', async () => {
     const store = await openCase();
     const { id } = store.app;
     const privacy = privacyOf(store);
@@ -191,7 +191,7 @@ describe('a legal hold', () => {
     expect(Math.min(won.hold, won.erase)).toBeGreaterThan(0);
   }, 120_000);
 
-  it('S24 S46 and a cut, a clear or a forget of the same moment: either they had finished, or they saw the hold', async () => {
+  it('S24 S46 and a cut, clear or forget of that moment: they had finished, or they saw the hold', async () => {
     for (let round = 0; round < ROUNDS; round += 1) {
       const store = await openCase();
       const other = await otherOf(store);
@@ -232,7 +232,7 @@ describe('a legal hold', () => {
 });
 
 describe('a merge', () => {
-  it('S25 of one person into another who is then erased takes the words of both, seen by the projector or not', async () => {
+  it('S25 into somebody who is then erased takes the words of both, seen by the projector or not', async () => {
     const store = await openCase();
     const { id } = store.app;
     const [ann, ben] = [await subjectOf(store, 'ann'), await subjectOf(store, 'ben')];

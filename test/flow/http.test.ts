@@ -88,7 +88,7 @@ describe('the REST interface', () => {
     expect((await door.call('GET', '/users/ann')).body.errors[0].code).toBe('user_not_found');
   });
 
-  it('messages are posted, read in pages of 100, and deleted to placeholders (promise: access-messages, promise: erase-message)', async () => {
+  it('messages are posted, paged and deleted (promise: access-messages, promise: erase-message)', async () => {
     const door = await openDoor();
     const id = await newConversation(door);
     let last: Answer | undefined;

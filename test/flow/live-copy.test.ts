@@ -111,7 +111,7 @@ describe('a copy whose buckets are of different moments', () => {
   const happenings = fc.shuffledSubarray(Object.keys(HAPPENINGS) as Happening[], { minLength: 1 });
   const moments = fc.array(fc.boolean(), { minLength: BUCKETS, maxLength: BUCKETS });
 
-  it('is one directory when it is restored: everybody is let in, those who were erased stay erased, and a group ends with its last member', async () => {
+  it('is one directory when restored: all are let in, the erased stay so, groups end with their last', async () => {
     await fc.assert(
       fc.asyncProperty(happenings, moments, async (happened, isLater) => {
         const store = await openTestStore();

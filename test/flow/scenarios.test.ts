@@ -70,7 +70,7 @@ describe('scenarios that broke earlier drafts', () => {
     expect(await textsOf(store, group)).toEqual([null, 'other']);
   });
 
-  it('S18 whatever is redelivered of an erased person, again and again, brings nothing back (promise: erase-user)', async () => {
+  it('S18 what is redelivered of an erased person brings nothing back (promise: erase-user)', async () => {
     const store = await openTestStore();
     const old = received('ann', 'my words', { id: 'a', displayName: 'Ann' });
     await store.deliver(old, received('ben', 'his words'));
@@ -158,7 +158,7 @@ describe('scenarios that broke earlier drafts', () => {
     }
   });
 
-  it('S28 of two copies of an event the one with the higher attempt counts, in either order, in one position', async () => {
+  it('S28 of two copies of an event the higher attempt counts, in either order, in one position', async () => {
     const results: unknown[] = [];
     for (const order of [
       [0, 1],

@@ -212,7 +212,7 @@ describe('a turn of the epoch', () => {
     expect(await store.backends.vaultCheck()).toMatchObject({ tampered: 0 });
   });
 
-  it('S38 the turn after one that failed for an app gives its marked buckets new keys, also when it was interrupted', async () => {
+  it('S38 the turn after one that failed for an app gives its buckets new keys, interrupted or not', async () => {
     for (const isInterrupted of [false, true]) {
       const store = await openFriends();
       await erase(store, 'ann');

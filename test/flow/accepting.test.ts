@@ -1,0 +1,78 @@
+import { describe, expect, it } from 'vitest';
+import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
+import { runOpenRequests } from '../../services/privacy/life/request-worker.ts';
+import { PERSONAL, received, removed } from '../support/events.ts';
+import {
+  defaultConversationOf,
+  groupOf,
+  messagesOf,
+  subjectOf,
+  textsOf,
+} from '../support/reading.ts';
+import { openTestStore } from '../support/temporary-store.ts';
+
+describe('what is taken in', () => {
+  it('an item that has nothing to write is accepted and harms nothing beside it', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ann', 'x'));
+    const subject = await subjectOf(store, 'ann');
+    const identity = { channel: 'chat', externalId: 'ann' };
+    const read = readCloudEvent(received('ben', 'y'), Date.now());
+    if ('problem' in read) throw new Error('the event is valid');
+    const outcomes = await store.ingest.accept(store.app.id, [
+      { kind: 'identity', subject, identity },
+      { kind: 'delivery', delivery: read.value },
+    ]);
+    expect(outcomes.map((one) => one.status)).toEqual(['accepted', 'accepted']);
+  });
+
+  it('an unsend in a default conversation works from a cold process', async () => {
+    let store = await openTestStore();
+    await store.deliver(received('ann', 'oops', { id: 'a', conversation: PERSONAL }));
+    const id = await defaultConversationOf(store, 'ann');
+    store = await store.reopen();
+    const removal = removed('a', { conversation: PERSONAL }) as { data: object };
+    const author = { type: 'user', identity: { channel: 'chat', externalId: 'ann' } };
+    const [outcome] = await store.deliver({ ...removal, data: { ...removal.data, author } });
+    expect(outcome!.status).toBe('accepted');
+    await runOpenRequests(store.backends.privacy());
+    expect(await textsOf(store, id)).toEqual([null]);
+  });
+
+  it('an unknown type of content is shown, but its name is not in any header', async () => {
+    const store = await openTestStore();
+    const base = received('ann', 'x') as { data: object };
+    const content = { type: '+49 170 555', payload: 1 };
+    await store.deliver({ ...base, data: { ...base.data, content } });
+    const group = await groupOf(store);
+    expect((await messagesOf(store, group))[0]!.content).toEqual(content);
+    const { searchFiles, filesBelow } = await import('../../services/operations/disk-search.ts');
+    expect(searchFiles(filesBelow(store.folder), ['+49 170 555'])).toEqual([]);
+  });
+
+  it('more than can wait is told to come again, and what waits is answered', async () => {
+    const store = await openTestStore();
+    const of = { subject: store.app.id as never, readFrom: null, profile: null, metadata: null };
+    const many = new Array(40_000).fill({ kind: 'profile' as const, ...of });
+    const first = store.ingest.accept(store.app.id, many);
+    const second = store.ingest.accept(store.app.id, many);
+    await expect(second).rejects.toMatchObject({ code: 'OVERLOADED', retryable: true });
+    expect((await first).length).toBe(40_000);
+  });
+
+  it('people who were known for long are still known beside very many new ones', async () => {
+    const store = await openTestStore();
+    const write = (from: number, count: number) =>
+      Array.from({ length: count }, (_, i) =>
+        received(`person-${from + i}`, 'words', { id: `m-${from + i}-${from}` }),
+      );
+    await store.deliver(received('first', 'hello', { id: 'first-1' }));
+    for (let from = 0; from < 9_995; from += 1_999) await store.deliver(...write(from, 1_999));
+    const outcomes = await store.deliver(
+      ...write(20_000, 900),
+      received('first', 'again', { id: 'first-2' }),
+      ...write(30_000, 900),
+    );
+    expect(new Set(outcomes.map((one) => one.status))).toEqual(new Set(['accepted']));
+  }, 120_000);
+});
