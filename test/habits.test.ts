@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { floorOf, roomOf } from './support/rooms.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const LINE_LENGTH_MAX = 100;
@@ -13,46 +14,6 @@ const LARGE_FOLDERS: Readonly<Record<string, string>> = {};
 
 // Adapters lie in folders named for their engine.
 const ENGINE_FOLDER = /^libs\/.*\/(sqlite|cassandra|kafka|redis|memory|aws|local|s3|file)\//;
-
-// The rooms of the tree in their order: imports go up this list only. Names in one entry are
-// siblings that do not know one another. A file is in the room whose path is its longest prefix.
-const ROOMS: readonly (readonly string[])[] = [
-  ['libs/base'],
-  ['libs/engines'],
-  ['libs/codec'],
-  ['libs/conversation', 'libs/sealing'],
-  ['libs/keyring'],
-  ['libs/vault/rows'],
-  ['libs/vault/feed'],
-  ['libs/vault/keys'],
-  ['libs/vault/rings', 'libs/vault/turn'],
-  ['libs/vault/directory'],
-  ['libs/vault/taking'],
-  ['libs/vault/holds'],
-  ['libs/vault/copy'],
-  [
-    'libs/event-log',
-    'libs/views',
-    'libs/deliveries',
-    'libs/requests',
-    'libs/blobs',
-    'libs/access',
-    'libs/audit',
-  ],
-  ['libs/journal'],
-  ['libs/configuration'],
-  ['libs/wiring'],
-  ['libs/projection'],
-  ['libs/people'],
-  ['libs/http'],
-  ['services/ingest/plan', 'services/privacy/kinds'],
-  ['services/ingest/accept', 'services/privacy/life'],
-  ['services/ingest', 'services/projector', 'services/reader'],
-  ['services/ingest/doors', 'services/privacy/doors'],
-  ['services/operations'],
-  ['services/server'],
-  ['services/cli'],
-];
 
 // A driver is named only here.
 const DRIVERS: Readonly<Record<string, RegExp>> = {
@@ -83,14 +44,6 @@ function filesUnder(folder: string): string[] {
 const product = [...filesUnder('libs'), ...filesUnder('services')];
 const tests = [...filesUnder('test'), ...filesUnder('infra')];
 const text = (file: string) => readFileSync(join(ROOT, file), 'utf8');
-
-/** The room that a file lies in; undefined when no room has it. */
-function roomOf(file: string): string | undefined {
-  const found = ROOMS.flat().filter((room) => file.startsWith(`${room}/`));
-  return found.sort((a, b) => b.length - a.length)[0];
-}
-
-const floorOf = (file: string) => ROOMS.findIndex((floor) => floor.includes(roomOf(file) ?? ''));
 
 interface Import {
   readonly from: string;

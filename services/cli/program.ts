@@ -16,8 +16,8 @@ import { addUpkeepCommands } from './commands/upkeep-commands.ts';
 import { addVerifyCommand } from './commands/verify-command.ts';
 import { exitCodes, reportError } from './terminal.ts';
 
-/** Runs the program with the arguments of the process; sets its exit code. */
-export async function runProgram(argv: readonly string[]): Promise<void> {
+/** The program with all its commands and options. */
+export function createProgram(): Command {
   const program = new Command('lethe')
     .description('A self-hosted conversation store that can forget')
     .version(VERSION)
@@ -35,6 +35,12 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
   addMigrateCommand(program);
   addCopyCommand(program);
   addServeCommand(program);
+  return program;
+}
+
+/** Runs the program with the arguments of the process; sets its exit code. */
+export async function runProgram(argv: readonly string[]): Promise<void> {
+  const program = createProgram();
   const isJson = argv.includes('--json');
   // A reader that has seen enough (head, less) is no failure.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
