@@ -60,6 +60,26 @@ function importsOf(file: string): Import[] {
   });
 }
 
+/** Sentences of a file's comments; pictures of bytes and of flows are none. */
+function commentSentences(file: string): string[] {
+  const comments: string[] = [];
+  let open = false;
+  for (const line of text(file)
+    .split('\n')
+    .map((one) => one.trim())) {
+    const isLine = line.startsWith('//');
+    if (!open && !isLine && !line.startsWith('/**')) comments.push('');
+    else
+      comments.push(
+        `${comments.pop() ?? ''} ${line.replaceAll(/^\/\*\*|\*\/$|^\*|^\/\//g, '') || '.'}`,
+      );
+    open = (open || line.startsWith('/**')) && !line.endsWith('*/');
+    if (line.endsWith('*/')) comments.push('');
+  }
+  const prose = comments.filter((one) => !/‖|─>/.test(one));
+  return prose.flatMap((one) => one.split(/(?<=[.!?:;])\s+/));
+}
+
 /** What each file exports to other rooms. */
 function usedElsewhere(): Map<string, Set<string>> {
   const used = new Map<string, Set<string>>();
@@ -184,6 +204,15 @@ describe('habits', () => {
       }
     }
     expect(undocumented).toEqual([]);
+  });
+
+  it('a sentence of a comment has 25 words at most', () => {
+    for (const file of product) {
+      for (const sentence of commentSentences(file)) {
+        const words = sentence.split(/\s+/).filter((word) => /\w/.test(word));
+        expect(words.length, `${file}: ${sentence}`).toBeLessThanOrEqual(25);
+      }
+    }
   });
 
   it('file names are unique, so that a stack trace is unambiguous', () => {

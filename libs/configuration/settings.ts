@@ -1,4 +1,4 @@
-/** Every variable of the configuration; the table of the README is written from this list. */
+/** Every variable; the table of `docs/configuration.md` is written from this list. */
 
 /** One variable: its default, what it may be, and what it is for. */
 export interface Setting {
@@ -13,7 +13,7 @@ const KAFKA_FORM =
   'kafka://HOST:PORT,HOST:PORT?prefix=lethe&partitions=12&replication=3&tls=CA.pem';
 const AWS_KMS_FORM = 'aws-kms:REGION?pending-days=7&endpoint=URL';
 
-/** Every variable that is read, in the order of the README's table. */
+/** Every variable that is read, in the order of that table. */
 export const settings: readonly Setting[] = [
   {
     name: 'LETHE_LOG',

@@ -1,7 +1,7 @@
 /**
- * One session with a Cassandra keyspace, with what every store here needs: prepared and bound
- * statements alone, retries only of what can be repeated, paging, bounded parallelism, and
- * conditional writes whose unknown outcome is told apart from "not applied".
+ * One session with a Cassandra keyspace, with what every store here needs. Statements are prepared
+ * and bound. Only what can be repeated is tried again. Results are paged, parallel work is bounded.
+ * A conditional write whose outcome is unknown is told apart from one that was not applied.
  *
  * Consistency: vault, feed, directory and state read and write at QUORUM (SERIAL for conditions),
  * never at LOCAL levels: an erasure must hold in every data centre. Views use LOCAL_QUORUM.
@@ -167,8 +167,8 @@ export class CassandraDatabase {
     await this.#client.shutdown().catch(() => undefined);
   }
 
-  // What comes here can be repeated: a time-out a server tells of (a node that has just died, a
-  // conditional write of somebody else that must be completed first) is tried again.
+  // What comes here can be repeated, so a time-out that a server tells of is tried again. A node
+  // may have just died, or somebody else's conditional write must be completed first.
   async #execute(query: string, params: readonly unknown[], options: object) {
     await this.#connect();
     const how = { prepare: true, consistency: this.#consistency, ...options };

@@ -1,7 +1,7 @@
 /**
  * Copies a log into another one, which may have another number of partitions. The copy is walked in
- * step with the original: what is there already is compared byte for byte and not written again, so
- * that an interrupted copy goes on where it ended, and a second walk proves the first.
+ * step with the original. What is there already is compared byte for byte, and not written again.
+ * So an interrupted copy goes on where it ended, and a second walk proves the first.
  */
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';

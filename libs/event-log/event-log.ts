@@ -56,8 +56,8 @@ export interface EventLog {
   read(partition: number, from: number, limit: number): Promise<PlacedRecord[]>;
   /**
    * Removes records for good. End offsets stay. An engine that removes at once keeps nothing of
-   * their bytes when this resolves, and a tombstone is read where the last record of a partition
-   * was. One that `removesLater` appends tombstones; until it compacts, the records are read too.
+   * their bytes when this resolves; where the last record of a partition was, a tombstone is read.
+   * One that `removesLater` appends tombstones; until it compacts, the records are read too.
    */
   remove(positions: readonly LogPosition[]): Promise<void>;
   /** The next offset of each partition. */

@@ -1,6 +1,6 @@
 /**
- * Opens sealed events for handing on: all rings at once, and after the unsealing one more look at
- * lease and losses, so that nothing leaves here under a ring that was taken away meanwhile.
+ * Opens sealed events for handing on, with all rings at once. After the unsealing it looks at lease
+ * and losses once more: nothing leaves here under a ring that was taken away meanwhile.
  */
 import { LetheError } from '../base/lethe-error.ts';
 import type { SealedEvent } from '../codec/sealed-event.ts';

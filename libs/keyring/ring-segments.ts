@@ -1,6 +1,6 @@
 /**
- * The parts of a large ring's nodes: each is loaded when a key under it is asked for, so that one
- * message of a place with 10,000 holes does not cost the whole ring.
+ * The parts of a large ring's nodes. Each is loaded when a key under it is asked for: one message
+ * of a place with 10,000 holes does not cost the whole ring.
  */
 import { thingPath } from '../sealing/tree-path.ts';
 import { SEGMENT_BYTES_MAX, type SegmentEntry } from './ring-material.ts';

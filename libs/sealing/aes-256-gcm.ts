@@ -4,7 +4,7 @@
  */
 import { createCipheriv, createDecipheriv } from 'node:crypto';
 import { LetheError } from '../base/lethe-error.ts';
-import type { Cipher } from './ciphers.ts';
+import type { Cipher } from './cipher.ts';
 
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;

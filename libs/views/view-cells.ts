@@ -1,7 +1,7 @@
 /**
  * Cells of views that settle by themselves. Of two writes to a cell the one with the later write
- * time stays, of two with the same time the one with the larger bytes: both are computed from the
- * event, so that the winner is the same whatever order the writes came in.
+ * time stays; of two with the same time, the one with the larger bytes. Both are computed from the
+ * event, so the winner is the same whatever order the writes came in.
  *
  * https://cassandra.apache.org/doc/latest/cassandra/architecture/dynamo.html (conflict resolution)
  */

@@ -1,4 +1,4 @@
-/** The README's table of variables, written from the settings that are checked at start. */
+/** The table of `docs/configuration.md`, written from the settings that are checked at start. */
 import { settings } from '../../libs/configuration/settings.ts';
 
 /** The table as Markdown. */

@@ -1,7 +1,7 @@
 /** What the program prints: results on stdout, progress and errors on stderr. */
 import { type ErrorCode, isLetheError } from '../../libs/base/lethe-error.ts';
 
-/** Exit codes, as the README lists them. */
+/** Exit codes, as `docs/operating.md` lists them. */
 export const exitCodes = {
   done: 0,
   failed: 1,

@@ -1,6 +1,6 @@
 /**
- * What somebody with the disk finds: every file of the store, its backups and its lists is searched
- * for given texts, every row of the vault is looked at, and running services are asked for what is
+ * What somebody with the disk finds. Every file of the store, its backups and its lists is searched
+ * for given texts. Every row of the vault is looked at. Running services are asked for what is
  * lost.
  */
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';

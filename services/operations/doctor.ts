@@ -1,6 +1,6 @@
 /**
- * `lethe doctor`: checks a store against itself. Every event's rings exist or are fenced, every
- * row of the views comes from an event of the log, every request is done, nothing is behind.
+ * `lethe doctor`: checks a store against itself. Every event's rings exist or are fenced. Every row
+ * of the views comes from an event of the log. Every request is done, and nothing is behind.
  */
 
 import { isLetheError } from '../../libs/base/lethe-error.ts';

@@ -40,9 +40,9 @@ export interface RestoreOptions {
 const BATCH_ERASURES = 100;
 
 /**
- * Restores into the configured engines, where no store must be. Throws BACKUP_UNUSABLE (its KMS key
- * is gone, or the log has events that it cannot open), INPUT_INVALID (there is a store, or no
- * backup), CONFIGURATION_INVALID (another list of erasures), VAULT_TAMPERED.
+ * Restores into the configured engines, where no store must be. Throws BACKUP_UNUSABLE: its KMS key
+ * is gone, or the log has events that it cannot open. Throws INPUT_INVALID: there is a store, or no
+ * backup. Throws CONFIGURATION_INVALID: another list of erasures. Throws VAULT_TAMPERED.
  */
 export async function restore(
   configuration: Configuration,

@@ -1,6 +1,7 @@
 /**
- * The low-level cluster inside kafkajs 2.2.4: for reads from an offset and for checkpoints that are
- * set from outside, for which kafkajs has no door of its own, or only one that takes five seconds.
+ * The low-level cluster inside kafkajs 2.2.4. It reads from an offset, and sets checkpoints from
+ * outside a group. kafkajs has no public call for the first, and one that takes five seconds for
+ * the second.
  */
 import type { Kafka } from 'kafkajs';
 import { LetheError } from '../../base/lethe-error.ts';

@@ -1,9 +1,12 @@
 /**
  * Appending to Kafka without ever acknowledging what is not there. kafkajs can resolve a send that
- * spans partitions although one of them was not written, and its idempotent producer can take a new
- * batch for a repeated one. So: a plain producer, acks of all replicas, one partition a send, one
- * send in flight a partition, the result checked, and after any failure a new producer and the same
- * records once more. Records may lie twice on the log; none that was acknowledged is missing.
+ * spans partitions although one of them was not written. Its idempotent producer can take a new
+ * batch for a repeated one.
+ *
+ * So the producer is a plain one, and waits for all replicas. A send holds one partition, and one
+ * send is in flight a partition. The result is checked. After any failure there is a new producer,
+ * and the same records once more. Records may lie twice on the log; none that was acknowledged is
+ * missing.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import kafkajs, { type Kafka, type Producer } from 'kafkajs';

@@ -1,7 +1,7 @@
 /**
  * A copy of a vault that is written to meanwhile. Each part is in it as it was at one moment, and
- * every ring with its segments, but not all parts are of the same moment: a name may lead to
- * somebody who came or went between two. `settleDirectory` mends that, where the keys are at hand.
+ * every ring with its segments. Not all parts are of the same moment: a name may lead to somebody
+ * who came or went between two. `settleDirectory` mends that, where the keys are at hand.
  */
 
 import { chunks } from '../../base/chunks.ts';

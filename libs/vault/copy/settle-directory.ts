@@ -123,7 +123,7 @@ async function joinGroups(
 ): Promise<void> {
   const rows = people.flatMap(({ value }) => value.identities.map(({ row }) => row));
   const named = new Set(await deps.table.references(app.id, rowKinds.identity, rows));
-  // Whom no name leads to has lost it to somebody else, and writes nowhere.
+  // A person whom no identity names any more gets no deliveries, so they join nothing.
   const joined = people.filter(({ id }) => named.has(id));
   const memberships = joined.flatMap(({ id, value }) =>
     value.groups.map((group) => ({ group, person: id, isNamed: true })),

@@ -1,8 +1,8 @@
 /**
  * Adds people and conversations to the directory together with their rings. A name is given by
- * insert-if-absent after everything behind it is durable, so two processes that meet the same new
- * person at once end with one; the loser's rows are removed again. (An alias may come before: it
- * was told to nobody yet.)
+ * insert-if-absent, after everything behind it is durable. So two processes that meet the same new
+ * person at once end with one, and the loser's rows are removed again. An alias may come before:
+ * nobody was told it yet.
  */
 
 import {

@@ -1,7 +1,7 @@
 /**
  * The lease: a process may use key material only while its last good sync with the feed began less
- * than `leaseMs` ago, by both of its clocks. A sync reaches, without a gap, the head that it read
- * after it began, and counts only if the holder's own registration, read after that, stands.
+ * than `leaseMs` ago, by both of its clocks. A sync must reach, without a gap, the head that it
+ * read after it began. It counts only if the holder's own registration, read after that, stands.
  */
 import type { HolderClocks } from '../../base/clock.ts';
 import { LetheError } from '../../base/lethe-error.ts';

@@ -1,8 +1,7 @@
 /**
- * Wraps and unwraps the vault's rows. What a row says in clear (kind, app, id, version, wrapping
- * key, state, holds, edges) is its associated data, so that no part can be changed or moved. A
- * fence is wrapped too: whoever can write to the disk alone can make no fence, and no row pass for
- * one.
+ * Wraps and unwraps the vault's rows. What a row says in clear is its associated data: kind, app,
+ * id, version, wrapping key, state, holds, edges. No part can be changed or moved. A fence is
+ * wrapped too: who can only write to the disk can neither make a fence nor make a row pass for one.
  */
 import { FieldWriter } from '../../base/bytes.ts';
 import type { KeyId, LossId } from '../../base/ids.ts';

@@ -1,6 +1,6 @@
 /**
- * One app's part of a turn: a new root, its other keys wrapped by it unchanged, and for every
- * bucket that lost something a new key, under which its surviving rows are wrapped anew.
+ * One app's part of a turn. The app gets a new root, which wraps its other keys unchanged. Every
+ * bucket that lost something gets a new key, under which its surviving rows are wrapped anew.
  */
 
 import type { LossId } from '../../base/ids.ts';

@@ -1,8 +1,10 @@
 /**
- * The turn of an epoch (Reardon et al. 2013): a new KMS key, a new store root, and new keys for
- * every bucket that lost something, so that old copies of the vault open nothing once the old KMS
- * key is gone. Resumable at every step, beside live reads and writes: every write is conditional on
- * the version that was read and on the key that its parent holds now.
+ * The turn of an epoch (Reardon et al. 2013). A new KMS key, a new store root, and new keys for
+ * every bucket that lost something: old copies of the vault open nothing once the old KMS key is
+ * gone.
+ *
+ * Resumable at every step, beside live reads and writes. Every write is conditional on the version
+ * that was read and on the key that its parent holds now.
  */
 
 import type { AppId, LossId } from '../../base/ids.ts';

@@ -1,6 +1,6 @@
 /**
  * Port: hot pages of the views, sealed as they lie there. A page is found again only under the
- * version of its conversation that it was read at, so what is written later is never hidden by it.
+ * version of its conversation that it was read at. So it never hides what is written later.
  *
  * No promise rests on a cache. Failures of every method: none; what cannot be reached, is slow or
  * full is a miss, and counted.

@@ -1,7 +1,7 @@
 /**
  * The views' keyspace. Generations are sets of tables, so that an old one is dropped as a whole.
  * Cells settle by themselves: the write time of each is computed from the event it holds, never
- * taken from a clock, so that any order, repetition or late writer ends in the same views.
+ * taken from a clock. Any order, repetition or late writer ends in the same views.
  *
  * Partitions: a conversation's messages are sliced by week, an app's inbox by day and shard.
  */

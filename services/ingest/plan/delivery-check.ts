@@ -1,6 +1,6 @@
 /**
- * Asks the ledger (and, for messages older than its horizon, the views) what is known of
- * deliveries and of the messages they are about, and whether it is gone.
+ * Asks what is known of deliveries, and of the messages that they are about, and whether it is
+ * gone. The ledger knows, and for messages older than its horizon the views do.
  */
 
 import { type ConversationId, idToBytes } from '../../../libs/base/ids.ts';

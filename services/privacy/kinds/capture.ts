@@ -1,6 +1,6 @@
 /**
  * What is taken down in memory before a fence: sealed events and wrapped rings of a person or an
- * app, to be tried after T0 with the means of an attacker who has today's KMS and vault.
+ * app. They are tried after T0, with the means of an attacker who has today's KMS and vault.
  */
 import type { PlaceId, SubjectId } from '../../../libs/base/ids.ts';
 import { isLetheError } from '../../../libs/base/lethe-error.ts';

@@ -1,6 +1,7 @@
 /**
- * The attack by the doors: after T0, every running holder of keys is asked over HTTP for the person
- * and for the pages that their messages were on, as a consumer with a valid key would.
+ * The attack by the doors: after T0, every running holder of keys is asked over HTTP, as a consumer
+ * with a valid key would ask. It is asked for the person, and for the pages that their messages
+ * were on.
  */
 
 import type { AppId } from '../../../libs/base/ids.ts';

@@ -1,8 +1,9 @@
 /**
- * Carries out requests in two halves: first key material goes, then, when no running process can
- * use it any more (T0), everything else. Every step is recorded before it is done, is durable when
- * it ends and can be repeated, so that a request that was interrupted anywhere is finished by
- * running it again.
+ * Carries out requests in two halves: first key material goes; then, when no running process can
+ * use it any more (T0), everything else.
+ *
+ * Every step is recorded before it is done, is durable when it ends, and can be repeated. So a
+ * request that was interrupted anywhere is finished by running it again.
  */
 
 import { isLetheError } from '../../../libs/base/lethe-error.ts';

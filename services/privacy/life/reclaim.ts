@@ -1,8 +1,8 @@
 /**
  * Reclaim: when the redelivery horizon has passed since a loss, the events that nobody can open any
- * more leave the log, and the views are built anew from what is left. One scan of the log serves
- * all losses that are due. Every step can be repeated, so that an interrupted reclaim is finished
- * by running it again.
+ * more leave the log. The views are built anew from what is left. One scan of the log serves all
+ * losses that are due. Every step can be repeated: an interrupted reclaim is finished by running it
+ * again.
  */
 
 import { DAY_MS, msToDay } from '../../../libs/base/day.ts';

@@ -8,8 +8,8 @@ import { carryOut } from './carry-out.ts';
 
 const BATCH_REQUESTS = 100;
 const LOOK_INTERVAL_MS = 200;
-// Whoever began a request is given this long, on top of the lease that it may wait for, between two
-// steps before it counts as interrupted.
+// Whoever began a request is given this long between two steps, on top of the lease that it may
+// wait for. After that it counts as interrupted.
 const IDLE_MS = 5_000;
 
 /**

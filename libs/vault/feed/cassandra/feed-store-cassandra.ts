@@ -1,10 +1,11 @@
 /**
  * The feed in the vault's keyspace. Every write is conditional and, once it was answered, committed
- * on a quorum; so whoever reads at QUORUM afterwards sees it, and that is all that T0 asks: a sync
- * that began before the answer does not count for longer than its lease. Reads at SERIAL would get
- * in each other's way on the one partition that all holders look at. Entries, which are read when
- * there is a new one, and what is read back after an unknown outcome are read at SERIAL, which
- * settles what is under way: a head is never seen without its entry.
+ * on a quorum. Whoever reads at QUORUM afterwards sees it. That is all that T0 asks: a sync that
+ * began before the answer does not count for longer than its lease.
+ *
+ * Reads at SERIAL would get in each other's way on the one partition that all holders look at. Only
+ * two reads are at SERIAL, which settles what is under way: entries, when there is a new one, and
+ * what is read back after an unknown outcome. So a head is never seen without its entry.
  */
 import { randomBytes } from 'node:crypto';
 import type { LossId } from '../../../base/ids.ts';

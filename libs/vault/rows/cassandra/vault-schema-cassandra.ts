@@ -1,8 +1,8 @@
 /**
  * The vault's keyspace: rows, segments, feed and turn. A partition of rows is one bucket of one
- * app, with the bucket's key in it, so that a row and the key that must still be current are
- * written by one conditional statement. Deleted rows leave the files after gc_grace: nodes that
- * were down for longer are rebuilt, not restarted (infra/runbooks/cassandra.md).
+ * app, with the bucket's key in it. So one conditional statement writes a row under the key that
+ * must still be current. Deleted rows leave the files after gc_grace: nodes that were down for
+ * longer are rebuilt, not restarted (infra/runbooks/cassandra.md).
  */
 import type { CassandraSchema } from '../../../engines/cassandra-migrations.ts';
 
