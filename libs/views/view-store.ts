@@ -4,38 +4,43 @@
  *
  * Failures of every method: VIEWS_UNREACHABLE (retryable), STORE_FULL.
  */
+import type { AppId, ConversationId, MessageId, SubjectId } from '../base/ids.ts';
 import type { Position, ViewChange } from '../conversation/view-changes.ts';
 
+/** What the views know of a conversation beside its messages. */
 export interface ConversationView {
-  readonly id: string;
-  readonly app: string;
+  readonly id: ConversationId;
+  readonly app: AppId;
   readonly lastPosition: Position;
-  readonly lastMessage: string | null;
+  readonly lastMessage: MessageId | null;
 }
 
 /** A message, sealed. */
 export interface MessageView {
-  readonly conversation: string;
-  readonly message: string;
+  readonly conversation: ConversationId;
+  readonly message: MessageId;
   readonly position: Position;
   /** The sealed record as it lies on the log. */
   readonly record: Buffer;
 }
 
+/** An edit, a reaction or a receipt, sealed. */
 export interface ChangeView {
-  readonly message: string;
+  readonly message: MessageId;
   readonly kind: string;
   readonly position: Position;
   readonly record: Buffer;
 }
 
+/** Who takes part, or took part. */
 export interface ParticipantView {
-  readonly subject: string;
+  readonly subject: SubjectId;
   /** Position of the first event that made them a participant. */
   readonly since: Position;
   readonly left: boolean;
 }
 
+/** A fact about a person or a conversation, sealed. */
 export interface FactView {
   readonly kind: string;
   readonly key: string;
@@ -79,17 +84,20 @@ export interface ViewReader {
   messages(conversation: string, page: PageRequest): Promise<MessageView[]>;
   message(id: string): Promise<MessageView | undefined>;
   /** Ids of all messages of a conversation, in no promised order. */
-  messageIds(conversation: string): Promise<string[]>;
+  messageIds(conversation: string): Promise<MessageId[]>;
   /** Edits, reactions and receipts of messages, in ascending order of position. */
   changes(messages: readonly string[]): Promise<ChangeView[]>;
   participants(conversation: string): Promise<ParticipantView[]>;
   /** Ids of a subject's conversations after one, in ascending order of id. */
-  conversationsOf(subject: string, page: { after?: string; limit: number }): Promise<string[]>;
+  conversationsOf(
+    subject: string,
+    page: { after?: string; limit: number },
+  ): Promise<ConversationId[]>;
   /** Ids of an app's conversations, newest day first. */
   inbox(
     app: string,
     page: { beforeDay?: number; limit: number },
-  ): Promise<{ conversation: string; day: number }[]>;
+  ): Promise<{ conversation: ConversationId; day: number }[]>;
   facts(stream: string): Promise<FactView[]>;
   /** Records of all messages, changes and facts, for self-checks. */
   scanRecords(): AsyncIterable<Buffer>;

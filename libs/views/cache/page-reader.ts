@@ -1,4 +1,6 @@
 /** Pages of a conversation, from the cache where they are, else from the views. */
+
+import type { ConversationId } from '../../base/ids.ts';
 import { isLetheError } from '../../base/lethe-error.ts';
 import { recordCodec } from '../../codec/avro.ts';
 import type { ChangeView, MessageView, PageRequest, ViewReader } from '../view-store.ts';
@@ -65,7 +67,7 @@ async function readKept(cache: ViewCache, key: PageKey): Promise<MessagePage | u
   if (kept === undefined) return undefined;
   try {
     const { messages, changes } = codec.decodeTagged(kept);
-    const { conversation } = key;
+    const conversation = key.conversation as ConversationId;
     const isCached = true;
     return { messages: messages.map((one) => ({ ...one, conversation })), changes, isCached };
   } catch (error) {

@@ -1,6 +1,13 @@
 /** The readers' queries in Cassandra; each names the generation that serves at that moment. */
 
 import { bytesToHex, hexToBytes } from '../../base/hex.ts';
+import {
+  type AppId,
+  bytesToId,
+  type ConversationId,
+  type MessageId,
+  type SubjectId,
+} from '../../base/ids.ts';
 import type { Position } from '../../conversation/view-changes.ts';
 import type { CassandraDatabase } from '../../engines/cassandra-database.ts';
 import { readCopy, readFact, readNewest, readOldest } from '../view-cells.ts';
@@ -42,11 +49,11 @@ export function createViewReaderCassandra(
     message: async (id) => readMessage(reader, await generation(), id),
     async messageIds(conversation) {
       const g = await generation();
-      const ids: string[] = [];
+      const ids: MessageId[] = [];
       for await (const week of weeksOf(reader, g, { conversation, forward: true })) {
         const query = `SELECT message FROM message_order_${g} WHERE conversation = ? AND week = ?`;
         const rows = await database.all<Placed>(query, hexToBytes(conversation), week);
-        ids.push(...rows.map(({ message }) => bytesToHex(message)));
+        ids.push(...rows.map(({ message }) => bytesToId<MessageId>(message)));
       }
       return [...new Set(ids)];
     },
@@ -62,7 +69,7 @@ export function createViewReaderCassandra(
         from,
         limit,
       );
-      return rows.map((row) => bytesToHex(row.conversation));
+      return rows.map((row) => bytesToId<ConversationId>(row.conversation));
     },
     inbox: (app, page) => readInbox(reader, app, page),
     facts: (stream) => readFacts(reader, stream),
@@ -98,10 +105,10 @@ async function readConversation(
   }>(query, hexToBytes(id));
   if (row === undefined) return undefined;
   return {
-    id,
-    app: bytesToHex(row.app),
+    id: id as ConversationId,
+    app: bytesToId<AppId>(row.app),
     lastPosition: readNewest(row.last).position,
-    lastMessage: row.last_message && bytesToHex(readNewest(row.last_message).bound),
+    lastMessage: row.last_message && bytesToId<MessageId>(readNewest(row.last_message).bound),
   };
 }
 
@@ -113,7 +120,11 @@ async function readMessage(
   const query = `SELECT conversation, copy FROM messages_${g} WHERE message = ?`;
   const row = await database.get<{ conversation: Buffer; copy: Buffer }>(query, hexToBytes(id));
   if (row === undefined) return undefined;
-  return { conversation: bytesToHex(row.conversation), message: id, ...readCopy(row.copy) };
+  return {
+    conversation: bytesToId<ConversationId>(row.conversation),
+    message: id as MessageId,
+    ...readCopy(row.copy),
+  };
 }
 
 /** The weeks in which a conversation has messages, from a bound on, in either direction. */
@@ -180,7 +191,11 @@ async function readChanges(
   const query = `SELECT kind, copy FROM changes_${await generation()} WHERE message = ?`;
   const found = await database.mapAll(messages, async (message) => {
     const rows = await database.all<{ kind: string; copy: Buffer }>(query, hexToBytes(message));
-    return rows.map(({ kind, copy }) => ({ message, kind, ...readCopy(copy) }));
+    return rows.map(({ kind, copy }) => ({
+      message: message as MessageId,
+      kind,
+      ...readCopy(copy),
+    }));
   });
   return found.flat().sort(byPosition);
 }
@@ -196,7 +211,7 @@ async function readParticipants(
     hexToBytes(conversation),
   );
   const all = rows.map(({ subject, since, latest }) => ({
-    subject: bytesToHex(subject),
+    subject: bytesToId<SubjectId>(subject),
     since: readOldest(since),
     left: readNewest(latest).bound[0] === 1,
   }));
@@ -212,12 +227,12 @@ async function readInbox(
   const days = `SELECT day FROM inbox_days_${g} WHERE app = ? AND day < ? ORDER BY day DESC`;
   const query = `SELECT conversation FROM inbox_${g} WHERE app = ? AND day = ? AND shard = ?`;
   const shards = Array.from({ length: INBOX_SHARDS }, (_, shard) => shard);
-  const found: { conversation: string; day: number }[] = [];
+  const found: { conversation: ConversationId; day: number }[] = [];
   for await (const { day } of database.each<{ day: number }>(days, hexToBytes(app), beforeDay)) {
     const rows = await database.mapAll(shards, (shard) => {
       return database.all<{ conversation: Buffer }>(query, hexToBytes(app), day, shard);
     });
-    const ids = rows.flat().map((row) => bytesToHex(row.conversation));
+    const ids = rows.flat().map((row) => bytesToId<ConversationId>(row.conversation));
     found.push(...ids.sort().map((conversation) => ({ conversation, day })));
     if (found.length >= limit) break;
   }

@@ -1,6 +1,13 @@
 /** The readers' queries; each names the generation that serves at that moment. */
 
 import { bytesToHex, hexToBytes } from '../../base/hex.ts';
+import {
+  type AppId,
+  bytesToId,
+  type ConversationId,
+  type MessageId,
+  type SubjectId,
+} from '../../base/ids.ts';
 import type { Position } from '../../conversation/view-changes.ts';
 import type { SqliteDatabase } from '../../engines/sqlite-database.ts';
 import type { ConversationView, MessageView, PageRequest, ViewReader } from '../view-store.ts';
@@ -41,14 +48,14 @@ export function createViewReaderSqlite(
       const sql = `SELECT m.*, c.id FROM messages_${g} m JOIN conversations_${g} c
         ON c.row = m.conversation WHERE m.message = ?`;
       const row = database.get<StoredMessage & { id: Uint8Array }>(sql, hexToBytes(id));
-      return row && toMessage(row, bytesToHex(row.id));
+      return row && toMessage(row, bytesToId<ConversationId>(row.id));
     },
     async messageIds(conversation) {
       const g = generation();
       const sql = `SELECT message FROM messages_${g} WHERE conversation =
         (SELECT row FROM conversations_${g} WHERE id = ?)`;
       const rows = database.all<{ message: Uint8Array }>(sql, hexToBytes(conversation));
-      return rows.map((row) => bytesToHex(row.message));
+      return rows.map((row) => bytesToId<MessageId>(row.message));
     },
     async changes(messages) {
       return readChanges(database, generation(), messages);
@@ -62,7 +69,7 @@ export function createViewReaderSqlite(
       );
       return rows.map(({ subject, since, gone }) => {
         return {
-          subject: bytesToHex(subject),
+          subject: bytesToId<SubjectId>(subject),
           since: bytesToHex(since) as Position,
           left: gone === 1,
         };
@@ -74,7 +81,7 @@ export function createViewReaderSqlite(
       const from = hexToBytes(after ?? '');
       return database
         .all<{ conversation: Uint8Array }>(sql, hexToBytes(subject), from, limit)
-        .map((row) => bytesToHex(row.conversation));
+        .map((row) => bytesToId<ConversationId>(row.conversation));
     },
     async inbox(app, { beforeDay, limit }) {
       const sql = `SELECT day, conversation FROM inbox_${generation()}
@@ -82,7 +89,10 @@ export function createViewReaderSqlite(
       const before = beforeDay ?? 100_000;
       return database
         .all<{ day: number; conversation: Uint8Array }>(sql, hexToBytes(app), before, limit)
-        .map((row) => ({ day: row.day, conversation: bytesToHex(row.conversation) }));
+        .map((row) => ({
+          day: row.day,
+          conversation: bytesToId<ConversationId>(row.conversation),
+        }));
     },
     async facts(stream) {
       const sql = `SELECT kind, name, position, record FROM facts_${generation()}
@@ -118,10 +128,10 @@ function readConversation(
   }>(sql, hexToBytes(id));
   if (row === undefined) return undefined;
   return {
-    id,
-    app: bytesToHex(row.app),
+    id: id as ConversationId,
+    app: bytesToId<AppId>(row.app),
     lastPosition: bytesToHex(row.last) as Position,
-    lastMessage: row.last_message && bytesToHex(row.last_message),
+    lastMessage: row.last_message && bytesToId<MessageId>(row.last_message),
   };
 }
 
@@ -149,7 +159,12 @@ function readMessages(
 
 function toMessage(row: StoredMessage, conversation: string): MessageView {
   const position = bytesToHex(row.position) as Position;
-  return { conversation, message: bytesToHex(row.message), position, record: buffer(row.record) };
+  return {
+    conversation: conversation as ConversationId,
+    message: bytesToId<MessageId>(row.message),
+    position,
+    record: buffer(row.record),
+  };
 }
 
 function readChanges(database: SqliteDatabase, g: number, messages: readonly string[]) {
@@ -168,7 +183,12 @@ function readChanges(database: SqliteDatabase, g: number, messages: readonly str
     }>(sql, ...values);
     for (const { message, kind, position, record } of rows) {
       const at = bytesToHex(position) as Position;
-      found.push({ message: bytesToHex(message), kind, position: at, record: buffer(record) });
+      found.push({
+        message: bytesToId<MessageId>(message),
+        kind,
+        position: at,
+        record: buffer(record),
+      });
     }
   }
   return found;

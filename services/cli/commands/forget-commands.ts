@@ -43,8 +43,7 @@ function addMessage(forget: Command): void {
         const app = await findApp(backends, options.app);
         const powers = backends.privacy();
         const message = readIdArgument<MessageId>(id);
-        const view = await findMessage(powers, message);
-        const conversation = view.conversation as ConversationId;
+        const { conversation } = await findMessage(powers, message);
         if (options.preview) {
           const found = await findThing(powers, app.id, { conversation, message });
           // Neighbours refuse the run; the preview is what names them.
@@ -73,11 +72,10 @@ function addAttachment(forget: Command): void {
         const powers = backends.privacy();
         const attachment: string = readIdArgument(id);
         const message = readIdArgument<MessageId>(options.message);
-        const view = await findMessage(powers, message);
-        const conversation = view.conversation as ConversationId;
+        const { conversation, record } = await findMessage(powers, message);
         const of = { conversation, message, attachment };
         const outcome = await createPrivacy(powers).forgetAttachment(app.id, of);
-        const { attachments } = decodeSealedEvent(view.record).header;
+        const { attachments } = decodeSealedEvent(record).header;
         const isListed = attachments.includes(attachment);
         const known = isListed ? '' : ' (its message names no such attachment)';
         const shown = { attachment, namedByMessage: isListed };
