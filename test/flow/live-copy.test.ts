@@ -79,7 +79,7 @@ async function expectOneDirectory(store: TestStore): Promise<void> {
   expect(await store.backends.vaultCheck()).toMatchObject({ tampered: 0, missing: 0 });
   const { directory } = store.backends.reader();
   const vault = store.backends.vaultStore();
-  const table = await openDirectoryTable(store);
+  await using table = await openDirectoryTable(store);
   for await (const { id } of vault.scan(rowKinds.identity, store.app.id)) {
     const [target] = await table.references(store.app.id, rowKinds.identity, [id as never]);
     const [entry] = await directory.subjects(store.app.id, [target as never]);

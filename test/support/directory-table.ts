@@ -13,11 +13,14 @@ import { createAppKeys } from '../../libs/vault/keys/vault-app-keys.ts';
 import { openRootKms } from '../../libs/wiring/open-root-kms.ts';
 import type { TestStore } from './temporary-store.ts';
 
-/** Opens them with the store's own KMS; the lease that this takes ends with its look. */
+/**
+ * Opens them with the store's own KMS. The lease that this takes ends with `await using`: an erase
+ * waits for it until then.
+ */
 export async function openDirectoryTable({
   backends,
   configuration,
-}: TestStore): Promise<DirectoryTable> {
+}: TestStore): Promise<DirectoryTable & AsyncDisposable> {
   const { store, feed } = backends.engines.vault;
   const randomness = createSystemRandomness();
   const clocks = systemHolderClocks;
@@ -26,10 +29,7 @@ export async function openDirectoryTable({
   const kms = await openRootKms(configuration);
   const hierarchy = createKeyHierarchy({ store, kms, randomness, lease, lossFeed });
   const apps = createAppRegistry({ store, hierarchy, randomness });
-  return createDirectoryTable({
-    store,
-    hierarchy,
-    apps,
-    keys: createAppKeys({ hierarchy, lease }),
-  });
+  const keys = createAppKeys({ hierarchy, lease });
+  const table = createDirectoryTable({ store, hierarchy, apps, keys });
+  return { ...table, [Symbol.asyncDispose]: () => lease.close() };
 }
