@@ -53,3 +53,11 @@ export class LetheError extends Error {
 export function isLetheError(error: unknown, code?: ErrorCode): error is LetheError {
   return error instanceof LetheError && (code === undefined || error.code === code);
 }
+
+/** Why an event cannot be opened though its keys live. */
+export type UnreadableCode = 'EVENT_TAMPERED' | 'FORMAT_UNKNOWN';
+
+/** Was an event changed from outside, or written by a newer version? Others can be read. */
+export function isUnreadable(error: unknown): error is LetheError & { code: UnreadableCode } {
+  return isLetheError(error, 'EVENT_TAMPERED') || isLetheError(error, 'FORMAT_UNKNOWN');
+}

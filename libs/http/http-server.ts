@@ -249,6 +249,9 @@ function letheToHttpError(error: LetheError): HttpError {
   if (error.code === 'EVENT_TAMPERED' || error.code === 'VAULT_TAMPERED') {
     return new HttpError(500, 'tampered', 'Stored data was changed from outside');
   }
+  if (error.code === 'FORMAT_UNKNOWN') {
+    return new HttpError(500, 'format_unknown', 'Stored data is of a newer version, or damaged');
+  }
   if (error.code === 'STORE_FULL') {
     return new HttpError(507, 'store_full', 'The store has no room; nothing was accepted', {
       retryAfterSeconds: 60,

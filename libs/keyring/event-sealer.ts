@@ -128,10 +128,10 @@ export function sealEvent(
  * FORMAT_UNKNOWN when it is sealed with a cipher of a newer version.
  */
 export function unsealEvent(event: SealedEvent, rings: EventRings): Buffer | 'forgotten' {
-  const cipher = cipherOf(event.header.cipher);
   try {
+    // First: what is forgotten is so under every cipher.
     if (!deriveEventKey(event.header, rings, 'open')) return 'forgotten';
-    return cipher.unseal(key, event, event.headerBytes);
+    return cipherOf(event.header.cipher).unseal(key, event, event.headerBytes);
   } finally {
     wipe();
   }

@@ -14,6 +14,7 @@ import { removePages } from '../../libs/wiring/open-engines.ts';
 import { openRootKms } from '../../libs/wiring/open-root-kms.ts';
 import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 import { endForsakenGroup } from '../privacy/kinds/end-group.ts';
+import { kindUnknown } from '../privacy/kinds/kinds.ts';
 import { carryOut } from '../privacy/life/carry-out.ts';
 import { runOpenRequests } from '../privacy/life/request-worker.ts';
 import { type FoundBackup, findBackups, stagedConfiguration } from './backup.ts';
@@ -82,7 +83,8 @@ export async function restore(
       onProgress(`${count} of ${total} events into the views`),
     );
     // What had been asked for, but was not finished when the copy was made.
-    await runOpenRequests(backends.privacy());
+    const { unknown } = await runOpenRequests(backends.privacy());
+    for (const { kind } of unknown) onProgress(kindUnknown(kind).message);
     const applied = await applyErasures(backends, later, onProgress);
     // Whoever came anew under the name of somebody who was erased has it now.
     for (const { app, group, by } of await backends.settleDirectory()) {

@@ -5,7 +5,7 @@
 
 import { dayToText } from '../../libs/base/day.ts';
 import type { AppId, ConversationId, MessageId, SubjectId } from '../../libs/base/ids.ts';
-import { isLetheError } from '../../libs/base/lethe-error.ts';
+import { isLetheError, isUnreadable, type UnreadableCode } from '../../libs/base/lethe-error.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
 import type { SealedEvent } from '../../libs/codec/sealed-event.ts';
 import {
@@ -55,6 +55,11 @@ const STREAM_TYPES: Readonly<Record<EventType, string>> = {
   DaysForgotten: 'days:remove',
 };
 
+const UNREADABLE: Readonly<Record<UnreadableCode, string>> = {
+  EVENT_TAMPERED: 'event:tampered',
+  FORMAT_UNKNOWN: 'event:unreadable',
+};
+
 /** The cursor of now: a stream that begins there sees only what comes. */
 export async function endCursor({ log }: Pick<ReaderPowers, 'log'>): Promise<string> {
   return (await log.endOffsets()).join('.');
@@ -98,13 +103,13 @@ function decodeOwn(record: LogRecord, app: AppId): SealedEvent | undefined {
   }
 }
 
-/** One event that was tampered with must not keep consumers from the removals behind it. */
+/** One event that cannot be read must not keep consumers from the removals behind it. */
 async function tryStreamEvent(...given: Parameters<typeof toStreamEvent>) {
   try {
     return await toStreamEvent(...given);
   } catch (error) {
-    if (!isLetheError(error, 'EVENT_TAMPERED')) throw error;
-    return { type: 'event:tampered', payload: {} };
+    if (!isUnreadable(error)) throw error;
+    return { type: UNREADABLE[error.code], payload: {} };
   }
 }
 

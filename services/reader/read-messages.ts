@@ -1,7 +1,7 @@
 /** Messages as consumers read them: opened, folded, with their authors' names. */
 
 import type { AppId, ConversationId, MessageId, SubjectId } from '../../libs/base/ids.ts';
-import { isLetheError } from '../../libs/base/lethe-error.ts';
+import { isUnreadable } from '../../libs/base/lethe-error.ts';
 import type { MessagePosted } from '../../libs/conversation/event-types.ts';
 import {
   type FoldedMessage,
@@ -48,7 +48,7 @@ export async function readMessages(
     return { messages: await messagesToJson(powers, app, page), views: page.messages };
   } catch (error) {
     // What lies in a cache proves nothing about what is stored.
-    if (!page.isCached || !isLetheError(error, 'EVENT_TAMPERED')) throw error;
+    if (!page.isCached || !isUnreadable(error)) throw error;
   }
   const stored = await powers.pages.page(at, query.page, 'views');
   return { messages: await messagesToJson(powers, app, stored), views: stored.messages };

@@ -1,29 +1,97 @@
+import { renameSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { LossId, SubjectId } from '../../libs/base/ids.ts';
+import { DAY_MS } from '../../libs/base/day.ts';
+import type { AppId, LossId, SubjectId } from '../../libs/base/ids.ts';
+import { makeBackup } from '../../services/operations/backup.ts';
+import { restore } from '../../services/operations/restore.ts';
+import { reclaimDue } from '../../services/operations/upkeep.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
-import { runOpenRequests } from '../../services/privacy/life/request-worker.ts';
+import { carryOut } from '../../services/privacy/life/carry-out.ts';
+import { runOpenRequests, runRequestWorker } from '../../services/privacy/life/request-worker.ts';
 import { received, removed } from '../support/events.ts';
-import { groupOf, messagesOf, textsOf } from '../support/reading.ts';
-import { openTestStore } from '../support/temporary-store.ts';
+import { groupOf, messagesOf, subjectOf, textsOf } from '../support/reading.ts';
+import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';
+
+/** Records what a newer version's door would. */
+async function addUnknown(store: TestStore, app: AppId): Promise<void> {
+  await store.backends.privacy().requests.add({
+    id: 'f'.repeat(32) as LossId,
+    app,
+    kind: 'of a newer version' as never,
+    target: {} as never,
+    step: 'received',
+    receivedAtMs: 0,
+    changedAtMs: 0,
+  });
+}
 
 describe('requests', () => {
-  it('a request that always fails does not hold up the removals behind it', async () => {
+  it('a request of an unknown kind stays open, and holds up nothing else', async () => {
     const store = await openTestStore();
     await store.deliver(received('ann', 'oops', { id: 'a' }));
     const powers = store.backends.privacy();
-    const times = { receivedAtMs: 0, changedAtMs: 0 };
-    const broken = { kind: 'of a newer version' as never, target: {} as never };
-    await powers.requests.add({
-      id: 'f'.repeat(32) as LossId,
-      app: store.app.id,
-      ...broken,
-      step: 'received',
-      ...times,
-    });
+    await addUnknown(store, store.app.id);
     await store.deliver(removed('a'));
-    await expect(runOpenRequests(powers)).rejects.toMatchObject({ code: 'FORMAT_UNKNOWN' });
+    expect(await runOpenRequests(powers)).toMatchObject({
+      done: 1,
+      unknown: [{ kind: 'of a newer version' }],
+    });
     expect(await textsOf(store, await groupOf(store))).toEqual([null]);
     expect((await powers.requests.open(10, Date.now())).length).toBe(1);
+  });
+
+  it('a request of an unknown kind whose app is gone is never listed as carried out', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ann', 'oops', { id: 'a' }));
+    const powers = store.backends.privacy();
+    await addUnknown(store, 'e'.repeat(32) as AppId);
+    await store.deliver(removed('a'));
+    const all = await powers.requests.open(10, Date.now());
+    const carried = await carryOut(powers, all);
+    expect(carried.map((one) => 'failure' in one).toSorted()).toEqual([false, true]);
+    const listed = await powers.erasures.read();
+    expect(listed.map(({ kind }) => kind)).toEqual(['forget-message']);
+    expect(await textsOf(store, await groupOf(store))).toEqual([null]);
+  });
+
+  it('a worker reports a request of an unknown kind once', async () => {
+    const store = await openTestStore();
+    await addUnknown(store, store.app.id);
+    const failures: unknown[] = [];
+    const ending = AbortSignal.timeout(1_000);
+    await runRequestWorker(store.backends.privacy(), ending, (error) => failures.push(error));
+    expect(failures).toEqual([expect.objectContaining({ code: 'FORMAT_UNKNOWN' })]);
+  });
+
+  it('while a request of an unknown kind is open, nothing of its app is reclaimed', async () => {
+    let aheadMs = 0;
+    const store = await openTestStore({ clock: { nowMs: () => Date.now() + aheadMs } });
+    await store.deliver(received('ann', 'hers', { id: 'a' }));
+    const privacy = createPrivacy(store.backends.privacy());
+    await privacy.eraseSubject(store.app.id, await subjectOf(store, 'ann'));
+    await addUnknown(store, store.app.id);
+    aheadMs = 40 * DAY_MS;
+    expect(await reclaimDue(store)).toMatchObject({ records: 0 });
+  });
+
+  it('a backup with an open request of an unknown kind is restored, and says so', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ann', 'words', { id: 'a' }));
+    await addUnknown(store, store.app.id);
+    const backups = join(store.folder, 'mine');
+    await makeBackup(store, backups, Date.now());
+    await store.ingest.close();
+    await store.backends.close();
+    renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
+    const said: string[] = [];
+    const onProgress = (text: string) => said.push(text);
+    await restore(store.configuration, backups, { isNewerRemoved: false, onProgress });
+    expect(said).toContain(
+      'a request of the kind of a newer version stays open: use a newer Lethe',
+    );
+    const back = await openAt(store.folder, {}, store.app.id);
+    expect((await back.backends.privacy().requests.open(10, Date.now())).length).toBe(1);
   });
 
   it('a finished request stays finished, whatever a slower worker records', async () => {

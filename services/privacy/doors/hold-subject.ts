@@ -11,6 +11,7 @@ import {
 import { LetheError } from '../../../libs/base/lethe-error.ts';
 import { randomIdInBucket } from '../../../libs/base/random.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
+import { isKnownKind } from '../kinds/kinds.ts';
 
 const LOOK_INTERVAL_MS = 20;
 const GRANT_TIMEOUT_MS = 30_000;
@@ -53,13 +54,14 @@ async function waitForRunning(
 ): Promise<void> {
   const open = await requests.open(Number.MAX_SAFE_INTEGER, clock.nowMs() + DAY_MS);
   const deadlineMs = clock.monotonicMs() + GRANT_TIMEOUT_MS + leaseMs;
-  for (const { id } of open.filter((one) => one.app === app)) {
+  for (const { id, kind } of open.filter((one) => one.app === app)) {
+    const what = isKnownKind(kind) ? 'privacy request' : `request of the unknown kind ${kind}`;
     for (;;) {
       const request = await requests.get(id);
       if (request === undefined || request.step === 'done') break;
       if (clock.monotonicMs() > deadlineMs) {
         const text =
-          `a privacy request that began before does not end: hold ${hold} is written, ` +
+          `a ${what} that began before does not end: hold ${hold} is written, ` +
           'ask for it again by this id';
         throw new LetheError('CONTENDED', text, { retryable: true });
       }

@@ -26,8 +26,19 @@ const kinds: { readonly [Name in RequestKind]: Kind<Name> } = {
   'merge-subjects': mergeSubjects,
 };
 
+/** Is this a kind that this version can carry out? */
+export function isKnownKind(name: string): name is RequestKind {
+  return Object.hasOwn(kinds, name);
+}
+
 /** What there is to know of a kind. Throws FORMAT_UNKNOWN: a newer version has recorded it. */
 export function kindOf<Name extends RequestKind>(name: Name): Kind<Name> {
-  if (Object.hasOwn(kinds, name)) return kinds[name];
-  throw new LetheError('FORMAT_UNKNOWN', `a request of the kind ${name}: use a newer Lethe`);
+  if (isKnownKind(name)) return kinds[name];
+  throw kindUnknown(name);
+}
+
+/** Why a request stays open: nothing of it is done by a version that cannot do all of it. */
+export function kindUnknown(name: string): LetheError {
+  const text = `a request of the kind ${name} stays open: use a newer Lethe`;
+  return new LetheError('FORMAT_UNKNOWN', text);
 }

@@ -10,11 +10,11 @@ import { isLetheError } from '../../../libs/base/lethe-error.ts';
 import { inSpan } from '../../../libs/engines/tracing.ts';
 import type { PassedHolders } from '../../../libs/keyring/holder-wait.ts';
 import type { ListedRequest } from '../../../libs/requests/erasure-list.ts';
-import type { PrivacyRequest } from '../../../libs/requests/request.ts';
+import type { PrivacyRequest, RequestKind } from '../../../libs/requests/request.ts';
 import { held } from '../../../libs/vault/taking/shred-rows.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import type { Captures } from '../kinds/capture.ts';
-import type { Asked } from '../kinds/kind.ts';
+import type { Asked, Kind } from '../kinds/kind.ts';
 import { kindOf } from '../kinds/kinds.ts';
 import type { Run } from '../kinds/run.ts';
 import { assertApproved } from './approvals.ts';
@@ -44,17 +44,28 @@ export async function carryOut(
   as: Asked = 'asked',
 ): Promise<Carried[]> {
   const failures = new Map<PrivacyRequest, unknown>();
-  const attempt = async (request: PrivacyRequest, work: (run: Run) => Promise<void>) => {
+  // What fails in one request, also by being of an unknown kind, holds up no other.
+  const attempt = async (
+    request: PrivacyRequest,
+    work: (kind: Kind<RequestKind>) => Promise<void>,
+  ) => {
     if (failures.has(request)) return;
     try {
-      const run = await openRun(powers, request);
-      if (run !== undefined) await work(run);
+      await work(kindOf(request.kind));
     } catch (error) {
       failures.set(request, error);
     }
   };
+  const attemptInApp = (
+    request: PrivacyRequest,
+    work: (run: Run, kind: Kind<RequestKind>) => Promise<void>,
+  ) =>
+    attempt(request, async (kind) => {
+      const run = await openRun(powers, request);
+      if (run !== undefined) await work(run, kind);
+    });
   for (const request of requests) {
-    await attempt(request, async (run) => {
+    await attemptInApp(request, async (run) => {
       assertApproved(run);
       await respectHolds(run, as);
     });
@@ -68,8 +79,7 @@ export async function carryOut(
   const captures = new Map<PrivacyRequest, Captures>();
   const fencedAtMs = powers.clock.monotonicMs();
   for (const request of requests) {
-    await attempt(request, async (run) => {
-      const kind = kindOf(run.request.kind);
+    await attemptInApp(request, async (run, kind) => {
       const captured = await kind.certificate?.capture(run);
       if (captured !== undefined) captures.set(request, captured);
       await run.step('shred');
@@ -81,20 +91,20 @@ export async function carryOut(
   powers.onT0(powers.clock.monotonicMs() - fencedAtMs);
   const done = new Map<PrivacyRequest, Done>();
   for (const request of requests) {
-    await attempt(request, async () => {
+    await attemptInApp(request, async () => {
       const captured = captures.get(request);
       done.set(request, { t0, ...(await verify(powers, request, { t0, captured })) });
     });
-    await attempt(request, purgePages);
-    await attempt(request, async (run) => {
+    await attemptInApp(request, purgePages);
+    await attemptInApp(request, async (run, kind) => {
       await run.step('finish');
-      await kindOf(run.request.kind).finish(run);
+      await kind.finish(run);
     });
-    if (failures.has(request)) continue;
-    const kind = kindOf(request.kind);
-    await kind.end?.(powers, request);
-    const keepsTarget = kind.lostEvents.by === 'target';
-    await powers.requests.finish(request.id, { nowMs: powers.clock.nowMs(), keepsTarget });
+    await attempt(request, async (kind) => {
+      await kind.end?.(powers, request);
+      const keepsTarget = kind.lostEvents.by === 'target';
+      await powers.requests.finish(request.id, { nowMs: powers.clock.nowMs(), keepsTarget });
+    });
   }
   return requests.map((request) =>
     failures.has(request) ? { failure: failures.get(request) } : (done.get(request) ?? { t0 }),

@@ -14,10 +14,10 @@ import { isTombstone, type PlacedRecord } from '../../../libs/event-log/event-lo
 import { readLog } from '../../../libs/event-log/read-log.ts';
 import { eventRingRefs, isKeyForgotten } from '../../../libs/keyring/event-sealer.ts';
 import { collectRefs, Ring, type RingRef, ringRefToKey } from '../../../libs/keyring/ring.ts';
-import type { Afterlife, PrivacyRequest } from '../../../libs/requests/request.ts';
+import type { Afterlife, PrivacyRequest, RequestKind } from '../../../libs/requests/request.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import type { EventTest, LostEvents } from '../kinds/kind.ts';
-import { kindOf } from '../kinds/kinds.ts';
+import { isKnownKind, kindOf } from '../kinds/kinds.ts';
 import { reachAll } from './afterlife.ts';
 
 /** What came of a reclaim. */
@@ -175,8 +175,10 @@ async function readWaiting(powers: PrivacyPowers, due: ReadonlySet<LossId>) {
   const open = await requests.open(Number.MAX_SAFE_INTEGER, clock.nowMs() + DAY_MS);
   const done = (await requests.afterlives()).filter(isUnreclaimed);
   const all = [...open, ...done].filter((one) => !due.has(one.id));
-  const known = (by: LostEvents['by']) =>
-    all.filter((one) => kindOf(one.kind).lostEvents.by === by);
+  // What a newer version's request takes is not known here: everything of its app stays.
+  const byOf = ({ kind }: { kind: RequestKind }): LostEvents['by'] =>
+    isKnownKind(kind) ? kindOf(kind).lostEvents.by : 'app';
+  const known = (by: LostEvents['by']) => all.filter((one) => byOf(one) === by);
   const takes: EventTest[] = [];
   for (const one of known('target')) takes.push(await matcherOf(powers, one));
   return {

@@ -3,7 +3,10 @@
  * interrupted. Two workers may meet over one request: every step can be repeated.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { LossId } from '../../../libs/base/ids.ts';
+import type { PrivacyRequest } from '../../../libs/requests/request.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
+import { isKnownKind, kindUnknown } from '../kinds/kinds.ts';
 import { carryOut } from './carry-out.ts';
 
 const BATCH_REQUESTS = 100;
@@ -12,39 +15,59 @@ const LOOK_INTERVAL_MS = 200;
 // wait for. After that it counts as interrupted.
 const IDLE_MS = 5_000;
 
+/** What came of the open requests. */
+export interface OpenRequestsRun {
+  readonly done: number;
+  /** Left open, and no failure: only a newer version knows their kind. */
+  readonly unknown: readonly { readonly id: LossId; readonly kind: string }[];
+}
+
 /**
- * Carries out all open requests; how many were done. One that fails does not hold up the others: it
- * stays open, and the first failure is thrown when all were tried.
+ * Carries out all open requests. One that fails does not hold up the others: it stays open, and the
+ * first failure is thrown when all were tried.
  */
 export async function runOpenRequests(
   powers: PrivacyPowers,
   options: { idleMs: number } = { idleMs: 0 },
-): Promise<number> {
+): Promise<OpenRequestsRun> {
   const failed = new Map<string, unknown>();
-  let count = 0;
+  const unknown = new Map<string, PrivacyRequest>();
+  let done = 0;
   for (;;) {
     const idleSinceMs = powers.clock.nowMs() - options.idleMs;
-    const open = await powers.requests.open(BATCH_REQUESTS + failed.size, idleSinceMs);
-    const next = open.filter((request) => !failed.has(request.id));
+    const open = await powers.requests.open(
+      BATCH_REQUESTS + failed.size + unknown.size,
+      idleSinceMs,
+    );
+    for (const one of open) if (!isKnownKind(one.kind)) unknown.set(one.id, one);
+    const next = open.filter(({ id }) => !failed.has(id) && !unknown.has(id));
     if (next.length === 0) break;
     for (const [i, carried] of (await carryOut(powers, next)).entries()) {
       if ('failure' in carried) failed.set(next[i]!.id, carried.failure);
-      else count += 1;
+      else done += 1;
     }
   }
   for (const error of failed.values()) throw error;
-  return count;
+  return { done, unknown: [...unknown.values()] };
 }
 
-/** Looks for open requests until the signal ends it; failures are reported and tried again. */
+/**
+ * Looks for open requests until the signal ends it. Failures are reported and tried again; what is
+ * of an unknown kind is reported once.
+ */
 export async function runRequestWorker(
   powers: PrivacyPowers,
   signal: AbortSignal,
   onFailure: (error: unknown) => void,
 ): Promise<void> {
+  const reported = new Set<string>();
   while (!signal.aborted) {
     try {
-      await runOpenRequests(powers, { idleMs: powers.leaseMs + IDLE_MS });
+      const { unknown } = await runOpenRequests(powers, { idleMs: powers.leaseMs + IDLE_MS });
+      for (const { id, kind } of unknown) {
+        if (!reported.has(id)) onFailure(kindUnknown(kind));
+        reported.add(id);
+      }
     } catch (error) {
       onFailure(error);
     }
