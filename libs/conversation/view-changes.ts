@@ -124,7 +124,13 @@ export function eventToViewChanges(
         conversationChange(header, { position, version }, null),
         ...personalParticipant(header, position),
       ];
-    default:
+    // Of what was taken, the views show nothing: consumers hear of it from the log.
+    case 'SubjectErased':
+    case 'ProfileCleared':
+    case 'MessageForgotten':
+    case 'ConversationCleared':
+    case 'ConversationDeleted':
+    case 'DaysForgotten':
       return [];
   }
 }

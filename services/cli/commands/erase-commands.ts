@@ -8,7 +8,7 @@ import { createPrivacy } from '../../privacy/doors/privacy.ts';
 import { previewLoss } from '../../privacy/life/preview.ts';
 import { findApp, withStore } from '../open-store.ts';
 import { CommandEnd, createProgress, exitCodes, printResult } from '../terminal.ts';
-import { report, reportPreview } from './privacy-report.ts';
+import { certificateFields, certificateLines, report, reportPreview } from './privacy-report.ts';
 import { findSubject } from './read-commands.ts';
 
 interface SubjectOptions {
@@ -131,9 +131,10 @@ async function eraseMany(
       const line = {
         ...shown,
         t0: new Date(t0.t0Ms).toISOString(),
-        ...(certificate && { certificate: certificate.file, salt: certificate.salt }),
+        ...(certificate && certificateFields(certificate)),
       };
-      if (options.json) printResult(true, line, []);
+      const lines = certificate ? certificateLines(certificate) : [];
+      printResult(options.json, line, [`${line.subjectId}: erased`, ...lines]);
     }
     progress.show(`${done} of ${subjects.length} erased`);
   }

@@ -24,11 +24,7 @@ export function report(
         ...shown,
         t0: { at, feedNumber, waitedMs, holders },
         ...(attack && { attack }),
-        ...(certificate && {
-          certificate: certificate.file,
-          publicKey: certificate.publicKey,
-          salt: certificate.salt,
-        }),
+        ...(certificate && certificateFields(certificate)),
       };
       const waited = holders.filter(({ how }) => how === 'waited').length;
       const late = waited === 0 ? '' : `, the lease of ${waited} waited out`;
@@ -37,7 +33,7 @@ export function report(
         sentence,
         `no running process can read it since ${at} (${asked})`,
         ...attackLines(attack),
-        ...certificateLines(certificate),
+        ...(certificate ? certificateLines(certificate) : []),
       ]);
       return;
     }
@@ -63,9 +59,13 @@ function attackLines(attack: AttackReport | undefined): string[] {
   ];
 }
 
-function certificateLines(certificate: Certified | undefined): string[] {
-  if (certificate === undefined) return [];
-  const { file, publicKey, salt } = certificate;
+/** What is printed of a certificate as JSON. */
+export function certificateFields({ file, publicKey, salt }: Certified) {
+  return { certificate: file, publicKey, salt };
+}
+
+/** What people are told of a certificate, with the salt that they are to hand out. */
+export function certificateLines({ file, publicKey, salt }: Certified): string[] {
   const handOut = salt === null ? [] : [`salt for the person, kept nowhere: ${salt}`];
   return [`certificate: ${file}`, `verified with: ${publicKey}`, ...handOut];
 }

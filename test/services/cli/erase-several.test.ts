@@ -1,0 +1,34 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { received } from '../../support/events.ts';
+import { lethe, startLethe } from '../../support/processes.ts';
+import { temporaryFolder } from '../../support/temporary-store.ts';
+
+const NAMES = ['ann', 'ben'];
+
+describe('erasing several people at once', () => {
+  it('prints for each the certificate and the salt that proves it to be theirs', async () => {
+    const folder = temporaryFolder();
+    await lethe(folder, ['apps', 'create', 'demo', '--buckets', '16']);
+    const file = join(folder, 'lines.jsonl');
+    const lines = NAMES.map((name) => JSON.stringify(received(name, 'words', { id: name })));
+    writeFileSync(file, lines.join('\n'));
+    await lethe(folder, ['ingest', file, '--app', 'demo']);
+    const users: string[] = [];
+    for (const name of NAMES) {
+      users.push((await lethe(folder, ['find', 'chat', name, '--app', 'demo'])).json.subjectId);
+    }
+    const { out } = await startLethe(folder, ['erase', 'subject', ...users, '--app', 'demo']).ended;
+    for (const user of users) {
+      const told = out.slice(out.indexOf(`${user}: erased`));
+      const shownAs = (label: string) => told.split(label)[1]!.split('\n')[0]!.trim();
+      const [certificate, key] = [shownAs('certificate:'), shownAs('verified with:')];
+      const salt = shownAs('kept nowhere:');
+      const given = [certificate, '--key', key, '--salt', salt, '--user', user];
+      const verified = await startLethe(folder, ['verify', ...given]).ended;
+      expect(verified.code, verified.err).toBe(0);
+    }
+    expect(out).toContain('2 people erased');
+  });
+});
