@@ -215,6 +215,17 @@ describe('habits', () => {
     }
   });
 
+  it('a class is an error, or keeps state or a key of its own: all else is functions', () => {
+    const pattern = /^(?:export )?(?:abstract )?class (\w+)([^{]*)\{(.*?)^\}/gms;
+    const bare = product.flatMap((file) => {
+      const classes = [...text(file).matchAll(pattern)];
+      return classes
+        .filter(([, , head, body]) => !head!.includes(' extends ') && !/^ {2}.*#\w+/m.test(body!))
+        .map(([, name]) => `${file}: ${name}`);
+    });
+    expect(bare).toEqual([]);
+  });
+
   it('file names are unique, so that a stack trace is unambiguous', () => {
     const names = product.map((file) => file.split('/').at(-1)!);
     const twice = names.filter((name, i) => names.indexOf(name) !== i && name !== 'main.ts');
