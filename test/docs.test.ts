@@ -186,12 +186,15 @@ describe('a request for erasure, step by step', () => {
     expect(steps.length).toBeGreaterThanOrEqual(6);
     const seen: string[] = [];
     for (const step of steps) {
-      const words = step.trim().split(/\s+/).slice(2);
+      const [printed, command] = step.includes('|') ? step.split('|') : ['', step];
+      const words = command!.trim().split(/\s+/).slice(2);
       const given = words.map((word) => values[word] ?? values[word.split('/').at(-1)!] ?? word);
       const args = ['services/cli/main.ts', ...given, '--json'];
       const env = { ...process.env, ...server.variables };
       // Rejects when a command does not exit 0.
-      const { stdout, stderr } = await run(process.execPath, args, { cwd: ROOT, env });
+      const running = run(process.execPath, args, { cwd: ROOT, env });
+      running.child.stdin?.end(printed!.replace('printf %s', '').trim());
+      const { stdout, stderr } = await running;
       expect(stderr, step).toBe('');
       const shown = JSON.parse(stdout);
       seen.push(words.slice(0, 2).join(' '));

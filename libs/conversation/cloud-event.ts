@@ -15,7 +15,7 @@ export const ID_LENGTH_MAX = 512;
 export const NAME_LENGTH_MAX = 256;
 export const TEXT_LENGTH_MAX = 100_000;
 export const CONTENT_JSON_MAX = 100_000;
-/** Flat metadata of at most 4 KB, as the adopted interface has it. */
+/** Metadata of at most 4,096 characters of JSON, as the adopted interface has it. */
 export const METADATA_JSON_MAX = 4_096;
 const CONTENT_TYPES = new Set([
   'text',

@@ -39,6 +39,7 @@ export function addVerifyCommand(program: Command): void {
       const shown = { valid: true, ...(isTheirs && { aboutThisPerson: true }), predicate };
       printResult(options.json, shown, [
         `it holds: ${subject?.name}`,
+        ...(isTheirs ? ['it is about this person'] : []),
         JSON.stringify(predicate, undefined, 2),
       ]);
     });

@@ -28,6 +28,7 @@ describe('erasing several people at once', () => {
       const given = [certificate, '--key', key, '--salt', salt, '--user', user];
       const verified = await startLethe(folder, ['verify', ...given]).ended;
       expect(verified.code, verified.err).toBe(0);
+      expect(verified.out).toContain('it is about this person');
     }
     expect(out).toContain('2 people erased');
   });
