@@ -13,6 +13,7 @@ import { eventRingRefs } from '../../libs/keyring/event-sealer.ts';
 import { type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
 import { projectorGroup } from '../../libs/projection/views-behind.ts';
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
+import { isKnownKind } from '../privacy/kinds/kinds.ts';
 
 const DEAD_LETTERS_NAMED = 5;
 
@@ -115,9 +116,11 @@ async function checkBacklog({ backends }: OpenStore): Promise<Check> {
     .slice(0, DEAD_LETTERS_NAMED)
     .map(({ partition, offset, reason }) => `${partition}:${offset} ${reason}`);
   const { requests, clock } = backends.privacy();
-  const open = (await requests.open(1_000, clock.nowMs())).length;
+  const open = await requests.open(1_000, clock.nowMs());
+  const kinds = new Set(open.map(({ kind }) => kind).filter((kind) => !isKnownKind(kind)));
+  const newer = kinds.size > 0 ? ` (only a newer Lethe knows: ${[...kinds].join(', ')})` : '';
   const detail =
-    `${behind} events not in the views yet, ${open} open requests, ` +
+    `${behind} events not in the views yet, ${open.length} open requests${newer}, ` +
     `${letters.length} dead letters${places.length > 0 ? ` (${places.join(', ')})` : ''}`;
-  return { name: 'backlog', passed: letters.length === 0 && open === 0, detail };
+  return { name: 'backlog', passed: letters.length === 0 && open.length === 0, detail };
 }

@@ -14,7 +14,7 @@ import { removePages } from '../../libs/wiring/open-engines.ts';
 import { openRootKms } from '../../libs/wiring/open-root-kms.ts';
 import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 import { endForsakenGroup } from '../privacy/kinds/end-group.ts';
-import { kindUnknown } from '../privacy/kinds/kinds.ts';
+import { isKnownKind } from '../privacy/kinds/kinds.ts';
 import { carryOut } from '../privacy/life/carry-out.ts';
 import { runOpenRequests } from '../privacy/life/request-worker.ts';
 import { type FoundBackup, findBackups, stagedConfiguration } from './backup.ts';
@@ -30,6 +30,8 @@ export interface Restored {
   /** Events that were newer than the backup and could not be opened: removed from the log. */
   readonly removed: number;
   readonly events: number;
+  /** Kinds of requests that stay open, as only a newer version knows them. */
+  readonly unknown: readonly string[];
 }
 
 export interface RestoreOptions {
@@ -60,6 +62,7 @@ export async function restore(
   }
   const staged = stagedConfiguration(configuration, staging);
   const backends = await openBackends(staged);
+  const unknown = new Set<string>();
   let done: Pick<Restored, 'applied' | 'removed' | 'events'>;
   try {
     // Another incarnation of the feed: every holder drops its keys.
@@ -83,8 +86,8 @@ export async function restore(
       onProgress(`${count} of ${total} events into the views`),
     );
     // What had been asked for, but was not finished when the copy was made.
-    const { unknown } = await runOpenRequests(backends.privacy());
-    for (const { kind } of unknown) onProgress(kindUnknown(kind).message);
+    const onUnknown = ({ kind }: { kind: string }) => unknown.add(kind);
+    await runOpenRequests(backends.privacy(), { idleMs: 0, onUnknown });
     const applied = await applyErasures(backends, later, onProgress);
     // Whoever came anew under the name of somebody who was erased has it now.
     for (const { app, group, by } of await backends.settleDirectory()) {
@@ -99,7 +102,7 @@ export async function restore(
   // Pages of the store that was lost may lie there under the numbers of this one.
   await removePages(configuration);
   rmSync(staging, { recursive: true, force: true });
-  return { backup: backup.folder, madeAt: backup.manifest.madeAt, ...done };
+  return { backup: backup.folder, madeAt: backup.manifest.madeAt, ...done, unknown: [...unknown] };
 }
 
 /** A log on servers went on after the backup: who came anew since has no ring in it. */
@@ -147,7 +150,10 @@ async function chooseBackup(configuration: Configuration, folder: string): Promi
   );
 }
 
-/** What was erased since the backup. Throws CONFIGURATION_INVALID: it is not this store's list. */
+/**
+ * What was erased since the backup. Throws CONFIGURATION_INVALID: it is not this store's list.
+ * Throws FORMAT_UNKNOWN: a newer version erased something in a way that this one does not know.
+ */
 async function listedSince(
   backends: Backends,
   { manifest }: FoundBackup,
@@ -165,7 +171,11 @@ async function listedSince(
   const listed = all.slice(manifest.erasures);
   const newest = new Map(listed.map((one) => [one.id, one]));
   // What was listed and then refused is not to be done again.
-  return [...newest.values()].filter((one) => one.kind !== 'withdrawn');
+  const later = [...newest.values()].filter((one) => one.kind !== 'withdrawn');
+  const unknown = later.find((one) => one.kind !== 'hold' && !isKnownKind(one.kind));
+  if (unknown === undefined) return later;
+  const text = `LETHE_ERASURES lists a request of the kind ${unknown.kind}: use a newer Lethe`;
+  throw new LetheError('FORMAT_UNKNOWN', text);
 }
 
 async function applyErasures(

@@ -14,9 +14,13 @@ import { groupOf, messagesOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';
 
 /** Records what a newer version's door would. */
-async function addUnknown(store: TestStore, app: AppId): Promise<void> {
+async function addUnknown(
+  store: TestStore,
+  app: AppId,
+  id = 'f'.repeat(32) as LossId,
+): Promise<void> {
   await store.backends.privacy().requests.add({
-    id: 'f'.repeat(32) as LossId,
+    id,
     app,
     kind: 'of a newer version' as never,
     target: {} as never,
@@ -33,12 +37,23 @@ describe('requests', () => {
     const powers = store.backends.privacy();
     await addUnknown(store, store.app.id);
     await store.deliver(removed('a'));
-    expect(await runOpenRequests(powers)).toMatchObject({
-      done: 1,
-      unknown: [{ kind: 'of a newer version' }],
-    });
+    const unknown: string[] = [];
+    const onUnknown = ({ kind }: { kind: string }) => unknown.push(kind);
+    expect(await runOpenRequests(powers, { idleMs: 0, onUnknown })).toBe(1);
+    expect(unknown).toEqual(['of a newer version']);
     expect(await textsOf(store, await groupOf(store))).toEqual([null]);
     expect((await powers.requests.open(10, Date.now())).length).toBe(1);
+  });
+
+  it('more requests of unknown kinds than one look takes do not hide what is behind them', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ann', 'oops', { id: 'a' }));
+    for (let i = 0; i < 250; i += 1) {
+      await addUnknown(store, store.app.id, i.toString(16).padStart(32, '0') as LossId);
+    }
+    await store.deliver(removed('a'));
+    expect(await runOpenRequests(store.backends.privacy())).toBe(1);
+    expect(await textsOf(store, await groupOf(store))).toEqual([null]);
   });
 
   it('a request of an unknown kind whose app is gone is never listed as carried out', async () => {
@@ -72,7 +87,13 @@ describe('requests', () => {
     await privacy.eraseSubject(store.app.id, await subjectOf(store, 'ann'));
     await addUnknown(store, store.app.id);
     aheadMs = 40 * DAY_MS;
-    expect(await reclaimDue(store)).toMatchObject({ records: 0 });
+    const { requests } = store.backends.privacy();
+    expect(await reclaimDue(store)).toMatchObject({ losses: 0, records: 0, waiting: 1, kept: 1 });
+    expect(await requests.afterlives()).toMatchObject([{ reclaimedAtMs: null }]);
+    await requests.drop('f'.repeat(32) as LossId);
+    const done = await reclaimDue(store);
+    expect(done).toMatchObject({ losses: 1, waiting: 0, kept: 0 });
+    expect(done.records).toBeGreaterThan(0);
   });
 
   it('a backup with an open request of an unknown kind is restored, and says so', async () => {
@@ -84,14 +105,32 @@ describe('requests', () => {
     await store.ingest.close();
     await store.backends.close();
     renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
-    const said: string[] = [];
-    const onProgress = (text: string) => said.push(text);
-    await restore(store.configuration, backups, { isNewerRemoved: false, onProgress });
-    expect(said).toContain(
-      'a request of the kind of a newer version stays open: use a newer Lethe',
-    );
+    const quiet = { isNewerRemoved: false, onProgress: () => undefined };
+    const restored = await restore(store.configuration, backups, quiet);
+    expect(restored.unknown).toEqual(['of a newer version']);
     const back = await openAt(store.folder, {}, store.app.id);
     expect((await back.backends.privacy().requests.open(10, Date.now())).length).toBe(1);
+  });
+
+  it('a list of erasures with a newer kind refuses a restore before anything is done', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ann', 'words', { id: 'a' }));
+    const backups = join(store.folder, 'mine');
+    await makeBackup(store, backups, Date.now());
+    const privacy = createPrivacy(store.backends.privacy());
+    await privacy.eraseSubject(store.app.id, await subjectOf(store, 'ann'));
+    const { erasures } = store.backends.privacy();
+    const id = 'f'.repeat(32) as LossId;
+    const kind = 'of a newer version' as never;
+    await erasures.add([{ id, app: store.app.id, kind, target: {} as never, atMs: 0 }]);
+    const before = await erasures.read();
+    await store.ingest.close();
+    await store.backends.close();
+    renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
+    const quiet = { isNewerRemoved: false, onProgress: () => undefined };
+    const restoring = restore(store.configuration, backups, quiet);
+    await expect(restoring).rejects.toMatchObject({ code: 'FORMAT_UNKNOWN' });
+    expect(await erasures.read()).toEqual(before);
   });
 
   it('a finished request stays finished, whatever a slower worker records', async () => {

@@ -4,6 +4,7 @@ import { readConfiguration } from '../../../libs/configuration/configuration.ts'
 import { makeBackup } from '../../operations/backup.ts';
 import { restore } from '../../operations/restore.ts';
 import { settleEpoch, turnEpoch } from '../../operations/turn-epoch.ts';
+import { kindUnknown } from '../../privacy/kinds/kinds.ts';
 import { withStore } from '../open-store.ts';
 import { createProgress, printResult } from '../terminal.ts';
 
@@ -97,6 +98,7 @@ function addBackupCommands(program: Command): void {
           ? []
           : [`${restored.removed} events that it cannot open were removed from the log`]),
         `${restored.events} events in the views`,
+        ...restored.unknown.map((kind) => kindUnknown(kind).message),
       ]);
     });
 }

@@ -4,10 +4,10 @@ import type { Command } from 'commander';
 import type { SubjectId } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
 import type { OpenStore } from '../../../libs/wiring/open-backends.ts';
-import { createPrivacy } from '../../privacy/doors/privacy.ts';
+import { createPrivacy, type PrivacyOutcome } from '../../privacy/doors/privacy.ts';
 import { previewLoss } from '../../privacy/life/preview.ts';
 import { findApp, withStore } from '../open-store.ts';
-import { CommandEnd, createProgress, exitCodes, printResult } from '../terminal.ts';
+import { CommandEnd, createProgress, type ExitCode, exitCodes, printResult } from '../terminal.ts';
 import { certificateFields, certificateLines, report, reportPreview } from './privacy-report.ts';
 import { findSubject } from './read-commands.ts';
 
@@ -89,6 +89,19 @@ async function eraseOne(
   report(outcome, options.json, { subjectId: id, milliseconds }, sentence);
 }
 
+function whyNotDone(outcome: Exclude<PrivacyOutcome, { status: 'done' }>): [ExitCode, string] {
+  switch (outcome.status) {
+    case 'failed':
+      return [exitCodes.failed, 'not finished, it is tried again by the privacy service'];
+    case 'refused':
+      return [exitCodes.refused, outcome.reason];
+    case 'erased':
+      return [exitCodes.erased, 'it was erased before'];
+    case 'notFound':
+      return [exitCodes.notFound, 'there is nothing of this id'];
+  }
+}
+
 /** One that is gone already does not keep the others; the first refusal is the exit code. */
 async function eraseMany(
   { backends }: OpenStore,
@@ -117,16 +130,17 @@ async function eraseMany(
     const part = subjects.slice(at, at + 100);
     const outcomes = await createPrivacy(powers).eraseSubjects(app.id, part);
     for (const [i, outcome] of outcomes.entries()) {
-      if (outcome.status === 'failed') {
-        const subjectId = found.get(part[i]!)!;
-        const text = `${subjectId}: not finished, it is tried again by the privacy service`;
-        printResult(options.json, { status: 'failed', subjectId }, [text]);
-        process.exitCode = exitCodes.failed;
+      const subjectId = found.get(part[i]!)!;
+      if (outcome.status !== 'done') {
+        const [exitCode, text] = whyNotDone(outcome);
+        printResult(options.json, { status: outcome.status, subjectId }, [`${subjectId}: ${text}`]);
+        if (outcome.status === 'failed') process.exitCode = exitCode;
+        process.exitCode ??= exitCode;
+        continue;
       }
-      if (outcome.status !== 'done') continue;
       done += 1;
       const { erasure, t0 } = outcome;
-      const shown = { status: 'erased', erasure, subjectId: found.get(part[i]!)! };
+      const shown = { status: 'erased', erasure, subjectId };
       const { certificate } = outcome;
       const line = {
         ...shown,
@@ -134,7 +148,7 @@ async function eraseMany(
         ...(certificate && certificateFields(certificate)),
       };
       const lines = certificate ? certificateLines(certificate) : [];
-      printResult(options.json, line, [`${line.subjectId}: erased`, ...lines]);
+      printResult(options.json, line, [`${subjectId}: erased`, ...lines]);
     }
     progress.show(`${done} of ${subjects.length} erased`);
   }

@@ -6,6 +6,8 @@ import { reclaimDue } from '../../operations/upkeep.ts';
 import { withStore } from '../open-store.ts';
 import { createProgress, exitCodes, printResult } from '../terminal.ts';
 
+const WHY = 'their app is being erased, or has one that only a newer Lethe knows';
+
 /** Adds the commands. */
 export function addUpkeepCommands(program: Command): void {
   addReclaim(program);
@@ -56,13 +58,14 @@ function addReclaim(program: Command): void {
         const done = await reclaimDue(store, (text) => progress.show(text));
         progress.clear();
         const seconds = Math.round(performance.now() - started) / 1_000;
-        const { losses, records, waiting, nextDueMs } = done;
+        const { losses, records, waiting, kept, nextDueMs } = done;
         const nextDue = nextDueMs === null ? null : new Date(nextDueMs).toISOString();
-        printResult(options.json, { losses, records, waiting, nextDue, seconds }, [
+        printResult(options.json, { losses, records, waiting, kept, nextDue, seconds }, [
           losses === 0
             ? 'nothing is due'
             : `${records} events of ${losses} losses removed in ${seconds} s`,
           `${waiting} losses wait${nextDue === null ? '' : `, the first until ${nextDue}`}`,
+          ...(kept === 0 ? [] : [`${kept} of them are due, and wait for another request: ${WHY}`]),
         ]);
       }),
     );

@@ -39,7 +39,7 @@ export async function certify(
   const salt = powers.randomness.fill(Buffer.alloc(32)).toString('hex');
   const commitment = commitmentOf(salt, done.name);
   const statement = statementOf(powers, request, { ...done, commitment });
-  // Before the certificate is there: nothing may fail between it and the hand-out of its salt.
+  // Before the certificate is there: a failure here must not cost its salt.
   const publicKey = await powers.certificates.publicKeyFile();
   const { file, isNew } = await powers.certificates.issue(request.id, statement);
   return { file, publicKey, salt: isNew ? salt : null };

@@ -26,8 +26,13 @@ export interface Reclaimed {
   readonly losses: number;
   /** Records removed from the log. */
   readonly records: number;
-  /** Losses whose day has not come. */
+  /** Losses that wait: for their day, or with it. */
   readonly waiting: number;
+  /**
+   * Of them those whose day has come. Their app is being erased, or has a request that only a newer
+   * version knows.
+   */
+  readonly kept: number;
   /** The first of those days; null: nothing waits. */
   readonly nextDueMs: number | null;
 }
@@ -55,38 +60,59 @@ export async function reclaim(
 ): Promise<Reclaimed> {
   const nowMs = powers.clock.nowMs();
   const unreclaimed = (await powers.requests.afterlives()).filter(isUnreclaimed);
-  const due = unreclaimed.filter((one) => reclaimDueMs(one, powers) <= nowMs);
-  const waiting = unreclaimed.filter((one) => !due.includes(one));
-  const days = waiting.map((one) => reclaimDueMs(one, powers));
-  const nextDueMs = days.length === 0 ? null : days.reduce((a, b) => Math.min(a, b));
-  const rest = { waiting: waiting.length, nextDueMs };
-  if (due.length === 0) return { losses: 0, records: 0, ...rest };
-  const dueIds = new Set(due.map((one) => one.id));
-  const records = await removeLost(powers, dueIds, use.onProgress ?? (() => undefined));
-  await use.rebuildViews();
-  for (const app of new Set(due.map((one) => one.app))) await powers.cache.drop(app, 'all');
-  await reachAll(powers, due, { reclaimedAtMs: powers.clock.nowMs() });
-  return { losses: due.length, records, ...rest };
+  const late = unreclaimed.filter((one) => reclaimDueMs(one, powers) <= nowMs);
+  const days = unreclaimed.filter((one) => !late.includes(one));
+  const nextDueMs = days
+    .map((one) => reclaimDueMs(one, powers))
+    .reduce<number | null>((least, day) => Math.min(least ?? day, day), null);
+  const { apps } = await readWaiting(powers, new Set(late.map((one) => one.id)));
+  const due = late.filter((one) => !apps.has(one.app));
+  const removed = due.length === 0 ? NOTHING : await removeLost(powers, due, use);
+  // Also when nothing was removed: it may have been by a reclaim that ended before this.
+  if (due.length > 0) await use.rebuildViews();
+  // What began in an app while the log was scanned has kept its events.
+  const done = due.filter((one) => !removed.keptApps.has(one.app));
+  for (const app of new Set(done.map((one) => one.app))) await powers.cache.drop(app, 'all');
+  await reachAll(powers, done, { reclaimedAtMs: powers.clock.nowMs() });
+  const losses = done.length;
+  const kept = late.length - losses;
+  return {
+    losses,
+    records: removed.records,
+    waiting: unreclaimed.length - losses,
+    kept,
+    nextDueMs,
+  };
 }
 
 const isUnreclaimed = (one: Afterlife) => one.reclaimedAtMs === null;
 
+/** What a scan of the log removed, and the apps that it passed over. */
+interface Removed {
+  readonly records: number;
+  readonly keptApps: ReadonlySet<string>;
+}
+
+const NOTHING: Removed = { records: 0, keptApps: new Set() };
+
 async function removeLost(
   powers: PrivacyPowers,
-  due: ReadonlySet<LossId>,
-  onProgress: (done: number, total: number) => void,
-): Promise<number> {
+  due: readonly Afterlife[],
+  { onProgress }: { onProgress?(done: number, total: number): void },
+): Promise<Removed> {
   const { log } = powers;
+  const ids = new Set(due.map((one) => one.id));
   const total = (await log.endOffsets()).reduce((sum, end) => sum + end, 0);
+  const keptApps = new Set<string>();
   let [done, removed] = [0, 0];
   for await (const records of readLog(log, PAGE_RECORDS)) {
-    const lost = await lostOf(powers, records, due);
+    const lost = await lostOf(powers, records, { due: ids, keptApps });
     if (lost.length > 0) await log.remove(lost);
     removed += lost.length;
     done += records.length;
-    onProgress(done, total);
+    onProgress?.(done, total);
   }
-  return removed;
+  return { records: removed, keptApps };
 }
 
 /** An event that nobody can open, with what it takes to know which loss took it. */
@@ -97,11 +123,11 @@ interface LostEvent {
   readonly fences: readonly RingRef[];
 }
 
-/** The records of a page that were lost by a request that is due. */
+/** The records of a page that were lost by a request that is due; adds the apps that it keeps. */
 async function lostOf(
   powers: PrivacyPowers,
   records: readonly PlacedRecord[],
-  due: ReadonlySet<LossId>,
+  { due, keptApps }: { due: ReadonlySet<LossId>; keptApps: Set<string> },
 ): Promise<PlacedRecord[]> {
   const lost = await findLost(powers, records);
   if (lost.length === 0) return [];
@@ -110,6 +136,7 @@ async function lostOf(
   const erasureOf = new Map([...fences.keys()].map((key, i) => [key, by[i]!]));
   // After the look at the rings: whatever was lost by then has its request here.
   const waiting = await readWaiting(powers, due);
+  for (const app of waiting.apps) keptApps.add(app);
   const isDue = ({ header, fences }: LostEvent) => {
     if (waiting.apps.has(header.app)) return false;
     if (fences.length === 0) return !waiting.takes.some((took) => took(header));

@@ -15,40 +15,40 @@ const LOOK_INTERVAL_MS = 200;
 // wait for. After that it counts as interrupted.
 const IDLE_MS = 5_000;
 
-/** What came of the open requests. */
-export interface OpenRequestsRun {
-  readonly done: number;
-  /** Left open, and no failure: only a newer version knows their kind. */
-  readonly unknown: readonly { readonly id: LossId; readonly kind: string }[];
+/** How open requests are to be looked for. */
+export interface OpenRequestsOptions {
+  /** Leaves alone what was changed less than this long ago; 0: nothing is left alone. */
+  readonly idleMs: number;
+  /** Is told, once a call, of each that stays open because only a newer version knows its kind. */
+  onUnknown?(request: { readonly id: LossId; readonly kind: string }): void;
 }
 
 /**
- * Carries out all open requests. One that fails does not hold up the others: it stays open, and the
- * first failure is thrown when all were tried.
+ * Carries out all open requests; how many were done. One that fails does not hold up the others: it
+ * stays open, and the first failure is thrown when all were tried.
  */
 export async function runOpenRequests(
   powers: PrivacyPowers,
-  options: { idleMs: number } = { idleMs: 0 },
-): Promise<OpenRequestsRun> {
+  options: OpenRequestsOptions = { idleMs: 0 },
+): Promise<number> {
   const failed = new Map<string, unknown>();
   const unknown = new Map<string, PrivacyRequest>();
-  let done = 0;
+  let count = 0;
   for (;;) {
     const idleSinceMs = powers.clock.nowMs() - options.idleMs;
-    const open = await powers.requests.open(
-      BATCH_REQUESTS + failed.size + unknown.size,
-      idleSinceMs,
-    );
+    const limit = BATCH_REQUESTS + failed.size + unknown.size;
+    const open = await powers.requests.open(limit, idleSinceMs);
     for (const one of open) if (!isKnownKind(one.kind)) unknown.set(one.id, one);
     const next = open.filter(({ id }) => !failed.has(id) && !unknown.has(id));
-    if (next.length === 0) break;
+    if (next.length === 0 && open.length < limit) break;
     for (const [i, carried] of (await carryOut(powers, next)).entries()) {
       if ('failure' in carried) failed.set(next[i]!.id, carried.failure);
-      else done += 1;
+      else count += 1;
     }
   }
+  for (const one of unknown.values()) options.onUnknown?.(one);
   for (const error of failed.values()) throw error;
-  return { done, unknown: [...unknown.values()] };
+  return count;
 }
 
 /**
@@ -61,13 +61,13 @@ export async function runRequestWorker(
   onFailure: (error: unknown) => void,
 ): Promise<void> {
   const reported = new Set<string>();
+  const onUnknown: OpenRequestsOptions['onUnknown'] = ({ id, kind }) => {
+    if (!reported.has(id)) onFailure(kindUnknown(kind));
+    reported.add(id);
+  };
   while (!signal.aborted) {
     try {
-      const { unknown } = await runOpenRequests(powers, { idleMs: powers.leaseMs + IDLE_MS });
-      for (const { id, kind } of unknown) {
-        if (!reported.has(id)) onFailure(kindUnknown(kind));
-        reported.add(id);
-      }
+      await runOpenRequests(powers, { idleMs: powers.leaseMs + IDLE_MS, onUnknown });
     } catch (error) {
       onFailure(error);
     }

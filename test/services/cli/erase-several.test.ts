@@ -1,9 +1,11 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { createPrivacy } from '../../../services/privacy/doors/privacy.ts';
 import { received } from '../../support/events.ts';
 import { lethe, startLethe } from '../../support/processes.ts';
-import { temporaryFolder } from '../../support/temporary-store.ts';
+import { subjectOf } from '../../support/reading.ts';
+import { openAt, temporaryFolder } from '../../support/temporary-store.ts';
 
 const NAMES = ['ann', 'ben'];
 
@@ -31,5 +33,25 @@ describe('erasing several people at once', () => {
       expect(verified.out).toContain('it is about this person');
     }
     expect(out).toContain('2 people erased');
+  });
+
+  it('names whoever is under a legal hold, erases the others, and exits 3', async () => {
+    const folder = temporaryFolder();
+    const app = (await lethe(folder, ['apps', 'create', 'demo', '--buckets', '16'])).json.app.id;
+    const store = await openAt(folder, {}, app);
+    await store.deliver(...NAMES.map((name) => received(name, 'words', { id: name })));
+    const privacy = createPrivacy(store.backends.privacy());
+    const [ann] = await Promise.all(NAMES.map((name) => subjectOf(store, name)));
+    await privacy.hold(app, ann!);
+    await store.backends.close();
+    const users: string[] = [];
+    for (const name of NAMES) {
+      users.push((await lethe(folder, ['find', 'chat', name, '--app', 'demo'])).json.subjectId);
+    }
+    const ended = await startLethe(folder, ['erase', 'subject', ...users, '--app', 'demo']).ended;
+    expect(ended.code).toBe(3);
+    expect(ended.out).toContain(`${users[1]}: erased`);
+    expect(ended.out).toContain('1 people erased');
+    expect(ended.out).toMatch(new RegExp(`^${users[0]}: .*hold`, 'm'));
   });
 });
