@@ -95,6 +95,21 @@ describe('reclaim', () => {
     expect(await textsOf(store, await groupOf(store))).toEqual(['his again', 'his, edited']);
   });
 
+  it('tells of no loss that it is reclaimed while the erasure of its app keeps the events', async () => {
+    const { store, clock } = await openGroup();
+    await eraseAnn(store);
+    clock.move(10);
+    await createPrivacy(store.backends.privacy()).eraseApp(store.app.id);
+    clock.move(21);
+    const early = await reclaimDue(store);
+    expect(early).toMatchObject({ losses: 0, records: 0, waiting: 2, kept: 1 });
+    clock.move(10);
+    const done = await reclaimDue(store);
+    expect(done).toMatchObject({ losses: 2, waiting: 0, kept: 0 });
+    expect(done.records).toBeGreaterThan(0);
+    expect((await recordsById(store)).size).toBe(0);
+  });
+
   it('leaves views that a rebuild gives again, and a log that goes on', async () => {
     const { store, clock } = await openGroup();
     await eraseAnn(store);

@@ -153,16 +153,26 @@ async function findLost(
     const header = readHeader(record);
     return header === undefined ? [] : [{ record, header }];
   });
-  try {
-    return await judge(keyring, events);
-  } catch (error) {
-    if (!isLetheError(error, 'VAULT_TAMPERED') && !isLetheError(error, 'SEGMENT_MISSING'))
-      throw error;
-  }
+  const all = await tryJudge(keyring, events);
+  if (all !== 'damaged') return all;
   // A damaged ring keeps its own events from being judged, and nobody else's.
   const lost: LostEvent[] = [];
-  for (const event of events) lost.push(...(await judge(keyring, [event]).catch(() => [])));
+  for (const event of events) {
+    const one = await tryJudge(keyring, [event]);
+    if (one !== 'damaged') lost.push(...one);
+  }
   return lost;
+}
+
+async function tryJudge(...given: Parameters<typeof judge>): Promise<LostEvent[] | 'damaged'> {
+  try {
+    return await judge(...given);
+  } catch (error) {
+    if (isLetheError(error, 'VAULT_TAMPERED') || isLetheError(error, 'SEGMENT_MISSING')) {
+      return 'damaged';
+    }
+    throw error;
+  }
 }
 
 async function judge(
