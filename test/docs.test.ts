@@ -153,7 +153,7 @@ describe('the first message of the README', () => {
     expect(message!.content!.text).toBe('hello');
     values.USER = message!.author!.userId;
     const [gone, after] = await server.curl(erase!, values);
-    expect(gone).toEqual({});
+    expect(gone).toEqual({ certificate: { id: expect.any(String), salt: expect.any(String) } });
     expect(after).toMatchObject({ errors: [{ code: 'conversation_not_found' }] });
     await expect(server.curl(send!, values)).resolves.toMatchObject([{ erased: 1 }]);
   });

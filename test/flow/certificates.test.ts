@@ -47,6 +47,7 @@ describe('a certificate', () => {
       t0: { feedNumber: outcome.t0.feedNumber, holders: { leaseWaitedOut: 0 } },
       t1: { at: 'pending' },
       attack: { events: { opened: 0 } },
+      commitment: 'SHA-256(salt ‖ user id); the salt is in the answer to the request alone',
     });
     const { salt } = outcome.certificate!;
     expect(statement.subject[0]!.digest.sha256).toBe(commitmentOf(salt!, alias));

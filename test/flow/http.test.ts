@@ -1,5 +1,10 @@
+import { createPublicKey } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { SignJWT } from 'jose';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { openEnvelope } from '../../libs/audit/dsse.ts';
+import { commitmentOf } from '../../services/privacy/life/certificate.ts';
 import { startServer } from '../../services/server/serve.ts';
 import { GROUP, received } from '../support/events.ts';
 import { openTestStore, type TestStore } from '../support/temporary-store.ts';
@@ -68,6 +73,22 @@ async function newConversation(door: Door): Promise<string> {
 }
 
 describe('the REST interface', () => {
+  it('an erase answers with what proves the certificate to be about this person', async () => {
+    const door = await openDoor();
+    const made = await door.call('POST', '/users', { externalId: 'ann' });
+    const erased = await door.call('DELETE', '/users/ann');
+    const { id, salt } = erased.body.certificate;
+    expect(erased.headers.get('lethe-certificate')).toBe(id);
+    expect(erased.headers.get('lethe-certificate-salt')).toBe(salt);
+    const folder = join(door.store.folder, 'certificates');
+    const key = createPublicKey(readFileSync(join(folder, 'public-key.pem')));
+    const statement = openEnvelope(readFileSync(join(folder, `${id}.json`), 'utf8'), key);
+    const commitment = commitmentOf(salt, made.body.user.id);
+    expect(statement.subject[0]!.digest.sha256).toBe(commitment);
+    const message = await door.call('DELETE', '/users/ann');
+    expect(message.body.certificate).toBeUndefined();
+  });
+
   it('a user is created once, read, changed field by field, and erased (promise: access-profile)', async () => {
     const door = await openDoor();
     const profile = { givenName: 'Ann', email: 'ann@example.org' };

@@ -33,7 +33,10 @@ export function addPrivacyRoutes(
         params: AppParameters,
       },
     },
-    async (request) => answer(await privacy.eraseApp(request.params.appId as AppId)),
+    async (request, reply) => {
+      const outcome = await privacy.eraseApp(request.params.appId as AppId);
+      return certified(reply, outcome, answer(outcome));
+    },
   );
 }
 
@@ -48,6 +51,24 @@ function answer(outcome: PrivacyOutcome, missing: () => HttpError = notFound.app
   }
 }
 
+/** Where headers of an answer are put. */
+interface Headers {
+  header(name: string, value: string): unknown;
+}
+
+/**
+ * Hands out what proves an erasure to be about this person or app: the id of its certificate and
+ * the salt, which is kept nowhere. In headers too, for clients that do not look at bodies. A salt
+ * of null: another process has certified it.
+ */
+function certified(reply: Headers, outcome: PrivacyOutcome, body: object) {
+  if (outcome.status !== 'done' || outcome.certificate === undefined) return body;
+  const { erasure, certificate } = outcome;
+  reply.header('lethe-certificate', erasure);
+  if (certificate.salt !== null) reply.header('lethe-certificate-salt', certificate.salt);
+  return { ...body, certificate: { id: erasure, salt: certificate.salt } };
+}
+
 function addUserRoutes(server: HttpServer, privacy: Privacy, powers: PrivacyPowers): void {
   const tags = ['users'];
   server.delete(
@@ -59,10 +80,11 @@ function addUserRoutes(server: HttpServer, privacy: Privacy, powers: PrivacyPowe
         params: UserParameters,
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const app = request.params.appId as AppId;
       const subject = await subjectOfPath(powers.directory, app, request.params.userId);
-      return answer(await privacy.eraseSubject(app, subject), notFound.userErased);
+      const outcome = await privacy.eraseSubject(app, subject);
+      return certified(reply, outcome, answer(outcome, notFound.userErased));
     },
   );
   server.delete(

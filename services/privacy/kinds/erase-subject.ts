@@ -10,7 +10,7 @@ export const eraseSubject: Kind<'erase-subject'> = {
     owners: () => powers.keyringHold.mergedWith(app.id, request.target.subject),
   }),
   certificate: {
-    commitment: 'SHA-256(salt ‖ user id); the salt was handed out and not kept',
+    commitment: 'SHA-256(salt ‖ user id); the salt is in the answer to the request alone',
     capture: capturePerson,
   },
   shred: shredPerson,
