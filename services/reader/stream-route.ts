@@ -14,7 +14,8 @@ import { endCursor, nextStreamEvents, readCursor, type SealedStreamEvent } from 
 const LOOK_INTERVAL_MS = 250;
 const OPEN_ATTEMPTS_MAX = 5;
 const KEEP_ALIVE_MS = 15_000;
-const RECOGNISE_INTERVAL_MS = 1_000;
+// Whoever was let in is asked for again: a revoked key's streams end within a second.
+const RECOGNISE_INTERVAL_MS = 500;
 
 /** Adds the route; open streams end when `signal` is aborted. */
 export function addStreamRoute(
@@ -52,17 +53,22 @@ export function addStreamRoute(
       raw.on('close', () => closed.abort());
       raw.on('error', () => closed.abort());
       const signal = AbortSignal.any([running.signal, closed.signal]);
+      const report = (error: unknown) => {
+        const code = error instanceof Error ? error.name : 'Error';
+        request.log.error({ route: 'stream', code });
+      };
       const isAllowed = async () => {
         const principal = await running.accessKeys.recognise(request.headers.authorization);
         return principal !== undefined && (await powers.apps.find(app)) !== undefined;
       };
+      // Beside the stream, not in it: a client that reads slowly, or has much to read, ends too.
+      const watch = setInterval(() => {
+        const isKnown = isAllowed().catch(report);
+        void isKnown.then((is) => is || raw.destroy());
+      }, RECOGNISE_INTERVAL_MS);
       const write = (text: string) => writeOut(raw, text);
-      try {
-        await stream({ powers, app, offsets, wake: running.wake, signal, isAllowed, write });
-      } catch (error) {
-        const code = error instanceof Error ? error.name : 'Error';
-        request.log.error({ route: 'stream', code });
-      }
+      await stream({ powers, app, offsets, wake: running.wake, signal, write }).catch(report);
+      clearInterval(watch);
       raw.end();
     },
   );
@@ -100,12 +106,10 @@ async function stream(session: {
   offsets: number[];
   wake: WakeSignal;
   signal: AbortSignal;
-  isAllowed(): Promise<boolean>;
   write(text: string): Promise<void> | undefined;
 }): Promise<void> {
   const { powers, app, offsets, wake, signal, write } = session;
   let spokenMs = performance.now();
-  let recognisedMs = performance.now();
   while (!signal.aborted) {
     const mark = wake.mark();
     let count = 0;
@@ -113,10 +117,6 @@ async function stream(session: {
       if (signal.aborted) return;
       count += 1;
       if (await handOn(powers, event, write)) spokenMs = performance.now();
-    }
-    if (performance.now() - recognisedMs > RECOGNISE_INTERVAL_MS) {
-      recognisedMs = performance.now();
-      if (!(await session.isAllowed())) return;
     }
     if (performance.now() - spokenMs > KEEP_ALIVE_MS) {
       spokenMs = performance.now();

@@ -1,6 +1,9 @@
 import { createPublicKey } from 'node:crypto';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { get, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { SignJWT } from 'jose';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openEnvelope } from '../../libs/audit/dsse.ts';
@@ -224,6 +227,26 @@ describe('the REST interface', () => {
     expect((await door.call('GET', `/conversations/${id}`)).status).toBe(200);
     const forbidden = await door.call('DELETE', theirs, undefined, headers);
     expect([forbidden.status, forbidden.body.errors[0].code]).toEqual([403, 'forbidden']);
+  });
+
+  it('a revoked key’s stream ends within a second, however slowly its client reads', async () => {
+    const door = await openDoor();
+    const long = 'x'.repeat(90_000);
+    const many = Array.from({ length: 200 }, (_, i) => received('ann', `${long} ${i}`));
+    await door.store.deliver(...many);
+    const { id, secret } = door.key;
+    const authorization = `Basic ${btoa(`${id}:${secret}`)}`;
+    const client = get(`${door.base}/stream?from=start`, { headers: { authorization } });
+    client.on('error', () => undefined);
+    const [answer] = (await once(client, 'response')) as [IncomingMessage];
+    answer.on('error', () => undefined);
+    await door.store.backends.administration().accessKeyStore.revoke(id, 2);
+    await sleep(1_000);
+    let bytes = 0;
+    answer.on('data', (chunk) => (bytes += chunk.length));
+    await new Promise((resolve) => answer.once('close', resolve));
+    // What the sockets of both sides held by then, and nothing more of the 18 MB.
+    expect(bytes).toBeLessThan(12_000_000);
   });
 
   it('a token is taken with its key’s scope and refused with another, expired, or unsigned', async () => {
