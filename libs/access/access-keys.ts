@@ -49,19 +49,23 @@ export function createAccessKeys(deps: {
   store: AccessKeyStore;
   keys: Pick<AppKeys, 'accessKey'>;
   randomness: Randomness;
+  /** Are tokens taken that have no claim `exp`? */
+  isEndlessTokenAllowed: boolean;
 }): AccessKeys {
-  const { store, keys, randomness } = deps;
+  const { store, keys, randomness, isEndlessTokenAllowed } = deps;
   const secrets = new Map<string, Buffer>();
 
   async function secretOf(row: AccessKeyRow): Promise<Buffer> {
-    const known = secrets.get(row.id);
+    // By all that the secret is bound to: a row that was edited since is unwrapped anew, and fails.
+    const name = Buffer.concat([boundTo(row), row.wrappedSecret]).toString('latin1');
+    const known = secrets.get(name);
     if (known !== undefined) return known;
     const wrapping = await keys.accessKey(row.app ?? 'store');
     const plain = wrapping.unwrap(row.wrappedSecret, boundTo(row));
     if (plain === undefined) {
       throw new LetheError('VAULT_TAMPERED', 'the stored secret of an access key was changed');
     }
-    secrets.set(row.id, plain);
+    secrets.set(name, plain);
     return plain;
   }
 
@@ -87,7 +91,10 @@ export function createAccessKeys(deps: {
       const row = kid === undefined ? undefined : await findLive(kid);
       if (row === undefined) return undefined;
       const secret = await secretOf(row);
-      const { payload } = await jwtVerify(token, secret, { algorithms: ['HS256'] });
+      const { payload } = await jwtVerify(token, secret, {
+        algorithms: ['HS256'],
+        requiredClaims: isEndlessTokenAllowed ? [] : ['exp'],
+      });
       if (payload.scope !== row.scope) return undefined;
       return { keyId: row.id, scope: row.scope, app: row.app };
     } catch (error) {

@@ -36,6 +36,8 @@ export interface Configuration {
   readonly bodyBytesMax: number;
   readonly horizonDays: number;
   readonly leaseMs: number;
+  /** Are tokens taken that have no end (claim `exp`) of their own? */
+  readonly isEndlessTokenAllowed: boolean;
   /** Hours between turns; null: turns are made by hand. */
   readonly turnEveryHours: number | null;
   readonly backupsFolder: string;
@@ -44,6 +46,9 @@ export interface Configuration {
   readonly signingFolder: string;
   readonly logLevel: string;
 }
+
+const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug'];
+const TOKENS_WITHOUT_EXP = ['refused', 'allowed'];
 
 /**
  * Reads the configuration from variables. Throws CONFIGURATION_INVALID naming the variable, what
@@ -81,12 +86,11 @@ export function readConfiguration(
     certificatesFolder: resolve(value('LETHE_CERTIFICATES')),
     erasuresFile: resolve(value('LETHE_ERASURES')),
     leaseMs: readNumber('LETHE_LEASE_MS', value, [1_000, 60_000]),
+    isEndlessTokenAllowed:
+      readChoice('LETHE_TOKENS_WITHOUT_EXP', value, TOKENS_WITHOUT_EXP) === 'allowed',
     horizonDays: readNumber('LETHE_HORIZON_DAYS', value, [1, 400]),
-    logLevel: value('LETHE_LOG_LEVEL'),
+    logLevel: readChoice('LETHE_LOG_LEVEL', value, LOG_LEVELS),
   };
-  if (!['silent', 'error', 'warn', 'info', 'debug'].includes(configuration.logLevel)) {
-    throw invalid('LETHE_LOG_LEVEL');
-  }
   const { log, state } = configuration;
   if (log.engine === 'sqlite' && !(state.engine === 'sqlite' && state.file === log.file)) {
     // One commit takes an event and its entry in the ledger.
@@ -94,6 +98,16 @@ export function readConfiguration(
   }
   assertKeysApart(configuration);
   return configuration;
+}
+
+function readChoice(
+  name: string,
+  value: (name: string) => string,
+  choices: readonly string[],
+): string {
+  const given = value(name);
+  if (!choices.includes(given)) throw invalid(name);
+  return given;
 }
 
 function settingOf(name: string): Setting {

@@ -127,6 +127,12 @@ export const settings: readonly Setting[] = [
     purpose: 'how often the privacy service turns the epoch, if anything was erased since',
   },
   {
+    name: 'LETHE_TOKENS_WITHOUT_EXP',
+    fallback: 'refused',
+    expected: 'refused or allowed',
+    purpose: 'whether a token may have no end (claim exp) of its own',
+  },
+  {
     name: 'LETHE_LOG_LEVEL',
     fallback: 'info',
     expected: 'silent, error, warn, info or debug',

@@ -236,7 +236,9 @@ function handOut(from: {
   const directory = createDirectory(vault.table);
   const { state, logs, views } = engines;
   const accessKeys = () => {
-    return createAccessKeys({ store: state.accessKeys, keys, randomness: common.randomness });
+    const { isEndlessTokenAllowed } = configuration;
+    const { randomness } = common;
+    return createAccessKeys({ store: state.accessKeys, keys, randomness, isEndlessTokenAllowed });
   };
   let clock: Promise<DurableClock> | undefined;
   const recordingClock = () => {

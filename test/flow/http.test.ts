@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { get, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SignJWT } from 'jose';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -249,21 +250,32 @@ describe('the REST interface', () => {
     expect(bytes).toBeLessThan(12_000_000);
   });
 
-  it('a token is taken with its key’s scope and refused with another, expired, or unsigned', async () => {
+  it('a row of an access key that was given another scope opens nothing any more', async () => {
+    const door = await openDoor();
+    const origin = new URL(door.base).origin;
+    expect((await door.call('GET', `${origin}/v2/apps`)).status).toBe(403);
+    const database = new DatabaseSync(join(door.store.folder, 'data/lethe.db'));
+    database.prepare(`UPDATE access_keys SET scope = 'account'`).run();
+    database.close();
+    expect((await door.call('GET', `${origin}/v2/apps`)).status).toBe(500);
+  });
+
+  it('a token is taken with its key’s scope and refused with another, expired, endless or unsigned', async () => {
     const door = await openDoor();
     const token = (claims: object, secret = door.key.secret, alg = 'HS256') =>
       new SignJWT({ ...claims })
         .setProtectedHeader({ alg, kid: door.key.id })
-        .setExpirationTime('exp' in claims ? (claims.exp as number) : '1h')
         .sign(Buffer.from(secret));
     const read = async (value: string) => {
       const headers = { authorization: `Bearer ${value}` };
       return (await door.call('GET', '/conversations', undefined, headers)).status;
     };
-    expect(await read(await token({ scope: 'app' }))).toBe(200);
-    expect(await read(await token({ scope: 'account' }))).toBe(401);
-    expect(await read(await token({ scope: 'app' }, 'x'.repeat(43)))).toBe(401);
-    expect(await read(await token({ scope: 'app' }, door.key.secret, 'HS512'))).toBe(401);
+    const exp = Math.floor(Date.now() / 1_000) + 3_600;
+    expect(await read(await token({ scope: 'app', exp }))).toBe(200);
+    expect(await read(await token({ scope: 'app' }))).toBe(401);
+    expect(await read(await token({ scope: 'account', exp }))).toBe(401);
+    expect(await read(await token({ scope: 'app', exp }, 'x'.repeat(43)))).toBe(401);
+    expect(await read(await token({ scope: 'app', exp }, door.key.secret, 'HS512'))).toBe(401);
     expect(await read(await token({ scope: 'app', exp: 1 }))).toBe(401);
     const store = door.store.backends.administration().accessKeyStore;
     const good = await token({ scope: 'app' });
