@@ -1,4 +1,5 @@
 /** `GET /v2/apps/{appId}/stream`: server-sent events (HTML Living Standard, section 9.2). */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Type } from 'typebox';
 import type { AccessKeys } from '../../libs/access/access-keys.ts';
 import type { AppId } from '../../libs/base/ids.ts';
@@ -62,13 +63,16 @@ export function addStreamRoute(
         return principal !== undefined && (await powers.apps.find(app)) !== undefined;
       };
       // Beside the stream, not in it: a client that reads slowly, or has much to read, ends too.
-      const watch = setInterval(() => {
-        const isKnown = isAllowed().catch(report);
-        void isKnown.then((is) => is || raw.destroy());
-      }, RECOGNISE_INTERVAL_MS);
+      const watch = async () => {
+        do await sleep(RECOGNISE_INTERVAL_MS, undefined, { signal });
+        while (await isAllowed());
+      };
+      void watch()
+        .catch((error) => signal.aborted || report(error))
+        .then(() => signal.aborted || raw.destroy());
       const write = (text: string) => writeOut(raw, text);
       await stream({ powers, app, offsets, wake: running.wake, signal, write }).catch(report);
-      clearInterval(watch);
+      closed.abort();
       raw.end();
     },
   );

@@ -4,11 +4,17 @@ import type { Command } from 'commander';
 import type { SubjectId } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
 import type { OpenStore } from '../../../libs/wiring/open-backends.ts';
-import { createPrivacy, type PrivacyOutcome } from '../../privacy/doors/privacy.ts';
+import { createPrivacy } from '../../privacy/doors/privacy.ts';
 import { previewLoss } from '../../privacy/life/preview.ts';
 import { findApp, withStore } from '../open-store.ts';
-import { CommandEnd, createProgress, type ExitCode, exitCodes, printResult } from '../terminal.ts';
-import { certificateFields, certificateLines, report, reportPreview } from './privacy-report.ts';
+import { CommandEnd, createProgress, exitCodes, printResult } from '../terminal.ts';
+import {
+  certificateFields,
+  certificateLines,
+  report,
+  reportPreview,
+  whyNotDone,
+} from './privacy-report.ts';
 import { findSubject } from './read-commands.ts';
 
 interface SubjectOptions {
@@ -89,19 +95,6 @@ async function eraseOne(
   report(outcome, options.json, { subjectId: id, milliseconds }, sentence);
 }
 
-function whyNotDone(outcome: Exclude<PrivacyOutcome, { status: 'done' }>): [ExitCode, string] {
-  switch (outcome.status) {
-    case 'failed':
-      return [exitCodes.failed, 'not finished, it is tried again by the privacy service'];
-    case 'refused':
-      return [exitCodes.refused, outcome.reason];
-    case 'erased':
-      return [exitCodes.erased, 'it was erased before'];
-    case 'notFound':
-      return [exitCodes.notFound, 'there is nothing of this id'];
-  }
-}
-
 /** One that is gone already does not keep the others; the first refusal is the exit code. */
 async function eraseMany(
   { backends }: OpenStore,
@@ -139,11 +132,11 @@ async function eraseMany(
         continue;
       }
       done += 1;
-      const { erasure, t0 } = outcome;
-      const shown = { status: 'erased', erasure, subjectId };
-      const { certificate } = outcome;
+      const { erasure, t0, certificate } = outcome;
       const line = {
-        ...shown,
+        status: 'erased',
+        erasure,
+        subjectId,
         t0: new Date(t0.t0Ms).toISOString(),
         ...(certificate && certificateFields(certificate)),
       };

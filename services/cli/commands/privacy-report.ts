@@ -4,7 +4,7 @@ import type { PrivacyOutcome } from '../../privacy/doors/privacy.ts';
 import type { AttackReport } from '../../privacy/life/attack.ts';
 import type { Certified } from '../../privacy/life/certificate.ts';
 import type { Preview } from '../../privacy/life/preview.ts';
-import { CommandEnd, exitCodes, printResult } from '../terminal.ts';
+import { CommandEnd, type ExitCode, exitCodes, printResult } from '../terminal.ts';
 
 /** Prints an outcome, or ends the command with the code of its refusal. */
 export function report(
@@ -37,14 +37,26 @@ export function report(
       ]);
       return;
     }
-    case 'erased':
-      throw new CommandEnd(exitCodes.erased, 'it was erased before');
-    case 'notFound':
-      throw new CommandEnd(exitCodes.notFound, 'there is nothing of this id');
     case 'failed':
       throw outcome.failure;
+    default:
+      throw new CommandEnd(...whyNotDone(outcome));
+  }
+}
+
+/** The exit code and the sentence of what was not done. */
+export function whyNotDone(
+  outcome: Exclude<PrivacyOutcome, { status: 'done' }>,
+): [ExitCode, string] {
+  switch (outcome.status) {
+    case 'failed':
+      return [exitCodes.failed, 'not finished, it is tried again by the privacy service'];
     case 'refused':
-      throw new CommandEnd(exitCodes.refused, outcome.reason);
+      return [exitCodes.refused, outcome.reason];
+    case 'erased':
+      return [exitCodes.erased, 'it was erased before'];
+    case 'notFound':
+      return [exitCodes.notFound, 'there is nothing of this id'];
   }
 }
 

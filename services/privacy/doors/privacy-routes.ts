@@ -35,7 +35,7 @@ export function addPrivacyRoutes(
     },
     async (request, reply) => {
       const outcome = await privacy.eraseApp(request.params.appId as AppId);
-      return certified(reply, outcome, answer(outcome));
+      return { ...answer(outcome), ...proofOf(reply, outcome) };
     },
   );
 }
@@ -52,7 +52,7 @@ function answer(outcome: PrivacyOutcome, missing: () => HttpError = notFound.app
 }
 
 /** Where headers of an answer are put. */
-interface Headers {
+interface AnswerHeaders {
   header(name: string, value: string): unknown;
 }
 
@@ -61,12 +61,12 @@ interface Headers {
  * the salt, which is kept nowhere. In headers too, for clients that do not look at bodies. A salt
  * of null: another process has certified it.
  */
-function certified(reply: Headers, outcome: PrivacyOutcome, body: object) {
-  if (outcome.status !== 'done' || outcome.certificate === undefined) return body;
+function proofOf(reply: AnswerHeaders, outcome: PrivacyOutcome) {
+  if (outcome.status !== 'done' || outcome.certificate === undefined) return {};
   const { erasure, certificate } = outcome;
   reply.header('lethe-certificate', erasure);
   if (certificate.salt !== null) reply.header('lethe-certificate-salt', certificate.salt);
-  return { ...body, certificate: { id: erasure, salt: certificate.salt } };
+  return { certificate: { id: erasure, salt: certificate.salt } };
 }
 
 function addUserRoutes(server: HttpServer, privacy: Privacy, powers: PrivacyPowers): void {
@@ -84,7 +84,7 @@ function addUserRoutes(server: HttpServer, privacy: Privacy, powers: PrivacyPowe
       const app = request.params.appId as AppId;
       const subject = await subjectOfPath(powers.directory, app, request.params.userId);
       const outcome = await privacy.eraseSubject(app, subject);
-      return certified(reply, outcome, answer(outcome, notFound.userErased));
+      return { ...answer(outcome, notFound.userErased), ...proofOf(reply, outcome) };
     },
   );
   server.delete(

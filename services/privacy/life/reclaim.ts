@@ -14,7 +14,7 @@ import { isTombstone, type PlacedRecord } from '../../../libs/event-log/event-lo
 import { readLog } from '../../../libs/event-log/read-log.ts';
 import { eventRingRefs, isKeyForgotten } from '../../../libs/keyring/event-sealer.ts';
 import { collectRefs, Ring, type RingRef, ringRefToKey } from '../../../libs/keyring/ring.ts';
-import type { Afterlife, PrivacyRequest, RequestKind } from '../../../libs/requests/request.ts';
+import type { Afterlife, PrivacyRequest } from '../../../libs/requests/request.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import type { EventTest, LostEvents } from '../kinds/kind.ts';
 import { isKnownKind, kindOf } from '../kinds/kinds.ts';
@@ -65,7 +65,7 @@ export async function reclaim(
   const nextDueMs = days
     .map((one) => reclaimDueMs(one, powers))
     .reduce<number | null>((least, day) => Math.min(least ?? day, day), null);
-  const { apps } = await readWaiting(powers, new Set(late.map((one) => one.id)));
+  const apps = late.length === 0 ? new Set() : keptAppsOf(await readWaiting(powers, idsOf(late)));
   const due = late.filter((one) => !apps.has(one.app));
   const removed = due.length === 0 ? NOTHING : await removeLost(powers, due, use);
   // Also when nothing was removed: it may have been by a reclaim that ended before this.
@@ -85,6 +85,8 @@ export async function reclaim(
   };
 }
 
+const idsOf = (losses: readonly Afterlife[]) => new Set(losses.map((one) => one.id));
+
 const isUnreclaimed = (one: Afterlife) => one.reclaimedAtMs === null;
 
 /** What a scan of the log removed, and the apps that it passed over. */
@@ -101,7 +103,7 @@ async function removeLost(
   { onProgress }: { onProgress?(done: number, total: number): void },
 ): Promise<Removed> {
   const { log } = powers;
-  const ids = new Set(due.map((one) => one.id));
+  const ids = idsOf(due);
   const total = (await log.endOffsets()).reduce((sum, end) => sum + end, 0);
   const keptApps = new Set<string>();
   let [done, removed] = [0, 0];
@@ -136,11 +138,14 @@ async function lostOf(
   const erasureOf = new Map([...fences.keys()].map((key, i) => [key, by[i]!]));
   // After the look at the rings: whatever was lost by then has its request here.
   const waiting = await readWaiting(powers, due);
-  for (const app of waiting.apps) keptApps.add(app);
+  const apps = keptAppsOf(waiting);
+  const ids = new Set(waiting.map((one) => one.id));
+  const takes = await takesOf(powers, waiting);
+  for (const app of apps) keptApps.add(app);
   const isDue = ({ header, fences }: LostEvent) => {
-    if (waiting.apps.has(header.app)) return false;
-    if (fences.length === 0) return !waiting.takes.some((took) => took(header));
-    return fences.some((ref) => !waiting.ids.has(erasureOf.get(ringRefToKey(ref))!));
+    if (apps.has(header.app)) return false;
+    if (fences.length === 0) return !takes.some((took) => took(header));
+    return fences.some((ref) => !ids.has(erasureOf.get(ringRefToKey(ref))!));
   };
   return lost.filter(isDue).map((one) => one.record);
 }
@@ -206,29 +211,33 @@ function readHeader(record: PlacedRecord): EventHeader | undefined {
   }
 }
 
+type Waiting = PrivacyRequest | Afterlife;
+
 /** Losses whose events must stay: their day has not come, or they are under way. */
-async function readWaiting(powers: PrivacyPowers, due: ReadonlySet<LossId>) {
+async function readWaiting(powers: PrivacyPowers, due: ReadonlySet<LossId>): Promise<Waiting[]> {
   const { requests, clock } = powers;
   const open = await requests.open(Number.MAX_SAFE_INTEGER, clock.nowMs() + DAY_MS);
   const done = (await requests.afterlives()).filter(isUnreclaimed);
-  const all = [...open, ...done].filter((one) => !due.has(one.id));
-  // What a newer version's request takes is not known here: everything of its app stays.
-  const byOf = ({ kind }: { kind: RequestKind }): LostEvents['by'] =>
-    isKnownKind(kind) ? kindOf(kind).lostEvents.by : 'app';
-  const known = (by: LostEvents['by']) => all.filter((one) => byOf(one) === by);
+  return [...open, ...done].filter((one) => !due.has(one.id));
+}
+
+/** What a newer version's request takes is not known here: everything of its app stays. */
+function takenBy({ kind }: Waiting): LostEvents['by'] {
+  return isKnownKind(kind) ? kindOf(kind).lostEvents.by : 'app';
+}
+
+function keptAppsOf(waiting: readonly Waiting[]): Set<string> {
+  return new Set(waiting.filter((one) => takenBy(one) === 'app').map((one) => one.app));
+}
+
+async function takesOf(powers: PrivacyPowers, waiting: readonly Waiting[]): Promise<EventTest[]> {
   const takes: EventTest[] = [];
-  for (const one of known('target')) takes.push(await matcherOf(powers, one));
-  return {
-    ids: new Set(all.map((one) => one.id)),
-    apps: new Set(known('app').map((one) => one.app)),
-    takes,
-  };
+  for (const one of waiting)
+    if (takenBy(one) === 'target') takes.push(await matcherOf(powers, one));
+  return takes;
 }
 
 /** The target of a kind that is known by it is kept until its events are reclaimed. */
-function matcherOf(
-  powers: PrivacyPowers,
-  { app, kind, target }: PrivacyRequest | Afterlife,
-): Promise<EventTest> {
+function matcherOf(powers: PrivacyPowers, { app, kind, target }: Waiting): Promise<EventTest> {
   return kindOf(kind).matcher(powers, app, target as PrivacyRequest['target']);
 }

@@ -41,6 +41,8 @@ export async function runOpenRequests(
     for (const one of open) if (!isKnownKind(one.kind)) unknown.set(one.id, one);
     const next = open.filter(({ id }) => !failed.has(id) && !unknown.has(id));
     if (next.length === 0 && open.length < limit) break;
+    // All of this look stay open: nothing is waited for, and the next look takes more.
+    if (next.length === 0) continue;
     for (const [i, carried] of (await carryOut(powers, next)).entries()) {
       if ('failure' in carried) failed.set(next[i]!.id, carried.failure);
       else count += 1;
