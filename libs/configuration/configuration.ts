@@ -36,6 +36,8 @@ export interface Configuration {
   readonly bodyBytesMax: number;
   readonly horizonDays: number;
   readonly leaseMs: number;
+  /** How long a client may take for one answer, or one event of a stream. */
+  readonly answerMs: number;
   /** Are tokens taken that have no end (claim `exp`) of their own? */
   readonly isEndlessTokenAllowed: boolean;
   /** Hours between turns; null: turns are made by hand. */
@@ -86,6 +88,7 @@ export function readConfiguration(
     certificatesFolder: resolve(value('LETHE_CERTIFICATES')),
     erasuresFile: resolve(value('LETHE_ERASURES')),
     leaseMs: readNumber('LETHE_LEASE_MS', value, [1_000, 60_000]),
+    answerMs: readNumber('LETHE_ANSWER_MS', value, [1_000, 3_600_000]),
     isEndlessTokenAllowed:
       readChoice('LETHE_TOKENS_WITHOUT_EXP', value, TOKENS_WITHOUT_EXP) === 'allowed',
     horizonDays: readNumber('LETHE_HORIZON_DAYS', value, [1, 400]),

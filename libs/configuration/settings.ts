@@ -121,6 +121,12 @@ export const settings: readonly Setting[] = [
     purpose: 'how long a process may use keys without hearing what was erased',
   },
   {
+    name: 'LETHE_ANSWER_MS',
+    fallback: '60000',
+    expected: 'a whole number from 1000 to 3600000',
+    purpose: 'how long a client may take for an answer; then its connection is reset',
+  },
+  {
     name: 'LETHE_TURN_SCHEDULE',
     fallback: 'off',
     expected: 'off, or every Nh: hours, 1 to 8760',

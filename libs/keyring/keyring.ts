@@ -33,8 +33,11 @@ export interface KeyringUse {
    * come between this look and the hand that gives.
    */
   vouches(rings: readonly Ring[]): boolean;
-  /** Calls back, at once, with the ids of owners, places and apps that lost something. */
-  listen(listener: (lost: ReadonlySet<string> | 'unknown') => void): void;
+  /**
+   * Calls back, at once, with the ids of owners, places and apps that lost something. The loss is
+   * acknowledged, and T0 can come, when what the listener returned has resolved.
+   */
+  listen(listener: (lost: ReadonlySet<string> | 'unknown') => void | Promise<void>): void;
   /** Changes with every loss that is applied: what was opened before is to be looked at again. */
   losses(): number;
   /**

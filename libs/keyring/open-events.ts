@@ -4,7 +4,12 @@
  */
 import { LetheError } from '../base/lethe-error.ts';
 import type { SealedEvent } from '../codec/sealed-event.ts';
-import { type EventSealer, eventRingRefs } from './event-sealer.ts';
+import {
+  type EventSealer,
+  eventRingRefs,
+  isKeyForgotten,
+  type KeyedHeader,
+} from './event-sealer.ts';
 import type { KeyringUse } from './keyring.ts';
 import { collectRefs, Ring, ringRefToKey } from './ring.ts';
 
@@ -48,4 +53,21 @@ function openEvent(
   if (!(app instanceof Ring && owner instanceof Ring && place instanceof Ring)) return undefined;
   const content = sealer.open(event, { app, owner, place });
   return content === 'forgotten' ? undefined : content;
+}
+
+/** Can every one of these events still be opened, by what the vault has of them now? */
+export async function allOpenStill(
+  keyring: KeyringUse,
+  events: readonly KeyedHeader[],
+): Promise<boolean> {
+  const refs = collectRefs(events.flatMap(eventRingRefs));
+  return keyring.use([...refs.values()], async (outcomes) => {
+    const rings = new Map([...refs.keys()].map((key, i) => [key, outcomes[i]!]));
+    return events.every((event) => {
+      const own = eventRingRefs(event).map((ref) => rings.get(ringRefToKey(ref)));
+      const [app, owner, place] = own;
+      if (!(app instanceof Ring && owner instanceof Ring && place instanceof Ring)) return false;
+      return !isKeyForgotten(event, { app, owner, place });
+    });
+  });
 }

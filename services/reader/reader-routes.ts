@@ -2,7 +2,8 @@
 import { Type } from 'typebox';
 import type { AppId, ConversationId, MessageId } from '../../libs/base/ids.ts';
 import { textToId } from '../../libs/base/ids.ts';
-import { badRequest, HttpError, notFound } from '../../libs/http/http-error.ts';
+import type { HandedAnswers } from '../../libs/http/handed-answers.ts';
+import { badRequest, notFound } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
 import { awaitPositions } from '../../libs/http/positions.ts';
 import {
@@ -12,7 +13,6 @@ import {
   subjectOfPath,
   UserParameters,
 } from '../../libs/http/route-parameters.ts';
-import { type NotedKeyring, noteRings } from '../../libs/keyring/used-rings.ts';
 import { waitForViews } from '../../libs/projection/views-behind.ts';
 import type { PageRequest } from '../../libs/views/view-store.ts';
 import type { ReaderPowers } from '../../libs/wiring/powers.ts';
@@ -48,39 +48,24 @@ const ListQuery = Type.Object(
 );
 
 /** Adds the routes. */
-export function addReaderRoutes(server: HttpServer, powers: ReaderPowers): void {
+export function addReaderRoutes(
+  server: HttpServer,
+  powers: ReaderPowers,
+  answers: HandedAnswers,
+): void {
   server.addHook('preHandler', async (request) => {
     await awaitPositions(request, (positions, timeoutMs) =>
       waitForViews(powers, positions, timeoutMs),
     );
   });
-  const powersFor = vouchForAnswers(server, powers);
+  const powersFor: AnswerPowers = (request) => answers.powersFor(request, powers);
   addUserRoute(server, powersFor);
   addConversationRoutes(server, powersFor);
   addMessageRoutes(server, powersFor);
 }
 
-/** The reader's powers for one request: what is opened with them is looked at once more. */
+/** The reader's powers for one request. */
 type AnswerPowers = (request: object) => ReaderPowers;
-
-/** Nothing leaves that was opened with a ring from which something was taken meanwhile. */
-function vouchForAnswers(server: HttpServer, powers: ReaderPowers): AnswerPowers {
-  const noted = new WeakMap<object, NotedKeyring>();
-  server.addHook('onSend', async (request, reply, payload) => {
-    const rings = noted.get(request)?.usedRings() ?? [];
-    if (rings.length === 0 || reply.statusCode >= 400) return payload;
-    await powers.keyring.renewLease();
-    if (powers.keyring.vouches(rings)) return payload;
-    throw new HttpError(503, 'unavailable', 'Something in it was erased meanwhile: try again', {
-      retryAfterSeconds: 1,
-    });
-  });
-  return (request) => {
-    const keyring = noted.get(request) ?? noteRings(powers.keyring);
-    noted.set(request, keyring);
-    return { ...powers, keyring };
-  };
-}
 
 function addUserRoute(server: HttpServer, powersFor: AnswerPowers): void {
   const schema = { summary: 'One user', tags: ['users'], params: UserParameters };

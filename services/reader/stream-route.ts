@@ -1,14 +1,16 @@
 /** `GET /v2/apps/{appId}/stream`: server-sent events (HTML Living Standard, section 9.2). */
+import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Type } from 'typebox';
 import type { AccessKeys } from '../../libs/access/access-keys.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import type { WakeSignal } from '../../libs/event-log/wake-signal.ts';
+import type { HandedAnswers } from '../../libs/http/handed-answers.ts';
 import { badRequest } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
 import { AppParameters } from '../../libs/http/route-parameters.ts';
-import { noteRings } from '../../libs/keyring/used-rings.ts';
+import { type NotedUse, noteUse } from '../../libs/keyring/noted-use.ts';
 import type { ReaderPowers } from '../../libs/wiring/powers.ts';
 import { endCursor, nextStreamEvents, readCursor, type SealedStreamEvent } from './live-stream.ts';
 
@@ -22,7 +24,12 @@ const RECOGNISE_INTERVAL_MS = 500;
 export function addStreamRoute(
   server: HttpServer,
   powers: ReaderPowers,
-  running: { wake: WakeSignal; accessKeys: AccessKeys; signal: AbortSignal },
+  running: {
+    wake: WakeSignal;
+    accessKeys: AccessKeys;
+    answers: HandedAnswers;
+    signal: AbortSignal;
+  },
 ): void {
   server.get(
     '/v2/apps/:appId/stream',
@@ -70,7 +77,8 @@ export function addStreamRoute(
       void watch()
         .catch((error) => signal.aborted || report(error))
         .then(() => signal.aborted || raw.destroy());
-      const write = (text: string) => writeOut(raw, text);
+      const write: WriteEvent = (text, opened) =>
+        writeOut(raw, text, opened && running.answers.keep(reply, opened));
       await stream({ powers, app, offsets, wake: running.wake, signal, write }).catch(report);
       closed.abort();
       raw.end();
@@ -92,12 +100,16 @@ async function startOffsets(
   return readCursor(await endCursor(powers), partitions)!;
 }
 
+/** Writes text; `opened` is what it was opened with, and may be handed on at that moment. */
+export type WriteEvent = (text: string, opened?: NotedUse) => Promise<void> | undefined;
+
 /** Writes and waits while the client is slow, so that memory stays bounded. */
 function writeOut(
-  raw: { write(text: string): boolean; once(event: string, then: () => void): unknown },
+  raw: ServerResponse,
   text: string,
+  handed: () => void = () => undefined,
 ): Promise<void> | undefined {
-  if (raw.write(text)) return undefined;
+  if (raw.write(text, handed)) return undefined;
   return new Promise((resolve) => {
     raw.once('drain', resolve);
     raw.once('close', resolve);
@@ -110,7 +122,7 @@ async function stream(session: {
   offsets: number[];
   wake: WakeSignal;
   signal: AbortSignal;
-  write(text: string): Promise<void> | undefined;
+  write: WriteEvent;
 }): Promise<void> {
   const { powers, app, offsets, wake, signal, write } = session;
   let spokenMs = performance.now();
@@ -137,17 +149,18 @@ async function stream(session: {
 export async function handOn(
   powers: ReaderPowers,
   event: SealedStreamEvent,
-  write: (text: string) => Promise<void> | undefined,
+  write: WriteEvent,
 ): Promise<boolean> {
   const { keyring } = powers;
   for (let attempt = 0; attempt < OPEN_ATTEMPTS_MAX; attempt += 1) {
-    const noted = noteRings(keyring);
-    const opened = await event.open({ ...powers, keyring: noted });
+    const noted = noteUse(powers);
+    const own = { ...powers, keyring: noted.keyring, sealer: noted.sealer };
+    const opened = await event.open(own);
     if (opened === undefined) return false;
     const { type } = opened;
     const text = `id: ${event.cursor}\nevent: ${type}\ndata: ${JSON.stringify(opened)}\n\n`;
     if (keyring.vouches(noted.usedRings())) {
-      await write(text);
+      await write(text, noted);
       return true;
     }
     await keyring.renewLease();

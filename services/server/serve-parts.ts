@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
 import type { WakeSignal } from '../../libs/event-log/wake-signal.ts';
+import type { HandedAnswers } from '../../libs/http/handed-answers.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
 import { lastPositions, waitForViews } from '../../libs/projection/views-behind.ts';
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
@@ -33,6 +34,8 @@ export interface PartContext {
   readonly server: HttpServer;
   readonly store: OpenStore;
   readonly metrics: Metrics;
+  /** What was opened and handed to clients. */
+  readonly answers: HandedAnswers;
   /** Aborted when the process stops. */
   readonly signal: AbortSignal;
 }
@@ -64,12 +67,12 @@ function reportFailure({ server }: Pick<PartContext, 'server'>, part: string) {
 }
 
 async function ingest(context: PartContext): Promise<Part> {
-  const { server, store, metrics } = context;
+  const { server, store, metrics, answers } = context;
   const powers = store.backends.ingest();
   const service = await openIngest(powers);
   addEventRoutes(server, service, powers.clock);
-  addUserRoutes(server, service, powers);
-  addConversationRoutes(server, service, powers);
+  addUserRoutes(server, service, powers, answers);
+  addConversationRoutes(server, service, powers, answers);
   addActivityRoutes(server, service, powers);
   addIngestMetrics(metrics, service);
   let sweep: NodeJS.Timeout | undefined;
@@ -85,12 +88,12 @@ async function ingest(context: PartContext): Promise<Part> {
   };
 }
 
-async function reader({ server, store, signal }: PartContext): Promise<Part> {
+async function reader({ server, store, answers, signal }: PartContext): Promise<Part> {
   const { backends } = store;
   const powers = backends.reader();
   const { accessKeys } = backends.administration();
-  addReaderRoutes(server, powers);
-  addStreamRoute(server, powers, { wake: backends.wake, accessKeys, signal });
+  addReaderRoutes(server, powers, answers);
+  addStreamRoute(server, powers, { wake: backends.wake, accessKeys, answers, signal });
   return { start: () => undefined, stop: async () => undefined };
 }
 

@@ -6,6 +6,7 @@ import { LetheError } from '../../libs/base/lethe-error.ts';
 import { VERSION } from '../../libs/base/version.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
 import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
+import { openHandedAnswers } from '../../libs/http/handed-answers.ts';
 import { HttpError } from '../../libs/http/http-error.ts';
 import { createHttpServer, type HttpServer } from '../../libs/http/http-server.ts';
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
@@ -50,9 +51,11 @@ export async function startServer(
   const frame = await openFrame(configuration, access);
   addHolderMetrics(frame.metrics, backends, configuration.leaseMs);
   addLagMetrics(frame.metrics, backends.reader());
+  const { keyring } = backends.reader();
+  const answers = openHandedAnswers(frame.server, { keyring, takenMsMax: configuration.answerMs });
   const parts: Part[] = [];
   for (const name of names) {
-    parts.push(await openPart(name, { ...frame, store, signal: frame.stop.signal }));
+    parts.push(await openPart(name, { ...frame, store, answers, signal: frame.stop.signal }));
   }
   const { log, views, apps } = backends.reader();
   const isReady = () => Promise.all([log.endOffsets(), views.generation(), apps.list()]);

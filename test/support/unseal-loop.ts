@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
-import { noteRings } from '../../libs/keyring/used-rings.ts';
+import { noteUse } from '../../libs/keyring/noted-use.ts';
 import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { readMessages } from '../../services/reader/read-messages.ts';
 import { cutOffFeed } from './odd-feed.ts';
@@ -36,11 +36,12 @@ process.stdout.write('ready\n');
 while (!stopping) {
   for (const { conversation } of victims) {
     try {
-      const keyring = noteRings(powers.keyring);
+      const noted = noteUse(powers);
+      const { keyring, sealer } = noted;
       const query = { conversation: conversation as never, page: { limit: 100 } };
-      const { messages } = await readMessages({ ...powers, keyring }, app.id, query);
+      const { messages } = await readMessages({ ...powers, keyring, sealer }, app.id, query);
       const isPlain = messages.some((message) => !message.deleted);
-      if (isPlain && powers.keyring.vouches(keyring.usedRings())) {
+      if (isPlain && powers.keyring.vouches(noted.usedRings())) {
         last.set(conversation, String(process.hrtime.bigint()));
         handed += 1;
       }

@@ -3,6 +3,7 @@
  * than `leaseMs` ago, by both of its clocks. A sync must reach, without a gap, the head that it
  * read after it began. It counts only if the holder's own registration, read after that, stands.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { HolderClocks } from '../../base/clock.ts';
 import { LetheError } from '../../base/lethe-error.ts';
 import { type Randomness, randomId } from '../../base/random.ts';
@@ -35,6 +36,8 @@ export interface KeyLease {
 }
 
 const SYNC_INTERVAL_MS = 200;
+// Less than others wait beyond the lease.
+const LATE_SYNC_MS = 100;
 const SYNC_ATTEMPTS_MAX = 5;
 const ENTRIES_PER_READ = 500;
 
@@ -75,6 +78,7 @@ class Lease {
   #closing: Promise<unknown> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
+  #isGivenUp = false;
 
   constructor(deps: Parameters<typeof openKeyLease>[0]) {
     this.#deps = deps;
@@ -196,13 +200,20 @@ class Lease {
     else await this.#deps.feed.announce(this.#id, door);
   }
 
-  /** Without the feed, key material is given up when the lease ends. */
+  /** Without the feed, key material is given up when the lease ends, even if no answer comes. */
   #tick(): void {
-    this.#syncOnce().catch(() => {
-      if (this.isHeld() || this.#isClosed) return;
-      this.losses += 1;
-      for (const listener of this.listeners) void listener.onUnknownLoss();
-    });
+    this.#syncOnce().catch(() => undefined);
+    if (this.isHeld()) this.#isGivenUp = false;
+    else if (!this.#isGivenUp && !this.#isClosed) void this.#giveUp();
+  }
+
+  async #giveUp(): Promise<void> {
+    // One that was only late hears now what was taken, and needs to give up nothing more.
+    await Promise.race([this.#syncOnce().catch(() => undefined), sleep(LATE_SYNC_MS)]);
+    if (this.isHeld() || this.#isGivenUp) return;
+    this.#isGivenUp = true;
+    this.losses += 1;
+    for (const listener of this.listeners) void listener.onUnknownLoss();
   }
 
   async close(): Promise<void> {

@@ -5,6 +5,7 @@ import { textToId } from '../../../libs/base/ids.ts';
 import { METADATA_JSON_MAX, readContent } from '../../../libs/conversation/cloud-event.ts';
 import { readFields } from '../../../libs/conversation/field-reader.ts';
 import type { LogPosition } from '../../../libs/event-log/event-log.ts';
+import type { HandedAnswers } from '../../../libs/http/handed-answers.ts';
 import { badRequest, notFound } from '../../../libs/http/http-error.ts';
 import type { HttpServer } from '../../../libs/http/http-server.ts';
 import { sendPositions } from '../../../libs/http/positions.ts';
@@ -55,6 +56,7 @@ export function addConversationRoutes(
   server: HttpServer,
   ingest: Ingest,
   powers: IngestPowers,
+  answers: HandedAnswers,
 ): void {
   const deps = { ingest, powers };
   server.post(
@@ -74,12 +76,16 @@ export function addConversationRoutes(
       return reply.status(201).send({ conversation });
     },
   );
-  addDescriptionRoute(server, deps);
+  addDescriptionRoute(server, deps, answers);
   addParticipantRoutes(server, deps);
   addMessageRoutes(server, deps);
 }
 
-function addDescriptionRoute(server: HttpServer, { powers, ingest }: Deps): void {
+function addDescriptionRoute(
+  server: HttpServer,
+  { powers, ingest }: Deps,
+  answers: HandedAnswers,
+): void {
   server.patch(
     '/v2/apps/:appId/conversations/:conversationId',
     {
@@ -99,7 +105,7 @@ function addDescriptionRoute(server: HttpServer, { powers, ingest }: Deps): void
       const [entry] = await powers.directory.conversations(app, [id]);
       if (typeof entry !== 'object') throw notFound.conversation();
       await seeOwnWrites(powers);
-      const stored = await readDescription(powers, app, id);
+      const stored = await readDescription(answers.powersFor(request, powers), app, id);
       const description = {
         displayName: 'displayName' in given ? displayName : (stored?.displayName ?? null),
         metadata: 'metadata' in given ? metadata : (stored?.metadata ?? null),

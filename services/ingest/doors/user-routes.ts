@@ -4,6 +4,7 @@ import type { AppId, SubjectId } from '../../../libs/base/ids.ts';
 import { METADATA_JSON_MAX, readProfileFields } from '../../../libs/conversation/cloud-event.ts';
 import type { ProfileFields } from '../../../libs/conversation/delivery.ts';
 import { readFields } from '../../../libs/conversation/field-reader.ts';
+import type { HandedAnswers } from '../../../libs/http/handed-answers.ts';
 import { badRequest, HttpError, notFound } from '../../../libs/http/http-error.ts';
 import type { HttpServer } from '../../../libs/http/http-server.ts';
 import { sendPositions } from '../../../libs/http/positions.ts';
@@ -29,7 +30,12 @@ const Body = Type.Object({
 const Answer = Type.Object({ user: Type.Object({}, { additionalProperties: true }) });
 
 /** Adds the routes. */
-export function addUserRoutes(server: HttpServer, ingest: Ingest, powers: IngestPowers): void {
+export function addUserRoutes(
+  server: HttpServer,
+  ingest: Ingest,
+  powers: IngestPowers,
+  answers: HandedAnswers,
+): void {
   server.post(
     '/v2/apps/:appId/users',
     {
@@ -85,7 +91,8 @@ export function addUserRoutes(server: HttpServer, ingest: Ingest, powers: Ingest
       const app = request.params.appId as AppId;
       const subject = await subjectOfPath(powers.directory, app, request.params.userId);
       const given = readParts(request.body);
-      const merged = await mergeParts(powers, app, { subject, given });
+      const opening = answers.powersFor(request, powers);
+      const merged = await mergeParts(opening, app, { subject, given });
       if (merged.profile !== null || merged.metadata !== null) {
         const { readFrom, profile, metadata } = merged;
         const command = { kind: 'profile', subject, readFrom, profile, metadata } as const;

@@ -1,0 +1,147 @@
+/**
+ * What was opened and handed to connections, until the clients have it. Handed to the kernel is not
+ * delivered: a slow client may be sent it minutes later. So a loss resets the connections on which
+ * something lies that cannot be opened any more, before the loss is acknowledged: T0 waits for it.
+ */
+import type { Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { Server as TlsServer } from 'node:tls';
+import type { EventSealer } from '../keyring/event-sealer.ts';
+import type { KeyringUse } from '../keyring/keyring.ts';
+import { type NotedUse, noteUse } from '../keyring/noted-use.ts';
+import { allOpenStill } from '../keyring/open-events.ts';
+import { HttpError } from './http-error.ts';
+import type { HttpServer } from './http-server.ts';
+import { type KeptAnswer, KeptConnection } from './kept-connection.ts';
+import { readKernelQueues } from './kernel-queues.ts';
+
+/** The powers that an answer is opened with. */
+interface OpeningPowers {
+  readonly keyring: KeyringUse;
+  readonly sealer: EventSealer;
+}
+
+/** Where routes that open sealed events get the powers for it. */
+export interface HandedAnswers {
+  /**
+   * Powers for one request. Its answer leaves only if all of it may be handed on at that moment,
+   * and is kept until the client has it.
+   */
+  powersFor<Powers extends OpeningPowers>(request: object, powers: Powers): Powers;
+  /**
+   * Keeps what a route writes by itself. It is called in the same turn as the look whether that may
+   * be handed on; call back when the kernel has it.
+   */
+  keep(reply: { readonly raw: ServerResponse }, noted: NotedUse): () => void;
+}
+
+const LOOK_INTERVAL_MS = 250;
+// While the server closes: every connection waits for this.
+const CLOSING = { lookIntervalMs: 20, takenMsMax: 3_000 };
+
+/** Watches over the connections of a server. An answer not taken in `takenMsMax` is reset. */
+export function openHandedAnswers(
+  server: HttpServer,
+  { keyring, takenMsMax }: { keyring: KeyringUse; takenMsMax: number },
+): HandedAnswers {
+  const connections = watchConnections(server.server);
+  const noted = new WeakMap<object, NotedUse>();
+  let pace = { lookIntervalMs: LOOK_INTERVAL_MS, takenMsMax };
+  let timer: NodeJS.Timeout | undefined;
+
+  const busy = () => [...connections.values()].filter(({ answers }) => answers.length > 0);
+
+  /** Lets go of what was taken by now, and of clients that take too long. */
+  async function look(): Promise<void> {
+    const handed = busy().map((connection) => [connection, connection.handedBytes()] as const);
+    if (handed.length === 0) return;
+    const queues = await readKernelQueues();
+    const oldestMs = performance.now() - pace.takenMsMax;
+    for (const [connection, bytes] of handed) connection.release(bytes, queues, oldestMs);
+  }
+
+  function lookSoon(): void {
+    if (timer !== undefined || busy().length === 0) return;
+    timer = setTimeout(async () => {
+      await look();
+      timer = undefined;
+      lookSoon();
+    }, pace.lookIntervalMs).unref();
+  }
+
+  function keep(socket: Socket, { openedEvents }: NotedUse): () => void {
+    const connection = connections.get(socket);
+    // Without a connection there is nobody to be sent anything.
+    if (connection === undefined || openedEvents().length === 0) return () => undefined;
+    const handed = connection.keep(openedEvents(), performance.now());
+    lookSoon();
+    return handed;
+  }
+
+  keyring.listen(async (lost) => {
+    const isTouched = ({ ids }: KeptAnswer) => lost === 'unknown' || !ids.isDisjointFrom(lost);
+    if (!busy().some(({ answers }) => answers.some(isTouched))) return;
+    await look();
+    const isLost = async (answer: KeptAnswer) =>
+      lost === 'unknown' || !(await allOpenStill(keyring, answer.events).catch(() => false));
+    const judge = async (connection: KeptConnection) => {
+      const touched = connection.answers.filter(isTouched);
+      if ((await Promise.all(touched.map(isLost))).includes(true)) connection.reset();
+    };
+    await Promise.all(busy().map(judge));
+  });
+
+  server.addHook('preClose', async () => {
+    pace = CLOSING;
+    clearTimeout(timer);
+    timer = undefined;
+    lookSoon();
+  });
+
+  server.addHook('onSend', async (request, reply, payload) => {
+    const own = noted.get(request);
+    if (own === undefined || own.usedRings().length === 0 || reply.statusCode >= 400) {
+      return payload;
+    }
+    await keyring.renewLease();
+    if (!keyring.vouches(own.usedRings())) {
+      throw new HttpError(503, 'unavailable', 'Something in it was erased meanwhile: try again', {
+        retryAfterSeconds: 1,
+      });
+    }
+    reply.raw.once('finish', keep(request.raw.socket, own));
+    return payload;
+  });
+
+  return {
+    powersFor(request, powers) {
+      const own = noted.get(request) ?? noteUse(powers);
+      noted.set(request, own);
+      return { ...powers, keyring: own.keyring, sealer: own.sealer };
+    },
+    keep: (reply, own) => keep(reply.raw.socket!, own),
+  };
+}
+
+/** The open connections of a server by the socket that requests come on. */
+function watchConnections(server: Server): Map<Socket, KeptConnection> {
+  const connections = new Map<Socket, KeptConnection>();
+  const add = (socket: Socket, raw: Socket) => {
+    connections.set(socket, new KeptConnection(socket, raw));
+    socket.once('close', () => connections.delete(socket));
+  };
+  // Under TLS the socket of requests comes second, over the TCP socket of the same two ends.
+  const endsOf = (socket: Socket) => `${socket.remoteAddress} ${socket.remotePort}`;
+  const raws = new Map<string, Socket>();
+  const isTls = server instanceof TlsServer;
+  server.prependListener('connection', (raw: Socket) => {
+    if (!isTls) return add(raw, raw);
+    const ends = endsOf(raw);
+    raws.set(ends, raw);
+    raw.once('close', () => raws.delete(ends));
+  });
+  server.prependListener('secureConnection', (socket: Socket) => {
+    add(socket, raws.get(endsOf(socket))!);
+  });
+  return connections;
+}

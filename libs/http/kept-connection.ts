@@ -1,0 +1,102 @@
+/**
+ * One connection, with the answers on it that were opened from sealed events and that the client
+ * has not taken yet. While there are some, no close gives up the descriptor, whoever asks for it: a
+ * kernel that has the bytes sends them on, and nobody could take them back. A reset makes it drop
+ * them (RST).
+ */
+import type { Socket } from 'node:net';
+import type { KeyedHeader } from '../keyring/event-sealer.ts';
+import type { KernelQueues, Ports } from './kernel-queues.ts';
+
+/** What was opened for one answer, or one event of a stream. */
+export interface KeptAnswer {
+  readonly events: readonly KeyedHeader[];
+  /** Ids of the owners, places and apps that its events were opened under. */
+  readonly ids: ReadonlySet<string>;
+  readonly sinceMs: number;
+  /** Bytes of the connection up to its end; undefined: not all of it was written. */
+  end: number | undefined;
+}
+
+// More than a kernel keeps for one connection: what came before so many later bytes was taken.
+const SEND_BUFFER_BYTES_MAX = 16 * 1024 * 1024;
+// The kernel has nothing left of a connection that failed so.
+const DEAD = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ECONNABORTED']);
+
+/** A connection whose close waits for what was kept. */
+export class KeptConnection {
+  readonly #socket: Socket;
+  readonly #raw: Socket;
+  readonly #destroy: Socket['destroy'];
+  readonly #ports: Ports;
+  #answers: KeptAnswer[] = [];
+  #isClosing = false;
+  #isReset = false;
+
+  /** `raw` is the TCP socket under a TLS socket; without TLS it is the socket itself. */
+  constructor(socket: Socket, raw: Socket) {
+    this.#socket = socket;
+    this.#raw = raw;
+    this.#ports = { local: raw.localPort ?? 0, remote: raw.remotePort ?? 0 };
+    this.#destroy = socket.destroy.bind(socket);
+    socket.destroy = (error) => this.#close(error);
+  }
+
+  get answers(): readonly KeptAnswer[] {
+    return this.#answers;
+  }
+
+  /** Keeps an answer before its first byte is written; call back when the kernel has the last. */
+  keep(events: readonly KeyedHeader[], nowMs: number): () => void {
+    const ids = new Set(events.flatMap(({ app, owner, place }) => [app, owner, place]));
+    const answer: KeptAnswer = { events, ids, sinceMs: nowMs, end: undefined };
+    this.#answers.push(answer);
+    return () => {
+      answer.end = this.#socket.bytesWritten;
+    };
+  }
+
+  /**
+   * Bytes that the kernel was given. Read it before the kernel's queues: what is written in between
+   * then only makes fewer bytes seem taken.
+   */
+  handedBytes(): number {
+    return this.#socket.bytesWritten - this.#socket.writableLength;
+  }
+
+  /**
+   * Lets go of what the client has taken, and closes if that was waited for. What was not taken
+   * since `oldestMs` is reset, or let go where the kernel does not tell.
+   */
+  release(handedBytes: number, queues: KernelQueues, oldestMs: number): void {
+    const queued = queues(this.#ports);
+    // Under TLS the queue holds the longer, encrypted bytes: fewer seem taken than are.
+    const taken = handedBytes - (queued ?? SEND_BUFFER_BYTES_MAX);
+    const isOld = ({ sinceMs }: KeptAnswer) => sinceMs <= oldestMs;
+    this.#answers = this.#answers.filter((answer) => {
+      const isTaken = answer.end !== undefined && answer.end <= taken;
+      return !isTaken && !(queued === undefined && answer.end !== undefined && isOld(answer));
+    });
+    if (this.#answers.some(isOld)) this.reset();
+    else if (this.#isClosing && this.#answers.length === 0) this.#destroy();
+  }
+
+  /** Takes back what the kernel holds and what still waits to be written. */
+  reset(): void {
+    if (this.#isReset) return;
+    this.#isReset = true;
+    this.#answers = [];
+    // A TLS socket cannot be reset; the TCP socket under it can.
+    this.#raw.resetAndDestroy();
+    this.#destroy();
+  }
+
+  #close(error: Error | undefined): Socket {
+    const isDead = DEAD.has((error as NodeJS.ErrnoException | undefined)?.code ?? '');
+    if (this.#answers.length === 0 || this.#isReset || isDead) return this.#destroy(error);
+    this.#isClosing = true;
+    // The client is told that no more comes, and reads on what is there.
+    if (!this.#socket.writableEnded) this.#socket.end();
+    return this.#socket;
+  }
+}

@@ -1,0 +1,153 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { startServer } from '../../services/server/serve.ts';
+import { PERSONAL, profile, received, sent } from '../support/events.ts';
+import { defaultConversationOf, subjectOf } from '../support/reading.ts';
+import { askSlowly } from '../support/slow-client.ts';
+import { openTestStore } from '../support/temporary-store.ts';
+
+const MESSAGES = 100;
+const LONG = 'a long word '.repeat(7_500);
+
+async function openSlowDoor(more: { answerMs?: number } = {}) {
+  const store = await openTestStore();
+  const { app, backends } = store;
+  const configuration = { ...store.configuration, ...more };
+  const server = await startServer({ backends, configuration }, ['ingest', 'reader', 'privacy']);
+  onTestFinished(() => server.stop());
+  const { accessKeys, clock } = backends.administration();
+  const key = await accessKeys.create({ app: app.id, scope: 'app', nowMs: clock.nowMs() });
+  const authorization = `Basic ${btoa(`${key.id}:${key.secret}`)}`;
+  const base = `/v2/apps/${app.id}`;
+  return {
+    store,
+    server,
+    async call(method: string, path: string, body?: object) {
+      const answer = await fetch(`${server.address}${base}/${path}`, {
+        method,
+        headers: { authorization, ...(body && { 'content-type': 'application/json' }) },
+        ...(body && { body: JSON.stringify(body) }),
+      });
+      // biome-ignore lint/suspicious/noExplicitAny: answers are compared, not computed with
+      return { status: answer.status, body: (await answer.json()) as any };
+    },
+    async alias(name: string) {
+      const { directory } = backends.reader();
+      const [entry] = await directory.subjects(app.id, [await subjectOf(store, name)]);
+      return entry!.value.alias;
+    },
+    /** Asks once, or once with each body; the last request closes the connection. */
+    ask(method: string, path: string, ...bodies: object[]) {
+      const head = `${method} ${base}/${path} HTTP/1.1\r\nhost: lethe\r\n`;
+      const own = `${head}authorization: ${authorization}\r\n`;
+      if (bodies.length === 0) return askSlowly(server.address, `${own}connection: close\r\n\r\n`);
+      const texts = bodies.map((body) => JSON.stringify(body));
+      const requests = texts.map(
+        (text) =>
+          `${own}content-type: application/json\r\ncontent-length: ${text.length}\r\n\r\n${text}`,
+      );
+      return askSlowly(server.address, requests.join(''));
+    },
+  };
+}
+
+type Door = Awaited<ReturnType<typeof openSlowDoor>>;
+
+/** Takes in a personal conversation whose page fills every buffer on its way. */
+async function fillPage({ store }: Door, name: string): Promise<string> {
+  const events = Array.from({ length: MESSAGES }, (_, i) =>
+    received(name, LONG, { conversation: PERSONAL, id: `${name}-${i}` }),
+  );
+  await store.deliver(...events);
+  return `conversations/${await defaultConversationOf(store, name)}/messages`;
+}
+
+describe('S47 what was handed to a connection that reads slowly', () => {
+  it('is taken back before an erase is answered, and nobody else loses a connection', async () => {
+    const door = await openSlowDoor();
+    const ann = await door.ask('GET', await fillPage(door, 'ann'));
+    const stream = await door.ask('GET', 'stream?from=start');
+    const bob = await door.ask('GET', await fillPage(door, 'bob'));
+    await sleep(300);
+    const before = [ann.arrivedBytes(), stream.arrivedBytes()];
+    expect(ann.queuedBytes() + stream.queuedBytes()).toBeGreaterThan(100_000);
+    expect((await door.call('DELETE', `users/${await door.alias('ann')}`)).status).toBe(200);
+    expect([ann.queuedBytes(), stream.queuedBytes()]).toEqual([0, 0]);
+    for (const one of [ann, stream]) expect((await one.readOn(200)).ended).toBe(true);
+    for (const [i, one] of [ann, stream].entries()) {
+      expect(one.arrivedBytes()).toBeLessThanOrEqual(before[i]!);
+    }
+    const { text } = await bob.readOn();
+    expect(text.split('a long word').length).toBeGreaterThan(MESSAGES * 7_400);
+  });
+
+  it('is taken back when one of its messages is forgotten, and stays for another message', async () => {
+    const door = await openSlowDoor();
+    const page = await fillPage(door, 'ann');
+    const [oldest] = (await door.call('GET', page)).body.messages;
+    const whole = await door.ask('GET', page);
+    const newest = await door.ask('GET', `${page}?page[size]=90`);
+    await sleep(300);
+    expect((await door.call('DELETE', `${page}/${oldest.id}`)).status).toBe(200);
+    expect(whole.queuedBytes()).toBe(0);
+    expect((await whole.readOn(200)).ended).toBe(true);
+    const { text } = await newest.readOn();
+    expect(text.split('a long word').length).toBeGreaterThan(90 * 7_400);
+  });
+
+  it('is taken back from answers to changes, which show what was stored', async () => {
+    const door = await openSlowDoor();
+    const { store } = door;
+    await store.deliver(profile('ann', { givenName: 'Ann' }));
+    const user = `users/${await door.alias('ann')}`;
+    const projecting = setInterval(() => void store.project(), 20);
+    onTestFinished(() => clearInterval(projecting));
+    const long = { metadata: { note: LONG.slice(0, 3_900) } };
+    expect((await door.call('PATCH', user, long)).status).toBe(200);
+    // Many at once on one connection, each answered with what the first had stored.
+    const changes = Array.from({ length: 600 }, (_, i) => ({ metadata: { number: i } }));
+    const client = await door.ask('PATCH', user, ...changes);
+    await expect.poll(() => client.queuedBytes(), { timeout: 10_000 }).toBeGreaterThan(500_000);
+    expect((await door.call('DELETE', user)).status).toBe(200);
+    expect(client.queuedBytes()).toBe(0);
+    expect((await client.readOn(200)).ended).toBe(true);
+  });
+
+  it('is given up when the client takes longer than an answer may take', async () => {
+    const door = await openSlowDoor({ answerMs: 1_000 });
+    const client = await door.ask('GET', await fillPage(door, 'ann'));
+    await sleep(200);
+    expect(client.queuedBytes()).toBeGreaterThan(0);
+    await expect.poll(() => client.queuedBytes(), { timeout: 3_000 }).toBe(0);
+    expect((await client.readOn(200)).ended).toBe(true);
+  });
+
+  it('keeps the connection open until it was taken, though the client asked to close it', async () => {
+    const door = await openSlowDoor();
+    const client = await door.ask('GET', await fillPage(door, 'ann'));
+    await sleep(500);
+    const { text, ended } = await client.readOn();
+    expect(text.split('a long word').length).toBeGreaterThan(MESSAGES * 7_400);
+    expect(ended).toBe(true);
+  });
+
+  it('does not keep a server from ending', async () => {
+    const door = await openSlowDoor();
+    const client = await door.ask('GET', await fillPage(door, 'ann'));
+    await sleep(200);
+    const began = performance.now();
+    await door.server.stop();
+    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(client.queuedBytes()).toBe(0);
+  });
+
+  it('is not held against people whose words are not in it', async () => {
+    const door = await openSlowDoor();
+    const page = await fillPage(door, 'ann');
+    await door.store.deliver(received('bob', 'his'), sent(null, 'ours'));
+    const client = await door.ask('GET', page);
+    await sleep(200);
+    expect((await door.call('DELETE', `users/${await door.alias('bob')}`)).status).toBe(200);
+    expect((await client.readOn()).text.split('a long word').length).toBeGreaterThan(740_000);
+  });
+});
