@@ -18,6 +18,8 @@ export interface StoredAfterlife {
   readonly kind: string;
   readonly target: string;
   readonly done_at: unknown;
+  /** Null in rows of the first version: a turn that is numbered covers them. */
+  readonly after_turn: unknown;
   readonly t1_at: unknown;
   readonly reclaimed_at: unknown;
 }
@@ -44,6 +46,7 @@ export function toAfterlife(row: StoredAfterlife): Afterlife {
     kind: row.kind,
     target: JSON.parse(row.target),
     doneAtMs: Number(row.done_at),
+    afterTurn: Number(row.after_turn ?? 0),
     t1AtMs: optional(row.t1_at),
     reclaimedAtMs: optional(row.reclaimed_at),
   } as Afterlife;

@@ -30,7 +30,12 @@ export interface RequestStore {
    */
   finish(
     id: LossId,
-    ended: { readonly nowMs: number; readonly keepsTarget: boolean },
+    ended: {
+      readonly nowMs: number;
+      readonly keepsTarget: boolean;
+      /** The newest turn that has begun, read when everything of the request was written. */
+      readonly afterTurn: number;
+    },
   ): Promise<void>;
   /** Removes a request that was refused: nothing of it was done. */
   drop(id: LossId): Promise<void>;
@@ -39,6 +44,8 @@ export interface RequestStore {
   afterlife(id: LossId): Promise<Afterlife | undefined>;
   /** Notes what was reached; what was noted before stays. */
   reach(id: LossId, reached: { t1AtMs?: number; reclaimedAtMs?: number }): Promise<void>;
+  /** Puts the time of an end earlier: it was noted by a clock that was ahead. */
+  endedBy(id: LossId, atMs: number): Promise<void>;
   /** All there are, done or not, for a copy to another engine. */
   all(): AsyncIterable<PrivacyRequest | DoneRequest>;
   allAfterlives(): AsyncIterable<Afterlife>;

@@ -98,6 +98,8 @@ export interface AfterlifeOf<Kind extends RequestKind> {
   /** Of kinds that leave a hole, until its events are reclaimed: a hole names nobody. */
   readonly target: RequestTargets[Kind] | Nothing;
   readonly doneAtMs: number;
+  /** The newest turn that had begun when the last of it was written: later ones cover it. */
+  readonly afterTurn: number;
   /** When the old KMS key was gone; null: not yet. */
   readonly t1AtMs: number | null;
   /** When its events were removed from log and views; null: not yet. */

@@ -35,9 +35,10 @@ import type { VaultStore } from '../vault/rows/vault-store.ts';
 import { createDirectoryShred } from '../vault/taking/directory-shred.ts';
 import { createRingCapture } from '../vault/taking/ring-captures.ts';
 import { createHolderWait, createKeyringShred } from '../vault/taking/ring-shred.ts';
-import { readEpochStatus } from '../vault/turn/epoch-status.ts';
-import { settleT1 } from '../vault/turn/epoch-t1.ts';
-import { closeTurn, runTurn } from '../vault/turn/epoch-turn.ts';
+import { readEpochStatus, readRootKeyState } from '../vault/turn/epoch-status.ts';
+import { endOriginals, newestTurn, settleT1 } from '../vault/turn/epoch-t1.ts';
+import { becomeOwnStore, runTurn } from '../vault/turn/epoch-turn.ts';
+import type { TurnStore } from '../vault/turn/turn-store.ts';
 import { createPageReader } from '../views/cache/page-reader.ts';
 import type { CacheCounts } from '../views/cache/view-cache.ts';
 import { openConnections } from './connections.ts';
@@ -139,6 +140,7 @@ export async function openBackends(
   const opened = await openEngines(configuration, use);
   try {
     const { store, turns } = opened.vault;
+    await assertNotClosed(turns);
     await assertVaultOfLog(store, opened.logs.log());
     const kms = await openRootKms(configuration, randomness);
     const clocks = options.holderClocks ?? systemHolderClocks;
@@ -161,9 +163,11 @@ export async function openBackends(
       ...handOut({ configuration, common, vault, engines: opened, t0Listeners }),
       epoch: () => ({
         turn: (given) => runTurn({ ...vault, turns, kms }, given),
+        rootKeyState: () => readRootKeyState({ store, kms }),
         status: () => readEpochStatus({ ...vault, turns, kms }),
-        settleT1: (nowMs, onReached) => settleT1({ turns, kms }, nowMs, onReached),
-        closeTurn: () => closeTurn({ turns }),
+        settleT1: (nowMs, listener) => settleT1({ turns, kms }, nowMs, listener),
+        becomeOwnStore: (as) => becomeOwnStore({ ...vault, turns, kms }, as),
+        endOriginals: (of, nowMs) => endOriginals({ turns }, of, nowMs),
       }),
       engines: { use, vault: opened.vault, state: opened.state },
       vaultStore: () => store,
@@ -212,6 +216,16 @@ async function openEngines(configuration: Configuration, use: EngineUse) {
     await close();
     throw error;
   }
+}
+
+/** What was copied to other engines must not go on beside its copy. */
+async function assertNotClosed(turns: TurnStore): Promise<void> {
+  if ((await turns.read())?.isClosed !== true) return;
+  throw new LetheError(
+    'CONFIGURATION_INVALID',
+    'LETHE_VAULT: this store was copied to other engines, and is closed: use the copy, or open ' +
+      'this one again with lethe copy --from-env FILE --reopen',
+  );
 }
 
 /** A new vault beside an old log is a mistake: no event of it could ever be opened again. */
@@ -310,6 +324,7 @@ function privacyPowers(
       keyFolder: configuration.signingFolder,
     }),
     horizonDays: configuration.horizonDays,
+    newestTurn: () => newestTurn(engines.vault),
     engines: { vault: configuration.vault.engine, kms: configuration.kms.engine },
     leaseMs: configuration.leaseMs,
     recordingClock,

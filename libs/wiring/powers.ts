@@ -21,8 +21,9 @@ import type { ErasureList } from '../requests/erasure-list.ts';
 import type { RequestStore } from '../requests/request-store.ts';
 import type { Directory, DirectoryShred, DirectoryWriter } from '../vault/directory/directory.ts';
 import type { AppRegistry } from '../vault/keys/app-registry.ts';
+import type { KeyState, RootKms } from '../vault/keys/root-kms.ts';
 import type { EpochStatus } from '../vault/turn/epoch-status.ts';
-import type { ReachedT1 } from '../vault/turn/epoch-t1.ts';
+import type { EndedOriginals, T1Listener } from '../vault/turn/epoch-t1.ts';
 import type { TurnOptions } from '../vault/turn/turn-run.ts';
 import type { Turn } from '../vault/turn/turn-store.ts';
 import type { PageReader } from '../views/cache/page-reader.ts';
@@ -80,6 +81,8 @@ export interface PrivacyPowers extends CommonPowers {
   readonly horizonDays: number;
   /** What the vault and its root lie in: certificates say what that means. */
   readonly engines: { readonly vault: 'sqlite' | 'cassandra'; readonly kms: 'local' | 'aws-kms' };
+  /** The number of the newest turn that has begun; 0: none has. */
+  newestTurn(): Promise<number>;
   /** How long a wait for T0 can last. */
   readonly leaseMs: number;
   /** What was erased, kept apart from the data. */
@@ -100,10 +103,14 @@ export interface EpochPowers {
   /** Runs a turn, or goes on with the one that was interrupted. */
   turn(options: TurnOptions): Promise<Turn>;
   status(): Promise<EpochStatus>;
+  /** What the KMS says of the key at the root of the vault now. */
+  rootKeyState(): Promise<KeyState>;
   /** Tells of turns whose T1 has come by now; it may tell twice. */
-  settleT1(nowMs: number, onReached: (reached: ReachedT1) => Promise<unknown>): Promise<void>;
-  /** Ends the record of a turn that came with a restored backup. */
-  closeTurn(): Promise<void>;
+  settleT1(nowMs: number, listener: T1Listener): Promise<void>;
+  /** Makes a restored vault a store of its own; see becomeOwnStore. */
+  becomeOwnStore(as: { readonly id: string; readonly nowMs: number }): Promise<void>;
+  /** Ends the keys of the stores that this one came from, in the KMS that has them. */
+  endOriginals(kms: RootKms, nowMs: number): Promise<EndedOriginals>;
 }
 
 /** Administration of apps and access keys. */

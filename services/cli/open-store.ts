@@ -1,8 +1,10 @@
 /** Opens the store that the environment names, for one command. */
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { parseEnv } from 'node:util';
 import { type AppId, isId } from '../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
-import { readConfiguration } from '../../libs/configuration/configuration.ts';
+import { type Configuration, readConfiguration } from '../../libs/configuration/configuration.ts';
 import type { App } from '../../libs/vault/keys/app-registry.ts';
 import { type Backends, type OpenStore, openBackends } from '../../libs/wiring/open-backends.ts';
 import { CommandEnd, exitCodes } from './terminal.ts';
@@ -49,4 +51,16 @@ export async function findApp(backends: Backends, name: string | undefined): Pro
     throw new CommandEnd(exitCodes.erased, 'this app was erased');
   }
   throw new CommandEnd(exitCodes.notFound, 'there is no such app: see lethe apps list');
+}
+
+/** The configuration that a file of variables says. Throws INPUT_INVALID, CONFIGURATION_INVALID. */
+export function readEnvironment(file: string): Configuration {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new LetheError('INPUT_INVALID', `cannot read ${file}`, { cause });
+  }
+  const variables = Object.entries(parseEnv(text)).filter(([name]) => name.startsWith('LETHE_'));
+  return readConfiguration(Object.fromEntries(variables));
 }

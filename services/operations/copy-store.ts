@@ -1,7 +1,8 @@
 /**
  * A whole store on other engines: log, vault and state as they are, sealed and wrapped; the views
  * are built from the log afterwards. Nobody writes to the original meanwhile. What was interrupted
- * is run again: what is there already is compared and not written twice.
+ * is run again: what is there already is compared and not written twice. The original is closed at
+ * the end, and the copy tells no T1 until the original's keys are gone.
  */
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
@@ -9,6 +10,7 @@ import { type CopiedLog, copyLog } from '../../libs/event-log/copy-log.ts';
 import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { countDiffering, dropAbsent } from '../../libs/vault/copy/compare-vaults.ts';
 import { moveRoot } from '../../libs/vault/copy/move-root.ts';
+import { noteOrigin, setClosed } from '../../libs/vault/copy/original.ts';
 import { type CopiedVault, copyVault } from '../../libs/vault/copy/vault-copy.ts';
 import { openConnections } from '../../libs/wiring/connections.ts';
 import { openErasures, openLog, openState, openVault } from '../../libs/wiring/open-engines.ts';
@@ -30,13 +32,13 @@ export interface CopiedStore {
 export async function copyStore(
   from: Configuration,
   to: Configuration,
-  onProgress: (text: string) => void,
+  { onProgress, isKeptOpen }: { onProgress(text: string): void; readonly isKeptOpen: boolean },
 ): Promise<CopiedStore> {
   const [source, target] = [await openAll(from), await openAll(to)];
   try {
     const log = await copyLog(source.log, target.log, (done) => onProgress(`${done} records`));
-    const { store } = target.vault;
-    const change = moveRoot(await openRootKms(from), await openRootKms(to), store);
+    const kms = { from: await openRootKms(from), to: await openRootKms(to) };
+    const change = moveRoot(kms.from, kms.to, target.vault);
     const vault = await copyVault(source.vault.copy, target.vault.copy, {
       change,
       onProgress: ({ rows }) => onProgress(`${rows} rows of the vault`),
@@ -53,10 +55,18 @@ export async function copyStore(
       throw new LetheError('INPUT_INVALID', 'the log was written to meanwhile: copy once more');
     }
     const erasures = await copyErasures(from, to);
+    await noteOrigin(source.vault, target.vault, kms.from);
+    if (!isKeptOpen) await setClosed(source.vault, true);
     return { log, vault: { ...vault, differing }, state, erasures };
   } finally {
     await Promise.all([source.close(), target.close()]);
   }
+}
+
+/** Opens an original again: its copy is given up. Throws CONTENDED, VAULT_UNREACHABLE. */
+export async function reopenOriginal(from: Configuration): Promise<void> {
+  const { vault, close: end } = await openAll(from);
+  await setClosed(vault, false).finally(end);
 }
 
 async function openAll(configuration: Configuration) {

@@ -32,12 +32,20 @@ export async function runDoctor(
   const log = await scanLog(store, (count) => onProgress(`${count} events looked at`));
   return [
     { name: 'configuration', passed: true, detail: 'valid; keys lie apart from the data' },
+    await checkRootKey(store),
     log.check,
     await checkVault(store),
     await checkKeys(store, log.refs),
     await checkViews(store, log.values),
     await checkBacklog(store),
   ];
+}
+
+/** A key that is gone is noticed while processes run that have opened the vault with it. */
+async function checkRootKey({ backends }: OpenStore): Promise<Check> {
+  const state = await backends.epoch().rootKeyState();
+  const detail = `the KMS says of the key at the root of the vault: ${state}`;
+  return { name: 'root key', passed: state === 'usable', detail };
 }
 
 async function scanLog({ backends }: OpenStore, onProgress: (count: number) => void) {

@@ -23,6 +23,7 @@ import {
 import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { fillVault, hasStoreRoot } from '../../libs/vault/copy/fill-vault.ts';
 import { openConnections } from '../../libs/wiring/connections.ts';
+import type { Backends } from '../../libs/wiring/open-backends.ts';
 import { openState, openVault } from '../../libs/wiring/open-engines.ts';
 import { copyState } from './copy-state.ts';
 
@@ -42,6 +43,21 @@ export async function assertVacant(configuration: Configuration): Promise<void> 
     const text = `there is a store in the keyspace ${vault.keyspace}: drop it first, and migrate`;
     throw new LetheError('INPUT_INVALID', text);
   });
+}
+
+/** The id of the store that is being restored: that of the feed it will have. */
+export async function storeIdOf(
+  { engines }: Backends,
+  configuration: Configuration,
+): Promise<string> {
+  if (configuration.vault.engine === 'sqlite') {
+    return (await engines.vault.feed.head()).incarnation;
+  }
+  let id = '';
+  await withOpened(async (open) => {
+    id = (await (await open.vault(configuration)).feed.head()).incarnation;
+  });
+  return id;
 }
 
 /** Moves and fills: files first, then state, and the vault last, with its root last of all. */
@@ -84,6 +100,8 @@ async function fill(open: Opened, { staged, configuration, onProgress }: Placing
   const { foreignRows } = await fillVault(from, to, (rows) =>
     onProgress(`${rows} rows of the vault`),
   );
+  const turn = await from.turns.read();
+  if (turn !== undefined) await to.turns.write(turn, undefined);
   if (foreignRows === 0) return;
   const text = `${foreignRows} rows of another restore are in the keyspace: drop it, and migrate`;
   throw new LetheError('INPUT_INVALID', text);

@@ -20,7 +20,7 @@ import { runOpenRequests } from '../privacy/life/request-worker.ts';
 import { type FoundBackup, findBackups, stagedConfiguration } from './backup.ts';
 import { LOG_COPY, VAULT_COPY } from './copy-data.ts';
 import { findNewerEvents } from './newer-events.ts';
-import { assertVacant, placeRestored } from './place-restored.ts';
+import { assertVacant, placeRestored, storeIdOf } from './place-restored.ts';
 
 export interface Restored {
   readonly backup: string;
@@ -67,7 +67,6 @@ export async function restore(
   try {
     // Another incarnation of the feed: every holder drops its keys.
     await backends.engines.vault.feed.renew();
-    await backends.epoch().closeTurn();
     const { tampered, missing } = await backends.vaultCheck();
     if (tampered + missing > 0) {
       throw new LetheError('VAULT_TAMPERED', `${backup.folder} does not open as a whole`);
@@ -94,6 +93,9 @@ export async function restore(
       await endForsakenGroup({ powers: backends.privacy(), app, request: { id: by } }, group);
     }
     await catchUp(backends.projector());
+    const id = await storeIdOf(backends, configuration);
+    const nowMs = backends.privacy().clock.nowMs();
+    await backends.epoch().becomeOwnStore({ id, nowMs });
     done = { applied, removed, events };
   } finally {
     await backends.close();

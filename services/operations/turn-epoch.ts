@@ -1,5 +1,7 @@
 /** Turns of the epoch with the backup that each of them needs, and T1 noted where it has come. */
 
+import type { KeyId } from '../../libs/base/ids.ts';
+import type { ReachedT1 } from '../../libs/vault/turn/epoch-t1.ts';
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
 import { noteT1 } from '../privacy/life/afterlife.ts';
 import { makeBackup, testBackup } from './backup.ts';
@@ -35,8 +37,12 @@ export async function turnEpoch(
 }
 
 /** Notes T1 where it has come: of the last turn, and of those whose KMS key is gone by now. */
-export async function settleEpoch({ backends }: Pick<OpenStore, 'backends'>): Promise<void> {
+export async function settleEpoch(
+  { backends }: Pick<OpenStore, 'backends'>,
+  onBroughtBack: (key: KeyId) => void = () => undefined,
+): Promise<void> {
   const powers = backends.privacy();
   const nowMs = powers.clock.nowMs();
-  await backends.epoch().settleT1(nowMs, (reached) => noteT1(powers, reached));
+  const onReached = (reached: ReachedT1) => noteT1(powers, reached);
+  await backends.epoch().settleT1(nowMs, { onReached, onBroughtBack });
 }

@@ -3,6 +3,7 @@
  * certificates, and the reclaim of what is due.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { LetheError } from '../../libs/base/lethe-error.ts';
 import { rebuildViews } from '../../libs/projection/project.ts';
 import type { Afterlife } from '../../libs/requests/request.ts';
 import type { EpochStatus } from '../../libs/vault/turn/epoch-status.ts';
@@ -40,7 +41,10 @@ export async function runUpkeep(
   while (!signal.aborted) {
     await attempt('turn', () => turnIfDue(store));
     await attempt('T1', async () => {
-      await settleEpoch(store);
+      await settleEpoch(store, (key) => {
+        const text = `a KMS key that was scheduled to go had been brought back: ${key}`;
+        tell.onFailure('T1', new LetheError('ROOT_KMS_DENIED', text));
+      });
       const status = await store.backends.epoch().status();
       tell.onEpoch(await readGauges(store, status));
     });
@@ -92,11 +96,13 @@ async function turnIfDue(store: OpenStore): Promise<void> {
     return;
   }
   if (turnEveryHours === null) return;
-  const { startedAtMs = 0, failedApps = [] } = lastTurn ?? {};
-  if (nowMs - startedAtMs < turnEveryHours * HOUR_MS) return;
+  const { startedAtMs = 0, number = 0, failedApps = [] } = lastTurn ?? {};
+  // A clock that was ahead must not put the next turn off for as long.
+  const sinceMs = nowMs - startedAtMs;
+  if (sinceMs >= 0 && sinceMs < turnEveryHours * HOUR_MS) return;
   // What an earlier turn covers waits for its KMS key to go, and for no other turn.
   const isUncovered = (one: Afterlife) => {
-    return one.t1AtMs === null && (one.doneAtMs >= startedAtMs || failedApps.includes(one.app));
+    return one.t1AtMs === null && (one.afterTurn >= number || failedApps.includes(one.app));
   };
   const uncovered = (await powers.requests.afterlives()).some(isUncovered);
   if (dirtyBuckets > 0 || uncovered) await turnEpoch(store);

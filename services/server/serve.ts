@@ -31,6 +31,9 @@ export interface RunningServer {
   readonly failed: Promise<Error>;
 }
 
+// It serves on, from memory, until its lease is lost or it is started anew.
+const ROOT_KEY_MISSING = 'The key file at the root of the vault is not there: put it back';
+
 /** Makes the first app and its key when there is none; what to print once. */
 export async function firstStart({ backends }: OpenStore) {
   const powers = backends.administration();
@@ -58,7 +61,13 @@ export async function startServer(
     parts.push(await openPart(name, { ...frame, store, answers, signal: frame.stop.signal }));
   }
   const { log, views, apps } = backends.reader();
-  const isReady = () => Promise.all([log.endOffsets(), views.generation(), apps.list()]);
+  const isReady = async () => {
+    await Promise.all([log.endOffsets(), views.generation(), apps.list()]);
+    // A look into a folder costs nothing; AWS KMS is asked by privacy and `lethe doctor`.
+    if (configuration.kms.engine !== 'local') return;
+    const state = await backends.epoch().rootKeyState();
+    if (state !== 'usable') throw new HttpError(503, 'root_key_missing', ROOT_KEY_MISSING);
+  };
   const server = await run(configuration, { ...frame, parts, isReady });
   const door = configuration.http.url ?? (isWildcard(server.address) ? undefined : server.address);
   if (door !== undefined) await backends.announce(door);

@@ -14,6 +14,7 @@ const TURN: Turn = {
   step: 'begun',
   oldKmsKey: id(2),
   newKmsKey: id(3),
+  number: 1,
   startedAtMs: 5,
   runner: id(4),
   aliveAtMs: 5,
@@ -96,7 +97,7 @@ describe.each(adapters.rootKms)('the end of a key in root KMS %s', (engine, open
   it('opens what it wrapped in the same context, until the key is destroyed', async () => {
     const folder = temporaryFolder();
     const kms = await open(folder);
-    const [key, other] = [await kms.createKey(), await kms.createKey()];
+    const [key, other] = [await kms.createKey('store'), await kms.createKey('store')];
     const wrapped = await kms.wrap(key, Buffer.from('secret'), 'context');
     expect((await (await open(folder)).unwrap(key, wrapped, 'context')).toString()).toBe('secret');
     const denied = { code: 'ROOT_KMS_DENIED' };

@@ -61,7 +61,7 @@ describe.each(adapters.requests)('request store %s', (_, open) => {
     await store.add(request(1, 'received'));
     await store.record(id(1), 'shred', 5);
     expect(await store.get(id(1))).toMatchObject({ step: 'shred', target: { subject: id(7) } });
-    await store.finish(id(1), { nowMs: 6, keepsTarget: false });
+    await store.finish(id(1), { nowMs: 6, keepsTarget: false, afterTurn: 0 });
     expect(await store.get(id(1))).toMatchObject({ step: 'done', target: {} });
     expect(await store.open(10, 100)).toEqual([]);
   });
@@ -73,15 +73,26 @@ describe.each(adapters.requests)('afterlives of requests %s', (_, open) => {
     const target = { subject: id(7), conversation: id(9), message: id(8) };
     const times = { receivedAtMs: 0, changedAtMs: 0 };
     await store.add({ id: id(n), app: id(1), kind, target, step: 'begun', ...times });
-    await store.finish(id(n), { nowMs: 100 + n, keepsTarget: kind === 'forget-message' });
+    await store.finish(id(n), {
+      nowMs: 100 + n,
+      keepsTarget: kind === 'forget-message',
+      afterTurn: 3,
+    });
     return store;
   };
 
   it('begin when a request is done, once, and end when T1 and reclaim are reached', async () => {
     const folder = temporaryFolder();
     const store = await add(folder, 1, 'erase-subject');
-    await store.finish(id(1), { nowMs: 900, keepsTarget: false });
-    const begun = { id: id(1), app: id(1), kind: 'erase-subject', target: {}, doneAtMs: 101 };
+    await store.finish(id(1), { nowMs: 900, keepsTarget: false, afterTurn: 4 });
+    const begun = {
+      id: id(1),
+      app: id(1),
+      kind: 'erase-subject',
+      target: {},
+      doneAtMs: 101,
+      afterTurn: 3,
+    };
     const open1 = { ...begun, t1AtMs: null, reclaimedAtMs: null };
     expect(await (await open(folder)).afterlives()).toEqual([open1]);
     await store.reach(id(1), { t1AtMs: 5 });
@@ -139,14 +150,14 @@ describe.each(adapters.rootKms)('root KMS %s', (_, open) => {
   it('unwraps what it wrapped, with the same key and context only, in another process too', async () => {
     const folder = temporaryFolder();
     const kms = await open(folder);
-    const key = await kms.createKey();
+    const key = await kms.createKey('store');
     const wrapped = await kms.wrap(key, Buffer.from('secret'), 'context');
     expect(wrapped.includes('secret')).toBe(false);
     const other = await open(folder);
     expect(await other.unwrap(key, wrapped, 'context')).toEqual(Buffer.from('secret'));
     const denied = { code: 'ROOT_KMS_DENIED' };
     await expect(other.unwrap(key, wrapped, 'another')).rejects.toMatchObject(denied);
-    const second = await kms.createKey();
+    const second = await kms.createKey('store');
     await expect(other.unwrap(second, wrapped, 'context')).rejects.toMatchObject(denied);
     wrapped[20] = wrapped[20]! ^ 1;
     await expect(other.unwrap(key, wrapped, 'context')).rejects.toMatchObject(denied);

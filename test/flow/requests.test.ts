@@ -141,7 +141,7 @@ describe('requests', () => {
     const kind = 'erase-subject' as const;
     const target = { subject: 'b'.repeat(32) as SubjectId };
     await requests.add({ id, app: store.app.id, kind, target, step: 'received', ...times });
-    await requests.finish(id, { nowMs: 1, keepsTarget: false });
+    await requests.finish(id, { nowMs: 1, keepsTarget: false, afterTurn: 0 });
     await requests.record(id, 'shred', 2);
     expect(await requests.open(10, Date.now())).toEqual([]);
   });

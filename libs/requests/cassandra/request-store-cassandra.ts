@@ -30,6 +30,7 @@ export const requestSchema: CassandraSchema = {
       `CREATE TABLE IF NOT EXISTS request_afterlives_open (
         one int, id text, PRIMARY KEY (one, id)) WITH gc_grace_seconds = 86400`,
     ],
+    ['ALTER TABLE request_afterlives ADD IF NOT EXISTS after_turn bigint'],
   ],
 };
 
@@ -45,15 +46,16 @@ const RECORD_DONE = `UPDATE requests SET step = 'done', changed_at = ?, target =
   IF step != 'done' AND received_at >= 0`;
 const DROP = `DELETE FROM requests WHERE id = ? IF step != 'done'`;
 const AFTERLIFE = 'SELECT * FROM request_afterlives WHERE id = ?';
-const BEGIN_AFTERLIFE = `INSERT INTO request_afterlives (id, app, kind, target, done_at)
-  VALUES (?, ?, ?, ?, ?) IF NOT EXISTS`;
+const BEGIN_AFTERLIFE = `INSERT INTO request_afterlives (id, app, kind, target, done_at,
+  after_turn) VALUES (?, ?, ?, ?, ?, ?) IF NOT EXISTS`;
 const LOAD_AFTERLIFE = `INSERT INTO request_afterlives (id, app, kind, target, done_at, t1_at,
-  reclaimed_at) VALUES (?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS`;
+  reclaimed_at, after_turn) VALUES (?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS`;
 const OPEN_AFTERLIFE = 'INSERT INTO request_afterlives_open (one, id) VALUES (0, ?)';
 const CLOSE_AFTERLIFE = 'DELETE FROM request_afterlives_open WHERE one = 0 AND id = ?';
 const AFTERLIFE_IDS = 'SELECT id FROM request_afterlives_open WHERE one = 0';
 const REACH_T1 =
   'UPDATE request_afterlives SET t1_at = ? WHERE id = ? IF t1_at = null AND done_at > 0';
+const ENDED_BY = 'UPDATE request_afterlives SET done_at = ? WHERE id = ? IF done_at > ?';
 const REACH_RECLAIM = `UPDATE request_afterlives SET reclaimed_at = ?, target = '{}' WHERE id = ?
   IF reclaimed_at = null AND done_at > 0`;
 
@@ -75,11 +77,11 @@ export function openRequestStoreCassandra(database: CassandraDatabase): RequestS
   /** Listed before it is there, and as long as it is open: a list may name too much. */
   async function beginAfterlife(
     { id, app, kind, target }: PrivacyRequest,
-    { nowMs, keepsTarget }: Parameters<RequestStore['finish']>[1],
+    { nowMs, keepsTarget, afterTurn }: Parameters<RequestStore['finish']>[1],
   ): Promise<void> {
     const kept = keepsTarget ? JSON.stringify(target) : '{}';
     await database.run(OPEN_AFTERLIFE, id);
-    await apply(BEGIN_AFTERLIFE, id, app, kind, kept, nowMs);
+    await apply(BEGIN_AFTERLIFE, id, app, kind, kept, nowMs, afterTurn);
   }
 
   return {
@@ -130,13 +132,17 @@ export function openRequestStoreCassandra(database: CassandraDatabase): RequestS
       const now = await afterlife(id);
       if (now !== undefined && !isWaiting(now)) await database.run(CLOSE_AFTERLIFE, id);
     },
+    async endedBy(id, atMs) {
+      await apply(ENDED_BY, atMs, id, atMs);
+    },
     all: () => allOf(database, 'requests', toRequest),
     allAfterlives: () => allOf(database, 'request_afterlives', toAfterlife),
     async loadAfterlife(one) {
-      const { id, app, kind, target, doneAtMs, t1AtMs, reclaimedAtMs } = one;
+      const { id, app, kind, doneAtMs, t1AtMs, reclaimedAtMs, afterTurn } = one;
+      const target = JSON.stringify(one.target);
       if (isWaiting(one)) await database.run(OPEN_AFTERLIFE, id);
-      const params = [id, app, kind, JSON.stringify(target), doneAtMs, t1AtMs, reclaimedAtMs];
-      await apply(LOAD_AFTERLIFE, ...params);
+      const reached = [t1AtMs, reclaimedAtMs, afterTurn];
+      await apply(LOAD_AFTERLIFE, id, app, kind, target, doneAtMs, ...reached);
     },
   };
 }

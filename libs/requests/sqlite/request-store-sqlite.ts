@@ -25,14 +25,15 @@ const TABLES = `
     WHERE t1_at IS NULL OR reclaimed_at IS NULL;`;
 const ADD = `INSERT INTO requests (id, app, kind, target, step, received_at, changed_at)
   VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`;
-const BEGIN_AFTERLIFE = `INSERT INTO request_afterlives (id, app, kind, target, done_at)
-  SELECT id, app, kind, CASE WHEN ?1 THEN target ELSE '{}' END, ?2
-  FROM requests WHERE id = ?3 AND step <> 'done' ON CONFLICT DO NOTHING`;
+const BEGIN_AFTERLIFE = `INSERT INTO request_afterlives
+  (id, app, kind, target, done_at, after_turn)
+  SELECT id, app, kind, CASE WHEN ?1 THEN target ELSE '{}' END, ?2, ?3
+  FROM requests WHERE id = ?4 AND step <> 'done' ON CONFLICT DO NOTHING`;
 const RECORD = `UPDATE requests SET step = ?, changed_at = ? WHERE id = ? AND step <> 'done'`;
 const FINISH = `UPDATE requests SET step = 'done', target = '{}', changed_at = ?
   WHERE id = ? AND step <> 'done'`;
 const LOAD_AFTERLIFE = `INSERT INTO request_afterlives (id, app, kind, target, done_at, t1_at,
-  reclaimed_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`;
+  reclaimed_at, after_turn) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`;
 const REACH = `UPDATE request_afterlives SET t1_at = coalesce(t1_at, ?1),
   reclaimed_at = coalesce(reclaimed_at, ?2),
   target = CASE WHEN ?2 IS NULL THEN target ELSE '{}' END WHERE id = ?3`;
@@ -40,6 +41,7 @@ const REACH = `UPDATE request_afterlives SET t1_at = coalesce(t1_at, ?1),
 /** Opens the requests' tables. */
 export function openRequestStoreSqlite(database: SqliteDatabase): RequestStore {
   database.define(TABLES);
+  database.addColumn('request_afterlives', 'after_turn INTEGER');
   return {
     async add(request) {
       addRequest(database, request);
@@ -59,9 +61,9 @@ export function openRequestStoreSqlite(database: SqliteDatabase): RequestStore {
         return database.get('SELECT 1 FROM requests WHERE id = ?', id) !== undefined;
       });
     },
-    async finish(id, { nowMs, keepsTarget }) {
+    async finish(id, { nowMs, keepsTarget, afterTurn }) {
       database.transaction(() => {
-        database.run(BEGIN_AFTERLIFE, keepsTarget ? 1 : 0, nowMs, id);
+        database.run(BEGIN_AFTERLIFE, keepsTarget ? 1 : 0, nowMs, afterTurn, id);
         database.run(FINISH, nowMs, id);
       });
     },
@@ -80,6 +82,10 @@ export function openRequestStoreSqlite(database: SqliteDatabase): RequestStore {
     async reach(id, { t1AtMs = null, reclaimedAtMs = null }) {
       database.run(REACH, t1AtMs, reclaimedAtMs, id);
     },
+    async endedBy(id, atMs) {
+      const sql = 'UPDATE request_afterlives SET done_at = min(done_at, ?) WHERE id = ?';
+      database.run(sql, atMs, id);
+    },
     async *all() {
       for (const row of database.all<StoredRequest>('SELECT * FROM requests')) yield toRequest(row);
     },
@@ -87,9 +93,11 @@ export function openRequestStoreSqlite(database: SqliteDatabase): RequestStore {
       const sql = 'SELECT * FROM request_afterlives';
       for (const row of database.all<StoredAfterlife>(sql)) yield toAfterlife(row);
     },
-    async loadAfterlife({ id, app, kind, target, doneAtMs, t1AtMs, reclaimedAtMs }) {
-      const values = [id, app, kind, JSON.stringify(target), doneAtMs, t1AtMs, reclaimedAtMs];
-      database.run(LOAD_AFTERLIFE, ...values);
+    async loadAfterlife(one) {
+      const { id, app, kind, doneAtMs, t1AtMs, reclaimedAtMs, afterTurn } = one;
+      const target = JSON.stringify(one.target);
+      const reached = [t1AtMs, reclaimedAtMs, afterTurn];
+      database.run(LOAD_AFTERLIFE, id, app, kind, target, doneAtMs, ...reached);
     },
   };
 }

@@ -1,5 +1,6 @@
 /** The row of the store's root under the key of another KMS: what it wraps stays as it is. */
 import { LetheError } from '../../base/lethe-error.ts';
+import type { FeedStore } from '../feed/feed-store.ts';
 import { wrapByKms } from '../keys/key-rows.ts';
 import type { RootKms } from '../keys/root-kms.ts';
 import { rowKinds, type VaultRow, type VaultStore } from '../rows/vault-store.ts';
@@ -12,7 +13,7 @@ import { rowAssociatedData } from '../rows/wrapped-row.ts';
 export function moveRoot(
   from: RootKms,
   to: RootKms,
-  target: Pick<VaultStore, 'read'>,
+  target: { readonly store: Pick<VaultStore, 'read'>; readonly feed: Pick<FeedStore, 'head'> },
 ): (row: VaultRow) => Promise<VaultRow> {
   return async (row) => {
     if (row.kind === rowKinds.storeRootPrevious) {
@@ -21,10 +22,11 @@ export function moveRoot(
     }
     if (row.kind !== rowKinds.storeRoot) return row;
     // One that was moved before keeps its key.
-    const [moved] = await target.read([row]);
+    const [moved] = await target.store.read([row]);
     if (moved?.ownKey === row.ownKey) return moved;
     const context = rowAssociatedData(row).toString('hex');
     const plain = await from.unwrap(row.wrappingKey, row.wrapped, context);
-    return wrapByKms(to, { ...row, wrappingKey: await to.createKey(), ownKey: row.ownKey! }, plain);
+    const wrappingKey = await to.createKey((await target.feed.head()).incarnation);
+    return wrapByKms(to, { ...row, wrappingKey, ownKey: row.ownKey! }, plain);
   };
 }

@@ -14,6 +14,7 @@ import type { Randomness } from '../../base/random.ts';
 import { again, contended, retryContended } from '../../base/retry.ts';
 import { createSingleFlight } from '../../base/single-flight.ts';
 import { WrappingKey } from '../../keyring/wrapping-key.ts';
+import type { LossFeed } from '../feed/feed-wait.ts';
 import type { KeyLease } from '../feed/key-lease.ts';
 import { enterOwed, type OwedEntries } from '../feed/owed-entries.ts';
 import {
@@ -75,7 +76,7 @@ interface Deps {
   readonly kms: RootKms;
   readonly randomness: Randomness;
   readonly lease: Pick<KeyLease, 'ensure'>;
-  readonly lossFeed: OwedEntries['lossFeed'];
+  readonly lossFeed: OwedEntries['lossFeed'] & Pick<LossFeed, 'head'>;
 }
 
 /** Opens the hierarchy over a store and a KMS. */

@@ -3,6 +3,7 @@ import type { KeyId } from '../../base/ids.ts';
 import { LetheError } from '../../base/lethe-error.ts';
 import { type Randomness, randomId } from '../../base/random.ts';
 import type { WrappingKey } from '../../keyring/wrapping-key.ts';
+import type { LossFeed } from '../feed/feed-wait.ts';
 import { STORE_ROOT } from '../rows/key-slots.ts';
 import {
   type RowKey,
@@ -18,14 +19,16 @@ interface Deps {
   readonly store: VaultStore;
   readonly kms: RootKms;
   readonly randomness: Randomness;
+  readonly lossFeed: Pick<LossFeed, 'head'>;
 }
 
 /** Makes the first root of a store. Throws VAULT_TAMPERED when there are apps already. */
-export async function makeStoreRoot({ store, kms, randomness }: Deps): Promise<void> {
+export async function makeStoreRoot(deps: Deps): Promise<void> {
+  const { store, kms, randomness, lossFeed } = deps;
   for await (const _ of store.scan(rowKinds.appRoot)) {
     throw new LetheError('VAULT_TAMPERED', 'the root of the vault is missing, its apps are not');
   }
-  const kmsKey = await kms.createKey();
+  const kmsKey = await kms.createKey((await lossFeed.head()).incarnation);
   const row = await newStoreRootRow({ kms, randomness }, { kmsKey, version: 1 });
   await store.commit([{ puts: [row] }]);
   // Where another process was first its key counts, and this one was never used.

@@ -6,17 +6,29 @@
  */
 import type { KeyId } from '../../base/ids.ts';
 
+/**
+ * What a KMS says of a key. `disabled`: it opens nothing, but nobody has scheduled its deletion.
+ * `pending`: it is scheduled to be deleted and could still be brought back. `gone`: this KMS had it
+ * and has destroyed it. `unknown`: this KMS does not know it, so it may be usable in another one.
+ */
+export type KeyState = 'usable' | 'disabled' | 'pending' | 'gone' | 'unknown';
+
 /** Wraps and unwraps the root of the vault. It is asked once a process start, and by turns. */
 export interface RootKms {
-  /** Makes a key; it is durable on return. */
-  createKey(): Promise<KeyId>;
+  /** Makes a key for a store, named by its random id; it is durable on return. */
+  createKey(store: string): Promise<KeyId>;
+  /** The keys that were made for a store and are not gone. */
+  keysOf(store: string): Promise<KeyId[]>;
+  /** The store that a key was made for; undefined: it is not known. */
+  storeOf(key: KeyId): Promise<string | undefined>;
   /** Wraps at most 4 KiB; `context` holds random ids only, because services log it in clear. */
   wrap(key: KeyId, plain: Buffer, context: string): Promise<Buffer>;
   unwrap(key: KeyId, wrapped: Buffer, context: string): Promise<Buffer>;
   /** Begins the end of a key: it cannot be used from now on. One that is gone is left alone. */
   destroyKey(key: KeyId): Promise<void>;
-  /** `pending`: it is scheduled to be deleted and could still be brought back. */
-  describeKey(key: KeyId): Promise<'usable' | 'pending' | 'gone'>;
+  describeKey(key: KeyId): Promise<KeyState>;
+  /** Does it tell a key that it has destroyed from one that it never had? */
+  readonly remembersKeys: boolean;
   /** How many times the service was called by this process. */
   readonly callCount: number;
   /** How many of these calls failed. */

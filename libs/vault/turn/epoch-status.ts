@@ -1,5 +1,6 @@
 /** What is known of the epoch: what waits for the next turn, and what the KMS says of the last. */
 import type { KeyId } from '../../base/ids.ts';
+import type { KeyState } from '../keys/root-kms.ts';
 import { STORE_ROOT } from '../rows/key-slots.ts';
 import { keysWaitedFor } from './epoch-t1.ts';
 import type { TurnContext } from './turn-run.ts';
@@ -9,17 +10,28 @@ import type { Turn } from './turn-store.ts';
 export interface EpochStatus {
   /** The KMS key at the root of the vault, and what the KMS says of it. */
   readonly kmsKey: KeyId;
-  readonly kmsKeyState: 'usable' | 'pending' | 'gone';
+  readonly kmsKeyState: KeyState;
   /** Buckets that lost something since their key was made: old copies still open it. */
   readonly dirtyBuckets: number;
   /** The newest turn, finished or not. */
   readonly lastTurn: Turn | null;
   /** What the KMS says of the key that turn replaced. */
-  readonly oldKmsKeyState: 'usable' | 'pending' | 'gone' | null;
+  readonly oldKmsKeyState: KeyState | null;
   /** KMS keys that turns replaced and the KMS has still: T1 waits for them. */
   readonly keysWaitedFor: number;
+  /** Of them those of the store that this one was restored or copied from. */
+  readonly keysOfOriginals: readonly KeyId[];
   /** Holders that have not acknowledged everything yet, by their random ids. */
   readonly holdersBehind: readonly string[];
+}
+
+/** What the KMS says of the key at the root: without it no process starts any more. */
+export async function readRootKeyState({
+  store,
+  kms,
+}: Pick<TurnContext, 'store' | 'kms'>): Promise<KeyState> {
+  const [root] = await store.read([STORE_ROOT]);
+  return kms.describeKey(root!.wrappingKey);
 }
 
 /** Reads it. */
@@ -29,6 +41,7 @@ export async function readEpochStatus(
   const { store, turns, kms, lossFeed } = deps;
   const [root] = await store.read([STORE_ROOT]);
   const lastTurn = (await turns.read()) ?? null;
+  const waiting = lastTurn === null ? [] : keysWaitedFor(lastTurn);
   const { number } = await lossFeed.head();
   const behind = (await lossFeed.holders()).filter((holder) => holder.acknowledged < number);
   return {
@@ -37,7 +50,8 @@ export async function readEpochStatus(
     dirtyBuckets: (await store.dirtyBuckets()).length,
     lastTurn,
     oldKmsKeyState: lastTurn && (await kms.describeKey(lastTurn.oldKmsKey)),
-    keysWaitedFor: lastTurn === null ? 0 : keysWaitedFor(lastTurn).length,
+    keysWaitedFor: waiting.length,
+    keysOfOriginals: waiting.flatMap((one) => (one.original ? one.oldKmsKey : [])),
     holdersBehind: behind.map((holder) => holder.id),
   };
 }

@@ -1,48 +1,146 @@
 /**
  * T1: the KMS key that a turn replaced is gone. With keys in a folder that is at the end of the
  * turn; AWS KMS deletes a key days after it was told to, and until then later turns may come. So
- * every turn carries on the keys that are waited for.
+ * every turn carries on the keys that are waited for. No clock decides what a turn covers: turns
+ * are numbered, and a loss notes the newest turn that had begun when the last of it was written.
  */
 
+import type { KeyId } from '../../base/ids.ts';
+import { LetheError } from '../../base/lethe-error.ts';
+import { contended } from '../../base/retry.ts';
+import type { RootKms } from '../keys/root-kms.ts';
 import type { TurnContext } from './turn-run.ts';
-import type { ReplacedKey, Turn } from './turn-store.ts';
+import type { ReplacedKey, Turn, TurnStore } from './turn-store.ts';
 
-/** What a turn's T1 covers: all that was done before it, but for the apps that failed. */
-export interface ReachedT1 extends Omit<ReplacedKey, 'oldKmsKey'> {
+/** What a turn's T1 covers: all losses that it began after, but for the apps that failed. */
+export interface ReachedT1 extends Pick<ReplacedKey, 'number' | 'failedApps'> {
   readonly t1AtMs: number;
 }
 
-/** Keys that turns replaced and the KMS has still, oldest first. */
+/** What is told while T1 is settled. */
+export interface T1Listener {
+  /** Before it is recorded, so it may be told twice. */
+  onReached(reached: ReachedT1): Promise<unknown>;
+  /** A key that was scheduled to go had been brought back; it has been scheduled again. */
+  onBroughtBack(key: KeyId): void;
+}
+
+/** Keys that turns replaced and a KMS has still, oldest first. */
 export function keysWaitedFor(turn: Turn): readonly ReplacedKey[] {
-  const { oldKmsKey, startedAtMs, failedApps, t1AtMs, waiting = [] } = turn;
-  return t1AtMs === null ? [...waiting, { oldKmsKey, startedAtMs, failedApps }] : waiting;
+  const { oldKmsKey, number, failedApps, original, t1AtMs, waiting = [] } = turn;
+  if (t1AtMs !== null) return waiting;
+  return [...waiting, { oldKmsKey, number, failedApps, ...(original && { original }) }];
 }
 
 /**
  * Asks the KMS for the keys that are waited for. A turn's T1 has come when its key and those of all
- * earlier turns are gone: older copies of the vault open with those. Told before it is recorded, so
- * that it may be told twice. Throws what the KMS or the vault throw.
+ * earlier turns are gone: older copies of the vault open with those. Throws what the KMS or the
+ * vault throw.
  */
 export async function settleT1(
   { turns, kms }: Pick<TurnContext, 'turns' | 'kms'>,
   nowMs: number,
-  onReached: (reached: ReachedT1) => Promise<unknown>,
+  { onReached, onBroughtBack }: T1Listener,
 ): Promise<void> {
   const last = await turns.read();
   // While a turn runs its record is the runner's.
   if (last === undefined || last.step !== 'done') return;
-  if (last.t1AtMs !== null) await onReached({ ...last, t1AtMs: last.t1AtMs });
+  if (last.t1AtMs !== null && (last.waiting ?? []).length === 0) {
+    await onReached({ ...last, t1AtMs: last.t1AtMs });
+  }
   const waiting = keysWaitedFor(last);
   let gone = 0;
-  while (gone < waiting.length && (await kms.describeKey(waiting[gone]!.oldKmsKey)) === 'gone') {
-    const { startedAtMs, failedApps } = waiting[gone]!;
-    await onReached({ startedAtMs, failedApps, t1AtMs: nowMs });
+  let isWhole = true;
+  for (const key of waiting) {
+    const isGone = await endsOwn(kms, key, onBroughtBack);
+    isWhole &&= isGone;
+    if (!isWhole) continue;
+    await onReached({ ...key, t1AtMs: nowMs });
     gone += 1;
   }
   if (gone === 0) return;
-  const left = waiting.slice(gone);
-  const isLast = left.length === 0 && last.t1AtMs === null;
-  const before = left.filter(({ startedAtMs }) => startedAtMs !== last.startedAtMs);
   // Not written: another process noted the same, or began a turn, which carries them on.
-  await turns.write({ ...last, waiting: before, ...(isLast && { t1AtMs: nowMs }) }, last);
+  await turns.write(withoutKeys(last, waiting.slice(0, gone), nowMs), last);
+}
+
+/** Is a key of this store gone? One that was brought back is ended again. */
+async function endsOwn(
+  kms: RootKms,
+  { oldKmsKey, original }: ReplacedKey,
+  onBroughtBack: (key: KeyId) => void,
+): Promise<boolean> {
+  if (original !== undefined) return false;
+  const state = await kms.describeKey(oldKmsKey);
+  if (state === 'usable' || state === 'disabled') {
+    onBroughtBack(oldKmsKey);
+    await kms.destroyKey(oldKmsKey);
+  }
+  return state === 'gone';
+}
+
+function withoutKeys(turn: Turn, gone: readonly ReplacedKey[], nowMs: number): Turn {
+  const left = (turn.waiting ?? []).filter(
+    (one) => !gone.some(({ oldKmsKey }) => oldKmsKey === one.oldKmsKey),
+  );
+  const isOwnGone = gone.some(({ oldKmsKey }) => oldKmsKey === turn.oldKmsKey);
+  return { ...turn, waiting: left, t1AtMs: turn.t1AtMs ?? (isOwnGone ? nowMs : null) };
+}
+
+/** The number of the newest turn that has begun; 0: none has. */
+export async function newestTurn({ turns }: { readonly turns: TurnStore }): Promise<number> {
+  return (await turns.read())?.number ?? 0;
+}
+
+/** What became of the keys of the stores that this one was restored or copied from. */
+export interface EndedOriginals {
+  readonly gone: readonly KeyId[];
+  readonly pending: readonly KeyId[];
+}
+
+/**
+ * Ends every key of the stores that this one was restored or copied from, in the KMS that has them.
+ * Until they are gone no T1 is told: copies of the originals open with them. Throws
+ * CONFIGURATION_INVALID: this KMS does not know the key, so it says nothing of where it is.
+ */
+export async function endOriginals(
+  { turns }: Pick<TurnContext, 'turns'>,
+  kms: RootKms,
+  nowMs: number,
+): Promise<EndedOriginals> {
+  const last = await turns.read();
+  if (last !== undefined && last.step !== 'done') throw contended();
+  const waiting = last === undefined ? [] : keysWaitedFor(last);
+  const gone: KeyId[] = [];
+  const pending: KeyId[] = [];
+  const ended: ReplacedKey[] = [];
+  for (const one of waiting) {
+    if (one.original === undefined) continue;
+    const keys = await keysOfOriginal(kms, one, last!.newKmsKey);
+    for (const key of keys) await kms.destroyKey(key);
+    const states = await Promise.all(keys.map((key) => kms.describeKey(key)));
+    for (const [i, key] of keys.entries()) (states[i] === 'gone' ? gone : pending).push(key);
+    if (states.every((state) => state === 'gone')) ended.push(one);
+  }
+  if (last === undefined || gone.length + pending.length === 0) return { gone, pending };
+  const isEnding = (one: ReplacedKey): ReplacedKey =>
+    one.original === undefined ? one : { ...one, original: { ...one.original, isEnding: true } };
+  const left = withoutKeys(last, ended, nowMs);
+  const marked = { ...left, ...isEnding(left), waiting: left.waiting?.map(isEnding) ?? [] };
+  if (!(await turns.write(marked, last))) throw contended();
+  return { gone, pending };
+}
+
+async function keysOfOriginal(
+  kms: RootKms,
+  { oldKmsKey, original }: ReplacedKey,
+  own: KeyId,
+): Promise<KeyId[]> {
+  const state = await kms.describeKey(oldKmsKey);
+  // A service tells no key that is gone from one that it never had: it must have shown it before.
+  if (state === 'unknown' || (state === 'gone' && !original!.isEnding && !kms.remembersKeys)) {
+    const text = `this KMS does not know the key ${oldKmsKey} of the original: name the one that`;
+    throw new LetheError('CONFIGURATION_INVALID', `${text} the original used (--from-env)`);
+  }
+  const listed = original!.store === null ? [] : await kms.keysOf(original!.store);
+  return [...new Set([oldKmsKey, ...listed])].filter((key) => key !== own);
 }

@@ -7,15 +7,18 @@
  * that was read and on the key that its parent holds now.
  */
 
-import type { AppId, LossId } from '../../base/ids.ts';
+import type { AppId, KeyId, LossId } from '../../base/ids.ts';
 import { LetheError } from '../../base/lethe-error.ts';
 import { randomId } from '../../base/random.ts';
 import { again, contended, retryContended } from '../../base/retry.ts';
 import { newStoreRootRow, wrapByKms } from '../keys/key-rows.ts';
+import type { RootKms } from '../keys/root-kms.ts';
 import { storeSlot } from '../rows/key-slots.ts';
 import { rowKinds, type VaultRow } from '../rows/vault-store.ts';
+import { rowAssociatedData } from '../rows/wrapped-row.ts';
 import { turnApp } from './app-turn.ts';
 import { keysWaitedFor } from './epoch-t1.ts';
+import { originTurn } from './origin-turn.ts';
 import { retire, rewrapped } from './turn-retire.ts';
 import { type TurnContext, type TurnOptions, TurnRun } from './turn-run.ts';
 import type { Turn } from './turn-store.ts';
@@ -61,14 +64,34 @@ async function runSteps(deps: TurnContext, options: TurnOptions, run: TurnRun): 
   return run.turn;
 }
 
-/** Ends the record of a turn that came with a restored backup: nobody goes on with it. */
-export async function closeTurn({ turns }: Pick<TurnContext, 'turns'>): Promise<void> {
+/**
+ * Makes a restored vault a store of its own, named by `id`, with a new KMS key at its root. The key
+ * of the original stays: the original may run beside it, and only `endOriginals` ends it. A turn
+ * that came with the backup is over.
+ */
+export async function becomeOwnStore(
+  deps: TurnContext,
+  { id, nowMs }: { readonly id: string; readonly nowMs: number },
+): Promise<void> {
+  const { store, kms, turns, hierarchy } = deps;
+  const [root] = await store.read([storeSlot().current]);
+  const oldKmsKey = root!.wrappingKey;
+  const original = { store: (await kms.storeOf(oldKmsKey)) ?? null, isEnding: false };
+  const newKmsKey = await kms.createKey(id);
+  const context = rowAssociatedData(root!).toString('hex');
+  const plain = await kms.unwrap(oldKmsKey, root!.wrapped, context);
+  const moved = { ...root!, version: root!.version + 1, wrappingKey: newKmsKey };
+  const put = await wrapByKms(kms, { ...moved, ownKey: root!.ownKey! }, plain);
   const last = await turns.read();
-  if (last === undefined || last.step === 'done') return;
-  if (!(await turns.write({ ...last, step: 'done' }, last))) throw contended();
+  const turn = originTurn(deps, { last, oldKmsKey, newKmsKey, original, nowMs });
+  if (!(await turns.write(turn, last))) throw contended();
+  const [outcome] = await store.commit([{ puts: [put] }]);
+  if (outcome !== 'done') throw contended();
+  hierarchy.forgetCurrent();
 }
 
-async function beginTurn({ turns, store, kms, randomness }: TurnContext, nowMs: number) {
+async function beginTurn(deps: TurnContext, nowMs: number) {
+  const { turns, store, kms, randomness, lossFeed } = deps;
   const last = await turns.read();
   const runner: string = randomId(randomness);
   if (last !== undefined && last.step !== 'done') {
@@ -86,11 +109,14 @@ async function beginTurn({ turns, store, kms, randomness }: TurnContext, nowMs: 
     throw contended();
   }
   const [root] = await store.read([storeSlot().current]);
+  const { incarnation } = await lossFeed.head();
+  await assertOwnKey(kms, root!.wrappingKey, incarnation);
   const turn: Turn = {
     id: randomId(randomness),
+    number: (last?.number ?? 0) + 1,
     step: 'begun',
     oldKmsKey: root!.wrappingKey,
-    newKmsKey: await kms.createKey(),
+    newKmsKey: await kms.createKey(incarnation),
     startedAtMs: nowMs,
     runner,
     aliveAtMs: nowMs,
@@ -104,6 +130,17 @@ async function beginTurn({ turns, store, kms, randomness }: TurnContext, nowMs: 
   // Another process began one: its KMS key counts, ours was never used.
   await kms.destroyKey(turn.newKmsKey);
   throw contended();
+}
+
+/** A key that another store uses is not this one's to end. Throws CONFIGURATION_INVALID. */
+async function assertOwnKey(kms: RootKms, key: KeyId, incarnation: string): Promise<void> {
+  const owner = await kms.storeOf(key);
+  if (owner === undefined || owner === incarnation) return;
+  throw new LetheError(
+    'CONFIGURATION_INVALID',
+    `LETHE_KMS: the key ${key} was made for another store, which this one was copied from: ` +
+      'a turn would end both. Restore a backup instead of copying files',
+  );
 }
 
 /** The new root takes the place of the old one, which stays beside it under the old KMS key. */

@@ -9,11 +9,26 @@ import type { AppId, KeyId } from '../../base/ids.ts';
 export const turnSteps = ['begun', 'apps', 'retired', 'tested', 'done'] as const;
 export type TurnStep = (typeof turnSteps)[number];
 
-/** A KMS key that a turn replaced. */
+/** A KMS key that a turn replaced, or a restore, or a copy to other engines. */
 export interface ReplacedKey {
   readonly oldKmsKey: KeyId;
-  readonly startedAtMs: number;
+  /** Turns are numbered as they begin: a loss is covered by those that began after it. */
+  readonly number: number;
+  /** Apps that kept their keys in that turn: it covers nothing of them. */
   readonly failedApps: readonly AppId[];
+  /**
+   * The store that the key was made for, when that is another one: this store was restored or
+   * copied from it. Only who knows that the original has ended may end its keys.
+   */
+  readonly original?: Original;
+}
+
+/** The store that another one came from. */
+export interface Original {
+  /** Its random id; null: it was made before stores had one. */
+  readonly store: string | null;
+  /** Its KMS has been seen with its keys, and has been told to end them. */
+  readonly isEnding: boolean;
 }
 
 /** The record of one turn. */
@@ -21,17 +36,17 @@ export interface Turn extends ReplacedKey {
   readonly id: string;
   readonly step: TurnStep;
   readonly newKmsKey: KeyId;
-  /** What was erased before this is covered by the turn's T1, and nothing later. */
+  /** For people: no clock decides what a turn covers. */
   readonly startedAtMs: number;
   /** Who runs it, and when they last said so: one process at a time. */
   readonly runner: string;
   readonly aliveAtMs: number;
   /** When the old KMS key was gone; null: not yet. */
   readonly t1AtMs: number | null;
-  /** Apps that kept their keys, and whose T1 waits for the next turn. */
-  readonly failedApps: readonly AppId[];
-  /** Keys that earlier turns replaced and the KMS has still, oldest first. */
+  /** Keys that were replaced before and that a KMS has still, oldest first. */
   readonly waiting?: readonly ReplacedKey[];
+  /** The store was copied to other engines: nothing opens it any more. */
+  readonly isClosed?: true;
   readonly buckets: number;
   readonly rows: number;
 }

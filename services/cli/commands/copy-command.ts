@@ -1,31 +1,47 @@
 /** `lethe copy`: takes a store to other engines. */
-import { readFileSync } from 'node:fs';
-import { parseEnv } from 'node:util';
 import type { Command } from 'commander';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
-import {
-  type Configuration,
-  readConfiguration,
-} from '../../../libs/configuration/configuration.ts';
+import type { Configuration } from '../../../libs/configuration/configuration.ts';
 import { createWakeSignal } from '../../../libs/event-log/wake-signal.ts';
 import { rebuildViews } from '../../../libs/projection/project.ts';
 import { migrateEngines } from '../../../libs/wiring/open-engines.ts';
 import { openProjectorBackends } from '../../../libs/wiring/open-projector.ts';
-import { copyStore } from '../../operations/copy-store.ts';
+import { copyStore, reopenOriginal } from '../../operations/copy-store.ts';
+import { readEnvironment } from '../open-store.ts';
 import { createProgress, printResult } from '../terminal.ts';
+
+interface CopyOptions {
+  readonly fromEnv: string;
+  readonly toEnv?: string;
+  readonly keepOpen?: true;
+  readonly reopen?: true;
+  readonly json?: true;
+}
 
 export function addCopyCommand(program: Command): void {
   program
     .command('copy')
     .description('take a store to other engines; stop all services first; can be run again')
     .requiredOption('--from-env <file>', 'the variables of the store that is there')
-    .requiredOption('--to-env <file>', 'the variables of the engines to copy to')
+    .option('--to-env <file>', 'the variables of the engines to copy to')
+    .option('--keep-open', 'leave the original open, to copy once more before the change')
+    .option('--reopen', 'open an original again that a copy has closed; the copy is given up')
     .option('--json', 'print JSON')
-    .action(async (options: { fromEnv: string; toEnv: string; json?: true }) => {
-      const [from, to] = [readEnvironment(options.fromEnv), readEnvironment(options.toEnv)];
+    .action(async (options: CopyOptions) => {
+      const from = readEnvironment(options.fromEnv);
+      if (options.reopen) {
+        await reopenOriginal(from);
+        return printResult(options.json === true, { reopened: true }, ['the original is open']);
+      }
+      if (options.toEnv === undefined) {
+        throw new LetheError('INPUT_INVALID', 'name where to copy to: --to-env FILE');
+      }
+      const to = readEnvironment(options.toEnv);
+      const isKeptOpen = options.keepOpen === true;
       const progress = createProgress(options.json === true);
       await migrateEngines(to);
-      const copied = await copyStore(from, to, (text) => progress.show(text));
+      const onProgress = (text: string) => progress.show(text);
+      const copied = await copyStore(from, to, { onProgress, isKeptOpen });
       const events = await rebuild(to, (text) => progress.show(text));
       progress.clear();
       printResult(options.json === true, { ...copied, events }, [
@@ -33,6 +49,9 @@ export function addCopyCommand(program: Command): void {
         `vault: ${copied.vault.rows} rows, ${copied.vault.segments} segments; none differs`,
         `state: ${copied.state.deliveries} deliveries, ${copied.state.requests} requests`,
         `views: built from ${events} events`,
+        isKeptOpen
+          ? 'the original is open: what is written there now is not in the copy'
+          : 'the original is closed: when it is not needed any more, lethe epoch end-original',
       ]);
     });
 }
@@ -44,15 +63,4 @@ async function rebuild(to: Configuration, show: (text: string) => void): Promise
   } finally {
     await powers.close();
   }
-}
-
-function readEnvironment(file: string): Configuration {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw new LetheError('INPUT_INVALID', `cannot read ${file}`, { cause });
-  }
-  const variables = Object.entries(parseEnv(text)).filter(([name]) => name.startsWith('LETHE_'));
-  return readConfiguration(Object.fromEntries(variables));
 }

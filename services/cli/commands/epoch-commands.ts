@@ -1,11 +1,13 @@
 /** `lethe epoch`, `lethe backup` and `lethe restore`. */
 import type { Command } from 'commander';
+import { LetheError } from '../../../libs/base/lethe-error.ts';
 import { readConfiguration } from '../../../libs/configuration/configuration.ts';
+import { openRootKms } from '../../../libs/wiring/open-root-kms.ts';
 import { makeBackup } from '../../operations/backup.ts';
 import { restore } from '../../operations/restore.ts';
 import { settleEpoch, turnEpoch } from '../../operations/turn-epoch.ts';
 import { kindUnknown } from '../../privacy/kinds/kinds.ts';
-import { withStore } from '../open-store.ts';
+import { readEnvironment, withStore } from '../open-store.ts';
 import { createProgress, printResult } from '../terminal.ts';
 
 /** Adds the commands. */
@@ -21,15 +23,14 @@ export function addEpochCommands(program: Command): void {
         const { turn, backup } = await turnEpoch(store, (text) => progress.show(text));
         progress.clear();
         const { buckets, rows, failedApps, t1AtMs } = turn;
-        const covers = new Date(turn.startedAtMs).toISOString();
         const t1 = t1AtMs === null ? null : new Date(t1AtMs).toISOString();
-        printResult(options.json, { ...turn, t1, covers, backup: backup ?? null }, [
+        printResult(options.json, { ...turn, t1, backup: backup ?? null }, [
           `${buckets} buckets and ${rows} rows under new keys`,
           ...failedApps.map((app) => `app ${app} failed: it keeps its keys until the next turn`),
           `backup, tested: ${backup}`,
           t1 === null
-            ? 'T1: pending, the old KMS key is scheduled to be deleted'
-            : `T1: ${t1}, for all that was erased before ${covers}; older backups open nothing`,
+            ? 'T1: pending: lethe epoch status says which keys it waits for'
+            : `T1: ${t1}, for all that was erased before this turn; older backups open nothing`,
         ]);
         if (failedApps.length > 0) process.exitCode = 1;
       }),
@@ -53,13 +54,38 @@ export function addEpochCommands(program: Command): void {
             ? 'no turn yet'
             : `last turn: ${lastTurn.step}; its old KMS key is ${oldKmsKeyState}`,
           `${status.keysWaitedFor} old KMS keys are not gone yet`,
+          ...status.keysOfOriginals.map((key) => `T1 waits for ${key}: ${OF_ORIGINAL}`),
           ...(lastTurn?.failedApps ?? []).map((app) => `app ${app} failed in that turn`),
           `${holdersBehind.length} holders of keys have not answered yet`,
         ]);
       }),
     );
+  epoch
+    .command('end-original')
+    .description('end the keys of the store that this one was restored or copied from')
+    .option('--from-env <file>', 'the variables of the original, if it had another LETHE_KMS')
+    .option('--yes', 'the original has ended, and nobody needs its backups')
+    .option('--json', 'print JSON')
+    .action((options: { fromEnv?: string; yes?: true; json?: true }) =>
+      withStore(async ({ backends, configuration }) => {
+        if (options.yes !== true) {
+          const text = 'the original and all its backups open nothing afterwards: add --yes';
+          throw new LetheError('INPUT_INVALID', text);
+        }
+        const of = options.fromEnv ? readEnvironment(options.fromEnv) : configuration;
+        const nowMs = backends.privacy().clock.nowMs();
+        const ended = await backends.epoch().endOriginals(await openRootKms(of), nowMs);
+        await settleEpoch({ backends });
+        printResult(options.json === true, ended, [
+          `${ended.gone.length} keys of the original are gone`,
+          `${ended.pending.length} are scheduled to go: run this again when they are gone`,
+        ]);
+      }),
+    );
   addBackupCommands(program);
 }
+
+const OF_ORIGINAL = 'a key of the store that this one came from (lethe epoch end-original)';
 
 function addBackupCommands(program: Command): void {
   program
@@ -98,6 +124,7 @@ function addBackupCommands(program: Command): void {
           ? []
           : [`${restored.removed} events that it cannot open were removed from the log`]),
         `${restored.events} events in the views`,
+        'T1 waits for the key of the original: once that is gone, lethe epoch end-original --yes',
         ...restored.unknown.map((kind) => kindUnknown(kind).message),
       ]);
     });

@@ -62,7 +62,7 @@ export async function noteT1(
 ): Promise<number> {
   const covered = (await powers.requests.afterlives()).filter(
     (one) =>
-      one.t1AtMs === null && one.doneAtMs < turn.startedAtMs && !turn.failedApps.includes(one.app),
+      one.t1AtMs === null && one.afterTurn < turn.number && !turn.failedApps.includes(one.app),
   );
   await reachAll(powers, covered, { t1AtMs: turn.t1AtMs });
   return covered.length;

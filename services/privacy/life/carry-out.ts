@@ -103,7 +103,10 @@ export async function carryOut(
     await attempt(request, async (kind) => {
       await kind.end?.(powers, request);
       const keepsTarget = kind.lostEvents.by === 'target';
-      await powers.requests.finish(request.id, { nowMs: powers.clock.nowMs(), keepsTarget });
+      // After the last write of it, so that a turn that begins later finds all it took.
+      const afterTurn = await powers.newestTurn();
+      const nowMs = powers.clock.nowMs();
+      await powers.requests.finish(request.id, { nowMs, keepsTarget, afterTurn });
     });
   }
   return requests.map((request) =>

@@ -59,6 +59,7 @@ export async function reclaim(
   },
 ): Promise<Reclaimed> {
   const nowMs = powers.clock.nowMs();
+  await correctEnds(powers, nowMs);
   const unreclaimed = (await powers.requests.afterlives()).filter(isUnreclaimed);
   const late = unreclaimed.filter((one) => reclaimDueMs(one, powers) <= nowMs);
   const days = unreclaimed.filter((one) => !late.includes(one));
@@ -83,6 +84,13 @@ export async function reclaim(
     kept,
     nextDueMs,
   };
+}
+
+/** Nothing ends in the future: a clock that was far ahead must not keep events for as long. */
+async function correctEnds({ requests }: PrivacyPowers, nowMs: number): Promise<void> {
+  for (const { id, doneAtMs } of await requests.afterlives()) {
+    if (doneAtMs > nowMs + DAY_MS) await requests.endedBy(id, nowMs);
+  }
 }
 
 const idsOf = (losses: readonly Afterlife[]) => new Set(losses.map((one) => one.id));

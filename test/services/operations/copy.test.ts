@@ -60,7 +60,7 @@ describe('lethe copy', () => {
     const to = writeEnvironment(other, 'to.env', targetVariables);
     const configuration = readConfiguration(targetVariables);
     onTestFinished(() => removeEngines(configuration));
-    const args = ['copy', '--from-env', from, '--to-env', to];
+    const args = ['copy', '--from-env', from, '--to-env', to, '--keep-open'];
     // Once it is killed in the middle, once it ends.
     const killed = startLethe(folder, args);
     setTimeout(() => killed.child.kill('SIGKILL'), KILL_AFTER_MS);

@@ -12,6 +12,7 @@ import {
   DisableKeyCommand,
   EncryptCommand,
   KMSClient,
+  ListAliasesCommand,
   ScheduleKeyDeletionCommand,
 } from '@aws-sdk/client-kms';
 import type { KeyId } from '../../../base/ids.ts';
@@ -22,6 +23,8 @@ import type { RootKms } from '../root-kms.ts';
 // With full jitter: a throttled turn ends, only later; who cannot connect hears it in seconds.
 const ATTEMPTS_MAX = 8;
 const CONTEXT_NAME = 'lethe:row';
+const ALIASES = 'alias/lethe/';
+const ALIAS = /^alias\/lethe\/([^/]+)\/[^/]+$/;
 
 /** What is refused for good; everything else may work later. */
 const DENIED: readonly string[] = [
@@ -68,19 +71,32 @@ export function openRootKmsAws({ region, endpoint, pendingDays }: AwsKmsEngine):
     }
   }
 
+  /** Names of aliases, page by page. */
+  async function aliases(of: { KeyId?: string }): Promise<string[]> {
+    const names: string[] = [];
+    for (let Marker: string | undefined; ; ) {
+      const command = new ListAliasesCommand({ ...of, ...(Marker && { Marker }) });
+      const page = await call(() => client.send(command));
+      names.push(...(page.Aliases ?? []).flatMap(({ AliasName }) => AliasName ?? []));
+      if (page.NextMarker === undefined) return names;
+      Marker = page.NextMarker;
+    }
+  }
+
   return {
+    remembersKeys: false,
     get callCount() {
       return callCount;
     },
     get failureCount() {
       return failureCount;
     },
-    async createKey() {
+    async createKey(store) {
       const command = new CreateKeyCommand({ Description: 'Lethe: root of an epoch' });
       const made = await call(() => client.send(command));
       const uuid = made.KeyMetadata!.KeyId!;
-      // Policies can name all keys of Lethe by their aliases.
-      const AliasName = `alias/lethe/${uuid}`;
+      // Policies can name all keys of Lethe by their aliases, which tell the store as well.
+      const AliasName = `${ALIASES}${store}/${uuid}`;
       await call(() => client.send(new CreateAliasCommand({ AliasName, TargetKeyId: uuid })));
       return uuid.replaceAll('-', '') as KeyId;
     },
@@ -111,8 +127,22 @@ export function openRootKmsAws({ region, endpoint, pendingDays }: AwsKmsEngine):
     },
     async describeKey(key) {
       const state = await stateOf(key);
+      // Who has the right region and account opened the vault with a key from there, or saw this
+      // one scheduled: callers know it. AWS itself does not tell a key that is gone from any other.
       if (state === undefined) return 'gone';
-      return state === 'Enabled' ? 'usable' : 'pending';
+      if (state === 'Enabled') return 'usable';
+      return state === 'PendingDeletion' ? 'pending' : 'disabled';
+    },
+    async keysOf(store) {
+      const own = `${ALIASES}${store}/`;
+      const names = (await aliases({})).filter((name) => name.startsWith(own));
+      return names.map((name) => name.slice(own.length).replaceAll('-', '') as KeyId);
+    },
+    async storeOf(key) {
+      if ((await stateOf(key)) === undefined) return undefined;
+      const names = await aliases({ KeyId: toUuid(key) });
+      const stores = names.flatMap((name) => ALIAS.exec(name)?.[1] ?? []);
+      return stores[0];
     },
   };
 }

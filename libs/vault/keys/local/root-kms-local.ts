@@ -2,6 +2,9 @@
  * A key folder as root KMS: one file per key, mode 0600, its key wrapped under a passphrase
  * (scrypt, RFC 7914) when one is given. The folder must not lie inside the data folder.
  *
+ * `ID.store` names the store that a key was made for. `ID.gone` stays when a key was destroyed: a
+ * folder that has neither key nor mark never had it, and says nothing of where it is.
+ *
  *   format u8 ‖ lp(KDF name) ‖ N u32 ‖ r u32 ‖ p u32 ‖ lp(salt) ‖ lp(wrap, or key when KDF "none")
  */
 import { randomFillSync, scryptSync } from 'node:crypto';
@@ -10,7 +13,9 @@ import {
   existsSync,
   fsyncSync,
   openSync,
+  readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   unlinkSync,
   writeSync,
@@ -42,9 +47,11 @@ export function openRootKmsLocal(options: {
   let failureCount = 0;
   const load = createSingleFlight(async (id) => readKey(fileOf(folder, id), id, options));
   return {
-    async createKey() {
+    remembersKeys: true,
+    async createKey(store) {
       callCount += 1;
       const id = randomId<KeyId>(randomness);
+      writeFileDurably(markOf(folder, id, 'store'), Buffer.from(store), 0o600);
       const key = randomFillSync(Buffer.alloc(32));
       writeFileDurably(
         fileOf(folder, id),
@@ -70,11 +77,24 @@ export function openRootKmsLocal(options: {
     },
     async destroyKey(id) {
       callCount += 1;
+      if (!existsSync(fileOf(folder, id))) return;
+      // The mark first: it counts only when the key is not there, and must not be missing then.
+      writeFileDurably(markOf(folder, id, 'gone'), Buffer.alloc(0), 0o600);
       eraseDurably(folder, fileOf(folder, id));
+      rmSync(markOf(folder, id, 'store'), { force: true });
     },
     async describeKey(id) {
       callCount += 1;
-      return existsSync(fileOf(folder, id)) ? 'usable' : 'gone';
+      if (existsSync(fileOf(folder, id))) return 'usable';
+      return existsSync(markOf(folder, id, 'gone')) ? 'gone' : 'unknown';
+    },
+    async keysOf(store) {
+      const names = existsSync(folder) ? readdirSync(folder) : [];
+      const ids = names.filter((name) => name.endsWith('.key')).map((name) => name.slice(0, -4));
+      return (ids as KeyId[]).filter((id) => readStore(folder, id) === store);
+    },
+    async storeOf(id) {
+      return readStore(folder, id);
     },
     get callCount() {
       return callCount;
@@ -87,6 +107,15 @@ export function openRootKmsLocal(options: {
 
 function fileOf(folder: string, id: string): string {
   return join(folder, `${id}.key`);
+}
+
+function markOf(folder: string, id: string, mark: 'store' | 'gone'): string {
+  return join(folder, `${id}.${mark}`);
+}
+
+function readStore(folder: string, id: string): string | undefined {
+  const file = markOf(folder, id, 'store');
+  return existsSync(file) ? readFileSync(file, 'utf8') : undefined;
 }
 
 function contextBytes(id: string, context: string): Buffer {

@@ -1,0 +1,62 @@
+/** A store that is copied to other engines, and its copy: one waits for the keys of the other. */
+import { systemClock } from '../../base/clock.ts';
+import { createSystemRandomness } from '../../base/random.ts';
+import { contended } from '../../base/retry.ts';
+import type { RootKms } from '../keys/root-kms.ts';
+import { STORE_ROOT } from '../rows/key-slots.ts';
+import type { VaultStore } from '../rows/vault-store.ts';
+import { originTurn } from '../turn/origin-turn.ts';
+import type { Turn, TurnStore } from '../turn/turn-store.ts';
+
+/** A vault's root and its record of turns. */
+interface TurnedVault {
+  readonly store: Pick<VaultStore, 'read'>;
+  readonly turns: TurnStore;
+}
+
+async function rootKeyOf({ store }: TurnedVault) {
+  const [root] = await store.read([STORE_ROOT]);
+  return root!.wrappingKey;
+}
+
+/**
+ * Notes in a copy which keys open its original, those that it waits for too: the copy tells no T1
+ * while one of them is there. Can be repeated, until the copy was turned itself. Throws CONTENDED,
+ * and what the vaults and the KMS of the original throw.
+ */
+export async function noteOrigin(
+  source: TurnedVault,
+  target: TurnedVault,
+  kms: RootKms,
+): Promise<void> {
+  const known = await target.turns.read();
+  if (known !== undefined && known.original === undefined) return;
+  const [oldKmsKey, newKmsKey] = [await rootKeyOf(source), await rootKeyOf(target)];
+  const original = { store: (await kms.storeOf(oldKmsKey)) ?? null, isEnding: false };
+  const of = { last: await source.turns.read(), oldKmsKey, newKmsKey, original };
+  const randomness = createSystemRandomness();
+  const turn = originTurn({ randomness }, { ...of, nowMs: systemClock.nowMs() });
+  const waiting = turn.waiting!.map((one) => ({ ...one, original: one.original ?? original }));
+  if (!(await target.turns.write({ ...turn, waiting }, known))) throw contended();
+}
+
+/**
+ * Closes a store that was copied, or opens it again. Nothing opens it while it is closed. Throws
+ * CONTENDED, VAULT_UNREACHABLE.
+ */
+export async function setClosed(vault: TurnedVault, isClosed: boolean): Promise<void> {
+  const { turns } = vault;
+  const last = await turns.read();
+  if ((last?.isClosed === true) === isClosed) return;
+  const { isClosed: _, ...record } = last ?? (await neverTurned(vault));
+  const next: Turn = isClosed ? { ...record, isClosed } : record;
+  if (!(await turns.write(next, last))) throw contended();
+}
+
+/** The record of a store that was never turned: it has nothing to wait for. */
+async function neverTurned(vault: TurnedVault): Promise<Turn> {
+  const key = await rootKeyOf(vault);
+  const nowMs = systemClock.nowMs();
+  const of = { last: undefined, original: undefined, oldKmsKey: key, newKmsKey: key, nowMs };
+  return { ...originTurn({ randomness: createSystemRandomness() }, of), t1AtMs: nowMs };
+}
