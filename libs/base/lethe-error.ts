@@ -23,6 +23,7 @@ export type ErrorCode =
   | 'BACKUP_UNUSABLE'
   | 'NAME_TAKEN'
   | 'ERASURE_UNVERIFIED'
+  | 'ERASURES_TAMPERED'
   | 'HELD'
   | 'APPROVAL_MISSING'
   | 'CONTENDED'

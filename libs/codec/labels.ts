@@ -27,4 +27,5 @@ export const labels = {
   wrap: label('lethe.wrap.v1'),
   segment: label('lethe.segm.v1'),
   localKms: label('lethe.lkms.v1'),
+  erasureList: label('lethe.list.v1'),
 } as const;

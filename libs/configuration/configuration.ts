@@ -1,5 +1,5 @@
 /** The configuration: environment variables, validated once at start. */
-import { resolve, sep } from 'node:path';
+import { dirname, join, resolve, sep } from 'node:path';
 import { LetheError } from '../base/lethe-error.ts';
 import {
   type AwsKmsEngine,
@@ -43,7 +43,7 @@ export interface Configuration {
   /** Hours between turns; null: turns are made by hand. */
   readonly turnEveryHours: number | null;
   readonly backupsFolder: string;
-  readonly erasuresFile: string;
+  readonly erasuresFolder: string;
   readonly certificatesFolder: string;
   readonly signingFolder: string;
   readonly logLevel: string;
@@ -67,10 +67,15 @@ export function readConfiguration(
   const value = (name: string) => env[name] || settingOf(name).fallback;
   const kms = readKms('LETHE_KMS', value('LETHE_KMS'));
   const signing = value('LETHE_SIGNING_KEYS');
+  const vault = readEngine('LETHE_VAULT', value, readCassandraUrl);
+  // They belong to the store: from wherever a command is run it finds the same ones.
+  const home = vault.engine === 'sqlite' ? dirname(dirname(vault.file)) : '.';
+  const sideFolder = (name: string, fallback: string) =>
+    resolve(value(name) || join(home, fallback));
   const configuration: Configuration = {
     log: readEngine('LETHE_LOG', value, readKafkaUrl),
     views: readEngine('LETHE_VIEWS', value, readCassandraUrl),
-    vault: readEngine('LETHE_VAULT', value, readCassandraUrl),
+    vault,
     state: readEngine('LETHE_STATE', value, readCassandraUrl),
     kms,
     signingFolder:
@@ -84,9 +89,9 @@ export function readConfiguration(
     },
     bodyBytesMax: readNumber('LETHE_BODY_BYTES_MAX', value, [1_024, 104_857_600]),
     turnEveryHours: readSchedule('LETHE_TURN_SCHEDULE', value('LETHE_TURN_SCHEDULE')),
-    backupsFolder: resolve(value('LETHE_BACKUPS')),
-    certificatesFolder: resolve(value('LETHE_CERTIFICATES')),
-    erasuresFile: resolve(value('LETHE_ERASURES')),
+    backupsFolder: sideFolder('LETHE_BACKUPS', 'backups'),
+    certificatesFolder: sideFolder('LETHE_CERTIFICATES', 'certificates'),
+    erasuresFolder: sideFolder('LETHE_ERASURES', 'erasures'),
     leaseMs: readNumber('LETHE_LEASE_MS', value, [1_000, 60_000]),
     answerMs: readNumber('LETHE_ANSWER_MS', value, [1_000, 3_600_000]),
     isEndlessTokenAllowed:
@@ -195,13 +200,13 @@ function readNumber(
 
 // Whoever copies the data folder must not copy the keys with it.
 function assertKeysApart(configuration: Configuration): void {
-  const { backupsFolder, erasuresFile, signingFolder, kms } = configuration;
+  const { backupsFolder, erasuresFolder, signingFolder, kms } = configuration;
   for (const file of embeddedFiles(configuration)) {
     const folder = resolve(file, '..');
     if (isInside(folder, backupsFolder))
       throw invalid('LETHE_BACKUPS', 'it lies inside a data folder; ');
     // A restore of the data must not put the list back in time with it.
-    if (isInside(folder, erasuresFile))
+    if (isInside(folder, erasuresFolder))
       throw invalid('LETHE_ERASURES', 'it lies inside a data folder; ');
     const why =
       'the key folder lies inside a data folder, where every backup would hold the keys; ';

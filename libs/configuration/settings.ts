@@ -98,20 +98,26 @@ export const settings: readonly Setting[] = [
   },
   {
     name: 'LETHE_BACKUPS',
-    fallback: './backups',
-    expected: 'a folder outside those of the other files and of LETHE_KMS',
+    fallback: '',
+    expected:
+      'a folder outside those of the other files and of LETHE_KMS; empty: backups, beside the ' +
+      'folder of an embedded vault, else in the current folder',
     purpose: 'where turns keep their backups',
   },
   {
     name: 'LETHE_ERASURES',
-    fallback: './erasures/list.jsonl',
-    expected: 'a file outside the folders of the other files; keep a copy of it elsewhere',
+    fallback: '',
+    expected:
+      'a folder outside those of the other files; keep a copy of it elsewhere; empty: erasures, ' +
+      'beside the folder of an embedded vault, else in the current folder',
     purpose: 'the list of what was erased, by random ids, that a restore applies',
   },
   {
     name: 'LETHE_CERTIFICATES',
-    fallback: './certificates',
-    expected: 'a folder',
+    fallback: '',
+    expected:
+      'a folder; empty: certificates, beside the folder of an embedded vault, else in the ' +
+      'current folder',
     purpose: 'where certificates of erasures are kept, with the public key that checks them',
   },
   {

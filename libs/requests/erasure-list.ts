@@ -1,10 +1,20 @@
 /**
- * Port: the list of what was erased, forgotten and cleared, kept apart from the data: whoever
- * restores an old backup applies what is newer. It holds random ids only.
+ * The list of what was erased, forgotten and cleared, kept apart from the data: whoever restores an
+ * old backup applies what is newer. It holds random ids only.
  *
- * Failures of every method: STATE_UNREACHABLE.
+ * Entries are numbered without gaps, made only if absent, and chained: each carries a code over its
+ * number, the code of the one before and its content. The vault knows how far the list goes, so
+ * that a list of another store, or an older one, is noticed.
+ *
+ * Failures of every method: STATE_UNREACHABLE, ERASURES_TAMPERED (an entry was changed, or is
+ * missing between others), CONFIGURATION_INVALID (it is not the list of this store), and those of
+ * the vault.
  */
 import type { AppId, HoldId, LossId, SubjectId } from '../base/ids.ts';
+import { LetheError } from '../base/lethe-error.ts';
+import { labels } from '../codec/labels.ts';
+import { isSameMac, type StoreMac } from '../keyring/store-mac.ts';
+import type { KnownPlace, KnownPlaceRow } from '../vault/keys/list-heads.ts';
 import type { Nothing, RequestKind, RequestTargets } from './request.ts';
 
 interface Listed {
@@ -34,6 +44,25 @@ export interface Withdrawal extends Listed {
 /** One entry of the list. */
 export type ListedErasure = ListedRequest | ListedHold | Withdrawal;
 
+/** The head of a list without entries. */
+export const EMPTY_LIST: KnownPlace = { number: 0, mac: '' };
+
+/** Where the texts of entries lie, by their numbers. Failures: STATE_UNREACHABLE. */
+export interface ErasureEntries {
+  /** For messages. */
+  readonly name: string;
+  /** Makes a place without entries unless there is one: that there is none means it was lost. */
+  begin(): Promise<void>;
+  isThere(): Promise<boolean>;
+  /** The highest number; 0: none. */
+  newest(): Promise<number>;
+  read(number: number): Promise<string | undefined>;
+  /** Writes it, durably; false: there is one. */
+  create(number: number, text: string): Promise<boolean>;
+  /** Removes one that was never whole. */
+  remove(number: number): Promise<void>;
+}
+
 /** The list; it outlives the store that wrote it. */
 export interface ErasureList {
   /** Adds entries, durably. */
@@ -41,6 +70,135 @@ export interface ErasureList {
   /** Makes an empty list unless there is one: that there is none means that it was lost. */
   begin(): Promise<void>;
   isThere(): Promise<boolean>;
-  /** All of them, in their order; one may be listed more than once. */
-  read(): Promise<ListedErasure[]>;
+  head(): Promise<KnownPlace>;
+  /** An entry's number with its code; undefined: there is none. */
+  at(number: number): Promise<KnownPlace | undefined>;
+  /** Entries after a head, in their order; without one, all. One may be listed more than once. */
+  read(after?: KnownPlace): Promise<ListedErasure[]>;
+}
+
+/** Opens the list over its entries; `known` is what the vault knows of its end. */
+export function createErasureList(
+  entries: ErasureEntries,
+  { mac, known }: { readonly mac: StoreMac; readonly known: KnownPlaceRow },
+): ErasureList {
+  const macOf = (number: number, previous: string, entry: unknown) =>
+    mac.mac(labels.erasureList, [String(number), previous, JSON.stringify(entry)]);
+
+  /** An entry that authenticates; undefined: it was never whole. */
+  async function read(number: number): Promise<Entry | undefined> {
+    const text = await entries.read(number);
+    const parsed = text === undefined ? undefined : parseEntry(text);
+    if (parsed === undefined) return undefined;
+    const own = await macOf(number, parsed.previous, parsed.entry);
+    if (parsed.number !== number || !isSameMac(own, parsed.mac)) {
+      throw tampered(entries, `entry ${number} does not authenticate`);
+    }
+    return parsed;
+  }
+
+  async function head(): Promise<KnownPlace> {
+    const number = await entries.newest();
+    if (number === 0) return EMPTY_LIST;
+    const newest = await read(number);
+    if (newest !== undefined) return { number, mac: newest.mac };
+    // A crash has cut it off while it was written: it was never acknowledged.
+    if (number === 1) return EMPTY_LIST;
+    const before = await read(number - 1);
+    if (before === undefined) throw tampered(entries, `entry ${number - 1} is damaged`);
+    return { number: number - 1, mac: before.mac };
+  }
+
+  /** The list that is there must be the one that this store has written to. */
+  async function assertOwn(now: KnownPlace): Promise<void> {
+    const own = await known.read();
+    if (own.number === 0) return;
+    const at = own.number <= now.number ? await read(own.number) : undefined;
+    if (at !== undefined && isSameMac(at.mac, own.mac)) return;
+    throw new LetheError(
+      'CONFIGURATION_INVALID',
+      `LETHE_ERASURES: ${entries.name} is not the list of this store, which has ` +
+        `${own.number} entries and more: name its folder in full, or put its newest copy there`,
+    );
+  }
+
+  async function append(entry: ListedErasure, after: KnownPlace): Promise<KnownPlace> {
+    for (let last = after; ; last = await head()) {
+      const number = last.number + 1;
+      const code = await macOf(number, last.mac, entry);
+      const text = JSON.stringify({ number, previous: last.mac, entry, mac: code });
+      if (await entries.create(number, text)) return { number, mac: code };
+      // Another process was first, or one that ended while it wrote.
+      if ((await read(number)) === undefined) await entries.remove(number);
+    }
+  }
+
+  return {
+    head,
+    async add(erasures) {
+      if (erasures.length === 0) return;
+      let last = await head();
+      await assertOwn(last);
+      for (const erasure of erasures) last = await append(erasure, last);
+      await known.raise(last);
+    },
+    async begin() {
+      // A copy of the vault without the key could not tell the entries that come after it.
+      await macOf(0, '', null);
+      await entries.begin();
+    },
+    isThere: () => entries.isThere(),
+    at: read,
+    async read(after = EMPTY_LIST) {
+      const { number: newest } = await head();
+      const found: ListedErasure[] = [];
+      let previous = after.mac;
+      for (let number = after.number + 1; number <= newest; number += 1) {
+        const entry = await read(number);
+        if (entry === undefined) throw tampered(entries, `entry ${number} is missing`);
+        if (!isSameMac(entry.previous, previous)) {
+          throw tampered(entries, `entry ${number} does not follow the one before`);
+        }
+        found.push(entry.entry);
+        previous = entry.mac;
+      }
+      return found;
+    },
+  };
+}
+
+interface Entry {
+  readonly number: number;
+  readonly previous: string;
+  readonly entry: ListedErasure;
+  readonly mac: string;
+}
+
+/** Undefined: it is not the whole of an entry. */
+function parseEntry(text: string): Entry | undefined {
+  try {
+    const entry = JSON.parse(text) as Partial<Entry> | null;
+    const { number, previous, mac } = entry ?? {};
+    const isWhole = typeof number === 'number' && typeof previous === 'string';
+    return isWhole && typeof mac === 'string' ? (entry as Entry) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function tampered({ name }: ErasureEntries, what: string): LetheError {
+  const text = `LETHE_ERASURES: ${name} was changed from outside: ${what}`;
+  return new LetheError('ERASURES_TAMPERED', text);
+}
+
+/** The text form of a head: what an operator keeps, and gives to a restore. */
+export function headToText({ number, mac }: KnownPlace): string {
+  return `${number}-${mac}`;
+}
+
+/** Undefined: it is not the text form of a head. */
+export function textToHead(text: string): KnownPlace | undefined {
+  const [, number, mac] = /^(\d{1,15})-([0-9a-f]{64})$/.exec(text) ?? [];
+  if (text === headToText(EMPTY_LIST)) return EMPTY_LIST;
+  return mac === undefined ? undefined : { number: Number(number), mac };
 }

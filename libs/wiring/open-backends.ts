@@ -1,10 +1,11 @@
 /** Opens the engines that the configuration names, and hands out each power by itself. */
+import { existsSync } from 'node:fs';
 import { type AccessKeys, createAccessKeys } from '../access/access-keys.ts';
 import { openCertificatesFile } from '../audit/file/certificates-file.ts';
 import { type Clock, type HolderClocks, systemClock, systemHolderClocks } from '../base/clock.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import { createSystemRandomness, type Randomness } from '../base/random.ts';
-import type { Configuration } from '../configuration/configuration.ts';
+import { type Configuration, embeddedFiles } from '../configuration/configuration.ts';
 import { createDeliveryLedger } from '../deliveries/delivery-ledger.ts';
 import { type DurableClock, openDurableClock } from '../event-log/clock-mark.ts';
 import type { EventLog } from '../event-log/event-log.ts';
@@ -12,6 +13,7 @@ import { createWakeSignal, type WakeSignal } from '../event-log/wake-signal.ts';
 import type { AppKeys } from '../keyring/app-keys.ts';
 import { createEventSealer, type EventSealer } from '../keyring/event-sealer.ts';
 import type { RingRef } from '../keyring/ring.ts';
+import { createErasureList } from '../requests/erasure-list.ts';
 import { hasStoreRoot } from '../vault/copy/fill-vault.ts';
 import { type ForsakenGroup, settleDirectory } from '../vault/copy/settle-directory.ts';
 import {
@@ -29,7 +31,9 @@ import { openKeyLease } from '../vault/feed/key-lease.ts';
 import { createKeyringHold } from '../vault/holds/holds.ts';
 import { createAppRegistry } from '../vault/keys/app-registry.ts';
 import { createKeyHierarchy } from '../vault/keys/key-hierarchy.ts';
+import { createListHeads } from '../vault/keys/list-heads.ts';
 import { createAppKeys } from '../vault/keys/vault-app-keys.ts';
+import { createStoreMac } from '../vault/keys/vault-store-mac.ts';
 import { createVaultKeyring, type VaultKeyring } from '../vault/rings/vault-keyring.ts';
 import type { VaultStore } from '../vault/rows/vault-store.ts';
 import { createDirectoryShred } from '../vault/taking/directory-shred.ts';
@@ -120,6 +124,8 @@ interface OpenOptions {
   readonly randomness?: Randomness;
   readonly holderClocks?: HolderClocks;
   readonly wake?: WakeSignal;
+  /** Whoever only looks makes no store: without one, INPUT_INVALID is thrown. */
+  readonly mustExist?: true;
   /** Stands before the feed: drills cut a process off, or stop it, here. */
   readonly overFeed?: (feed: FeedStore) => FeedStore;
 }
@@ -136,10 +142,12 @@ export async function openBackends(
   const clock: Clock = { ...systemClock, nowMs: () => given.nowMs() };
   const randomness = options.randomness ?? createSystemRandomness();
   const wake = options.wake ?? createWakeSignal();
+  if (options.mustExist) assertThere(configuration);
   const use = { wake, connections: openConnections() };
   const opened = await openEngines(configuration, use);
   try {
     const { store, turns } = opened.vault;
+    if (options.mustExist && !(await hasStoreRoot(store))) throw noStore('this vault is empty');
     await assertNotClosed(turns);
     await assertVaultOfLog(store, opened.logs.log());
     const kms = await openRootKms(configuration, randomness);
@@ -216,6 +224,23 @@ async function openEngines(configuration: Configuration, use: EngineUse) {
     await close();
     throw error;
   }
+}
+
+/** Opening a file of SQLite makes it: whoever only looks must not. */
+function assertThere(configuration: Configuration): void {
+  const missing = embeddedFiles(configuration).find((file) => !existsSync(file));
+  // Views are built anew when they are missing; log and vault are not.
+  const { views } = configuration;
+  if (missing === undefined || (views.engine === 'sqlite' && views.file === missing)) return;
+  throw noStore(`${missing} is not there`);
+}
+
+function noStore(why: string): LetheError {
+  const text = `there is no store here: ${why}. Run this where the store is, or name its files in`;
+  return new LetheError(
+    'INPUT_INVALID',
+    `${text} full; lethe serve and lethe apps create make one`,
+  );
 }
 
 /** What was copied to other engines must not go on beside its copy. */
@@ -307,6 +332,8 @@ function privacyPowers(
   accessKeys: AccessKeys,
 ): PrivacyPowers {
   const { configuration, common, vault, engines } = from;
+  const mac = createStoreMac(vault);
+  const heads = createListHeads(vault);
   return {
     ...common,
     log: engines.logs.log(),
@@ -318,7 +345,8 @@ function privacyPowers(
     directory: createDirectory(vault.table),
     directoryShred: createDirectoryShred(vault),
     requests: engines.state.requests,
-    erasures: openErasures(configuration),
+    erasures: createErasureList(openErasures(configuration), { mac, known: heads.head }),
+    backupStart: heads.backup,
     certificates: openCertificatesFile({
       folder: configuration.certificatesFolder,
       keyFolder: configuration.signingFolder,

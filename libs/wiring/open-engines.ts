@@ -5,8 +5,8 @@ import type { EventLog } from '../event-log/event-log.ts';
 import type { IngestJournal } from '../journal/ingest-journal.ts';
 import { createIngestJournalApart } from '../journal/ingest-journal-apart.ts';
 import { createIngestJournalSqlite } from '../journal/sqlite/ingest-journal-sqlite.ts';
-import type { ErasureList } from '../requests/erasure-list.ts';
-import { openErasureListFile } from '../requests/file/erasure-list-file.ts';
+import type { ErasureEntries } from '../requests/erasure-list.ts';
+import { openErasureEntriesFile } from '../requests/file/erasure-entries-file.ts';
 import { openViewCacheMemory } from '../views/cache/memory/view-cache-memory.ts';
 import type { ViewCache } from '../views/cache/view-cache.ts';
 import type { Engine, EngineUse, Migrated, StorePart } from './engines/engine.ts';
@@ -78,9 +78,9 @@ export async function migrateEngines(configuration: Configuration): Promise<Migr
   return migrated;
 }
 
-/** The list of erasures; it is not made by being opened. */
-export function openErasures({ erasuresFile }: Pick<Configuration, 'erasuresFile'>): ErasureList {
-  return openErasureListFile(erasuresFile);
+/** Entries of the list of erasures; no place for them is made by being opened. */
+export function openErasures(configuration: Pick<Configuration, 'erasuresFolder'>): ErasureEntries {
+  return openErasureEntriesFile(configuration.erasuresFolder);
 }
 
 /** Redis is not waited for: without it pages come from the views. */

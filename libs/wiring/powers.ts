@@ -21,6 +21,7 @@ import type { ErasureList } from '../requests/erasure-list.ts';
 import type { RequestStore } from '../requests/request-store.ts';
 import type { Directory, DirectoryShred, DirectoryWriter } from '../vault/directory/directory.ts';
 import type { AppRegistry } from '../vault/keys/app-registry.ts';
+import type { KnownPlaceRow } from '../vault/keys/list-heads.ts';
 import type { KeyState, RootKms } from '../vault/keys/root-kms.ts';
 import type { EpochStatus } from '../vault/turn/epoch-status.ts';
 import type { EndedOriginals, T1Listener } from '../vault/turn/epoch-t1.ts';
@@ -87,6 +88,8 @@ export interface PrivacyPowers extends CommonPowers {
   readonly leaseMs: number;
   /** What was erased, kept apart from the data. */
   readonly erasures: ErasureList;
+  /** How far that list went when the newest backup began. */
+  readonly backupStart: KnownPlaceRow;
   /** One clock a process: it never goes back and never repeats. */
   recordingClock(): Promise<DurableClock>;
   readonly accessKeyStore: AccessKeyStore;

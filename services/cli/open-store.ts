@@ -27,10 +27,15 @@ export async function openPatiently<Opened>(open: () => Promise<Opened>): Promis
   }
 }
 
-/** Runs work on the opened store and closes it. */
+/** Opens a store that is there: most commands make none. */
+function openThere(configuration: Configuration): Promise<Backends> {
+  return openBackends(configuration, { mustExist: true });
+}
+
+/** Runs work on the opened store and closes it; without `open`, on one that is there. */
 export async function withStore<Result>(
   work: (store: OpenStore) => Promise<Result>,
-  open: typeof openBackends = openBackends,
+  open: (configuration: Configuration) => Promise<Backends> = openThere,
 ): Promise<Result> {
   const configuration = readConfiguration(process.env);
   const backends = await open(configuration);

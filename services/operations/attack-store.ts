@@ -5,7 +5,7 @@
  */
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { AppId } from '../../libs/base/ids.ts';
 import { type Configuration, embeddedFiles } from '../../libs/configuration/configuration.ts';
 import type { VaultFindings } from '../../libs/vault/copy/vault-check.ts';
@@ -74,10 +74,9 @@ async function attackServices(backends: Backends) {
 }
 
 function filesOf(configuration: Configuration): string[] {
-  const { erasuresFile } = configuration;
-  const { backupsFolder, certificatesFolder } = configuration;
+  const { backupsFolder, certificatesFolder, erasuresFolder } = configuration;
   const files = embeddedFiles(configuration);
-  const folders = [backupsFolder, certificatesFolder, dirname(erasuresFile)];
+  const folders = [backupsFolder, certificatesFolder, erasuresFolder];
   const own = files.flatMap((file) => ['', '-wal', '-shm'].map((end) => file + end));
   const below = folders.filter((folder) => existsSync(folder)).flatMap(filesBelow);
   return [...new Set([...own.filter((file) => existsSync(file)), ...below])];

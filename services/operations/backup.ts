@@ -19,6 +19,7 @@ import {
   embeddedFiles,
   isInside,
 } from '../../libs/configuration/configuration.ts';
+import { headToText } from '../../libs/requests/erasure-list.ts';
 import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts';
 import { copyData, LOG_COPY, VAULT_COPY } from './copy-data.ts';
 
@@ -28,9 +29,8 @@ export interface BackupManifest {
   readonly madeAt: string;
   /** The KMS key without which nothing in it opens. */
   readonly kmsKey: KeyId;
-  /** How many entries of the list of erasures were written before the copy began, and the last. */
-  readonly erasures: number;
-  readonly lastErasure: string | null;
+  /** For people: how far the list of erasures went. What decides lies in the vault's copy. */
+  readonly erasuresHead: string;
 }
 
 /** A backup in a folder. */
@@ -57,19 +57,21 @@ export async function makeBackup(
   rmSync(partial, { recursive: true, force: true });
   makeFolder(partial);
   const { kmsKey } = await settledEpoch(backends);
-  const { erasures } = backends.privacy();
+  const { erasures, backupStart } = backends.privacy();
   await erasures.begin();
-  const listed = await erasures.read();
+  const head = await erasures.head();
+  // In the vault before it is copied: a restore trusts no number that lies beside it.
+  await backupStart.raise(head);
   await copyData({ backends, configuration }, partial);
   // A turn that began meanwhile may have left the copy between two keys.
   if ((await settledEpoch(backends)).kmsKey !== kmsKey) throw inTurn();
-  const lastErasure = listed.at(-1)?.id ?? null;
+  // Another backup that began meanwhile, after more erasures, may have raised it in this copy.
+  if ((await backupStart.read()).number !== head.number) throw besideAnother();
   const manifest: BackupManifest = {
     format: 1,
     madeAt,
     kmsKey,
-    erasures: listed.length,
-    lastErasure,
+    erasuresHead: headToText(head),
   };
   writeFileSync(join(partial, MANIFEST), JSON.stringify(manifest), { mode: 0o600 });
   renameSync(partial, folder);
@@ -99,6 +101,11 @@ async function settledEpoch(backends: Backends) {
   const status = await backends.epoch().status();
   if (status.lastTurn?.step === 'begun' || status.lastTurn?.step === 'apps') throw inTurn();
   return status;
+}
+
+function besideAnother(): LetheError {
+  const text = 'another backup was begun meanwhile: try again when it has ended';
+  return new LetheError('CONTENDED', text, { retryable: true });
 }
 
 function inTurn(): LetheError {

@@ -23,7 +23,6 @@ import {
 import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { fillVault, hasStoreRoot } from '../../libs/vault/copy/fill-vault.ts';
 import { openConnections } from '../../libs/wiring/connections.ts';
-import type { Backends } from '../../libs/wiring/open-backends.ts';
 import { openState, openVault } from '../../libs/wiring/open-engines.ts';
 import { copyState } from './copy-state.ts';
 
@@ -43,21 +42,6 @@ export async function assertVacant(configuration: Configuration): Promise<void> 
     const text = `there is a store in the keyspace ${vault.keyspace}: drop it first, and migrate`;
     throw new LetheError('INPUT_INVALID', text);
   });
-}
-
-/** The id of the store that is being restored: that of the feed it will have. */
-export async function storeIdOf(
-  { engines }: Backends,
-  configuration: Configuration,
-): Promise<string> {
-  if (configuration.vault.engine === 'sqlite') {
-    return (await engines.vault.feed.head()).incarnation;
-  }
-  let id = '';
-  await withOpened(async (open) => {
-    id = (await (await open.vault(configuration)).feed.head()).incarnation;
-  });
-  return id;
 }
 
 /** Moves and fills: files first, then state, and the vault last, with its root last of all. */

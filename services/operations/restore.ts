@@ -6,9 +6,15 @@ import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
+import { isSameMac } from '../../libs/keyring/store-mac.ts';
 import { catchUp, rebuildViews } from '../../libs/projection/project.ts';
-import type { ListedErasure, ListedRequest } from '../../libs/requests/erasure-list.ts';
+import type {
+  ErasureList,
+  ListedErasure,
+  ListedRequest,
+} from '../../libs/requests/erasure-list.ts';
 import type { PrivacyRequest } from '../../libs/requests/request.ts';
+import type { KnownPlace } from '../../libs/vault/keys/list-heads.ts';
 import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts';
 import { removePages } from '../../libs/wiring/open-engines.ts';
 import { openRootKms } from '../../libs/wiring/open-root-kms.ts';
@@ -20,7 +26,7 @@ import { runOpenRequests } from '../privacy/life/request-worker.ts';
 import { type FoundBackup, findBackups, stagedConfiguration } from './backup.ts';
 import { LOG_COPY, VAULT_COPY } from './copy-data.ts';
 import { findNewerEvents } from './newer-events.ts';
-import { assertVacant, placeRestored, storeIdOf } from './place-restored.ts';
+import { assertVacant, placeRestored } from './place-restored.ts';
 
 export interface Restored {
   readonly backup: string;
@@ -37,6 +43,8 @@ export interface Restored {
 export interface RestoreOptions {
   /** Removes events that are newer than the backup and sealed under keys that it has not. */
   readonly isNewerRemoved: boolean;
+  /** How far the list of erasures goes; `any`: as far as it does, later entries may be missing. */
+  readonly erasuresHead: KnownPlace | 'any';
   onProgress(text: string): void;
 }
 
@@ -50,7 +58,7 @@ const BATCH_ERASURES = 100;
 export async function restore(
   configuration: Configuration,
   folder: string,
-  { isNewerRemoved, onProgress }: RestoreOptions,
+  { isNewerRemoved, erasuresHead, onProgress }: RestoreOptions,
 ): Promise<Restored> {
   const backup = await chooseBackup(configuration, folder);
   await assertVacant(configuration);
@@ -72,7 +80,7 @@ export async function restore(
       throw new LetheError('VAULT_TAMPERED', `${backup.folder} does not open as a whole`);
     }
     // Everything that can refuse comes before anything that is done.
-    const later = await listedSince(backends, backup);
+    const later = await listedSince(backends, erasuresHead);
     const hasNewer = staged.log.engine !== 'sqlite';
     if (hasNewer) await assertNewerSettled(backends, { isNewerRemoved, onProgress });
     await backends.settleDirectory();
@@ -93,7 +101,7 @@ export async function restore(
       await endForsakenGroup({ powers: backends.privacy(), app, request: { id: by } }, group);
     }
     await catchUp(backends.projector());
-    const id = await storeIdOf(backends, configuration);
+    const { incarnation: id } = await backends.engines.vault.feed.head();
     const nowMs = backends.privacy().clock.nowMs();
     await backends.epoch().becomeOwnStore({ id, nowMs });
     done = { applied, removed, events };
@@ -110,7 +118,7 @@ export async function restore(
 /** A log on servers went on after the backup: who came anew since has no ring in it. */
 async function assertNewerSettled(
   backends: Backends,
-  { isNewerRemoved, onProgress }: RestoreOptions,
+  { isNewerRemoved, onProgress }: Pick<RestoreOptions, 'isNewerRemoved' | 'onProgress'>,
 ): Promise<void> {
   const { newer, looked } = await findNewerEvents(backends.privacy(), false, onProgress);
   if (newer > 0 && newer === looked) {
@@ -153,24 +161,25 @@ async function chooseBackup(configuration: Configuration, folder: string): Promi
 }
 
 /**
- * What was erased since the backup. Throws CONFIGURATION_INVALID: it is not this store's list.
- * Throws FORMAT_UNKNOWN: a newer version erased something in a way that this one does not know.
+ * What was erased since the backup, from where the copy of the vault says. Throws
+ * CONFIGURATION_INVALID: it is not this store's list, or it does not go as far as `upTo`. Throws
+ * ERASURES_TAMPERED. Throws FORMAT_UNKNOWN: a newer version erased something in a way that this one
+ * does not know.
  */
 async function listedSince(
   backends: Backends,
-  { manifest }: FoundBackup,
+  upTo: RestoreOptions['erasuresHead'],
 ): Promise<ListedErasure[]> {
-  const { erasures } = backends.privacy();
-  const all = await erasures.read();
-  const lastKnown = manifest.erasures === 0 ? null : all[manifest.erasures - 1]?.id;
-  if (!(await erasures.isThere()) || lastKnown !== manifest.lastErasure) {
-    throw new LetheError(
-      'CONFIGURATION_INVALID',
-      'LETHE_ERASURES: the list is missing, or it is not the one that this backup was made with; ' +
-        'without it, people who were erased since would come back',
-    );
+  const { erasures, backupStart } = backends.privacy();
+  const start = await backupStart.read();
+  const end = await erasures.head();
+  if (!(await erasures.isThere()) || end.number < start.number) {
+    throw listMissing('is missing, or ends before this backup was made');
   }
-  const listed = all.slice(manifest.erasures);
+  const listed = await erasures.read(start);
+  if (upTo !== 'any' && !(await goesTo(erasures, upTo, end))) {
+    throw listMissing(`ends before entry ${upTo.number}, or is another`);
+  }
   const newest = new Map(listed.map((one) => [one.id, one]));
   // What was listed and then refused is not to be done again.
   const later = [...newest.values()].filter((one) => one.kind !== 'withdrawn');
@@ -178,6 +187,25 @@ async function listedSince(
   if (unknown === undefined) return later;
   const text = `LETHE_ERASURES lists a request of the kind ${unknown.kind}: use a newer Lethe`;
   throw new LetheError('FORMAT_UNKNOWN', text);
+}
+
+/** Is the head that an operator has kept a part of the list? */
+async function goesTo(
+  erasures: ErasureList,
+  { number, mac }: KnownPlace,
+  end: KnownPlace,
+): Promise<boolean> {
+  if (number > end.number) return false;
+  if (number === 0) return true;
+  const at = await erasures.at(number);
+  return at !== undefined && isSameMac(at.mac, mac);
+}
+
+function listMissing(why: string): LetheError {
+  return new LetheError(
+    'CONFIGURATION_INVALID',
+    `LETHE_ERASURES: the list ${why}; without it, people who were erased since would come back`,
+  );
 }
 
 async function applyErasures(

@@ -28,7 +28,7 @@ import {
   openRequestStoreCassandra,
   requestSchema,
 } from '../../libs/requests/cassandra/request-store-cassandra.ts';
-import { openErasureListFile } from '../../libs/requests/file/erasure-list-file.ts';
+import { openErasureEntriesFile } from '../../libs/requests/file/erasure-entries-file.ts';
 import { openRequestStoreSqlite } from '../../libs/requests/sqlite/request-store-sqlite.ts';
 import { openVaultCopyCassandra } from '../../libs/vault/copy/cassandra/vault-copy-cassandra.ts';
 import { openVaultCopySqlite } from '../../libs/vault/copy/sqlite/vault-copy-sqlite.ts';
@@ -101,9 +101,7 @@ export const adapters = {
     ),
   ],
   views: [...sqlite(openViewStoreSqlite), ...cassandra([viewSchema], openViewStoreCassandra)],
-  erasures: [
-    ['file', (folder: string) => openErasureListFile(join(folder, 'list/erasures.jsonl'))],
-  ] as const,
+  erasures: [['file', (folder: string) => openErasureEntriesFile(join(folder, 'list'))]] as const,
   certificates: [
     [
       'file',

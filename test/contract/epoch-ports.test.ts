@@ -1,6 +1,5 @@
 import { createPublicKey } from 'node:crypto';
-import { appendFileSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { openEnvelope } from '../../libs/audit/dsse.ts';
 import type { Turn } from '../../libs/vault/turn/turn-store.ts';
@@ -38,18 +37,24 @@ describe.each(adapters.turns)('turn record %s', (_, open) => {
   });
 });
 
-describe.each(adapters.erasures)('list of erasures %s', (_, open) => {
-  it('keeps what was added, in its order, and passes over a line that a crash cut off', async () => {
+describe.each(adapters.erasures)('entries of the list of erasures %s', (_, open) => {
+  it('are made once under each number, whoever is first, and kept', async () => {
     const folder = temporaryFolder();
-    const list = await open(folder);
-    expect(await list.read()).toEqual([]);
-    const erasure = (n: number) => {
-      return { id: id(n), app: id(7), kind: 'erase-app' as const, target: {}, atMs: n };
-    };
-    await list.add([erasure(1), erasure(2)]);
-    appendFileSync(join(folder, 'list/erasures.jsonl'), '\n{"id":"0303');
-    await (await open(folder)).add([erasure(4)]);
-    expect(await list.read()).toEqual([erasure(1), erasure(2), erasure(4)]);
+    const [one, other] = [await open(folder), await open(folder)];
+    expect(await one.isThere()).toBe(false);
+    await one.begin();
+    expect([await one.isThere(), await one.newest()]).toEqual([true, 0]);
+    expect(await one.create(1, 'first')).toBe(true);
+    expect(await other.create(1, 'late')).toBe(false);
+    expect(await other.create(2, 'second')).toBe(true);
+    expect(await one.newest()).toBe(2);
+    expect([await one.read(1), await one.read(2), await one.read(3)]).toEqual([
+      'first',
+      'second',
+      undefined,
+    ]);
+    await one.remove(2);
+    expect(await (await open(folder)).newest()).toBe(1);
   });
 });
 

@@ -46,7 +46,7 @@ function brokenAt<Power extends 'keyringShred' | 'holders'>(
   return { ...powers, [power]: { ...powers[power], ...at } };
 }
 
-const quiet = { isNewerRemoved: false, onProgress: () => undefined };
+const quiet = { isNewerRemoved: false, erasuresHead: 'any' as const, onProgress: () => undefined };
 
 describe('a hold that is asked for while something is under way', () => {
   it('does not undo what has begun: it is finished, and then the hold is granted', async () => {

@@ -69,7 +69,11 @@ async function restoreFrom(store: TestStore, backups: string): Promise<TestStore
   await store.ingest.close();
   await store.backends.close();
   renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
-  const settings = { isNewerRemoved: false, onProgress: () => undefined };
+  const settings = {
+    isNewerRemoved: false,
+    erasuresHead: 'any' as const,
+    onProgress: () => undefined,
+  };
   await restore(store.configuration, backups, settings);
   return openAt(store.folder, {}, store.app.id);
 }

@@ -1,4 +1,4 @@
-import { renameSync } from 'node:fs';
+import { readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { DAY_MS } from '../../libs/base/day.ts';
@@ -105,7 +105,11 @@ describe('requests', () => {
     await store.ingest.close();
     await store.backends.close();
     renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
-    const quiet = { isNewerRemoved: false, onProgress: () => undefined };
+    const quiet = {
+      isNewerRemoved: false,
+      erasuresHead: 'any' as const,
+      onProgress: () => undefined,
+    };
     const restored = await restore(store.configuration, backups, quiet);
     expect(restored.unknown).toEqual(['of a newer version']);
     const back = await openAt(store.folder, {}, store.app.id);
@@ -123,14 +127,20 @@ describe('requests', () => {
     const id = 'f'.repeat(32) as LossId;
     const kind = 'of a newer version' as never;
     await erasures.add([{ id, app: store.app.id, kind, target: {} as never, atMs: 0 }]);
-    const before = await erasures.read();
+    const folder = store.configuration.erasuresFolder;
+    const before = readdirSync(folder);
+    expect(before.length).toBe(2);
     await store.ingest.close();
     await store.backends.close();
     renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
-    const quiet = { isNewerRemoved: false, onProgress: () => undefined };
+    const quiet = {
+      isNewerRemoved: false,
+      erasuresHead: 'any' as const,
+      onProgress: () => undefined,
+    };
     const restoring = restore(store.configuration, backups, quiet);
     await expect(restoring).rejects.toMatchObject({ code: 'FORMAT_UNKNOWN' });
-    expect(await erasures.read()).toEqual(before);
+    expect(readdirSync(folder)).toEqual(before);
   });
 
   it('a finished request stays finished, whatever a slower worker records', async () => {

@@ -43,8 +43,9 @@ export function startProcess(
   script: string,
   args: readonly string[],
   env: Record<string, string | undefined>,
+  cwd = ROOT,
 ): Running {
-  const child = spawn(process.execPath, [script, ...args], { env, cwd: ROOT });
+  const child = spawn(process.execPath, [script, ...args], { env, cwd });
   let out = '';
   let err = '';
   const listeners = new Set<() => void>();

@@ -39,7 +39,7 @@ export function embeddedVariables(folder: string): Record<string, string> {
     LETHE_KMS: `local:${folder}/keys`,
     LETHE_BACKUPS: `${folder}/backups`,
     LETHE_CERTIFICATES: `${folder}/certificates`,
-    LETHE_ERASURES: `${folder}/erasures/list.jsonl`,
+    LETHE_ERASURES: `${folder}/erasures`,
     LETHE_HTTP: '127.0.0.1:0',
     LETHE_LEASE_MS: '1000',
     LETHE_LOG_LEVEL: 'silent',

@@ -25,7 +25,7 @@ export async function hasStoreRoot(store: VaultStore): Promise<boolean> {
  * rows of something else are there: when it is not 0 the root is not written.
  */
 export async function fillVault(
-  from: VaultEnd,
+  from: VaultEnd & { readonly feed: FeedStore },
   to: VaultEnd & { readonly feed: FeedStore },
   onProgress: (rows: number) => void,
 ): Promise<{ readonly foreignRows: number }> {
@@ -38,7 +38,8 @@ export async function fillVault(
   await dropAbsent(from.store, to.copy);
   const foreignRows = await countDiffering(from.copy, to.store, isRoot);
   if (foreignRows > 0) return { foreignRows };
-  await to.feed.renew();
+  // Its key at the KMS was made for a store of this id.
+  await to.feed.renew((await from.feed.head()).incarnation);
   const [root] = await from.store.read([STORE_ROOT]);
   await to.copy.loadRows([root!]);
   return { foreignRows: 0 };

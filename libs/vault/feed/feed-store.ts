@@ -60,6 +60,6 @@ export interface FeedStore {
   /** Strikes a holder off unless it was before. */
   strike(id: string, atMs: number): Promise<void>;
   remove(id: string): Promise<void>;
-  /** Begins another incarnation without entries or holders. */
-  renew(): Promise<void>;
+  /** Begins another incarnation without entries or holders; of the given id, if one is given. */
+  renew(incarnation?: string): Promise<void>;
 }

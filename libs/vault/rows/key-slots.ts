@@ -23,6 +23,9 @@ export const APP_KINDS: readonly RowKind[] = [
   rowKinds.bucketKey,
 ];
 
+/** Kinds that lie under the store's root itself, beside the roots of apps. */
+export const STORE_KINDS: readonly RowKind[] = [rowKinds.accessKey, rowKinds.listHead];
+
 /** A place for one key of the hierarchy. */
 export interface KeySlot {
   readonly current: RowKey;

@@ -29,6 +29,8 @@ export const rowKinds = {
   conversation: 25,
   member: 26,
   hold: 27,
+  /** Where the list of erasures stands: how far it goes, and from where a restore applies it. */
+  listHead: 28,
 } as const;
 /** The number of a kind. */
 export type RowKind = (typeof rowKinds)[keyof typeof rowKinds];

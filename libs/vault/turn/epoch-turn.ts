@@ -13,7 +13,7 @@ import { randomId } from '../../base/random.ts';
 import { again, contended, retryContended } from '../../base/retry.ts';
 import { newStoreRootRow, wrapByKms } from '../keys/key-rows.ts';
 import type { RootKms } from '../keys/root-kms.ts';
-import { storeSlot } from '../rows/key-slots.ts';
+import { STORE_KINDS, storeSlot } from '../rows/key-slots.ts';
 import { rowKinds, type VaultRow } from '../rows/vault-store.ts';
 import { rowAssociatedData } from '../rows/wrapped-row.ts';
 import { turnApp } from './app-turn.ts';
@@ -186,7 +186,9 @@ async function rewrapUnderStoreRoot(
       old.push(row);
     };
     for await (const row of store.scan(rowKinds.appRoot)) look(row);
-    for await (const row of store.scan(rowKinds.accessKey, current.app)) look(row);
+    for (const kind of STORE_KINDS) {
+      for await (const row of store.scan(kind, current.app)) look(row);
+    }
     if (old.length === 0) return damaged;
     const [row] = await store.read([previous]);
     const opened = row && (await hierarchy.openKeyRow(row));

@@ -4,7 +4,7 @@ import type { AppId, KeyId, LossId } from '../../base/ids.ts';
 import { isLetheError } from '../../base/lethe-error.ts';
 import { contended } from '../../base/retry.ts';
 import type { WrappingKey } from '../../keyring/wrapping-key.ts';
-import { APP_KINDS, appSlot, PREVIOUS_KINDS } from '../rows/key-slots.ts';
+import { APP_KINDS, appSlot, PREVIOUS_KINDS, STORE_KINDS } from '../rows/key-slots.ts';
 import { type RowKind, rowKinds, type VaultRow } from '../rows/vault-store.ts';
 import { rewrapRow } from '../rows/wrapped-row.ts';
 import type { TurnContext, TurnRun } from './turn-run.ts';
@@ -58,6 +58,9 @@ async function isNamed(
   const kinds = isStore
     ? [rowKinds.appRoot, rowKinds.appRootPrevious]
     : [...APP_KINDS, rowKinds.bucketKeyPrevious];
+  for (const kind of isStore ? STORE_KINDS : []) {
+    for await (const one of store.scan(kind, row.app)) if (names(one)) return true;
+  }
   for (const kind of kinds) {
     for await (const one of store.scan(kind, isStore ? undefined : row.app)) {
       if (names(one)) return true;

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { type AccessScope, accessScopes } from '../../../libs/access/access-key-store.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
+import { openBackends } from '../../../libs/wiring/open-backends.ts';
 import { createApp } from '../../operations/create-app.ts';
 import { findApp, withStore } from '../open-store.ts';
 import { CommandEnd, exitCodes, printResult } from '../terminal.ts';
@@ -24,7 +25,7 @@ export function addAppCommands(program: Command): void {
         printResult(options.json, { app: { id, name, buckets: app.buckets } }, [
           `app ${name} made, id ${id}`,
         ]);
-      }),
+      }, openBackends),
     );
   apps
     .command('list')
@@ -73,7 +74,7 @@ function addKeyCommands(program: Command): void {
           `secret  ${key.secret}`,
           'The secret is shown this once.',
         ]);
-      }),
+      }, openBackends),
     );
   keys
     .command('list')

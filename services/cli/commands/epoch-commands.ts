@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
 import { readConfiguration } from '../../../libs/configuration/configuration.ts';
+import { headToText, textToHead } from '../../../libs/requests/erasure-list.ts';
 import { openRootKms } from '../../../libs/wiring/open-root-kms.ts';
 import { makeBackup } from '../../operations/backup.ts';
 import { restore } from '../../operations/restore.ts';
@@ -44,7 +45,8 @@ export function addEpochCommands(program: Command): void {
         await settleEpoch({ backends });
         const afterlives = await backends.privacy().requests.afterlives();
         const waitingForT1 = afterlives.filter((one) => one.t1AtMs === null).length;
-        const status = { ...(await backends.epoch().status()), waitingForT1 };
+        const erasuresHead = headToText(await backends.privacy().erasures.head());
+        const status = { ...(await backends.epoch().status()), waitingForT1, erasuresHead };
         const { lastTurn, dirtyBuckets, kmsKey, oldKmsKeyState, holdersBehind } = status;
         printResult(options.json, status, [
           `KMS key ${kmsKey}`,
@@ -56,6 +58,7 @@ export function addEpochCommands(program: Command): void {
           `${status.keysWaitedFor} old KMS keys are not gone yet`,
           ...status.keysOfOriginals.map((key) => `T1 waits for ${key}: ${OF_ORIGINAL}`),
           ...(lastTurn?.failedApps ?? []).map((app) => `app ${app} failed in that turn`),
+          `the list of erasures goes to ${erasuresHead}`,
           `${holdersBehind.length} holders of keys have not answered yet`,
         ]);
       }),
@@ -85,6 +88,24 @@ export function addEpochCommands(program: Command): void {
   addBackupCommands(program);
 }
 
+/** How far a restore takes the list of erasures to go. Throws INPUT_INVALID. */
+function readHead(options: { erasuresHead?: string; erasuresMayEndEarly?: true }) {
+  if (options.erasuresHead === undefined) {
+    if (options.erasuresMayEndEarly === true) return 'any';
+    throw new LetheError(
+      'INPUT_INVALID',
+      'say how far the list of erasures goes, so that nobody comes back whose entry was lost: ' +
+        '--erasures-head HEAD (lethe epoch status told it, and each certificate does), or ' +
+        '--erasures-may-end-early',
+    );
+  }
+  const head = textToHead(options.erasuresHead);
+  if (head === undefined) {
+    throw new LetheError('INPUT_INVALID', '--erasures-head: expected a number, -, 64 hex digits');
+  }
+  return head;
+}
+
 const OF_ORIGINAL = 'a key of the store that this one came from (lethe epoch end-original)';
 
 function addBackupCommands(program: Command): void {
@@ -107,13 +128,17 @@ function addBackupCommands(program: Command): void {
     .command('restore')
     .description('make a backup the store again; what was erased since is erased again first')
     .argument('<dir>', 'a backup, or the folder that backups are kept in')
+    .option('--erasures-head <head>', 'how far the list of erasures goes, as status tells')
+    .option('--erasures-may-end-early', 'take the list as it is: later entries may be missing')
     .option('--remove-newer', 'remove events that are newer and cannot be opened with it')
     .option('--json', 'print JSON')
     .action(async (folder: string, options) => {
+      const erasuresHead = readHead(options);
       const progress = createProgress(options.json);
       const configuration = readConfiguration(process.env);
       const restored = await restore(configuration, folder, {
         isNewerRemoved: options.removeNewer === true,
+        erasuresHead,
         onProgress: (text) => progress.show(text),
       });
       progress.clear();

@@ -50,7 +50,7 @@ function variables(folder: string, engines: Record<string, string>): Record<stri
     LETHE_KMS: `local:${folder}/keys`,
     LETHE_BACKUPS: `${folder}/backups`,
     LETHE_CERTIFICATES: `${folder}/certificates`,
-    LETHE_ERASURES: `${folder}/erasures/list.jsonl`,
+    LETHE_ERASURES: `${folder}/erasures`,
     ...engines,
   };
 }

@@ -4,6 +4,7 @@ import type { Statement } from '../../../libs/audit/dsse.ts';
 import { DAY_MS } from '../../../libs/base/day.ts';
 import { sha256 } from '../../../libs/codec/hash.ts';
 import type { PassedHolders } from '../../../libs/keyring/holder-wait.ts';
+import { headToText } from '../../../libs/requests/erasure-list.ts';
 import type { PrivacyRequest } from '../../../libs/requests/request.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import { kindOf } from '../kinds/kinds.ts';
@@ -32,13 +33,17 @@ export function commitmentOf(salt: string, name: string): string {
 
 /** Issues it. The salt is not kept. */
 export async function certify(
-  powers: Pick<PrivacyPowers, 'certificates' | 'clock' | 'engines' | 'horizonDays' | 'randomness'>,
+  powers: Pick<
+    PrivacyPowers,
+    'certificates' | 'clock' | 'engines' | 'erasures' | 'horizonDays' | 'randomness'
+  >,
   request: PrivacyRequest,
   done: { name: string; passed: PassedHolders; attack: AttackReport | 'not tried' },
 ): Promise<Certified> {
   const salt = powers.randomness.fill(Buffer.alloc(32)).toString('hex');
   const commitment = commitmentOf(salt, done.name);
-  const statement = statementOf(powers, request, { ...done, commitment });
+  const erasuresHead = headToText(await powers.erasures.head());
+  const statement = statementOf(powers, request, { ...done, commitment, erasuresHead });
   // Before the certificate is there: a failure here must not cost its salt.
   const publicKey = await powers.certificates.publicKeyFile();
   const { file, isNew } = await powers.certificates.issue(request.id, statement);
@@ -48,7 +53,12 @@ export async function certify(
 function statementOf(
   { clock, engines, horizonDays }: Pick<PrivacyPowers, 'clock' | 'engines' | 'horizonDays'>,
   request: PrivacyRequest,
-  done: { commitment: string; passed: PassedHolders; attack: AttackReport | 'not tried' },
+  done: {
+    commitment: string;
+    passed: PassedHolders;
+    attack: AttackReport | 'not tried';
+    erasuresHead: string;
+  },
 ): Statement {
   const { feedNumber, t0Ms, holders } = done.passed;
   const keyStore = KEY_STORES[engines.kms];
@@ -84,6 +94,8 @@ function statementOf(
         due: toIso(reclaimDueMs({ doneAtMs: clock.nowMs() }, { horizonDays })),
         meaning: 'sealed events and their headers are removed from log and views',
       },
+      // The list goes at least so far: a restore can be held to it.
+      erasuresHead: done.erasuresHead,
       keyStore: keyStore.name,
       stores: {
         vault: VAULTS[engines.vault],

@@ -69,7 +69,7 @@ describe('wrong usage', () => {
     const { json } = await lethe(folder, ['backup', join(folder, 'kept')]);
     const elsewhere = join(folder, 'other');
     mkdirSync(elsewhere);
-    const restore = await lethe(elsewhere, ['restore', json.backup]);
+    const restore = await lethe(elsewhere, ['restore', json.backup, '--erasures-may-end-early']);
     expect(restore.code).toBe(REFUSED);
     expect(restore.err).toContain('or this is another key folder');
   });

@@ -10,7 +10,7 @@ import { received } from '../../support/events.ts';
 import { groupOf, messagesOf, subjectOf, textsOf } from '../../support/reading.ts';
 import { openAt, openTestStore, type TestStore } from '../../support/temporary-store.ts';
 
-const quiet = { isNewerRemoved: false, onProgress: () => undefined };
+const quiet = { isNewerRemoved: false, erasuresHead: 'any' as const, onProgress: () => undefined };
 
 async function erase(store: TestStore, name: string): Promise<void> {
   const privacy = createPrivacy(store.backends.privacy());
@@ -113,7 +113,7 @@ describe('a restore', () => {
       await makeBackup(store, parent, 1_800_000_000_000);
       for (const name of names.slice(known)) await erase(store, name);
       await loseData(store);
-      const list = store.configuration.erasuresFile;
+      const list = store.configuration.erasuresFolder;
       renameSync(list, `${list}.away`);
       await expect(restore(store.configuration, parent, quiet)).rejects.toThrow('LETHE_ERASURES');
       renameSync(`${list}.away`, list);

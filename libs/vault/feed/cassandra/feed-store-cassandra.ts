@@ -115,7 +115,7 @@ export function openFeedStoreCassandra(database: CassandraDatabase): FeedStore {
     async remove(id) {
       await apply(REMOVE, id);
     },
-    async renew() {
+    async renew(next = newIncarnation()) {
       for (const { number } of await database.allSerial<StoredEntry>(NUMBERS)) {
         await apply(DROP, number);
       }
@@ -123,7 +123,7 @@ export function openFeedStoreCassandra(database: CassandraDatabase): FeedStore {
       const { incarnation } = await head();
       const query = `UPDATE feed_entries SET incarnation = ?, head = 0 WHERE one = 0
         IF incarnation = ?`;
-      await apply(query, newIncarnation(), incarnation);
+      await apply(query, next, incarnation);
     },
   };
 }

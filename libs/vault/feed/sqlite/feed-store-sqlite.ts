@@ -76,9 +76,9 @@ export function openFeedStoreSqlite(database: SqliteDatabase): FeedStore {
       const sql = 'UPDATE feed_holders SET struck_at_ms = ? WHERE id = ? AND struck_at_ms IS NULL';
       database.run(sql, atMs, id);
     },
-    async renew() {
+    async renew(incarnation = newIncarnation()) {
       database.transaction(() => {
-        database.run('UPDATE feed_incarnation SET incarnation = ?', newIncarnation());
+        database.run('UPDATE feed_incarnation SET incarnation = ?', incarnation);
         database.run('DELETE FROM feed_entries');
         database.run('DELETE FROM feed_holders');
         database.run('DELETE FROM feed_doors');

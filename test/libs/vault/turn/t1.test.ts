@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createSystemRandomness } from '../../../../libs/base/random.ts';
@@ -55,6 +55,17 @@ async function opensWith(store: TestStore, copy: string, name: string): Promise<
   await backends.close();
   return texts.some((text) => text !== null);
 }
+
+describe('S57 a turn', () => {
+  it('refuses to end a key that was made for another store, and changes nothing', async () => {
+    const { store } = await openClocked();
+    const { kmsKey } = await store.backends.epoch().status();
+    // As a copy of the files is that another store was made of.
+    await store.backends.engines.vault.feed.renew();
+    await expect(turnEpoch(store)).rejects.toThrow(`the key ${kmsKey} was made for another store`);
+    expect(await store.backends.epoch().rootKeyState()).toBe('usable');
+  });
+});
 
 describe('S49 T1 is told only when no copy opens', () => {
   it('of who was erased after a turn that was made with a clock an hour ahead', async () => {
@@ -113,10 +124,10 @@ describe('S49 T1 is told only when no copy opens', () => {
     await store.ingest.close();
     await store.backends.close();
     mkdirSync(join(store.folder, 'lost'));
-    const { renameSync } = await import('node:fs');
     renameSync(join(store.folder, 'data'), join(store.folder, 'lost/data'));
     await restore(store.configuration, backups, {
       isNewerRemoved: false,
+      erasuresHead: 'any',
       onProgress: () => undefined,
     });
     const again = await openAt(store.folder, {}, store.app.id);

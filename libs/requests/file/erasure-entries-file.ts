@@ -1,0 +1,55 @@
+/** Entries of the list of erasures as files of a folder, named by their numbers. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { writeNewFileDurably } from '../../base/durable-file.ts';
+import { LetheError } from '../../base/lethe-error.ts';
+import type { ErasureEntries } from '../erasure-list.ts';
+
+const DIGITS = 12;
+const NAME = /^(\d{12})\.json$/;
+
+/** Opens the folder; it is made at the first entry, or the first backup. */
+export function openErasureEntriesFile(folder: string): ErasureEntries {
+  const fileOf = (number: number) => join(folder, `${String(number).padStart(DIGITS, '0')}.json`);
+  // Looked for once: from there on numbers are tried one after the other.
+  let newest = 0;
+
+  function attempt<Result>(what: string, work: () => Result): Result {
+    try {
+      return work();
+    } catch (cause) {
+      const code = (cause as NodeJS.ErrnoException).code ?? 'unknown';
+      const why = `LETHE_ERASURES: cannot ${what} ${folder} (${code})`;
+      throw new LetheError('STATE_UNREACHABLE', why, { cause });
+    }
+  }
+
+  return {
+    name: folder,
+    async begin() {
+      attempt('make', () => mkdirSync(folder, { recursive: true, mode: 0o700 }));
+    },
+    async isThere() {
+      return existsSync(folder);
+    },
+    async newest() {
+      if (newest === 0 || !existsSync(fileOf(newest))) {
+        const names = attempt('read', () => (existsSync(folder) ? readdirSync(folder) : []));
+        const numbers = names.map((name) => Number(NAME.exec(name)?.[1] ?? 0));
+        newest = numbers.reduce((high, number) => Math.max(high, number), 0);
+      }
+      while (existsSync(fileOf(newest + 1))) newest += 1;
+      return newest;
+    },
+    async read(number) {
+      const file = fileOf(number);
+      return existsSync(file) ? attempt('read', () => readFileSync(file, 'utf8')) : undefined;
+    },
+    async create(number, text) {
+      return attempt('write', () => writeNewFileDurably(fileOf(number), text, 0o600));
+    },
+    async remove(number) {
+      attempt('write', () => rmSync(fileOf(number), { force: true }));
+    },
+  };
+}
