@@ -8,7 +8,12 @@ import {
   type ServerResponse,
 } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { DisableKeyCommand, KMSClient } from '@aws-sdk/client-kms';
+import {
+  CancelKeyDeletionCommand,
+  DescribeKeyCommand,
+  DisableKeyCommand,
+  KMSClient,
+} from '@aws-sdk/client-kms';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { openEnvelope } from '../../libs/audit/dsse.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
@@ -181,6 +186,25 @@ describe('the KMS at the root', () => {
     expect(told()).toMatchObject([certified, certified]);
     // Told once more, nothing changes.
     expect(await waiting()).toEqual([0, 0]);
+  });
+
+  it('S49 a deletion that somebody cancelled is scheduled again, and told; no T1 meanwhile', async () => {
+    const proxy = await openProxy();
+    const { store, configuration } = await openStore(proxy.variable);
+    await store.deliver(received('ann', 'hello', { conversation: PERSONAL }));
+    const powers = store.backends.privacy();
+    const subject = await subjectOf(store, 'ann');
+    await createPrivacy(powers).eraseSubject(store.app.id, subject);
+    const { turn } = await turnEpoch({ backends: store.backends, configuration });
+    const client = new KMSClient({ region: 'eu-west-1', endpoint: endpoint.href });
+    const KeyId = turn.oldKmsKey.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+    await client.send(new CancelKeyDeletionCommand({ KeyId }));
+    const back: string[] = [];
+    await settleEpoch(store, (key) => back.push(key));
+    expect(back).toEqual([turn.oldKmsKey]);
+    const described = await client.send(new DescribeKeyCommand({ KeyId }));
+    expect(described.KeyMetadata!.KeyState).toBe('PendingDeletion');
+    expect(await powers.requests.afterlives()).toMatchObject([{ t1AtMs: null }]);
   });
 
   it('whose key was disabled by hand lets nothing open, and says so', async () => {

@@ -93,7 +93,7 @@ describe('a backup of a store on Kafka and Cassandra', () => {
     await later.ingest.close();
     await later.backends.close();
 
-    const early = await lethe(folder, ['restore', backups], variables);
+    const early = await lethe(folder, ['restore', backups, '--erasures-may-end-early'], variables);
     expect(early.code).not.toBe(0);
     expect(early.err).toContain('drop it first');
     await loseAndBringBackLog();
@@ -103,10 +103,14 @@ describe('a backup of a store on Kafka and Cassandra', () => {
     const refused = await lethe(folder, ['apps', 'list'], variables);
     expect(refused.err).toContain('LETHE_VAULT');
     // Her keys are lost: that is said before anything is done.
-    const asked = await lethe(folder, ['restore', backups], variables);
+    const asked = await lethe(folder, ['restore', backups, '--erasures-may-end-early'], variables);
     expect(asked.code).not.toBe(0);
     expect(asked.err).toContain('--remove-newer');
-    const restored = await lethe(folder, ['restore', backups, '--remove-newer'], variables);
+    const restored = await lethe(
+      folder,
+      ['restore', backups, '--erasures-may-end-early', '--remove-newer'],
+      variables,
+    );
     expect(restored.code, restored.err).toBe(0);
     expect(restored.json).toMatchObject({ applied: 1 });
     expect(restored.json.removed).toBeGreaterThan(0);
