@@ -42,7 +42,7 @@ import { createHolderWait, createKeyringShred } from '../vault/taking/ring-shred
 import { readEpochStatus, readRootKeyState } from '../vault/turn/epoch-status.ts';
 import { endOriginals, newestTurn, settleT1 } from '../vault/turn/epoch-t1.ts';
 import { becomeOwnStore, runTurn } from '../vault/turn/epoch-turn.ts';
-import type { TurnStore } from '../vault/turn/turn-store.ts';
+import type { DamagedRow, TurnStore } from '../vault/turn/turn-store.ts';
 import { createPageReader } from '../views/cache/page-reader.ts';
 import type { CacheCounts } from '../views/cache/view-cache.ts';
 import { openConnections } from './connections.ts';
@@ -88,12 +88,15 @@ export interface Backends {
   readonly engines: OpenedEngines;
   /** The vault's rows themselves, for self-checks and attacks. */
   vaultStore(): VaultStore;
-  /** Looks at every row of the vault for what an attacker with the disk would leave. */
-  vaultCheck(): Promise<VaultFindings>;
+  /**
+   * Looks at every row of the vault for what an attacker with the disk would leave. A fault that
+   * `original` has too, byte by byte, is not counted.
+   */
+  vaultCheck(original?: Pick<VaultStore, 'read'>): Promise<VaultFindings>;
   /** What became of the rings that events name. */
   ringCheck(refs: readonly RingRef[]): Promise<RingFindings>;
   /** Makes the directory of a copied vault one again; the groups that are to end. */
-  settleDirectory(): Promise<ForsakenGroup[]>;
+  settleDirectory(damaged: readonly DamagedRow[]): Promise<ForsakenGroup[]>;
   /** Tells where this process answers requests, so that an erasure can be attacked there. */
   announce(door: string): Promise<void>;
   /** How many times the root KMS was called. */
@@ -179,9 +182,9 @@ export async function openBackends(
       }),
       engines: { use, vault: opened.vault, state: opened.state },
       vaultStore: () => store,
-      vaultCheck: () => checkVault(vault),
+      vaultCheck: (original) => checkVault(vault, original),
       ringCheck: (refs) => checkRings(vault, refs),
-      settleDirectory: () => settleDirectory(vault),
+      settleDirectory: (damaged) => settleDirectory(vault, damaged),
       announce: (door) => lease.announce(door),
       kmsCallCount: () => kms.callCount,
       kmsFailureCount: () => kms.failureCount,

@@ -9,6 +9,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -40,6 +41,8 @@ export interface FoundBackup {
 }
 
 const MANIFEST = 'backup.json';
+const PARTIAL = '.partial';
+const UNFINISHED_MS = 24 * 3_600_000;
 
 /**
  * Makes a backup in a new folder under `parent`. Throws INPUT_INVALID (not a place for backups),
@@ -53,9 +56,35 @@ export async function makeBackup(
   assertApart(configuration, parent);
   const madeAt = new Date(nowMs).toISOString();
   const folder = join(parent, madeAt.replaceAll(/[:.]/g, '-'));
-  const partial = `${folder}.partial`;
-  rmSync(partial, { recursive: true, force: true });
+  const partial = `${folder}${PARTIAL}`;
+  removeUnfinished(parent, nowMs);
   makeFolder(partial);
+  try {
+    return await fill({ backends, configuration }, { partial, folder, madeAt });
+  } catch (error) {
+    rmSync(partial, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** Removes what backups have left whose process ended; one that is being made is younger. */
+function removeUnfinished(parent: string, nowMs: number): void {
+  for (const name of existsSync(parent) ? readdirSync(parent) : []) {
+    const path = join(parent, name);
+    if (!name.endsWith(PARTIAL) || nowMs - statSync(path).mtimeMs < UNFINISHED_MS) continue;
+    rmSync(path, { recursive: true, force: true });
+  }
+}
+
+/** Removes a backup that turned out to restore nothing. */
+export function removeBackup({ folder }: FoundBackup): void {
+  rmSync(folder, { recursive: true, force: true });
+}
+
+async function fill(
+  { backends, configuration }: { backends: Backends; configuration: Configuration },
+  { partial, folder, madeAt }: { partial: string; folder: string; madeAt: string },
+): Promise<FoundBackup> {
   const { kmsKey } = await settledEpoch(backends);
   const { erasures, backupStart } = backends.privacy();
   await erasures.begin();
@@ -153,16 +182,16 @@ export function stagedConfiguration(configuration: Configuration, folder: string
 }
 
 /**
- * Opens a copy of a backup and looks at every row of its vault. Throws VAULT_TAMPERED,
- * ROOT_KMS_DENIED: it would restore nothing.
+ * Opens a copy of a backup and looks at every row of its vault. A row that is damaged in `original`
+ * too is no fault of the copy. Throws VAULT_TAMPERED, ROOT_KMS_DENIED: it would restore nothing.
  */
 export async function testBackup(
-  configuration: Configuration,
+  { backends: original, configuration }: { backends: Backends; configuration: Configuration },
   { folder }: FoundBackup,
 ): Promise<{ rows: number }> {
   const backends = await openBackends(configurationOf(configuration, folder));
   try {
-    const { rows, tampered, missing } = await backends.vaultCheck();
+    const { rows, tampered, missing } = await backends.vaultCheck(original.vaultStore());
     if (tampered + missing === 0) return { rows };
     throw new LetheError('VAULT_TAMPERED', `the backup ${folder} does not open as a whole`);
   } finally {

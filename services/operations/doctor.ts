@@ -16,6 +16,7 @@ import type { OpenStore } from '../../libs/wiring/open-backends.ts';
 import { isKnownKind } from '../privacy/kinds/kinds.ts';
 
 const DEAD_LETTERS_NAMED = 5;
+const DAMAGED_NAMED = 5;
 
 /** One check and what it found. */
 export interface Check {
@@ -86,8 +87,15 @@ async function checkVault({ backends }: OpenStore): Promise<Check> {
   const count = problems.tampered + problems.missing;
   const detail =
     `${problems.rows} rows of living apps, ${problems.tampered} that do not authenticate, ` +
-    `${problems.missing} people or conversations without an entry`;
+    `${problems.missing} people or conversations without an entry${namesOf(problems.named)}`;
   return { name: 'vault', passed: count === 0, detail };
+}
+
+/** The first of them: by these an operator finds the rows, and whose app they are. */
+function namesOf(rows: readonly { app: string; kind: number; id: string }[]): string {
+  if (rows.length === 0) return '';
+  const shown = rows.slice(0, DAMAGED_NAMED).map(({ app, kind, id }) => `app ${app} ${kind}.${id}`);
+  return ` (${shown.join(', ')}${rows.length > shown.length ? ', …' : ''})`;
 }
 
 async function checkKeys(

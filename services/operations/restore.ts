@@ -15,6 +15,7 @@ import type {
 } from '../../libs/requests/erasure-list.ts';
 import type { PrivacyRequest } from '../../libs/requests/request.ts';
 import type { KnownPlace } from '../../libs/vault/keys/list-heads.ts';
+import type { DamagedRow } from '../../libs/vault/turn/turn-store.ts';
 import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts';
 import { removePages } from '../../libs/wiring/open-engines.ts';
 import { openRootKms } from '../../libs/wiring/open-root-kms.ts';
@@ -36,6 +37,8 @@ export interface Restored {
   /** Events that were newer than the backup and could not be opened: removed from the log. */
   readonly removed: number;
   readonly events: number;
+  /** Rows of the vault that do not authenticate: they stay as they are, all others are restored. */
+  readonly damaged: readonly DamagedRow[];
   /** Kinds of requests that stay open, as only a newer version knows them. */
   readonly unknown: readonly string[];
 }
@@ -71,19 +74,16 @@ export async function restore(
   const staged = stagedConfiguration(configuration, staging);
   const backends = await openBackends(staged);
   const unknown = new Set<string>();
-  let done: Pick<Restored, 'applied' | 'removed' | 'events'>;
+  let done: Pick<Restored, 'applied' | 'removed' | 'events' | 'damaged'>;
   try {
     // Another incarnation of the feed: every holder drops its keys.
     await backends.engines.vault.feed.renew();
-    const { tampered, missing } = await backends.vaultCheck();
-    if (tampered + missing > 0) {
-      throw new LetheError('VAULT_TAMPERED', `${backup.folder} does not open as a whole`);
-    }
+    const { named: damaged } = await backends.vaultCheck();
     // Everything that can refuse comes before anything that is done.
     const later = await listedSince(backends, erasuresHead);
     const hasNewer = staged.log.engine !== 'sqlite';
     if (hasNewer) await assertNewerSettled(backends, { isNewerRemoved, onProgress });
-    await backends.settleDirectory();
+    await backends.settleDirectory(damaged);
     const { newer: removed } =
       hasNewer && isNewerRemoved
         ? await findNewerEvents(backends.privacy(), true, onProgress)
@@ -97,14 +97,14 @@ export async function restore(
     await runOpenRequests(backends.privacy(), { idleMs: 0, onUnknown });
     const applied = await applyErasures(backends, later, onProgress);
     // Whoever came anew under the name of somebody who was erased has it now.
-    for (const { app, group, by } of await backends.settleDirectory()) {
+    for (const { app, group, by } of await backends.settleDirectory(damaged)) {
       await endForsakenGroup({ powers: backends.privacy(), app, request: { id: by } }, group);
     }
     await catchUp(backends.projector());
     const { incarnation: id } = await backends.engines.vault.feed.head();
     const nowMs = backends.privacy().clock.nowMs();
     await backends.epoch().becomeOwnStore({ id, nowMs });
-    done = { applied, removed, events };
+    done = { applied, removed, events, damaged };
   } finally {
     await backends.close();
   }

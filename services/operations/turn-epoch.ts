@@ -4,7 +4,7 @@ import type { KeyId } from '../../libs/base/ids.ts';
 import type { ReachedT1 } from '../../libs/vault/turn/epoch-t1.ts';
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
 import { noteT1 } from '../privacy/life/afterlife.ts';
-import { makeBackup, testBackup } from './backup.ts';
+import { makeBackup, removeBackup, testBackup } from './backup.ts';
 
 /** Runs a turn with its own backup, made and tested before the old KMS key goes. */
 export async function turnEpoch(
@@ -22,7 +22,13 @@ export async function turnEpoch(
         configuration.backupsFolder,
         nowMs(),
       );
-      await testBackup(configuration, made);
+      try {
+        await testBackup({ backends, configuration }, made);
+      } catch (error) {
+        // One that restores nothing must not be taken for one, nor fill the disk.
+        removeBackup(made);
+        throw error;
+      }
       backup = made.folder;
     },
   };

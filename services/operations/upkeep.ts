@@ -18,10 +18,13 @@ export interface EpochGauges {
   /** When the oldest of them was done. */
   oldestDoneAtMs: number | null;
   waitingForReclaim: number;
+  /** Rows that the last turn found damaged. */
+  damagedRows: number;
 }
 
 const LOOK_INTERVAL_MS = 60_000;
 const HOUR_MS = 3_600_000;
+const REST_MS_MAX = HOUR_MS;
 /** Who runs a turn says so every two seconds. */
 const TURN_SILENT_MS = 30_000;
 
@@ -34,9 +37,19 @@ export async function runUpkeep(
     onEpoch(seen: EpochGauges): void;
   },
 ): Promise<void> {
+  // What fails is tried again after longer and longer: a turn makes a backup each time.
+  const resting = new Map<string, { failures: number; untilMs: number }>();
   const attempt = async (part: string, work: () => Promise<unknown>) => {
-    if (signal.aborted) return;
-    await work().catch((error: unknown) => tell.onFailure(part, error));
+    if (signal.aborted || performance.now() < (resting.get(part)?.untilMs ?? 0)) return;
+    try {
+      await work();
+      resting.delete(part);
+    } catch (error) {
+      const failures = (resting.get(part)?.failures ?? 0) + 1;
+      const restMs = Math.min(LOOK_INTERVAL_MS * 2 ** failures, REST_MS_MAX);
+      resting.set(part, { failures, untilMs: performance.now() + restMs });
+      tell.onFailure(part, error);
+    }
   };
   while (!signal.aborted) {
     await attempt('turn', () => turnIfDue(store));
@@ -58,7 +71,7 @@ export async function runUpkeep(
 
 async function readGauges(
   { backends }: OpenStore,
-  { dirtyBuckets }: EpochStatus,
+  { dirtyBuckets, lastTurn }: EpochStatus,
 ): Promise<EpochGauges> {
   const waiting = await backends.privacy().requests.afterlives();
   const forT1 = waiting.filter((one) => one.t1AtMs === null);
@@ -67,7 +80,9 @@ async function readGauges(
     null,
   );
   const waitingForReclaim = waiting.filter((one) => one.reclaimedAtMs === null).length;
-  return { dirtyBuckets, waitingForT1: forT1.length, oldestDoneAtMs, waitingForReclaim };
+  const damagedRows = lastTurn?.damaged?.length ?? 0;
+  const waitingForT1 = forT1.length;
+  return { dirtyBuckets, waitingForT1, oldestDoneAtMs, waitingForReclaim, damagedRows };
 }
 
 /** Removes from log and views what is due. */

@@ -98,6 +98,8 @@ export function addPrivacyMetrics(
     const at = epoch()?.oldestDoneAtMs ?? null;
     return at === null ? 0 : Math.max(0, clock.nowMs() - at) / 1_000;
   });
+  const damaged = 'Rows of the vault that do not authenticate, as the last turn saw them';
+  measure('lethe_vault_damaged_rows', damaged, () => epoch()?.damagedRows ?? 0);
   const reclaim = 'Losses whose events are still on the log, unreadable';
   measure('lethe_erasures_waiting_reclaim', reclaim, () => epoch()?.waitingForReclaim ?? 0);
 }

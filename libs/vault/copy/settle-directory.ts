@@ -5,12 +5,14 @@
  * joined. What was erased meanwhile is on the list of erasures: whoever settles applies it again.
  */
 import { chunks } from '../../base/chunks.ts';
-import type { ConversationId, IndexId, LossId, SubjectId } from '../../base/ids.ts';
+import type { AppId, ConversationId, IndexId, LossId, SubjectId } from '../../base/ids.ts';
+import { isLetheError } from '../../base/lethe-error.ts';
 import { namingBatch, openBucket } from '../directory/directory-rows.ts';
 import {
   type ConversationRow,
   conversationCodec,
   type DirectoryContext,
+  type DirectoryTable,
   directoryRow,
   type MemberRow,
   memberCodec,
@@ -22,12 +24,15 @@ import { personRow } from '../holds/person-rows.ts';
 import type { App } from '../keys/app-registry.ts';
 import {
   type RowKey,
+  type RowKind,
+  rowKeyToText,
   rowKinds,
   rowStates,
   type VaultBatch,
   type VaultRow,
 } from '../rows/vault-store.ts';
 import { fenceRows } from '../taking/shred-rows.ts';
+import type { DamagedRow } from '../turn/turn-store.ts';
 
 /** A group all of whose members are fenced, though it lives. */
 export interface ForsakenGroup {
@@ -46,9 +51,13 @@ const REFERENCE_KINDS: readonly ReferenceKind[] = [
 
 /**
  * Settles all apps; nobody else writes meanwhile. Can be repeated. Gives groups that are to end,
- * which is for privacy to do. Throws VAULT_TAMPERED, CONTENDED.
+ * which is for privacy to do. Damaged rows stay as they are. Throws VAULT_TAMPERED, CONTENDED.
  */
-export async function settleDirectory(deps: DirectoryContext): Promise<ForsakenGroup[]> {
+export async function settleDirectory(
+  given: DirectoryContext,
+  damaged: readonly DamagedRow[] = [],
+): Promise<ForsakenGroup[]> {
+  const deps = { ...given, table: withoutDamaged(given.table, damaged) };
   const forsaken: ForsakenGroup[] = [];
   for (const app of await deps.apps.list()) {
     for (const kind of REFERENCE_KINDS) await dropNames(deps, app, kind);
@@ -64,12 +73,38 @@ export async function settleDirectory(deps: DirectoryContext): Promise<ForsakenG
       const living = found.filter((entry) => typeof entry === 'object');
       await nameConversations(deps, app, living);
       for (const group of living.filter(({ value }) => value.kind === 'sdkGroup')) {
-        const by = await settleGroup(deps, app, group);
+        const by = await settleWhole(deps, app, { group, isAnyDamaged: damaged.length > 0 });
         if (by !== undefined) forsaken.push({ app, group: group.id, by });
       }
     }
   }
   return forsaken;
+}
+
+/** The directory without rows that do not authenticate: those who are named beside them go on. */
+function withoutDamaged(table: DirectoryTable, damaged: readonly DamagedRow[]): DirectoryTable {
+  if (damaged.length === 0) return table;
+  const names = new Set(damaged.map(rowKeyToText));
+  const without =
+    <Id extends string, Entry>(
+      kind: RowKind,
+      read: (app: AppId, ids: readonly Id[]) => Promise<(Entry | undefined)[]>,
+    ) =>
+    async (app: AppId, ids: readonly Id[]) => {
+      const isWhole = (id: Id) => !names.has(rowKeyToText({ app, kind, id }));
+      const whole = ids.filter(isWhole);
+      const found = await read(app, whole);
+      const byId = new Map(whole.map((id, i) => [id, found[i]]));
+      return ids.map((id) => byId.get(id));
+    };
+  return {
+    names: (app) => table.names(app),
+    references: (app, kind, rows) =>
+      without(kind, (of, ids: readonly IndexId[]) => table.references(of, kind, ids))(app, rows),
+    subjects: without(rowKinds.subject, table.subjects),
+    conversations: without(rowKinds.conversation, table.conversations),
+    members: without(rowKinds.member, table.members),
+  };
 }
 
 /** Names that lead to nobody go; the alias of somebody who was erased says so. */
@@ -167,6 +202,20 @@ async function writeNames(
   const batches: VaultBatch[] = [];
   for (const name of missing) batches.push(await namingBatch(deps, app, name));
   await deps.store.commit(batches);
+}
+
+/** A group whose chain of members is damaged stays as it is. */
+async function settleWhole(
+  deps: DirectoryContext,
+  app: App,
+  { group, isAnyDamaged }: { group: ConversationRow; isAnyDamaged: boolean },
+): Promise<LossId | undefined> {
+  try {
+    return await settleGroup(deps, app, group);
+  } catch (error) {
+    if (isAnyDamaged && isLetheError(error, 'VAULT_TAMPERED')) return undefined;
+    throw error;
+  }
 }
 
 /** Members of a group are somebody, and name it. Gives what fenced all of them, if so. */

@@ -11,6 +11,7 @@ import type { VaultContext } from '../keys/vault-context.ts';
 import { ringRow } from '../rings/vault-rings.ts';
 import {
   BUCKETED_KINDS,
+  type RowKey,
   rowKinds,
   rowStates,
   type VaultRow,
@@ -25,24 +26,37 @@ export interface VaultFindings {
   tampered: number;
   /** Owner rings that live without the entry of their person or group. */
   missing: number;
+  /** The first of either, by their names. */
+  readonly named: Pick<RowKey, 'app' | 'kind' | 'id'>[];
 }
 
-/** Checks the rows of all living apps. */
+const NAMED_MAX = 1_000;
+
+/** Checks the rows of all living apps. A fault that `original` has too is not counted. */
 export async function checkVault(
   deps: Pick<VaultContext, 'store' | 'hierarchy' | 'apps'>,
+  original?: Pick<VaultStore, 'read'>,
 ): Promise<VaultFindings> {
-  const found: VaultFindings = { rows: 0, tampered: 0, missing: 0 };
+  const found: VaultFindings = { rows: 0, tampered: 0, missing: 0, named: [] };
   for (const app of await deps.apps.list()) {
     for (const kind of BUCKETED_KINDS) {
       for await (const row of deps.store.scan(kind, app.id)) {
         found.rows += 1;
         if ((await firstLook(deps, app, row)) === undefined) continue;
         const fault = await faultNow(deps, app, row);
-        if (fault) found[fault] += 1;
+        if (fault === undefined || (await isSame(original, row))) continue;
+        found[fault] += 1;
+        const { id } = row;
+        if (found.named.length < NAMED_MAX) found.named.push({ app: app.id, kind, id });
       }
     }
   }
   return found;
+}
+
+async function isSame(original: Pick<VaultStore, 'read'> | undefined, row: VaultRow) {
+  const [own] = (await original?.read([row])) ?? [];
+  return own?.version === row.version && own.wrapped.equals(row.wrapped);
 }
 
 type Fault = 'tampered' | 'missing' | undefined;

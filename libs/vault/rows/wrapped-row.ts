@@ -5,7 +5,7 @@
  */
 import { FieldWriter } from '../../base/bytes.ts';
 import type { KeyId, LossId } from '../../base/ids.ts';
-import { LetheError } from '../../base/lethe-error.ts';
+import { isLetheError, LetheError } from '../../base/lethe-error.ts';
 import { sha256 } from '../../codec/hash.ts';
 import { labels } from '../../codec/labels.ts';
 import type { WrappingKey } from '../../keyring/wrapping-key.ts';
@@ -106,4 +106,14 @@ export function rewrapRow(row: VaultRow, from: WrappingKey, to: WrappingKey): Va
   const wrapped = to.wrap(plain, rowAssociatedData(next));
   plain.fill(0);
   return { ...next, wrapped };
+}
+
+/** The row under another key; undefined: it does not authenticate under this one. */
+export function rewrapped(row: VaultRow, from: WrappingKey, to: WrappingKey): VaultRow | undefined {
+  try {
+    return rewrapRow(row, from, to);
+  } catch (error) {
+    if (isLetheError(error, 'VAULT_TAMPERED')) return undefined;
+    throw error;
+  }
 }

@@ -24,7 +24,8 @@ import {
   type VaultRow,
   type VaultStore,
 } from '../rows/vault-store.ts';
-import { rewrapRow, wrapRow } from '../rows/wrapped-row.ts';
+import { rewrapped, wrapRow } from '../rows/wrapped-row.ts';
+import type { DamagedRows } from './damaged-rows.ts';
 import type { TurnContext } from './turn-run.ts';
 
 const ROWS_PER_COMMIT = 200;
@@ -37,19 +38,20 @@ const ROW_BYTES = 150;
 export async function turnApp(
   deps: TurnContext,
   app: App,
-  scope: { dirty: readonly number[]; turn: LossId },
+  scope: { dirty: readonly number[]; turn: LossId; damaged: DamagedRows },
 ): Promise<{ buckets: number; rows: number }> {
-  await finishLeftover(deps, app, scope.turn);
+  const { damaged } = scope;
+  await finishLeftover(deps, app, scope);
   await replaceRoot(deps, app);
   if (deps.store.guards === 'inPartition') await insertMissingBuckets(deps, app);
-  await rewrapKeys(deps, app, new Set(scope.dirty));
-  return rewrapBuckets(deps, app);
+  await rewrapKeys(deps, app, { dirty: new Set(scope.dirty), damaged });
+  return rewrapBuckets(deps, app, damaged);
 }
 
-async function rewrapBuckets(deps: TurnContext, app: App) {
+async function rewrapBuckets(deps: TurnContext, app: App, damaged: DamagedRows) {
   let [buckets, rows] = [0, 0];
   for (const row of await list(deps, rowKinds.bucketKeyPrevious, app)) {
-    rows += await rewrapBucket(deps, app, row.bucket);
+    rows += await rewrapBucket(deps, app, { bucket: row.bucket, damaged });
     buckets += 1;
   }
   return { buckets, rows };
@@ -59,13 +61,17 @@ async function rewrapBuckets(deps: TurnContext, app: App) {
  * Ends what an earlier turn failed to do for this app, so that this one begins from the start. A
  * predecessor that this turn made is at its first version; one that was kept is at a later one.
  */
-async function finishLeftover(deps: TurnContext, app: App, turn: LossId): Promise<void> {
+async function finishLeftover(
+  deps: TurnContext,
+  app: App,
+  { turn, damaged }: { turn: LossId; damaged: DamagedRows },
+): Promise<void> {
   const { store } = deps;
   const [row, dying] = await store.read([appSlot(app.id).previous, storeSlot().previous]);
   if (row === undefined) return;
   if (row.version === 1 && row.wrappingKey === dying?.ownKey) return;
-  await rewrapKeys(deps, app, new Set());
-  await rewrapBuckets(deps, app);
+  await rewrapKeys(deps, app, { dirty: new Set(), damaged });
+  await rewrapBuckets(deps, app, damaged);
   // The root's last: it opens the others.
   const done = [...(await list(deps, rowKinds.bucketKeyPrevious, app)), row];
   const retired = done.map(({ kind, ownKey }) => ({ app: app.id, kind, id: ownKey! }));
@@ -146,7 +152,11 @@ async function insertMissingBuckets(deps: TurnContext, app: App): Promise<void> 
 }
 
 /** Keys under the app's root: unchanged under the new one, new where a bucket lost something. */
-async function rewrapKeys(deps: TurnContext, app: App, dirty: ReadonlySet<number>): Promise<void> {
+async function rewrapKeys(
+  deps: TurnContext,
+  app: App,
+  { dirty, damaged }: { dirty: ReadonlySet<number>; damaged: DamagedRows },
+): Promise<void> {
   const { store, hierarchy } = deps;
   return retryContended(async () => {
     hierarchy.forgetCurrent();
@@ -154,7 +164,7 @@ async function rewrapKeys(deps: TurnContext, app: App, dirty: ReadonlySet<number
     const old: VaultRow[] = [];
     for (const kind of APP_KINDS) {
       for (const row of await list(deps, kind, app)) {
-        if (row.wrappingKey !== parent.id) old.push(row);
+        if (row.wrappingKey !== parent.id && !damaged.has(row)) old.push(row);
       }
     }
     if (old.length === 0) return;
@@ -166,13 +176,18 @@ async function rewrapKeys(deps: TurnContext, app: App, dirty: ReadonlySet<number
       const batches: VaultBatch[] = [];
       for (const row of rows) {
         const { bucket } = row;
+        const put = rewrapped(row, dying, parent);
+        if (put === undefined) {
+          damaged.note(row);
+          continue;
+        }
         const under = { row, parent, dying };
         const batch = isNew(row)
           ? {
               puts: await replaceKey(deps, bucketSlot(app.id, bucket), under),
               cleans: { app: app.id, bucket },
             }
-          : { puts: [rewrapRow(row, dying, parent)] };
+          : { puts: [put] };
         batches.push({ guard, ...batch });
       }
       try {
@@ -218,7 +233,11 @@ function groupBySize(rows: readonly VaultRow[]): VaultRow[][] {
 }
 
 /** Wraps a bucket's surviving rows under its new key, until none names another. */
-async function rewrapBucket(deps: TurnContext, app: App, bucket: number): Promise<number> {
+async function rewrapBucket(
+  deps: TurnContext,
+  app: App,
+  { bucket, damaged }: { bucket: number; damaged: DamagedRows },
+): Promise<number> {
   const { store, hierarchy } = deps;
   const key: RowKey = bucketKeyRow(app.id, bucket);
   let count = 0;
@@ -230,19 +249,17 @@ async function rewrapBucket(deps: TurnContext, app: App, bucket: number): Promis
     let old: VaultRow[] = [];
     let seen = 0;
     const flush = async () => {
-      count += await commitRows(
-        store,
-        guard,
-        old.map((row) => rewrapRow(row, retired, current)),
-      );
+      count += await commitRows(store, guard, old);
       old = [];
       // Live reads and writes come between.
       await new Promise((resolve) => setImmediate(resolve));
     };
     for await (const row of store.scanBucket({ app: app.id, buckets: app.buckets, bucket })) {
       if (row.wrappingKey === current.id) continue;
+      const put = rewrapped(row, retired, current);
+      if (put === undefined && damaged.note(row)) continue;
       seen += 1;
-      old.push(row);
+      if (put !== undefined) old.push(put);
       if (old.length >= ROWS_PER_COMMIT) await flush();
     }
     await flush();

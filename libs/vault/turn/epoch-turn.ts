@@ -15,11 +15,12 @@ import { newStoreRootRow, wrapByKms } from '../keys/key-rows.ts';
 import type { RootKms } from '../keys/root-kms.ts';
 import { STORE_KINDS, storeSlot } from '../rows/key-slots.ts';
 import { rowKinds, type VaultRow } from '../rows/vault-store.ts';
-import { rowAssociatedData } from '../rows/wrapped-row.ts';
+import { rewrapped, rowAssociatedData } from '../rows/wrapped-row.ts';
 import { turnApp } from './app-turn.ts';
+import { DamagedRows } from './damaged-rows.ts';
 import { keysWaitedFor } from './epoch-t1.ts';
 import { originTurn } from './origin-turn.ts';
-import { retire, rewrapped } from './turn-retire.ts';
+import { retire } from './turn-retire.ts';
 import { type TurnContext, type TurnOptions, TurnRun } from './turn-run.ts';
 import type { Turn } from './turn-store.ts';
 
@@ -49,8 +50,9 @@ async function runSteps(deps: TurnContext, options: TurnOptions, run: TurnRun): 
   if (run.turn.step === 'apps') {
     deps.hierarchy.forgetCurrent();
     const done = await turnApps(deps, run);
-    await retire(deps, { run, failedApps: done.failedApps });
-    await run.advance('retired', done);
+    const { damaged, ...turned } = done;
+    await retire(deps, { run, failedApps: done.failedApps, damaged });
+    await run.advance('retired', { ...turned, damaged: damaged.list });
   }
   if (run.turn.step === 'retired') {
     await options.testBackup?.();
@@ -229,6 +231,7 @@ async function turnApps(deps: TurnContext, run: TurnRun) {
   }
   const damaged = await rewrapUnderStoreRoot(deps, (app) => dirty.has(app));
   const failedApps: AppId[] = [...failedBefore, ...damaged];
+  const damagedRows = new DamagedRows();
   let [buckets, rows] = [0, 0];
   for (const [id, marked] of dirty) {
     try {
@@ -236,7 +239,8 @@ async function turnApps(deps: TurnContext, run: TurnRun) {
       const app = await deps.apps.find(id);
       // An app that was erased has nothing left that could be wrapped anew.
       if (app === undefined) continue;
-      const done = await turnApp(deps, app, { dirty: marked, turn: run.turn.id as LossId });
+      const turn = run.turn.id as LossId;
+      const done = await turnApp(deps, app, { dirty: marked, turn, damaged: damagedRows });
       buckets += done.buckets;
       rows += done.rows;
       run.report(`app ${id}: ${done.buckets} buckets, ${done.rows} rows`);
@@ -252,5 +256,5 @@ async function turnApps(deps: TurnContext, run: TurnRun) {
   for (const app of await rewrapUnderStoreRoot(deps, (one) => damaged.has(one))) {
     if (!failedApps.includes(app)) failedApps.push(app);
   }
-  return { failedApps, buckets, rows };
+  return { failedApps, buckets, rows, damaged: damagedRows };
 }

@@ -1,12 +1,11 @@
 /** The end of a turn in the vault: predecessors go, once no row names them. */
 
 import type { AppId, KeyId, LossId } from '../../base/ids.ts';
-import { isLetheError } from '../../base/lethe-error.ts';
 import { contended } from '../../base/retry.ts';
-import type { WrappingKey } from '../../keyring/wrapping-key.ts';
 import { APP_KINDS, appSlot, PREVIOUS_KINDS, STORE_KINDS } from '../rows/key-slots.ts';
 import { type RowKind, rowKinds, type VaultRow } from '../rows/vault-store.ts';
-import { rewrapRow } from '../rows/wrapped-row.ts';
+import { rewrapped } from '../rows/wrapped-row.ts';
+import type { DamagedRows } from './damaged-rows.ts';
 import type { TurnContext, TurnRun } from './turn-run.ts';
 
 /**
@@ -15,10 +14,10 @@ import type { TurnContext, TurnRun } from './turn-run.ts';
  */
 export async function retire(
   deps: TurnContext,
-  turned: { run: TurnRun; failedApps: readonly AppId[] },
+  turned: { run: TurnRun; failedApps: readonly AppId[]; damaged: DamagedRows },
 ): Promise<void> {
   const { store, hierarchy } = deps;
-  const { run, failedApps } = turned;
+  const { run, failedApps, damaged } = turned;
   await keepPredecessors(deps, failedApps);
   const retired: { app: AppId; kind: RowKind; id: KeyId }[] = [];
   for (const kind of PREVIOUS_KINDS) {
@@ -28,7 +27,7 @@ export async function retire(
     }
     for (const row of rows) {
       await run.stillMine();
-      if (await isNamed(deps, row, failedApps)) throw contended();
+      if (await isNamed(deps, row, { failedApps, damaged })) throw contended();
       retired.push({ app: row.app, kind, id: row.ownKey! });
       await store.commit([{ removals: [row] }]);
     }
@@ -44,9 +43,10 @@ export async function retire(
 async function isNamed(
   { store, apps }: TurnContext,
   row: VaultRow,
-  failedApps: readonly AppId[],
+  { failedApps, damaged }: { failedApps: readonly AppId[]; damaged: DamagedRows },
 ): Promise<boolean> {
-  const names = (one: VaultRow) => one.wrappingKey === row.ownKey && !failedApps.includes(one.app);
+  const names = (one: VaultRow) =>
+    one.wrappingKey === row.ownKey && !failedApps.includes(one.app) && !damaged.has(one);
   if (row.kind === rowKinds.bucketKeyPrevious) {
     const app = await apps.find(row.app);
     if (app === undefined) return false;
@@ -78,15 +78,5 @@ async function keepPredecessors(deps: TurnContext, apps: readonly AppId[]): Prom
     if (row === undefined || row.wrappingKey === root.id) continue;
     const put = rewrapped(row, await hierarchy.openerOf(row), root);
     if (put !== undefined) await store.commit([{ puts: [put] }]);
-  }
-}
-
-/** The row under another key; undefined: it does not authenticate under this one. */
-export function rewrapped(row: VaultRow, from: WrappingKey, to: WrappingKey): VaultRow | undefined {
-  try {
-    return rewrapRow(row, from, to);
-  } catch (error) {
-    if (isLetheError(error, 'VAULT_TAMPERED')) return undefined;
-    throw error;
   }
 }

@@ -4,6 +4,7 @@
  * Failures of every method: VAULT_UNREACHABLE (retryable), STORE_FULL.
  */
 import type { AppId, KeyId } from '../../base/ids.ts';
+import type { RowKey } from '../rows/vault-store.ts';
 
 /** The steps of a turn, in their order. */
 export const turnSteps = ['begun', 'apps', 'retired', 'tested', 'done'] as const;
@@ -22,6 +23,9 @@ export interface ReplacedKey {
    */
   readonly original?: Original;
 }
+
+/** A row that does not authenticate, by its name. */
+export type DamagedRow = Pick<RowKey, 'app' | 'kind' | 'id'>;
 
 /** The store that another one came from. */
 export interface Original {
@@ -49,6 +53,8 @@ export interface Turn extends ReplacedKey {
   readonly isClosed?: true;
   readonly buckets: number;
   readonly rows: number;
+  /** Rows that do not authenticate: they stay as they are, and delay nobody else. */
+  readonly damaged?: readonly DamagedRow[];
 }
 
 /** Keeps the newest turn, written by compare-and-set. Failures: VAULT_UNREACHABLE. */

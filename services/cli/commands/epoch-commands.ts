@@ -9,7 +9,7 @@ import { restore } from '../../operations/restore.ts';
 import { settleEpoch, turnEpoch } from '../../operations/turn-epoch.ts';
 import { kindUnknown } from '../../privacy/kinds/kinds.ts';
 import { readEnvironment, withStore } from '../open-store.ts';
-import { createProgress, printResult } from '../terminal.ts';
+import { createProgress, exitCodes, printResult } from '../terminal.ts';
 
 /** Adds the commands. */
 export function addEpochCommands(program: Command): void {
@@ -28,6 +28,7 @@ export function addEpochCommands(program: Command): void {
         printResult(options.json, { ...turn, t1, backup: backup ?? null }, [
           `${buckets} buckets and ${rows} rows under new keys`,
           ...failedApps.map((app) => `app ${app} failed: it keeps its keys until the next turn`),
+          ...damagedLines(turn.damaged ?? []),
           `backup, tested: ${backup}`,
           t1 === null
             ? 'T1: pending: lethe epoch status says which keys it waits for'
@@ -57,6 +58,7 @@ export function addEpochCommands(program: Command): void {
             : `last turn: ${lastTurn.step}; its old KMS key is ${oldKmsKeyState}`,
           `${status.keysWaitedFor} old KMS keys are not gone yet`,
           ...status.keysOfOriginals.map((key) => `T1 waits for ${key}: ${OF_ORIGINAL}`),
+          ...damagedLines(lastTurn?.damaged ?? []),
           ...(lastTurn?.failedApps ?? []).map((app) => `app ${app} failed in that turn`),
           `the list of erasures goes to ${erasuresHead}`,
           `${holdersBehind.length} holders of keys have not answered yet`,
@@ -106,6 +108,12 @@ function readHead(options: { erasuresHead?: string; erasuresMayEndEarly?: true }
   return head;
 }
 
+function damagedLines(rows: readonly { app: string; kind: number; id: string }[]): string[] {
+  return rows.map(({ app, kind, id }) => {
+    return `damaged: row ${kind}.${id} of app ${app} does not authenticate; all others went on`;
+  });
+}
+
 const OF_ORIGINAL = 'a key of the store that this one came from (lethe epoch end-original)';
 
 function addBackupCommands(program: Command): void {
@@ -150,7 +158,9 @@ function addBackupCommands(program: Command): void {
           : [`${restored.removed} events that it cannot open were removed from the log`]),
         `${restored.events} events in the views`,
         'T1 waits for the key of the original: once that is gone, lethe epoch end-original --yes',
+        ...damagedLines(restored.damaged),
         ...restored.unknown.map((kind) => kindUnknown(kind).message),
       ]);
+      if (restored.damaged.length > 0) process.exitCode = exitCodes.tampered;
     });
 }
