@@ -6,6 +6,7 @@
  *   C3 01 ‖ fingerprint 8 ‖ length ‖ header ‖ nonce 12 ‖ length ‖ ciphertext ‖ tag 16
  */
 import type { RecordedAt } from '../base/clock.ts';
+import { DAY_MAX, DAY_MS } from '../base/day.ts';
 import type { AppId, EventId, OwnerId, PlaceId, StreamId, ThingId } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import { recordCodec, SINGLE_OBJECT } from './avro.ts';
@@ -52,6 +53,13 @@ export interface SealedEvent {
 
 /** The format of headers that are written; others are FORMAT_UNKNOWN. */
 export const HEADER_FORMAT_VERSION = 1;
+/** Of numbers in a header, the least and the greatest. */
+const RANGES = Object.entries({
+  attempt: [1, 0xffff],
+  retentionClass: [0, 15],
+  occurredAt: [0, (DAY_MAX + 1) * DAY_MS - 1],
+  cipher: [0, 0xff],
+} as const) as ['attempt' | 'retentionClass' | 'occurredAt' | 'cipher', [number, number]][];
 const OWNER_KINDS: readonly OwnerKind[] = ['person', 'group', 'app'];
 const headerCodec = recordCodec<EventHeader>('SealedEventHeader');
 const headerFingerprint = Buffer.from(headerCodec.fingerprint, 'hex');
@@ -118,11 +126,21 @@ export function decodeHeader(bytes: Buffer): EventHeader {
   return known(header);
 }
 
-/** What a newer version means by a header is not known here. */
+/**
+ * What a newer version means by a header is not known here, nor what numbers mean that no version
+ * writes: whoever may write to the log can send them, and nothing must fall over them later.
+ */
 function known(header: EventHeader): EventHeader {
-  if (header.formatVersion === HEADER_FORMAT_VERSION) return header;
-  const text = `header: format version ${header.formatVersion}: use a newer Lethe`;
-  throw new LetheError('FORMAT_UNKNOWN', text);
+  if (header.formatVersion !== HEADER_FORMAT_VERSION) {
+    const text = `header: format version ${header.formatVersion}: use a newer Lethe`;
+    throw new LetheError('FORMAT_UNKNOWN', text);
+  }
+  for (const [name, [least, most]] of RANGES) {
+    const value = header[name];
+    if (Number.isSafeInteger(value) && value >= least && value <= most) continue;
+    throw new LetheError('FORMAT_UNKNOWN', `header: ${name} is outside of what it can be`);
+  }
+  return header;
 }
 
 function startsWith(bytes: Buffer, prefix: Buffer): boolean {

@@ -27,9 +27,10 @@ function foldRecords(records: readonly PlacedRecord[]) {
       const event = decodeRecord(record.key, record.value);
       changes.push(...eventToViewChanges(event, record.value, record.offset));
     } catch (error) {
-      if (!isLetheError(error)) throw error;
+      // Reading a record is pure: whatever it failed with, it was the record, and the rest goes on.
+      const reason = isLetheError(error) ? error.code : 'FORMAT_UNKNOWN';
       const { partition, offset } = record;
-      letters.push({ partition, offset, reason: error.code });
+      letters.push({ partition, offset, reason });
     }
   }
   return { changes, letters };

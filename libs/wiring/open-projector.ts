@@ -7,9 +7,12 @@ import { openConnections } from './connections.ts';
 import { openLog, openViews } from './open-engines.ts';
 import type { ProjectorPowers } from './powers.ts';
 
+/** What the projector is told: nothing of the vault, nor of what opens it. */
+export type ProjectorConfiguration = Pick<Configuration, 'log' | 'views'>;
+
 /** The projector's part alone: it opens no vault and no key folder. */
 export async function openProjectorBackends(
-  configuration: Configuration,
+  configuration: ProjectorConfiguration,
   wake: WakeSignal,
 ): Promise<ProjectorPowers & { close(): Promise<void> }> {
   const connections = openConnections();

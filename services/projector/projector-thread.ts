@@ -4,21 +4,24 @@
  */
 import { parentPort, Worker, workerData } from 'node:worker_threads';
 import type { LetheError } from '../../libs/base/lethe-error.ts';
-import type { Configuration } from '../../libs/configuration/configuration.ts';
 import { startTracing } from '../../libs/engines/tracing.ts';
 import { createWakeSignal, type WakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { runProjector, untilAborted } from '../../libs/projection/project.ts';
-import { openProjectorBackends } from '../../libs/wiring/open-projector.ts';
+import {
+  openProjectorBackends,
+  type ProjectorConfiguration,
+} from '../../libs/wiring/open-projector.ts';
 
 interface ThreadData {
   readonly role: 'lethe-projector';
-  readonly configuration: Configuration;
+  readonly configuration: ProjectorConfiguration;
   readonly wakeMemory: SharedArrayBuffer;
 }
 
 /** How long a batch under way is waited for, and one whose engine was just seen to be away. */
 const STOP_MS = { working: 10_000, inTrouble: 3_000 };
 const TROUBLE_MS = 15_000;
+const OPENS = /^(LETHE|AWS)_/;
 
 /** A projector that runs. */
 export interface ProjectorThread {
@@ -30,12 +33,16 @@ export interface ProjectorThread {
 
 /** Starts the thread; `onTrouble` hears the codes of engines that it waits for. */
 export function startProjectorThread(
-  configuration: Configuration,
+  configuration: ProjectorConfiguration,
   wake: WakeSignal,
   onTrouble: (code: string) => void = () => undefined,
 ): ProjectorThread {
-  const data: ThreadData = { role: 'lethe-projector', configuration, wakeMemory: wake.memory };
-  const worker = new Worker(new URL(import.meta.url), { workerData: data });
+  const { log, views } = configuration;
+  const own = { log, views };
+  const data: ThreadData = { role: 'lethe-projector', configuration: own, wakeMemory: wake.memory };
+  // It shares the process with services that hold keys, but is handed nothing that opens any.
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !OPENS.test(name)));
+  const worker = new Worker(new URL(import.meta.url), { workerData: data, env });
   let troubleAtMs = Number.NEGATIVE_INFINITY;
   worker.on('message', (code: string) => {
     troubleAtMs = performance.now();

@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { decodeRecord } from '../../libs/codec/event-record.ts';
+import { encodeHeader, encodeSealedEvent } from '../../libs/codec/sealed-event.ts';
 import { rebuildViews } from '../../libs/projection/project.ts';
 import { runDoctor } from '../../services/operations/doctor.ts';
 import { startServer } from '../../services/server/serve.ts';
 import { GROUP, received } from '../support/events.ts';
-import { groupOf, textsOf } from '../support/reading.ts';
+import { groupOf, recordsOf, textsOf } from '../support/reading.ts';
 import { openTestStore, type TestStore } from '../support/temporary-store.ts';
 
 /** Bytes that are no event, in the stream of a conversation, as a stranger would write them. */
@@ -34,6 +36,44 @@ describe('a record that cannot be read', () => {
     const metrics = await (await fetch(`${server.address}/metrics`)).text();
     expect(metrics).toContain('\nlethe_dead_letters 1\n');
   });
+
+  it.each([
+    ['attempt', 70_000],
+    ['attempt', 0],
+    ['attempt', -1],
+    ['retentionClass', 16],
+    ['retentionClass', -1],
+    ['occurredAt', -1],
+    ['occurredAt', 2 ** 50],
+    ['cipher', 256],
+    ['formatVersion', 2],
+  ] as const)(
+    'S51 with a number that no version writes is one, at each start and in a rebuild: %s %i',
+    async (field, value) => {
+      const store = await openTestStore();
+      await store.deliver(received('ana', 'before', { id: '1', conversation: GROUP }));
+      const group = await groupOf(store);
+      const { log } = store.backends.projector();
+      for await (const record of recordsOf(store)) {
+        const { header, ...sealed } = decodeRecord(record.key, record.value);
+        if (header.type !== 'MessagePosted') continue;
+        const headerBytes = encodeHeader({ ...header, [field]: value });
+        const key = Buffer.from(record.key);
+        key.writeUInt16BE(Number(field === 'attempt' ? value & 0xffff : 1), 40);
+        await log.append([{ key, value: encodeSealedEvent({ ...sealed, headerBytes }) }]);
+        break;
+      }
+      await store.deliver(received('ana', 'after', { id: '2', conversation: GROUP }));
+      expect(await textsOf(store, group)).toEqual(['before', 'after']);
+      expect(await log.deadLetters.list()).toMatchObject([{ reason: 'FORMAT_UNKNOWN' }]);
+      await rebuildViews(store.backends.projector(), () => undefined);
+      expect(await textsOf(store, group)).toEqual(['before', 'after']);
+      const again = await store.reopen();
+      await again.deliver(received('ana', 'at last', { id: '3', conversation: GROUP }));
+      expect(await textsOf(again, group)).toEqual(['before', 'after', 'at last']);
+      expect((await runDoctor(again, () => undefined)).length).toBeGreaterThan(5);
+    },
+  );
 
   it('stays a dead letter when the views are rebuilt, unless it can be read by then or is not there', async () => {
     const store = await openTestStore();

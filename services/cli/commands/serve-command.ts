@@ -8,6 +8,15 @@ import { type ServiceName, serviceNames } from '../../server/serve-parts.ts';
 import { openPatiently, withStore } from '../open-store.ts';
 import { printResult } from '../terminal.ts';
 
+const VARIABLES_OF_KEYS = [
+  'LETHE_VAULT',
+  'LETHE_KMS',
+  'LETHE_KMS_PASSPHRASE',
+  'LETHE_SIGNING_KEYS',
+  'AWS_ACCESS_KEY_ID',
+  'AWS_SECRET_ACCESS_KEY',
+];
+
 /** Adds the command. */
 export function addServeCommand(program: Command): void {
   program
@@ -17,6 +26,7 @@ export function addServeCommand(program: Command): void {
     .option('--json', 'print JSON')
     .action(async (named: ServiceName[], options) => {
       if (named.join() === 'projector') {
+        warnOfKeys();
         const configuration = readConfiguration(process.env);
         const server = await openPatiently(() => startProjector(configuration));
         const listening = { listening: server.address, services: named };
@@ -49,6 +59,14 @@ export function addServeCommand(program: Command): void {
         (configuration) => openPatiently(() => openBackends(configuration)),
       );
     });
+}
+
+/** The projector alone needs nothing that opens the vault: whoever gives it that hears so. */
+function warnOfKeys(): void {
+  const found = VARIABLES_OF_KEYS.filter((name) => process.env[name]);
+  if (found.length === 0) return;
+  const text = `the projector needs no ${found.join(', ')}: unset them for this service`;
+  process.stderr.write(`lethe: ${text}\n`);
 }
 
 /** Collects the services to run. Throws INPUT_INVALID. */

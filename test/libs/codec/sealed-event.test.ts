@@ -24,7 +24,7 @@ const header = fc.record({
   owner: hex(16),
   thing: hex(16),
   retentionClass: fc.integer({ min: 0, max: 14 }),
-  occurredAt: fc.integer({ min: 0, max: 2 ** 52 }),
+  occurredAt: fc.integer({ min: 0, max: 65_536 * 86_400_000 - 1 }),
   recordedAt: hex(8),
   contentFingerprint: hex(8),
   cipher: fc.constant(1),

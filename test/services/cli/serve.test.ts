@@ -1,8 +1,10 @@
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { startLethe } from '../../support/processes.ts';
-import { temporaryFolder } from '../../support/temporary-store.ts';
+import { startLethe, startScript } from '../../support/processes.ts';
+import { embeddedVariables, temporaryFolder } from '../../support/temporary-store.ts';
 
+const PROGRAM = join(import.meta.dirname, '../../../services/cli/main.ts');
 const PRELOAD = join(import.meta.dirname, '../../support/end-when-listening.ts');
 
 describe('lethe serve', () => {
@@ -15,4 +17,29 @@ describe('lethe serve', () => {
       expect(ended.out).toContain('listening');
     },
   );
+
+  it('S51 projector runs with the log and the views alone, and says what it should not have', async () => {
+    const folder = temporaryFolder();
+    const { LETHE_LOG, LETHE_STATE, LETHE_VIEWS, ...others } = embeddedVariables(folder);
+    const own = { LETHE_LOG, LETHE_STATE, LETHE_VIEWS, LETHE_HTTP: '127.0.0.1:0' };
+    const start = (variables: object) =>
+      startScript(
+        PROGRAM,
+        ['serve', 'projector'],
+        { PATH: process.env.PATH, ...variables },
+        folder,
+      );
+    const lean = start(own);
+    await lean.printed('listening');
+    lean.child.kill('SIGTERM');
+    expect(await lean.ended).toMatchObject({ code: 0 });
+    expect((await lean.ended).err).not.toContain('unset');
+    expect(readdirSync(join(folder, 'data')).some((name) => name.startsWith('vault'))).toBe(false);
+    const rich = start({ ...own, ...others, LETHE_KMS_PASSPHRASE: 'secret words' });
+    await rich.printed('listening');
+    rich.child.kill('SIGTERM');
+    const { err } = await rich.ended;
+    expect(err).toContain('needs no LETHE_VAULT, LETHE_KMS, LETHE_KMS_PASSPHRASE: unset them');
+    expect(err).not.toContain('secret words');
+  });
 });
