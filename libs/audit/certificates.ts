@@ -8,13 +8,21 @@ import type { Statement } from './dsse.ts';
 /** Where certificates are signed and kept. */
 export interface Certificates {
   /**
-   * Signs a statement and keeps it durably under a name; gives where it lies. One that was issued
-   * under this name before stays as it is, and counts.
+   * Signs a statement and keeps it durably under a name; gives where it lies. What was issued under
+   * this name before, by a run that ended early, stays as it was said, with the subject of
+   * this one. `isSame` tells whether what lies there is about the same; else it counts for nothing.
    */
-  issue(name: string, statement: Statement): Promise<{ file: string; isNew: boolean }>;
+  issue(
+    name: string,
+    statement: Statement,
+    isSame: (issued: Statement) => boolean,
+  ): Promise<{ file: string }>;
+  /** Is what lies under this name signed by us, with this subject? */
+  holds(name: string, subject: Statement['subject']): Promise<boolean>;
   /**
-   * Signs it anew with what was reached since: `complete` is given the statement that was issued.
-   * False: there is none under this name. Throws CERTIFICATE_INVALID when it is not ours.
+   * Signs it anew with what was reached since: `complete` is given the statement that was issued,
+   * and throws when it is about something else. False: there is none under this name. Throws
+   * CERTIFICATE_INVALID when it is not ours.
    */
   complete(name: string, complete: (issued: Statement) => Statement): Promise<boolean>;
   /** Where the public key lies that its readers need. */

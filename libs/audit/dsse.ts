@@ -21,6 +21,7 @@ export interface Statement {
   readonly predicate: Readonly<Record<string, unknown>>;
 }
 
+const SIGNATURE_BYTES = 64;
 const PAYLOAD_TYPE = 'application/vnd.in-toto+json';
 
 /** PAE(type, body): what is signed, so that no part can be taken for another. */
@@ -51,8 +52,9 @@ export function signStatement(statement: Statement, privateKey: KeyObject): Enve
  * names or holds counts for nothing. Throws CERTIFICATE_INVALID.
  */
 export function openEnvelope(text: string, publicKey: KeyObject): Statement {
-  const envelope = parse<Envelope>(text, 'it is no DSSE envelope');
-  const { payload, payloadType, signatures } = envelope;
+  if (publicKey.asymmetricKeyType !== 'ed25519') throw invalid('the key is no Ed25519 key');
+  const envelope = parse<Partial<Envelope> | null>(text, 'it is no DSSE envelope');
+  const { payload, payloadType, signatures } = envelope ?? {};
   if (typeof payload !== 'string' || !Array.isArray(signatures)) {
     throw invalid('it is no DSSE envelope');
   }
@@ -60,14 +62,28 @@ export function openEnvelope(text: string, publicKey: KeyObject): Statement {
   const body = fromBase64(payload);
   if (body === undefined) throw invalid('its payload is not canonical base64');
   const signed = preAuthentication(payloadType, body);
-  const isBy = ({ sig }: { sig?: unknown }) => {
+  const isBy = (one: { sig?: unknown } | null) => {
+    const sig = one?.sig;
     const bytes = typeof sig === 'string' ? fromBase64(sig) : undefined;
-    return bytes !== undefined && verify(null, signed, publicKey, bytes);
+    return bytes?.length === SIGNATURE_BYTES && verify(null, signed, publicKey, bytes);
   };
   if (!signatures.some(isBy)) throw invalid('no signature of it is by this key');
-  const statement = parse<Statement>(body.toString('utf8'), 'its statement is not JSON');
-  if (statement._type !== 'https://in-toto.io/Statement/v1') throw invalid('it is no statement');
+  const statement = parse<Statement | null>(body.toString('utf8'), 'its statement is not JSON');
+  if (!isStatement(statement)) throw invalid('it is no statement');
   return statement;
+}
+
+function isStatement(given: Statement | null): given is Statement {
+  const isSubject = (one: Statement['subject'][number] | null) =>
+    typeof one?.name === 'string' && typeof one.digest?.sha256 === 'string';
+  return (
+    given?._type === 'https://in-toto.io/Statement/v1' &&
+    Array.isArray(given.subject) &&
+    given.subject.every(isSubject) &&
+    typeof given.predicateType === 'string' &&
+    typeof given.predicate === 'object' &&
+    given.predicate !== null
+  );
 }
 
 /** Bits that base64 leaves unused, or letters beside its own, would let bytes be changed unseen. */

@@ -1,5 +1,5 @@
 import { createPublicKey } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { openEnvelope } from '../../libs/audit/dsse.ts';
 import type { Turn } from '../../libs/vault/turn/turn-store.ts';
@@ -66,35 +66,47 @@ describe.each(adapters.certificates)('certificates %s', (_, open) => {
     predicate: { n },
   });
 
-  it('are issued once, whoever is first, and signed anew with what was reached since', async () => {
+  const isSame = ({ predicateType }: { predicateType: string }) => predicateType === 'urn:test';
+
+  it('keep what was said first, with the subject of whoever issues it last', async () => {
     const folder = temporaryFolder();
-    const writers = Array.from({ length: 8 }, () => open(folder));
-    const issued = await Promise.all(writers.map((one, n) => one.issue('one', statementOf(n))));
-    expect(issued.filter((one) => one.isNew).length).toBe(1);
-    const first = issued.findIndex((one) => one.isNew);
+    const [one, other] = [await open(folder), await open(folder)];
+    const subject = [{ name: 'one', digest: { sha256: '11' } }];
+    const { file } = await one.issue('one', statementOf(1), isSame);
+    expect(await one.holds('one', statementOf(1).subject)).toBe(true);
+    await other.issue('one', { ...statementOf(2), subject }, isSame);
+    expect(await one.holds('one', statementOf(1).subject)).toBe(false);
+    expect(await one.holds('one', subject)).toBe(true);
+    const key = createPublicKey(readFileSync(await one.publicKeyFile()));
+    const statement = openEnvelope(readFileSync(file, 'utf8'), key);
+    expect(statement).toEqual({ ...statementOf(1), subject });
+  });
+
+  it('are signed anew with what was reached since, by one key', async () => {
+    const folder = temporaryFolder();
+    const { file } = await (await open(folder)).issue('one', statementOf(1), isSame);
     const complete = (one: ReturnType<typeof statementOf>) => {
       return { ...one, predicate: { ...one.predicate, t1: 'reached' } };
     };
     expect(await (await open(folder)).complete('one', complete as never)).toBe(true);
     expect(await (await open(folder)).complete('another', complete as never)).toBe(false);
     const key = createPublicKey(readFileSync(await (await open(folder)).publicKeyFile()));
-    const statement = openEnvelope(readFileSync(issued[0]!.file, 'utf8'), key);
-    expect(statement).toEqual(complete(statementOf(first)));
+    expect(openEnvelope(readFileSync(file, 'utf8'), key)).toEqual(complete(statementOf(1)));
   });
 
-  it('are signed by one key, kept, and never replaced by another issue', async () => {
+  it('count for nothing when somebody else put them there', async () => {
     const folder = temporaryFolder();
-    const statement = {
-      _type: 'https://in-toto.io/Statement/v1' as const,
-      subject: [{ name: 'one', digest: { sha256: '00' } }],
-      predicateType: 'urn:test',
-      predicate: { n: 1 },
-    };
-    const first = await (await open(folder)).issue('one', statement);
-    const again = await (await open(folder)).issue('one', { ...statement, predicate: { n: 2 } });
-    expect([first.isNew, again.isNew]).toEqual([true, false]);
-    const key = createPublicKey(readFileSync(await (await open(folder)).publicKeyFile()));
-    expect(openEnvelope(readFileSync(again.file, 'utf8'), key)).toEqual(statement);
+    const certificates = await open(folder);
+    const { file } = await certificates.issue('one', statementOf(1), isSame);
+    for (const planted of ['', 'null', '{}', '{"signatures":[null]}']) {
+      writeFileSync(file, planted);
+      expect(await certificates.holds('one', statementOf(1).subject)).toBe(false);
+      const completing = certificates.complete('one', (issued) => issued);
+      await expect(completing).rejects.toMatchObject({ code: 'CERTIFICATE_INVALID' });
+    }
+    await certificates.issue('one', statementOf(3), isSame);
+    const key = createPublicKey(readFileSync(await certificates.publicKeyFile()));
+    expect(openEnvelope(readFileSync(file, 'utf8'), key)).toEqual(statementOf(3));
   });
 });
 

@@ -1,12 +1,20 @@
-import { createPublicKey, generateKeyPairSync } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+} from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openEnvelope, signStatement } from '../../libs/audit/dsse.ts';
 import { Ring, ringRefToKey } from '../../libs/keyring/ring.ts';
+import { settleEpoch, turnEpoch } from '../../services/operations/turn-epoch.ts';
 import { createPrivacy, type PrivacyOutcome } from '../../services/privacy/doors/privacy.ts';
+import { carryOut, type Done } from '../../services/privacy/life/carry-out.ts';
 import { commitmentOf } from '../../services/privacy/life/certificate.ts';
 import { PERSONAL, received } from '../support/events.ts';
+import { lethe } from '../support/processes.ts';
 import { groupOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openTestStore, type TestStore } from '../support/temporary-store.ts';
 
@@ -96,6 +104,71 @@ describe('a certificate', () => {
     await runOpenRequests(powers);
     await store.project();
     expect(await textsOf(store, await groupOf(store))).toEqual([null, 'his']);
+  });
+
+  it('S51 of another person under this one’s name is never signed, and is told of once', async () => {
+    const store = await openVictim();
+    const ann = await eraseAnn(store);
+    const ben = (await createPrivacy(store.backends.privacy()).eraseSubject(
+      store.app.id,
+      await subjectOf(store, 'ben'),
+    )) as Erased;
+    const [own, other] = [ann.outcome.certificate!.file, ben.certificate!.file];
+    writeFileSync(own, readFileSync(other));
+    const settling = turnEpoch(store);
+    await expect(settling).rejects.toMatchObject({ code: 'CERTIFICATE_INVALID' });
+    await expect(settling).rejects.toThrow(ann.outcome.erasure);
+    await settleEpoch(store);
+    const said = openEnvelope(readFileSync(own, 'utf8'), ann.publicKey).predicate;
+    expect(said).toMatchObject({ erasure: ben.erasure, t1: { at: 'pending' } });
+    const hers = openEnvelope(readFileSync(other, 'utf8'), ann.publicKey).predicate;
+    expect(hers).toMatchObject({ erasure: ben.erasure, t1: { at: expect.stringMatching(/^20/) } });
+  });
+
+  it('is issued anew, with a salt that counts, when a run ended between it and the answer', async () => {
+    const store = await openVictim();
+    const ann = await subjectOf(store, 'ann');
+    const powers = store.backends.privacy();
+    const [entry] = await store.backends.reader().directory.subjects(store.app.id, [ann]);
+    const purging = { ...powers, cache: { drop: () => Promise.reject(new Error('died here')) } };
+    await expect(createPrivacy(purging).eraseSubject(store.app.id, ann)).rejects.toThrow('died');
+    const [open] = await powers.requests.open(10, Date.now());
+    const [carried] = await carryOut(powers, [open!]);
+    const { certificate } = carried as Done;
+    const key = createPublicKey(readFileSync(certificate!.publicKey));
+    const statement = openEnvelope(readFileSync(certificate!.file, 'utf8'), key);
+    const commitment = commitmentOf(certificate!.salt!, entry!.value.alias);
+    expect(statement.subject[0]!.digest.sha256).toBe(commitment);
+    // What the first run attacked is still what it says.
+    expect(statement.predicate).toMatchObject({ attack: { events: { opened: 0 } } });
+  });
+
+  it('is verified as what it is, by a key of its kind, and refused in words else', async () => {
+    const store = await openVictim();
+    const { outcome, publicKey, text } = await eraseAnn(store);
+    const file = (name: string, content: string) => {
+      const path = join(store.folder, name);
+      writeFileSync(path, content);
+      return path;
+    };
+    const pem = (key: KeyObject) => String(key.export({ type: 'spki', format: 'pem' }));
+    const own = file('own.pem', pem(publicKey));
+    const good = await lethe(store.folder, ['verify', outcome.certificate!.file, '--key', own]);
+    expect(good.json).toMatchObject({ valid: true });
+    const signing = createPrivateKey(
+      readFileSync(join(store.folder, 'keys/certificates.ed25519.pem')),
+    );
+    const other = { ...openEnvelope(text, publicKey), predicateType: 'urn:other:v1' };
+    const rsa = generateKeyPairSync('rsa', { modulusLength: 2_048 }).publicKey;
+    const refused = async (certificate: string, key: string) =>
+      (await lethe(store.folder, ['verify', certificate, '--key', key])).err;
+    const signed = file('other.json', JSON.stringify(signStatement(other, signing)));
+    expect(await refused(signed, own)).toContain('not of an erasure by Lethe');
+    const kinds = file('rsa.pem', pem(rsa));
+    expect(await refused(outcome.certificate!.file, kinds)).toContain('Ed25519');
+    const empty = { ...JSON.parse(text), signatures: [null] };
+    const unsigned = file('null.json', JSON.stringify(empty));
+    expect(await refused(unsigned, own)).toContain('no signature of it is by this key');
   });
 });
 

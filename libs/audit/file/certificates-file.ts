@@ -11,9 +11,9 @@ import {
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileDurably, writeNewFileDurably } from '../../base/durable-file.ts';
-import { LetheError } from '../../base/lethe-error.ts';
+import { isLetheError, LetheError } from '../../base/lethe-error.ts';
 import type { Certificates } from '../certificates.ts';
-import { openEnvelope, signStatement } from '../dsse.ts';
+import { openEnvelope, type Statement, signStatement } from '../dsse.ts';
 
 /** Opens the folder; key and folder are made at the first use. */
 export function openCertificatesFile(folders: { folder: string; keyFolder: string }): Certificates {
@@ -29,15 +29,35 @@ export function openCertificatesFile(folders: { folder: string; keyFolder: strin
     return key;
   }
 
+  const fileOf = (name: string) => join(folders.folder, `${name}.json`);
+
+  /** What lies there, if we have signed it: whoever may write there may have put anything. */
+  function readOwn(name: string): Statement | undefined {
+    const file = fileOf(name);
+    if (!existsSync(file)) return undefined;
+    try {
+      return openEnvelope(readFileSync(file, 'utf8'), createPublicKey(signingKey()));
+    } catch (error) {
+      if (isLetheError(error, 'CERTIFICATE_INVALID')) return undefined;
+      throw error;
+    }
+  }
+
   return {
-    async issue(name, statement) {
-      const file = join(folders.folder, `${name}.json`);
-      if (existsSync(file)) return { file, isNew: false };
-      const text = JSON.stringify(signStatement(statement, signingKey()));
-      return { file, isNew: orExplain(file, () => writeNewFileDurably(file, text, 0o644)) };
+    async issue(name, statement, isSame) {
+      const file = fileOf(name);
+      const issued = readOwn(name);
+      const isAgain = issued !== undefined && isSame(issued);
+      const signed = isAgain ? { ...issued, subject: statement.subject } : statement;
+      const text = JSON.stringify(signStatement(signed, signingKey()));
+      orExplain(file, () => writeFileDurably(file, text, 0o644));
+      return { file };
+    },
+    async holds(name, subject) {
+      return JSON.stringify(readOwn(name)?.subject) === JSON.stringify(subject);
     },
     async complete(name, complete) {
-      const file = join(folders.folder, `${name}.json`);
+      const file = fileOf(name);
       if (!existsSync(file)) return false;
       const privateKey = signingKey();
       const issued = openEnvelope(readFileSync(file, 'utf8'), createPublicKey(privateKey));

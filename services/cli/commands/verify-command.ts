@@ -6,6 +6,7 @@ import { openEnvelope } from '../../../libs/audit/dsse.ts';
 import { isId } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
 import { commitmentOf } from '../../privacy/life/certificate.ts';
+import { PREDICATE_TYPE } from '../../privacy/life/certificate-texts.ts';
 import { CommandEnd, exitCodes, printResult } from '../terminal.ts';
 
 /** Adds the command. */
@@ -21,6 +22,10 @@ export function addVerifyCommand(program: Command): void {
     .action((file: string, options) => {
       const statement = openEnvelope(read(file, 'the certificate'), readKey(options.key));
       const [subject] = statement.subject;
+      if (statement.predicateType !== PREDICATE_TYPE) {
+        const text = 'this certificate does not hold: it is not of an erasure by Lethe';
+        throw new LetheError('CERTIFICATE_INVALID', text);
+      }
       if ((options.salt === undefined) !== (options.user === undefined)) {
         throw new LetheError('INPUT_INVALID', '--salt and --user: give both or none');
       }
@@ -38,7 +43,7 @@ export function addVerifyCommand(program: Command): void {
       const { predicate } = statement;
       const shown = { valid: true, ...(isTheirs && { aboutThisPerson: true }), predicate };
       printResult(options.json, shown, [
-        `it holds: ${subject?.name}`,
+        `it holds: ${subject?.name} (${predicate.kind}) of the app ${predicate.app}`,
         ...(isTheirs ? ['it is about this person'] : []),
         JSON.stringify(predicate, undefined, 2),
       ]);
@@ -56,8 +61,12 @@ function read(file: string, what: string): string {
 function readKey(file: string) {
   const pem = read(file, '--key: the file');
   try {
-    return createPublicKey(pem);
+    const key = createPublicKey(pem);
+    if (key.asymmetricKeyType === 'ed25519') return key;
   } catch (cause) {
-    throw new LetheError('INPUT_INVALID', '--key: expected a public key in PEM form', { cause });
+    throw new LetheError('INPUT_INVALID', KEY_EXPECTED, { cause });
   }
+  throw new LetheError('INPUT_INVALID', KEY_EXPECTED);
 }
+
+const KEY_EXPECTED = '--key: expected the public key of certificates: Ed25519, in PEM form';

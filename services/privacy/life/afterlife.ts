@@ -1,11 +1,11 @@
 /** What comes after a request is done: T1 and reclaim, and its certificate, which tells of both. */
 import type { Statement } from '../../../libs/audit/dsse.ts';
 import type { LossId } from '../../../libs/base/ids.ts';
-import { isLetheError } from '../../../libs/base/lethe-error.ts';
+import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
 import type { Afterlife } from '../../../libs/requests/request.ts';
 import type { ReachedT1 } from '../../../libs/vault/turn/epoch-t1.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
-import { t1Condition } from './certificate-texts.ts';
+import { isAbout, t1Condition } from './certificate-texts.ts';
 
 /**
  * Notes what was reached, and completes the certificate. The certificate goes first: what is noted
@@ -20,8 +20,10 @@ async function reach(
     const before = await requests.afterlife(id);
     if (before === undefined) return;
     const all = { ...before, ...reached };
-    await completeIfOurs(certificates, id, all);
+    const problem = await completeIfOurs(certificates, id, all);
     await requests.reach(id, reached);
+    // What was reached is so all the same; that its certificate was changed is told once.
+    if (problem !== undefined) throw problem;
     const after = await requests.afterlife(id);
     // Another process may have noted the other one meanwhile, and we written over it.
     const isWhole =
@@ -36,11 +38,17 @@ async function completeIfOurs(
   certificates: PrivacyPowers['certificates'],
   id: LossId,
   all: Afterlife,
-): Promise<void> {
+): Promise<LetheError | undefined> {
   try {
-    await certificates.complete(id, (issued) => completed(issued, all));
+    await certificates.complete(id, (issued) => {
+      if (isAbout(issued, all)) return completed(issued, all);
+      const text = `the certificate under the name of the erasure ${id} is about something else`;
+      throw new LetheError('CERTIFICATE_INVALID', text);
+    });
+    return undefined;
   } catch (error) {
-    if (!isLetheError(error, 'CERTIFICATE_INVALID')) throw error;
+    if (isLetheError(error, 'CERTIFICATE_INVALID')) return error;
+    throw error;
   }
 }
 

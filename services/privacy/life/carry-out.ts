@@ -107,11 +107,24 @@ export async function carryOut(
       const afterTurn = await powers.newestTurn();
       const nowMs = powers.clock.nowMs();
       await powers.requests.finish(request.id, { nowMs, keepsTarget, afterTurn });
+      await confirmSalt(powers, request, done);
     });
   }
   return requests.map((request) =>
     failures.has(request) ? { failure: failures.get(request) } : (done.get(request) ?? { t0 }),
   );
+}
+
+/** Another worker on the same request may have certified it since: then its salt counts. */
+async function confirmSalt(
+  { certificates }: PrivacyPowers,
+  request: PrivacyRequest,
+  done: Map<PrivacyRequest, Done>,
+): Promise<void> {
+  const own = done.get(request);
+  if (own?.certificate === undefined) return;
+  if (await certificates.holds(request.id, own.certificate.subject)) return;
+  done.set(request, { ...own, certificate: { ...own.certificate, salt: null } });
 }
 
 /** A request that met a hold is over: nothing of it was done. */

@@ -1,4 +1,6 @@
 /** What certificates say of the engines that hold keys. */
+import type { Statement } from '../../../libs/audit/dsse.ts';
+import type { PrivacyRequest } from '../../../libs/requests/request.ts';
 
 /** What is said of the key store, by engine. */
 export const KEY_STORES = {
@@ -30,3 +32,24 @@ export function t1Condition(keyStore: unknown): string {
   const { local, 'aws-kms': aws } = KEY_STORES;
   return (keyStore === aws.name ? aws : local).reached;
 }
+
+/** What a certificate of Lethe claims: the type of its predicate. */
+export const PREDICATE_TYPE = 'urn:lethe:erasure:v1';
+
+/** Is a statement the certificate of this erasure? Its file's name alone proves nothing. */
+export function isAbout(
+  { subject, predicate, predicateType }: Statement,
+  { id, app, kind }: Pick<PrivacyRequest, 'id' | 'app' | 'kind'>,
+): boolean {
+  return (
+    predicateType === PREDICATE_TYPE &&
+    subject.length === 1 &&
+    subject[0]!.name === subjectName(id) &&
+    predicate.erasure === id &&
+    predicate.app === app &&
+    predicate.kind === kind
+  );
+}
+
+/** The name of what a certificate is about. */
+export const subjectName = (id: string) => `erasure ${id}`;

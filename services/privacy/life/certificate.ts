@@ -9,7 +9,7 @@ import type { PrivacyRequest } from '../../../libs/requests/request.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import { kindOf } from '../kinds/kinds.ts';
 import type { AttackReport } from './attack.ts';
-import { KEY_STORES, VAULTS } from './certificate-texts.ts';
+import { isAbout, KEY_STORES, PREDICATE_TYPE, subjectName, VAULTS } from './certificate-texts.ts';
 import { reclaimDueMs } from './reclaim.ts';
 
 /** A certificate that was issued. */
@@ -19,9 +19,10 @@ export interface Certified {
   readonly publicKey: string;
   /**
    * To be handed to the person: with it, and their user id, they can show that it is theirs. Null:
-   * another process certified it first, and has the salt.
+   * another process has certified it since, and has the salt.
    */
   readonly salt: string | null;
+  readonly subject: Statement['subject'];
 }
 
 const toIso = (ms: number) => new Date(ms).toISOString();
@@ -46,8 +47,10 @@ export async function certify(
   const statement = statementOf(powers, request, { ...done, commitment, erasuresHead });
   // Before the certificate is there: a failure here must not cost its salt.
   const publicKey = await powers.certificates.publicKeyFile();
-  const { file, isNew } = await powers.certificates.issue(request.id, statement);
-  return { file, publicKey, salt: isNew ? salt : null };
+  const { id, app, kind } = request;
+  const isSame = (issued: Statement) => isAbout(issued, { id, app, kind });
+  const { file } = await powers.certificates.issue(id, statement, isSame);
+  return { file, publicKey, salt, subject: statement.subject };
 }
 
 function statementOf(
@@ -65,8 +68,8 @@ function statementOf(
   const count = (how: string) => holders.filter((holder) => holder.how === how).length;
   return {
     _type: 'https://in-toto.io/Statement/v1',
-    subject: [{ name: `erasure ${request.id}`, digest: { sha256: done.commitment } }],
-    predicateType: 'urn:lethe:erasure:v1',
+    subject: [{ name: subjectName(request.id), digest: { sha256: done.commitment } }],
+    predicateType: PREDICATE_TYPE,
     predicate: {
       erasure: request.id,
       app: request.app,
