@@ -3,7 +3,7 @@
  * whose `kid` is the key id and whose claim `scope` is the key's scope. A secret is shown once.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { decodeProtectedHeader, jwtVerify, SignJWT } from 'jose';
+import { decodeProtectedHeader, jwtVerify } from 'jose';
 import { lp } from '../base/bytes.ts';
 import type { AppId } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
@@ -32,40 +32,32 @@ export interface AccessKeys {
   create(options: { app: AppId | null; scope: AccessScope; nowMs: number }): Promise<NewAccessKey>;
   /** The principal of an Authorization header, or undefined: unauthorised. */
   recognise(authorization: string | undefined): Promise<Principal | undefined>;
-  /**
-   * The Authorization header of a token that ends after a minute, by a key that reads this app; for
-   * attacks on our own doors. Undefined: there is no such key.
-   */
-  borrow(app: AppId, nowMs: number): Promise<string | undefined>;
+  /** Ends a key for good; false: there is no such key, or it was revoked before. */
+  revoke(id: string, nowMs: number): Promise<boolean>;
 }
 
 /** An app has at most ten keys, as in the adopted interface. */
 const KEYS_MAX = 10;
 const ACCESS_ROW_KIND = 65;
-const BORROWED_SECONDS = 60;
 
 /** Opens access keys over their store and the keyring. */
 export function createAccessKeys(deps: {
   store: AccessKeyStore;
-  keys: Pick<AppKeys, 'accessKey'>;
+  keys: Pick<AppKeys, 'accessKey' | 'endAccessKey'>;
   randomness: Randomness;
   /** Are tokens taken that have no claim `exp`? */
   isEndlessTokenAllowed: boolean;
 }): AccessKeys {
   const { store, keys, randomness, isEndlessTokenAllowed } = deps;
-  const secrets = new Map<string, Buffer>();
 
-  async function secretOf(row: AccessKeyRow): Promise<Buffer> {
-    // By all that the secret is bound to: a row that was edited since is unwrapped anew, and fails.
-    const name = Buffer.concat([boundTo(row), row.wrappedSecret]).toString('latin1');
-    const known = secrets.get(name);
-    if (known !== undefined) return known;
-    const wrapping = await keys.accessKey(row.app ?? 'store');
+  /** Undefined: its key was destroyed, so it was revoked, whatever its row says. */
+  async function secretOf(row: AccessKeyRow): Promise<Buffer | undefined> {
+    const wrapping = await keys.accessKey(row.app ?? 'store', row.id);
+    if (wrapping === undefined) return undefined;
     const plain = wrapping.unwrap(row.wrappedSecret, boundTo(row));
     if (plain === undefined) {
       throw new LetheError('VAULT_TAMPERED', 'the stored secret of an access key was changed');
     }
-    secrets.set(name, plain);
     return plain;
   }
 
@@ -81,6 +73,7 @@ export function createAccessKeys(deps: {
     const row = await findLive(text.slice(0, colon));
     if (row === undefined) return undefined;
     const secret = await secretOf(row);
+    if (secret === undefined) return undefined;
     if (!isEqual(Buffer.from(text.slice(colon + 1), 'utf8'), secret)) return undefined;
     return { keyId: row.id, scope: row.scope, app: row.app };
   }
@@ -91,6 +84,7 @@ export function createAccessKeys(deps: {
       const row = kid === undefined ? undefined : await findLive(kid);
       if (row === undefined) return undefined;
       const secret = await secretOf(row);
+      if (secret === undefined) return undefined;
       const { payload } = await jwtVerify(token, secret, {
         algorithms: ['HS256'],
         requiredClaims: isEndlessTokenAllowed ? [] : ['exp'],
@@ -112,19 +106,17 @@ export function createAccessKeys(deps: {
       const prefix = scope === 'account' ? 'act' : scope === 'app' ? 'app' : 'int';
       const id = `${prefix}_${randomness.fill(Buffer.alloc(12)).toString('hex')}`;
       const secret = randomness.fill(Buffer.alloc(32)).toString('base64url');
-      const wrapping = await keys.accessKey(app ?? 'store');
-      const wrappedSecret = wrapping.wrap(Buffer.from(secret), boundTo({ id, app, scope }));
+      const wrapping = await keys.accessKey(app ?? 'store', id, 'make');
+      const wrappedSecret = wrapping!.wrap(Buffer.from(secret), boundTo({ id, app, scope }));
       await store.add({ id, app, scope, wrappedSecret, createdAtMs: nowMs, revokedAtMs: null });
       return { id, secret, scope };
     },
-    async borrow(app, nowMs) {
-      const rows = [...(await store.list(app)), ...(await store.list(null))];
-      const row = rows.find((one) => one.revokedAtMs === null);
-      if (row === undefined) return undefined;
-      const seconds = Math.floor(nowMs / 1_000) + BORROWED_SECONDS;
-      const token = new SignJWT({ scope: row.scope }).setExpirationTime(seconds);
-      token.setProtectedHeader({ alg: 'HS256', kid: row.id });
-      return `Bearer ${await token.sign(await secretOf(row))}`;
+    async revoke(id, nowMs) {
+      const row = await store.find(id);
+      if (row === undefined) return false;
+      // Its key first: what is destroyed nobody can write back into the row.
+      await keys.endAccessKey(row.app ?? 'store', id);
+      return store.revoke(id, nowMs);
     },
     async recognise(authorization) {
       const [scheme, value] = authorization?.split(' ', 2) ?? [];

@@ -28,4 +28,6 @@ export const labels = {
   segment: label('lethe.segm.v1'),
   localKms: label('lethe.lkms.v1'),
   erasureList: label('lethe.list.v1'),
+  attack: label('lethe.attack.v1'),
+  door: label('lethe.door.v1'),
 } as const;

@@ -15,6 +15,8 @@ import fastify, {
 import pino from 'pino';
 import type { AccessScope } from '../access/access-key-store.ts';
 import type { AccessKeys, Principal } from '../access/access-keys.ts';
+import { ANSWER_HEADER, type AttackCredentials } from '../access/attack-credentials.ts';
+import type { Clock } from '../base/clock.ts';
 import { type AppId, textToId } from '../base/ids.ts';
 import { isLetheError, type LetheError } from '../base/lethe-error.ts';
 import { isTracing, openSpan } from '../engines/tracing.ts';
@@ -25,6 +27,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Who calls; set before any route under /v2 runs. */
     principal: Principal | undefined;
+    /** Of a request of the attack: its answer is signed over this. */
+    attackNonce: string | undefined;
   }
   interface FastifyContextConfig {
     /** Scopes that may call this route; absent: all. */
@@ -34,7 +38,13 @@ declare module 'fastify' {
 
 export interface HttpServerOptions {
   /** Who may call routes under /v2; without it there are none. */
-  readonly access?: { readonly accessKeys: AccessKeys; readonly apps: AppRegistry };
+  readonly access?: {
+    readonly accessKeys: AccessKeys;
+    readonly apps: AppRegistry;
+    readonly clock: Pick<Clock, 'nowMs'>;
+    /** Lets the attack of an erasure in, where this process is a holder of keys. */
+    readonly attacks: AttackCredentials & { holderId(): string | undefined };
+  };
   readonly bodyBytesMax: number;
   readonly logLevel: string;
   readonly version: string;
@@ -78,6 +88,7 @@ export async function createHttpServer(options: HttpServerOptions) {
   server.removeContentTypeParser('text/plain');
   server.addContentTypeParser('application/json', { parseAs: 'string' }, parseJson);
   server.decorateRequest('principal', undefined);
+  server.decorateRequest('attackNonce', undefined);
   addSpans(server);
   let isClosing = false;
   server.addHook('preClose', async () => {
@@ -88,6 +99,14 @@ export async function createHttpServer(options: HttpServerOptions) {
       throw new HttpError(503, 'stopping', 'Shutting down', { retryAfterSeconds: 1 });
     }
     await authorise(request, options);
+  });
+  server.addHook('onSend', async (request, reply, payload) => {
+    const { attackNonce } = request;
+    if (attackNonce === undefined || options.access === undefined) return payload;
+    const body = typeof payload === 'string' ? payload : '';
+    const code = await options.access.attacks.answerCode(attackNonce, reply.statusCode, body);
+    reply.header(ANSWER_HEADER, code);
+    return payload;
   });
   server.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? 'unknown';
@@ -194,7 +213,9 @@ async function authorise(request: FastifyRequest, options: HttpServerOptions): P
   if (route === undefined || !route.startsWith('/v2/')) return;
   if (options.access === undefined) throw notFound.route();
   const { accessKeys, apps } = options.access;
-  const principal = await accessKeys.recognise(request.headers.authorization);
+  const principal =
+    (await recogniseAttack(request, options.access)) ??
+    (await accessKeys.recognise(request.headers.authorization));
   if (principal === undefined) {
     throw new HttpError(401, 'unauthorized', 'Give a valid key id and secret, or a valid token');
   }
@@ -211,6 +232,20 @@ async function authorise(request: FastifyRequest, options: HttpServerOptions): P
   if (scopes !== undefined && !scopes.includes(principal.scope)) {
     throw new HttpError(403, 'forbidden', `This needs a key of scope ${scopes.join(' or ')}`);
   }
+}
+
+/** A request of the attack may read one path, once, and is answered with a code. */
+async function recogniseAttack(
+  request: FastifyRequest,
+  { attacks, clock }: NonNullable<HttpServerOptions['access']>,
+): Promise<Principal | undefined> {
+  const holder = attacks.holderId();
+  if (request.method !== 'GET' || holder === undefined) return undefined;
+  const asked = { holder, path: request.raw.url ?? '', nowMs: clock.nowMs() };
+  const pass = await attacks.recognise(request.headers.authorization, asked);
+  if (pass === undefined) return undefined;
+  request.attackNonce = pass.nonce;
+  return { keyId: 'attack', scope: 'app', app: pass.app };
 }
 
 const FASTIFY_CODES: Readonly<Record<string, [status: number, code: string, title: string]>> = {

@@ -13,6 +13,11 @@ export interface AppKeys {
   indexKey(app: AppId): Promise<HmacKey | undefined>;
   /** The key that wraps the delivery ledger's entries of a UTC day; made at first use. */
   ledgerKey(app: AppId, day: number): Promise<WrappingKey>;
-  /** The key that wraps access keys' secrets: an app's, or the store's (account scope). */
-  accessKey(app: AppId | 'store'): Promise<WrappingKey>;
+  /**
+   * The key that wraps the secret of one access key, of an app or (account scope) of the store.
+   * `make`: it is made. Undefined: there is none any more, whatever rows say of the access key.
+   */
+  accessKey(app: AppId | 'store', id: string, make?: 'make'): Promise<WrappingKey | undefined>;
+  /** Destroys it, durably, and has every holder of keys drop it. */
+  endAccessKey(app: AppId | 'store', id: string): Promise<void>;
 }

@@ -9,6 +9,8 @@ export interface PassedHolder {
   readonly holder: string;
   /** Where it answers requests; null: nowhere, as a command does not. */
   readonly door: string | null;
+  /** Its row names a door that no holder of keys has signed: nobody is asked there. */
+  readonly isForged: boolean;
   /** `acknowledged`: it said so; `waited`: its lease ran out; `left`: it ended meanwhile. */
   readonly how: 'acknowledged' | 'waited' | 'left';
   readonly afterMs: number;

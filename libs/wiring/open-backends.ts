@@ -1,6 +1,7 @@
 /** Opens the engines that the configuration names, and hands out each power by itself. */
 import { existsSync } from 'node:fs';
-import { type AccessKeys, createAccessKeys } from '../access/access-keys.ts';
+import { createAccessKeys } from '../access/access-keys.ts';
+import { type AttackCredentials, createAttackCredentials } from '../access/attack-credentials.ts';
 import { openCertificatesFile } from '../audit/file/certificates-file.ts';
 import { type Clock, type HolderClocks, systemClock, systemHolderClocks } from '../base/clock.ts';
 import { LetheError } from '../base/lethe-error.ts';
@@ -13,6 +14,7 @@ import { createWakeSignal, type WakeSignal } from '../event-log/wake-signal.ts';
 import type { AppKeys } from '../keyring/app-keys.ts';
 import { createEventSealer, type EventSealer } from '../keyring/event-sealer.ts';
 import type { RingRef } from '../keyring/ring.ts';
+import type { StoreMac } from '../keyring/store-mac.ts';
 import { createErasureList } from '../requests/erasure-list.ts';
 import { hasStoreRoot } from '../vault/copy/fill-vault.ts';
 import { type ForsakenGroup, settleDirectory } from '../vault/copy/settle-directory.ts';
@@ -32,6 +34,7 @@ import { createKeyringHold } from '../vault/holds/holds.ts';
 import { createAppRegistry } from '../vault/keys/app-registry.ts';
 import { createKeyHierarchy } from '../vault/keys/key-hierarchy.ts';
 import { createListHeads } from '../vault/keys/list-heads.ts';
+import { signDoor } from '../vault/keys/signed-doors.ts';
 import { createAppKeys } from '../vault/keys/vault-app-keys.ts';
 import { createStoreMac } from '../vault/keys/vault-store-mac.ts';
 import { createVaultKeyring, type VaultKeyring } from '../vault/rings/vault-keyring.ts';
@@ -99,6 +102,8 @@ export interface Backends {
   settleDirectory(damaged: readonly DamagedRow[]): Promise<ForsakenGroup[]>;
   /** Tells where this process answers requests, so that an erasure can be attacked there. */
   announce(door: string): Promise<void>;
+  /** Lets the attack of an erasure in at this process's doors. */
+  readonly attacks: AttackCredentials & { holderId(): string | undefined };
   /** How many times the root KMS was called. */
   kmsCallCount(): number;
   /** How many of them failed. */
@@ -167,11 +172,13 @@ export async function openBackends(
     const keyring = createVaultKeyring(context);
     const table = createDirectoryTable({ ...context, keys });
     const vault = { ...context, keys, keyring, table };
+    const mac = createStoreMac(vault);
+    const attacks = createAttackCredentials({ mac });
     const common = { clock, randomness, apps, sealer: createEventSealer(randomness) };
     const t0Listeners = new Set<(milliseconds: number) => void>();
     return {
       wake,
-      ...handOut({ configuration, common, vault, engines: opened, t0Listeners }),
+      ...handOut({ configuration, common, vault, mac, attacks, engines: opened, t0Listeners }),
       epoch: () => ({
         turn: (given) => runTurn({ ...vault, turns, kms }, given),
         rootKeyState: () => readRootKeyState({ store, kms }),
@@ -185,7 +192,8 @@ export async function openBackends(
       vaultCheck: (original) => checkVault(vault, original),
       ringCheck: (refs) => checkRings(vault, refs),
       settleDirectory: (damaged) => settleDirectory(vault, damaged),
-      announce: (door) => lease.announce(door),
+      announce: (door) => lease.announce((holder) => signDoor(mac, holder, door)),
+      attacks: { ...attacks, holderId: () => lease.holderId },
       kmsCallCount: () => kms.callCount,
       kmsFailureCount: () => kms.failureCount,
       sealerCounts: () => common.sealer.counts,
@@ -270,6 +278,8 @@ function handOut(from: {
   configuration: Configuration;
   common: Omit<CommonPowers, 'log'>;
   vault: DirectoryContext & { keys: AppKeys; keyring: VaultKeyring };
+  mac: StoreMac;
+  attacks: AttackCredentials;
   t0Listeners: ReadonlySet<(milliseconds: number) => void>;
   engines: Engines;
 }) {
@@ -315,7 +325,7 @@ function handOut(from: {
       views: views(),
       pages: createPageReader({ views: views(), cache: engines.cache }),
     }),
-    privacy: () => privacyPowers(from, recordingClock, accessKeys()),
+    privacy: () => privacyPowers(from, recordingClock),
     administration: (): AdministrationPowers => {
       const { apps, clock } = common;
       return {
@@ -332,10 +342,8 @@ function handOut(from: {
 function privacyPowers(
   from: Parameters<typeof handOut>[0],
   recordingClock: () => Promise<DurableClock>,
-  accessKeys: AccessKeys,
 ): PrivacyPowers {
-  const { configuration, common, vault, engines } = from;
-  const mac = createStoreMac(vault);
+  const { configuration, common, vault, mac, attacks, engines } = from;
   const heads = createListHeads(vault);
   return {
     ...common,
@@ -344,7 +352,8 @@ function privacyPowers(
     keyringShred: createKeyringShred(vault),
     keyringHold: createKeyringHold(vault),
     ringCapture: createRingCapture(vault),
-    holders: createHolderWait(vault),
+    holders: createHolderWait(vault, mac),
+    attacks,
     directory: createDirectory(vault.table),
     directoryShred: createDirectoryShred(vault),
     requests: engines.state.requests,
@@ -360,7 +369,6 @@ function privacyPowers(
     leaseMs: configuration.leaseMs,
     recordingClock,
     accessKeyStore: engines.state.accessKeys,
-    accessKeys,
     views: engines.views(),
     pages: createPageReader({ views: engines.views(), cache: engines.cache }),
     cache: engines.cache,

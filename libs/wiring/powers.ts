@@ -4,6 +4,7 @@
  */
 import type { AccessKeyStore } from '../access/access-key-store.ts';
 import type { AccessKeys } from '../access/access-keys.ts';
+import type { AttackCredentials } from '../access/attack-credentials.ts';
 import type { Certificates } from '../audit/certificates.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Randomness } from '../base/random.ts';
@@ -93,7 +94,7 @@ export interface PrivacyPowers extends CommonPowers {
   /** One clock a process: it never goes back and never repeats. */
   recordingClock(): Promise<DurableClock>;
   readonly accessKeyStore: AccessKeyStore;
-  readonly accessKeys: AccessKeys;
+  readonly attacks: AttackCredentials;
   readonly views: ViewReader;
   readonly pages: PageReader;
   readonly cache: Pick<ViewCache, 'drop'>;

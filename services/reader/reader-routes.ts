@@ -14,6 +14,7 @@ import {
   UserParameters,
 } from '../../libs/http/route-parameters.ts';
 import { waitForViews } from '../../libs/projection/views-behind.ts';
+import { ringKinds } from '../../libs/sealing/tree-path.ts';
 import type { PageRequest } from '../../libs/views/view-store.ts';
 import type { ReaderPowers } from '../../libs/wiring/powers.ts';
 import {
@@ -59,6 +60,7 @@ export function addReaderRoutes(
     );
   });
   const powersFor: AnswerPowers = (request) => answers.powersFor(request, powers);
+  addCanaryRoute(server, powersFor);
   addUserRoute(server, powersFor);
   addConversationRoutes(server, powersFor);
   addMessageRoutes(server, powersFor);
@@ -66,6 +68,19 @@ export function addReaderRoutes(
 
 /** The reader's powers for one request. */
 type AnswerPowers = (request: object) => ReaderPowers;
+
+/** Shows the attack of an erasure that this service opens what it may, and tells of nobody. */
+function addCanaryRoute(server: HttpServer, powersFor: AnswerPowers): void {
+  const schema = { hide: true, params: AppParameters };
+  server.get('/v2/apps/:appId/canary', { schema }, async (request) => {
+    const app = request.params.appId as AppId;
+    const ref = { app, kind: ringKinds.app, id: app };
+    const { keyring } = powersFor(request);
+    const isOpen = await keyring.use([ref], async ([ring]) => typeof ring === 'object');
+    if (!isOpen) throw notFound.app();
+    return { canary: 'opens' };
+  });
+}
 
 function addUserRoute(server: HttpServer, powersFor: AnswerPowers): void {
   const schema = { summary: 'One user', tags: ['users'], params: UserParameters };

@@ -9,7 +9,7 @@ import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { openHandedAnswers } from '../../libs/http/handed-answers.ts';
 import { HttpError } from '../../libs/http/http-error.ts';
 import { createHttpServer, type HttpServer } from '../../libs/http/http-server.ts';
-import type { OpenStore } from '../../libs/wiring/open-backends.ts';
+import type { Backends, OpenStore } from '../../libs/wiring/open-backends.ts';
 import { openProjectorBackends } from '../../libs/wiring/open-projector.ts';
 import { createApp } from '../operations/create-app.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
@@ -50,7 +50,7 @@ export async function startServer(
   names: readonly ServiceName[] = serviceNames,
 ): Promise<RunningServer> {
   const { backends, configuration } = store;
-  const access = backends.administration();
+  const access = { ...backends.administration(), attacks: backends.attacks };
   const frame = await openFrame(configuration, access);
   addHolderMetrics(frame.metrics, backends, configuration.leaseMs);
   addLagMetrics(frame.metrics, backends.reader());
@@ -96,7 +96,7 @@ export async function startProjector(configuration: Configuration): Promise<Runn
 
 async function openFrame(
   configuration: Configuration,
-  access?: ReturnType<OpenStore['backends']['administration']>,
+  access?: ReturnType<Backends['administration']> & Pick<Backends, 'attacks'>,
 ) {
   const metrics = createMetrics();
   const { bodyBytesMax, logLevel, http } = configuration;

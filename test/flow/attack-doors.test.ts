@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { ANSWER_HEADER } from '../../libs/access/attack-credentials.ts';
 import type { MessageId } from '../../libs/base/ids.ts';
 import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { createPrivacy, type PrivacyOutcome } from '../../services/privacy/doors/privacy.ts';
@@ -29,22 +30,33 @@ async function openServed(): Promise<TestStore> {
 async function openDoor(
   store: TestStore,
   answer: (path: string) => unknown,
-  refusal = 404,
+  { refusal = 404, isSigned = true } = {},
 ): Promise<string> {
-  const asked = createServer((request, response) => {
+  const other = await openBackends(store.configuration);
+  onTestFinished(() => other.close());
+  const asked = createServer(async (request, response) => {
     const path = request.url ?? '';
-    const reads = path.includes('/conversations?') && refusal === 404 ? {} : undefined;
+    const reads = path.endsWith('/canary') && refusal === 404 ? {} : undefined;
     const body = answer(path) ?? reads;
-    response.writeHead(body === undefined ? refusal : 200, { 'content-type': 'application/json' });
-    response.end(JSON.stringify(body ?? {}));
+    const status = body === undefined ? refusal : 200;
+    const text = JSON.stringify(body ?? {});
+    const { nonce } = claimsOf(request.headers.authorization!);
+    const code = await other.attacks.answerCode(nonce, status, text);
+    if (isSigned) response.setHeader(ANSWER_HEADER, code);
+    response.writeHead(status, { 'content-type': 'application/json' });
+    response.end(text);
   });
   await new Promise<void>((resolve) => asked.listen(0, '127.0.0.1', resolve));
   onTestFinished(() => void asked.close());
-  const other = await openBackends(store.configuration);
-  onTestFinished(() => other.close());
   const door = `http://127.0.0.1:${(asked.address() as AddressInfo).port}`;
   await other.announce(door);
   return door;
+}
+
+/** What a credential of the attack says, which lies in it in clear. */
+function claimsOf(authorization: string) {
+  const text = /^Lethe-Attack ([\w-]+)\./.exec(authorization)![1]!;
+  return JSON.parse(Buffer.from(text, 'base64url').toString()) as { nonce: string; path: string };
 }
 
 async function eraseAnn(store: TestStore): Promise<PrivacyOutcome> {
@@ -101,7 +113,7 @@ describe('the attack by the doors', () => {
 
   it('does not take a refusal of everything for an erasure', async () => {
     const store = await openServed();
-    const door = await openDoor(store, () => undefined, 401);
+    const door = await openDoor(store, () => undefined, { refusal: 401 });
     const { attack } = (await eraseAnn(store)) as Done;
     expect(attack!.services).toEqual([]);
     expect(attack!.notTried).toContain(`${door}: it answered 401, which tells nothing`);
@@ -122,10 +134,9 @@ describe('the attack by the doors', () => {
 
   it('does not certify the erasure of an app while one service still tells a message of it', async () => {
     const store = await openServed();
-    await openDoor(store, (path) => {
-      if (path.includes('/conversations?')) return { conversations: [{ id: 'kept' }] };
-      return path.includes('kept') ? { messages: [{ id: 'one', content: {} }] } : undefined;
-    });
+    await openDoor(store, (path) =>
+      path.includes('/messages') ? { messages: [{ id: 'one', content: {} }] } : undefined,
+    );
     const privacy = createPrivacy(store.backends.privacy());
     await expect(privacy.eraseApp(store.app.id)).rejects.toMatchObject({
       code: 'ERASURE_UNVERIFIED',
@@ -148,5 +159,81 @@ describe('the attack by the doors', () => {
     });
     const { services } = await attackRunning(powers, id);
     expect(services.find((one) => one.door === door)!.opened).toBe(1);
+  });
+
+  it('does not take an answer for one that no holder of keys has signed, and finishes', async () => {
+    const store = await openServed();
+    const kept = await messagesOf(store, await groupOf(store));
+    const lies = (path: string) => (path.includes('/messages') ? { messages: kept } : undefined);
+    const door = await openDoor(store, lies, { isSigned: false });
+    const { attack } = (await eraseAnn(store)) as Done;
+    expect(attack!.services).toEqual([]);
+    expect(attack!.notTried).toContain(
+      `${door}: its answer (200) is not signed by a holder of keys`,
+    );
+  });
+});
+
+describe('S51 a row of a holder that somebody without keys has written', () => {
+  /** A server of somebody else, and what it is sent. */
+  async function openStranger() {
+    const heard: string[] = [];
+    const stranger = createServer((request, response) => {
+      heard.push(request.headers.authorization ?? '');
+      response.end('{}');
+    });
+    await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void stranger.close());
+    return { heard, door: `http://127.0.0.1:${(stranger.address() as AddressInfo).port}` };
+  }
+
+  it('has nothing sent to the door that it names: the erasure finishes, and names the row', async () => {
+    const store = await openServed();
+    const server = await startServer(store);
+    onTestFinished(() => server.stop());
+    const { heard, door } = await openStranger();
+    const { feed } = store.backends.engines.vault;
+    const [real] = await feed.holders();
+    // One that is made up, and a real one whose door is another's, or carries another's code.
+    await feed.register({ id: 'f'.repeat(32), leaseMs: 1_000, acknowledged: 1_000 });
+    const codes = [door, `${door} ${'0'.repeat(64)}`, real!.door!.replace(/^\S+/, door)];
+    for (const text of codes) {
+      await feed.announce('f'.repeat(32), text);
+      await feed.announce(real!.id, text);
+    }
+    const { attack } = (await eraseAnn(store)) as Done;
+    expect(heard).toEqual([]);
+    const changed = `holder ${real!.id}: its row was changed from outside`;
+    expect(attack!.notTried).toContain(changed);
+    expect(attack!.services).toEqual([]);
+  });
+
+  it('a credential of the attack that is intercepted reads nothing else, nowhere else, once', async () => {
+    const store = await openServed();
+    const server = await startServer(store);
+    onTestFinished(() => server.stop());
+    const { attacks } = store.backends.privacy();
+    const holder = store.backends.attacks.holderId()!;
+    const app = store.app.id;
+    const get = async (path: string, authorization: string, method = 'GET') =>
+      (await fetch(server.address + path, { method, headers: { authorization } })).status;
+    const path = `/v2/apps/${app}/canary`;
+    const issue = async (of: object = {}, nowMs = Date.now()) =>
+      (await attacks.issue({ app, holder, path, ...of }, nowMs)).authorization;
+    const once = await issue();
+    expect(await get(path, once)).toBe(200);
+    expect(await get(path, once)).toBe(401);
+    expect(await get(`/v2/apps/${app}/conversations`, await issue())).toBe(401);
+    expect(await get(`${path}?x=1`, await issue())).toBe(401);
+    expect(await get(path, await issue({ holder: 'another' }))).toBe(401);
+    expect(await get(path, await issue({}, Date.now() - 11_000))).toBe(401);
+    expect(await get(path, await issue({}, Date.now() + 60_000))).toBe(401);
+    expect(await get(`/v2/apps/${app}`, await issue({ path: `/v2/apps/${app}` }), 'DELETE')).toBe(
+      401,
+    );
+    const [head, code] = (await issue()).split('.') as [string, string];
+    const claims = { ...claimsOf(`${head}.`), path: `/v2/apps/${app}/conversations` };
+    const edited = Buffer.from(JSON.stringify(claims)).toString('base64url');
+    expect(await get(claims.path, `Lethe-Attack ${edited}.${code}`)).toBe(401);
   });
 });

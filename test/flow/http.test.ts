@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SignJWT } from 'jose';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openEnvelope } from '../../libs/audit/dsse.ts';
+import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { commitmentOf } from '../../services/privacy/life/certificate.ts';
 import { startServer } from '../../services/server/serve.ts';
 import { GROUP, received } from '../support/events.ts';
@@ -241,7 +242,7 @@ describe('the REST interface', () => {
     client.on('error', () => undefined);
     const [answer] = (await once(client, 'response')) as [IncomingMessage];
     answer.on('error', () => undefined);
-    await door.store.backends.administration().accessKeyStore.revoke(id, 2);
+    await door.store.backends.administration().accessKeys.revoke(id, 2);
     // It takes half a second, and longer where a machine is busy.
     await sleep(2_000);
     let bytes = 0;
@@ -249,6 +250,29 @@ describe('the REST interface', () => {
     await new Promise((resolve) => answer.once('close', resolve));
     // What the sockets of both sides held by then, and nothing more of the 18 MB.
     expect(bytes).toBeLessThan(12_000_000);
+  });
+
+  it('S51 a key that was revoked stays so, though somebody writes its old row back', async () => {
+    const door = await openDoor();
+    const file = join(door.store.folder, 'data/lethe.db');
+    const edit = (sql: string) => {
+      const database = new DatabaseSync(file);
+      database.exec(sql);
+      database.close();
+    };
+    expect((await door.call('GET', '/conversations')).status).toBe(200);
+    edit('CREATE TABLE stolen AS SELECT * FROM access_keys');
+    const { accessKeys } = door.store.backends.administration();
+    expect(await accessKeys.revoke(door.key.id, 2)).toBe(true);
+    expect(await accessKeys.revoke(door.key.id, 3)).toBe(false);
+    edit('UPDATE access_keys SET revoked_at = NULL');
+    expect((await door.call('GET', '/conversations')).status).toBe(401);
+    edit('DELETE FROM access_keys; INSERT INTO access_keys SELECT * FROM stolen');
+    expect((await door.call('GET', '/conversations')).status).toBe(401);
+    const again = await openBackends(door.store.configuration);
+    onTestFinished(() => again.close());
+    const authorization = `Basic ${btoa(`${door.key.id}:${door.key.secret}`)}`;
+    expect(await again.administration().accessKeys.recognise(authorization)).toBeUndefined();
   });
 
   it('a row of an access key that was given another scope opens nothing any more', async () => {

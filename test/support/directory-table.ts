@@ -29,7 +29,7 @@ export async function openDirectoryTable({
   const kms = await openRootKms(configuration);
   const hierarchy = createKeyHierarchy({ store, kms, randomness, lease, lossFeed });
   const apps = createAppRegistry({ store, hierarchy, randomness });
-  const keys = createAppKeys({ hierarchy, lease });
+  const keys = createAppKeys({ store, hierarchy, lease, lossFeed, randomness });
   const table = createDirectoryTable({ store, hierarchy, apps, keys });
   return { ...table, [Symbol.asyncDispose]: () => lease.close() };
 }

@@ -30,8 +30,16 @@ export interface LossFeed {
    * Resolves when every holder has acknowledged a durable entry or can use its keys no more. The
    * wait is measured from the call, which is later than the entry.
    */
-  pass(number: number): Promise<PassedHolders>;
+  pass(number: number): Promise<SeenHolders>;
 }
+
+/** A holder as its row has it: what it says of its door is not looked at yet. */
+export type SeenHolder = Omit<PassedHolder, 'door' | 'isForged'> & {
+  readonly doorText: string | null;
+};
+
+/** Holders that were passed, as their rows have them. */
+export type SeenHolders = Omit<PassedHolders, 'holders'> & { readonly holders: SeenHolder[] };
 
 /** Opens privacy's half of the feed. */
 export function createLossFeed(deps: { feed: FeedStore; clocks: HolderClocks }): LossFeed {
@@ -87,7 +95,7 @@ export function createLossFeed(deps: { feed: FeedStore; clocks: HolderClocks }):
       }
       const longestMs = Math.max(0, ...holders.map((holder) => holder.leaseMs));
       const wait = { number, at, leaseMs: longestMs + LEASE_MARGIN_MS };
-      const passed: PassedHolder[] = [];
+      const passed: SeenHolder[] = [];
       let waiting = holders.map(({ id, door }) => ({ id, door }));
       for (let lookMs = LOOK_MS_MIN; ; lookMs = Math.min(lookMs * 2, LOOK_MS_MAX)) {
         const left: typeof waiting = [];
@@ -95,7 +103,7 @@ export function createLossFeed(deps: { feed: FeedStore; clocks: HolderClocks }):
           const how = await look(one.id, wait);
           const afterMs = Math.round(clocks.monotonicMs() - began);
           if (how === undefined) left.push(one);
-          else passed.push({ holder: one.id, door: one.door, how, afterMs });
+          else passed.push({ holder: one.id, doorText: one.door, how, afterMs });
         }
         waiting = left;
         if (waiting.length === 0) break;

@@ -29,8 +29,13 @@ export interface KeyLease {
   /** Raised with every loss that was applied: what was unsealed before it is to be looked at. */
   readonly losses: number;
   listen(listener: LossListener): void;
-  /** Tells where this process answers requests, so that an erasure can be attacked there. */
-  announce(door: string): Promise<void>;
+  /** This process's random id as a holder; undefined: it is none yet. */
+  readonly holderId: string | undefined;
+  /**
+   * Tells where this process answers requests, so that an erasure can be attacked there. `sign`
+   * gives what is written for this holder: a row that somebody made up must not pass for it.
+   */
+  announce(sign: (holder: string) => Promise<string>): Promise<void>;
   /** Ends the registration; keys cannot be used any more. */
   close(): Promise<void>;
 }
@@ -58,7 +63,10 @@ export function openKeyLease(deps: {
       return lease.losses;
     },
     listen: (listener) => void lease.listeners.push(listener),
-    announce: (door) => lease.announce(door),
+    get holderId() {
+      return lease.holderId;
+    },
+    announce: (sign) => lease.announce(sign),
     close: () => lease.close(),
   };
 }
@@ -68,7 +76,7 @@ class Lease {
   readonly listeners: LossListener[] = [];
   losses = 0;
   #id: string | undefined;
-  #door: string | undefined;
+  #signDoor: ((holder: string) => Promise<string>) | undefined;
   #incarnation = '';
   #cursor = 0;
   #from: { monotonicMs: number; wallMs: number } | undefined;
@@ -79,6 +87,7 @@ class Lease {
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
   #isGivenUp = false;
+  #announced: string | undefined;
 
   constructor(deps: Parameters<typeof openKeyLease>[0]) {
     this.#deps = deps;
@@ -147,6 +156,20 @@ class Lease {
     if (own === undefined || own.struckAtMs !== null) return this.#begin(head);
     this.#latestWallMs = Math.max(this.#latestWallMs, began.wallMs);
     this.#from = began;
+    // Signing needs the lease that this sync has just given.
+    if (this.#announced !== this.#id) void this.#tellDoor().catch(() => undefined);
+  }
+
+  /** Each registration is told anew. */
+  async #tellDoor(): Promise<void> {
+    const id = this.#id;
+    if (this.#signDoor === undefined || id === undefined) return;
+    this.#announced = id;
+    await this.#deps.feed.announce(id, await this.#signDoor(id));
+  }
+
+  get holderId(): string | undefined {
+    return this.#id;
   }
 
   /** Applies entries up to a number; false at a gap. */
@@ -186,18 +209,17 @@ class Lease {
     const { feed, randomness, leaseMs } = this.#deps;
     const id: string = randomId(randomness);
     await feed.register({ id, leaseMs, acknowledged: number });
-    if (this.#door !== undefined) await feed.announce(id, this.#door);
     this.#id = id;
     this.#incarnation = incarnation;
     this.#cursor = number;
     this.#timer ??= setInterval(() => this.#tick(), SYNC_INTERVAL_MS).unref();
   }
 
-  async announce(door: string): Promise<void> {
-    this.#door = door;
+  async announce(sign: (holder: string) => Promise<string>): Promise<void> {
     // One that has used no key yet registers now: it is asked like all others.
-    if (this.#id === undefined) await this.sync();
-    else await this.#deps.feed.announce(this.#id, door);
+    await this.ensure();
+    this.#signDoor = sign;
+    await this.#tellDoor();
   }
 
   /** Without the feed, key material is given up when the lease ends, even if no answer comes. */

@@ -63,6 +63,8 @@ export interface KeyHierarchy {
   forgetKeys(ids: ReadonlySet<string>): void;
   /** A key under the app root (or, for the app id NO_ID, the store root); made at first use. */
   subKey(app: AppId, kind: RowKind, id: string): Promise<SubKey>;
+  /** The same, but none is made: undefined where there is none. */
+  findSubKey(app: AppId, kind: RowKind, id: string): Promise<SubKey | undefined>;
 }
 
 /** A key of the hierarchy, with its bytes for those that are not wrapping keys. */
@@ -180,6 +182,16 @@ class Hierarchy implements KeyHierarchy {
     await this.#deps.lease.ensure();
     const known = this.#known({ app, bucket: 0, kind, id });
     return known ?? this.#makeSubKey(`${app} ${kind} ${id}`);
+  }
+
+  async findSubKey(app: AppId, kind: RowKind, id: string): Promise<SubKey | undefined> {
+    await this.#deps.lease.ensure();
+    const key = { app, bucket: 0, kind, id };
+    const known = this.#known(key);
+    if (known !== undefined) return known;
+    const [row] = await this.#deps.store.read([key]);
+    const opened = row && (await this.#open(row));
+    return opened === 'erased' ? undefined : opened;
   }
 
   async #openSubKey(text: string): Promise<SubKey> {

@@ -21,6 +21,8 @@ export type VaultKeyring = KeyringUse &
     keep(rings: readonly Ring[], losses: number): void;
   };
 
+const ENDED_KINDS = [...PREVIOUS_KINDS, rowKinds.accessKey];
+
 /** Opens the keyring of a vault. */
 export function createVaultKeyring(deps: VaultContext): VaultKeyring {
   const { hierarchy, lease } = deps;
@@ -28,8 +30,8 @@ export function createVaultKeyring(deps: VaultContext): VaultKeyring {
   lease.listen({
     onLoss(rows) {
       for (const { app, kind } of rows) if (kind === rowKinds.appRoot) forgetApp(app);
-      // A turn enters the ids of keys that it has retired under their kind.
-      const retired = rows.filter(({ kind }) => PREVIOUS_KINDS.includes(kind));
+      // Of keys that a turn has retired, or a revocation, the ids of the keys are entered.
+      const retired = rows.filter(({ kind }) => ENDED_KINDS.includes(kind));
       hierarchy.forgetKeys(new Set(retired.map((row) => row.id)));
       return cache.revoke(rows);
     },

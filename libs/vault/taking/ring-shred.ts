@@ -1,7 +1,7 @@
 /** KeyringShred over the vault: rings become fences, or lose parts. Privacy alone receives it. */
 import type { LossId, SegmentId } from '../../base/ids.ts';
 import { again, retryContended } from '../../base/retry.ts';
-import type { HolderWait } from '../../keyring/holder-wait.ts';
+import type { HolderWait, PassedHolder } from '../../keyring/holder-wait.ts';
 import type { KeyringShred } from '../../keyring/keyring-shred.ts';
 import type { RingRef } from '../../keyring/ring.ts';
 import {
@@ -12,6 +12,9 @@ import {
   segmentsOf,
   type Taken,
 } from '../../keyring/ring-material.ts';
+import type { StoreMac } from '../../keyring/store-mac.ts';
+import type { SeenHolder } from '../feed/feed-wait.ts';
+import { readDoor } from '../keys/signed-doors.ts';
 import type { VaultContext } from '../keys/vault-context.ts';
 import { loadSegments, openRingRow, ringRow, wrapSegment } from '../rings/vault-rings.ts';
 import type { RowKey } from '../rows/vault-store.ts';
@@ -52,11 +55,20 @@ export function createKeyringShred(deps: VaultContext): KeyringShred {
 }
 
 /** Opens the wait for holders of keys. */
-export function createHolderWait({ lossFeed }: Pick<VaultContext, 'lossFeed'>): HolderWait {
+export function createHolderWait(
+  { lossFeed }: Pick<VaultContext, 'lossFeed'>,
+  mac: StoreMac,
+): HolderWait {
+  async function withDoor({ doorText, ...holder }: SeenHolder): Promise<PassedHolder> {
+    if (doorText === null) return { ...holder, door: null, isForged: false };
+    const door = await readDoor(mac, holder.holder, doorText);
+    return { ...holder, door: door ?? null, isForged: door === undefined };
+  }
   return {
     async passHolders() {
       const { number } = await lossFeed.head();
-      return lossFeed.pass(number);
+      const passed = await lossFeed.pass(number);
+      return { ...passed, holders: await Promise.all(passed.holders.map(withDoor)) };
     },
     pruneFeed: () => lossFeed.prune(),
   };

@@ -109,7 +109,7 @@ function addKeyCommands(program: Command): void {
     .action((id: string, options) =>
       withStore(async ({ backends }) => {
         const powers = backends.administration();
-        if (!(await powers.accessKeyStore.revoke(id, powers.clock.nowMs()))) {
+        if (!(await powers.accessKeys.revoke(id, powers.clock.nowMs()))) {
           throw new CommandEnd(exitCodes.notFound, 'there is no such key, or it was revoked');
         }
         printResult(options.json, { revoked: id }, [`key ${id} revoked`]);

@@ -1,12 +1,14 @@
 /**
- * The attack by the doors: after T0, every running holder of keys is asked over HTTP, as a consumer
- * with a valid key would ask. It is asked for the person, and for the pages that their messages
- * were on.
+ * The attack by the doors: after T0, every running holder of keys is asked over HTTP, by the routes
+ * that consumers use. It is asked for the person, and for the pages that their messages were on.
+ * Each question has a credential of its own, which opens nothing else.
  */
 
+import { ANSWER_HEADER } from '../../../libs/access/attack-credentials.ts';
 import type { AppId } from '../../../libs/base/ids.ts';
 import type { SealedEvent } from '../../../libs/codec/sealed-event.ts';
 import type { PassedHolder } from '../../../libs/keyring/holder-wait.ts';
+import { isSameMac } from '../../../libs/keyring/store-mac.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 
 /** What one running service answered. */
@@ -32,16 +34,15 @@ interface Asked {
   readonly isWholeApp: boolean;
 }
 
-interface Newest {
-  readonly conversations?: readonly { readonly id: string }[];
-}
-
 /** A door that tells neither way. */
 class NoAnswer extends Error {}
 
+type AttackPowers = Pick<PrivacyPowers, 'attacks' | 'clock'>;
+
 interface Attacker {
+  readonly powers: AttackPowers;
   readonly door: string;
-  readonly authorization: string;
+  readonly holder: string;
   readonly app: AppId;
 }
 
@@ -51,24 +52,26 @@ const ANSWER_TIMEOUT_MS = 2_000;
 
 /** Asks every holder that acknowledged T0, at the same time. */
 export async function attackDoors(
-  powers: Pick<PrivacyPowers, 'accessKeys' | 'clock'>,
+  powers: AttackPowers,
   app: AppId,
   asked: Asked & { readonly holders: readonly PassedHolder[] },
 ): Promise<AttackedDoors> {
-  const withDoor = asked.holders.flatMap(({ door, how }) => (door === null ? [] : { door, how }));
+  const forged = asked.holders.filter(({ isForged }) => isForged);
+  const withDoor = asked.holders.flatMap((one) =>
+    one.door === null ? [] : { ...one, door: one.door },
+  );
   // One that did not acknowledge may be gone, and somebody else be where it was.
   const silent = withDoor.filter(({ how }) => how !== 'acknowledged').map(({ door }) => door);
-  const doors = withDoor.filter(({ how }) => how === 'acknowledged').map(({ door }) => door);
-  const passedOver = silent.map((door) => `${door}: it did not acknowledge the loss`);
-  if (doors.length === 0) {
+  const asking = withDoor.filter(({ how }) => how === 'acknowledged');
+  const passedOver = [
+    ...silent.map((door) => `${door}: it did not acknowledge the loss`),
+    ...forged.map(({ holder }) => `holder ${holder}: its row was changed from outside`),
+  ];
+  if (asking.length === 0) {
     return { services: [], notTried: ['running services: none to be asked', ...passedOver] };
   }
-  const authorization = await powers.accessKeys.borrow(app, powers.clock.nowMs());
-  if (authorization === undefined) {
-    return { services: [], notTried: ['running services: the app has no access key to ask with'] };
-  }
   const tried = await Promise.allSettled(
-    doors.map((door) => attackDoor({ door, authorization, app }, asked)),
+    asking.map(({ door, holder }) => attackDoor({ powers, door, holder, app }, asked)),
   );
   for (const one of tried) {
     // What is no answer is told; a defect of the attack itself must not pass for one.
@@ -79,7 +82,7 @@ export async function attackDoors(
     notTried: [
       ...passedOver,
       ...tried.flatMap((one, i) =>
-        one.status === 'rejected' ? `${doors[i]}: ${(one.reason as NoAnswer).message}` : [],
+        one.status === 'rejected' ? `${asking[i]!.door}: ${(one.reason as NoAnswer).message}` : [],
       ),
     ],
   };
@@ -91,13 +94,13 @@ async function attackDoor(
   { user, events, isWholeApp }: Asked,
 ): Promise<AttackedDoor> {
   const { door } = attacker;
-  // What must be answered: a refusal of everything would pass for an erasure.
-  const newest = (await ask(attacker, 'conversations?page[size]=10')) as Newest | undefined;
-  if (newest === undefined) return { door, requests: 1, opened: 0 };
+  // What must be answered, though it tells of nobody: a refusal of everything would pass for an
+  // erasure. Of an erased app nothing can be answered, and its refusals are signed all the same.
+  const canReadOthers = (await ask(attacker, 'canary')) !== undefined;
+  if (!canReadOthers && !isWholeApp) return { door, requests: 1, opened: 0 };
   const posted = events.filter(({ header }) => header.type === 'MessagePosted');
   const theirs = new Set(posted.map(({ header }) => header.thing as string));
   const conversations = new Set(posted.map(({ header }) => header.stream as string));
-  if (isWholeApp) for (const { id } of newest.conversations ?? []) conversations.add(id);
   const isTheirs = (id: string) => isWholeApp || theirs.has(id);
   let requests = 1;
   let opened = 0;
@@ -137,17 +140,25 @@ interface Answered {
 }
 
 /** The body of a good answer; undefined: nothing is there. Throws when it is no answer. */
-async function ask({ door, authorization, app }: Attacker, path: string): Promise<unknown> {
+async function ask({ powers, door, holder, app }: Attacker, what: string): Promise<unknown> {
+  const path = `/v2/apps/${app}/${what}`;
+  const nowMs = powers.clock.nowMs();
+  const { authorization, nonce } = await powers.attacks.issue({ app, holder, path }, nowMs);
   let answer: Response;
   let body: string;
   try {
-    answer = await fetch(`${door}/v2/apps/${app}/${path}`, {
+    answer = await fetch(door + path, {
       headers: { authorization },
       signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
     });
     body = await answer.text();
   } catch {
     throw new NoAnswer('it did not answer');
+  }
+  const code = await powers.attacks.answerCode(nonce, answer.status, body);
+  // Somebody between, or in its place, tells what they like: only a holder's answer counts.
+  if (!isSameMac(code, answer.headers.get(ANSWER_HEADER) ?? '')) {
+    throw new NoAnswer(`its answer (${answer.status}) is not signed by a holder of keys`);
   }
   if (answer.ok) return JSON.parse(body);
   if (answer.status === 404) return undefined;

@@ -27,7 +27,7 @@ export interface AttackReport {
  * open, and whoever asked is told.
  */
 export async function attack(
-  powers: Pick<PrivacyPowers, 'keyring' | 'sealer' | 'accessKeys' | 'clock'>,
+  powers: Pick<PrivacyPowers, 'keyring' | 'sealer' | 'attacks' | 'clock'>,
   app: AppId,
   attacked: { readonly captures: Captures; readonly holders: readonly PassedHolder[] },
 ): Promise<AttackReport> {
