@@ -1,5 +1,7 @@
 /** SHA-256 and HMAC-SHA-256 (FIPS 180-4, RFC 2104) on the fast path of node:crypto. */
+
 import { hash } from 'node:crypto';
+import { secretBytes } from '../base/secret-bytes.ts';
 
 // A one-shot hash with text output costs a third of one with a Buffer output.
 function sha256Into(input: Uint8Array, target: Buffer, at: number): void {
@@ -21,8 +23,8 @@ function byteLength(field: string | Uint8Array): number {
 
 /** An HMAC-SHA-256 with one key, ready for many inputs. The key is at most 64 bytes. */
 export class HmacKey {
-  readonly #inner = Buffer.alloc(64, 0x36);
-  readonly #outer = Buffer.alloc(96, 0x5c);
+  readonly #inner = secretBytes(64).fill(0x36);
+  readonly #outer = secretBytes(96).fill(0x5c);
 
   constructor(key: Uint8Array) {
     if (key.length > 64) throw new RangeError('an HMAC key is at most 64 bytes here');

@@ -2,8 +2,10 @@
  * Seals content into records and opens it again: the event key out of three rings, the AEAD, the
  * envelope. Synchronous: rings are opened before, and checked for staleness after, by the caller.
  */
+
 import { msToDay } from '../base/day.ts';
 import type { Randomness } from '../base/random.ts';
+import { secretBytes } from '../base/secret-bytes.ts';
 import { encodeRecordKey } from '../codec/event-record.ts';
 import {
   type EventHeader,
@@ -43,9 +45,9 @@ export function eventRingRefs(
   ];
 }
 
-const key = Buffer.alloc(32);
-const appPart = Buffer.alloc(32);
-const thingLeaf = Buffer.alloc(32);
+const key = secretBytes(32);
+const appPart = secretBytes(32);
+const thingLeaf = secretBytes(32);
 const ownerBytes = Buffer.alloc(16);
 const thing = Buffer.alloc(16);
 const eventId = Buffer.alloc(16);

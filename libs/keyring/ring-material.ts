@@ -10,9 +10,11 @@
  *
  * A ring has either nodes in its row or segments, never both. Pure: nothing here reads or writes.
  */
+
 import type { SegmentId } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import { type Randomness, randomId } from '../base/random.ts';
+import { secretBytes, secretConcat, secretCopy } from '../base/secret-bytes.ts';
 import { NODE_BYTES, puncture, wholeTree } from '../sealing/key-tree.ts';
 import { PATH_BYTES, type RingKind, ringKinds, treeDepth } from '../sealing/tree-path.ts';
 
@@ -68,11 +70,18 @@ export interface MaterialChange {
 
 /** A new whole ring from random seeds. */
 export function newRingMaterial(kind: RingKind, randomness: Randomness): RingMaterial {
-  const seed = randomness.fill(Buffer.alloc(32));
+  const seed = randomness.fill(secretBytes(32));
   const nodes = wholeTree(seed);
   seed.fill(0);
-  const idKey = kind === ringKinds.place ? randomness.fill(Buffer.alloc(32)) : undefined;
+  const idKey = kind === ringKinds.place ? randomness.fill(secretBytes(32)) : undefined;
   return { kind, idKey, nodes, segments: [], kept: [] };
+}
+
+/** Zeroes a ring in plain. Whoever has opened one wipes it, unless a `Ring` took it over. */
+export function wipeMaterial({ nodes, idKey, segments, kept }: RingMaterial): void {
+  nodes.fill(0);
+  idKey?.fill(0);
+  for (const { key } of [...segments, ...kept]) key.fill(0);
 }
 
 /** The plain bytes of a ring. */
@@ -81,7 +90,7 @@ export function encodeRingMaterial(material: RingMaterial): Buffer {
   counts[0].writeUInt32BE(material.nodes.length / NODE_BYTES);
   counts[1].writeUInt32BE(material.segments.length);
   const { kept } = material;
-  return Buffer.concat([
+  return secretConcat([
     Buffer.from([kept.length > 0 ? FORMAT_HELD : FORMAT, material.kind]),
     material.idKey ?? Buffer.alloc(0),
     counts[0],
@@ -93,7 +102,7 @@ export function encodeRingMaterial(material: RingMaterial): Buffer {
 }
 
 function encodeKept(kept: readonly KeptPartsEntry[]): Buffer {
-  const out = Buffer.alloc(4 + kept.length * KEPT_ENTRY_BYTES);
+  const out = secretBytes(4 + kept.length * KEPT_ENTRY_BYTES);
   out.writeUInt32BE(kept.length);
   for (const [i, entry] of kept.entries()) {
     const at = 4 + i * KEPT_ENTRY_BYTES;
@@ -117,7 +126,7 @@ function decodeKept(bytes: Buffer): KeptPartsEntry[] {
       fromDay: bytes.readUInt16BE(at + 1),
       toDay: bytes.readUInt16BE(at + 3),
       id: bytes.toString('hex', at + 5, at + 21) as SegmentId,
-      key: Buffer.from(bytes.subarray(at + 21, at + 53)),
+      key: secretCopy(bytes.subarray(at + 21, at + 53)),
     };
   });
 }
@@ -140,12 +149,11 @@ export function decodeRingMaterial(bytes: Buffer): RingMaterial {
     return {
       firstPath: Buffer.from(bytes.subarray(at, idAt)),
       id: bytes.toString('hex', idAt, idAt + 16) as SegmentId,
-      key: Buffer.from(bytes.subarray(idAt + 16, idAt + 48)),
+      key: secretCopy(bytes.subarray(idAt + 16, idAt + 48)),
     };
   });
-  // One allocation of its own: a slice of the shared pool would keep 8 KB alive for 70 bytes, and
-  // could not be zeroed for sure.
-  const own = Buffer.alloc(nodesEnd - 2);
+  // One allocation of its own: a slice of the shared pool would keep 8 KB alive for 70 bytes.
+  const own = secretBytes(nodesEnd - 2);
   bytes.copy(own, 0, 2, nodesEnd);
   return {
     kind,
@@ -194,7 +202,10 @@ export function punctureMaterial(
     const nodes = context.loaded.get(entry.id);
     if (nodes === undefined) return [entry];
     const kept = puncture({ kind, nodes }, taken);
-    if (kept.equals(nodes)) return [entry];
+    if (kept.equals(nodes)) {
+      kept.fill(0);
+      return [entry];
+    }
     const replacements = cutSegments(kept, context.randomness);
     written.push(...replacements);
     removed.push(entry.id);
@@ -214,7 +225,7 @@ function cutSegments(
     const to = Math.floor((total * (i + 1)) / parts) * NODE_BYTES;
     const part = nodes.subarray(from, to);
     const firstPath = Buffer.from(part.subarray(1, 1 + PATH_BYTES));
-    const key = randomness.fill(Buffer.alloc(32));
+    const key = randomness.fill(secretBytes(32));
     return { entry: { firstPath, id: randomId<SegmentId>(randomness), key }, nodes: part };
   });
 }

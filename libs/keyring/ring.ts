@@ -2,7 +2,9 @@
  * A ring in memory: an opaque handle on the key tree of one app, owner or place. It can be used,
  * asked for its version and destroyed; its seeds never leave it and printing shows a placeholder.
  */
+
 import type { AppId, SegmentId } from '../base/ids.ts';
+import { secretBytes } from '../base/secret-bytes.ts';
 import { HmacKey } from '../codec/hash.ts';
 import { writeAppPart } from '../sealing/event-key.ts';
 import { NODE_BYTES, walkDown, writeLeaf } from '../sealing/key-tree.ts';
@@ -136,7 +138,7 @@ export class Ring {
     const cached = this.#daySeeds.get(key);
     if (cached !== undefined) return cached;
     writeTimePath(retentionClass, day, path);
-    const seed = Buffer.alloc(32);
+    const seed = secretBytes(32);
     const { kind } = this.ref;
     const leaf = { path, depth: TIME_DEPTH };
     if (kind === ringKinds.place) throw new TypeError('a place ring has no days');
@@ -161,12 +163,21 @@ export class Ring {
     if (part === undefined) {
       const seed = this.daySeed(wanted.retentionClass, wanted.day);
       if (seed === undefined) return false;
-      part = Buffer.alloc(32);
+      part = secretBytes(32);
       writeAppPart(seed, wanted.ownerBytes, { bytes: part, at: 0 });
       keepNewest(this.#appParts, { key, value: part, countMax: APP_PARTS_MAX });
     }
     target.set(part, 0);
     return true;
+  }
+
+  /** Zeroes what an app's ring remembers for one owner, who lost something. */
+  forgetOwner(owner: string): void {
+    for (const [key, part] of this.#appParts) {
+      if (!key.endsWith(owner)) continue;
+      part.fill(0);
+      this.#appParts.delete(key);
+    }
   }
 
   /** Writes the app part that was kept for a held person (owner rings). False: none was. */
@@ -198,7 +209,7 @@ export class Ring {
     this.#topSeeds ??= [];
     let seed = this.#topSeeds[firstByte];
     if (seed === undefined) {
-      seed = Buffer.alloc(32);
+      seed = secretBytes(32);
       const top = { path, depth: TOP_DEPTH };
       writeLeaf({ kind: ringKinds.place, nodes: this.#nodes }, top, { bytes: seed, at: 0 });
       this.#topSeeds[firstByte] = seed;

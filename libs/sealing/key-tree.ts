@@ -6,6 +6,7 @@
  *
  * A packed node is depth u8 ‖ path 5 ‖ seed 32; nodes are prefix-free and sorted by path.
  */
+import { secretBytes, secretConcat, secretCopy } from '../base/secret-bytes.ts';
 import { labels } from '../codec/labels.ts';
 import {
   blockWords,
@@ -24,7 +25,7 @@ const SEED_AT = 1 + PATH_BYTES;
 
 /** The nodes of a whole, unpunctured tree: its root alone. */
 export function wholeTree(rootSeed: Uint8Array): Buffer {
-  const nodes = Buffer.alloc(NODE_BYTES);
+  const nodes = secretBytes(NODE_BYTES);
   nodes.set(rootSeed.subarray(0, 32), SEED_AT);
   return nodes;
 }
@@ -116,15 +117,21 @@ export function puncture(
   taken: { path: Uint8Array; depth: number },
 ): Buffer {
   const kept: Buffer[] = [];
+  const made: Buffer[] = [];
   const { nodes } = tree;
   for (let at = 0; at < nodes.length; at += NODE_BYTES) {
     const node = nodes.subarray(at, at + NODE_BYTES);
     const depth = node[0]!;
     const shared = Math.min(depth, taken.depth);
     if (!samePrefix(node.subarray(1, SEED_AT), taken.path, shared)) kept.push(node);
-    else if (depth < taken.depth) kept.push(splitAround(tree.kind, node, taken));
+    else if (depth < taken.depth) {
+      const siblings = splitAround(tree.kind, node, taken);
+      made.push(siblings);
+      kept.push(siblings);
+    }
   }
-  const result = Buffer.concat(kept);
+  const result = secretConcat(kept);
+  for (const siblings of made) siblings.fill(0);
   wipeWork();
   return result;
 }
@@ -138,10 +145,10 @@ function splitAround(
   const from = ancestor[0]!;
   const before: Buffer[] = [];
   const after: Buffer[][] = [];
-  let seed = Buffer.from(ancestor.subarray(SEED_AT));
+  let seed = secretCopy(ancestor.subarray(SEED_AT));
   for (let depth = from; depth < taken.depth; depth += 1) {
     const onPath = nibbleAt(taken.path, depth);
-    const next = Buffer.alloc(32);
+    const next = secretBytes(32);
     const level: Buffer[] = [];
     for (let nibble = 0; nibble < 16; nibble += 1) {
       const step = { kind, depth: depth + 1, nibble };
@@ -149,7 +156,7 @@ function splitAround(
         writeChildSeed(step, { bytes: seed, at: 0 }, { bytes: next, at: 0 });
         continue;
       }
-      const node = Buffer.alloc(NODE_BYTES);
+      const node = secretBytes(NODE_BYTES);
       node[0] = depth + 1;
       node.set(pathWithNibble(taken.path, depth, nibble), 1);
       writeChildSeed(step, { bytes: seed, at: 0 }, { bytes: node, at: SEED_AT });
@@ -160,7 +167,10 @@ function splitAround(
     seed = next;
   }
   seed.fill(0);
-  return Buffer.concat([...before, ...after.flat()]);
+  const siblings = [...before, ...after.flat()];
+  const all = secretConcat(siblings);
+  for (const node of siblings) node.fill(0);
+  return all;
 }
 
 /** The first `depth` nibbles of `path`, then `nibble`, then zeros. */

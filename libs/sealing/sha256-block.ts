@@ -17,9 +17,10 @@ const ROUND = new Int32Array([
 ]);
 
 const MESSAGE_BYTES_MAX = 3 * 64 - 9;
-const schedule = new Int32Array(64);
-const state = new Int32Array(8);
-const work = new Uint8Array(3 * 64);
+// Small arrays of V8 lie on its heap, which moves them and leaves copies behind.
+const schedule = new Int32Array(new ArrayBuffer(64 * 4));
+const state = new Int32Array(new ArrayBuffer(8 * 4));
+const work = new Uint8Array(new ArrayBuffer(3 * 64));
 
 /** The shared message area: write the message here, then call `digestWork`. */
 export const workArea: Uint8Array = work;

@@ -155,9 +155,9 @@ export async function openBackends(
   const opened = await openEngines(configuration, use);
   try {
     const { store, turns } = opened.vault;
-    if (options.mustExist && !(await hasStoreRoot(store))) throw noStore('this vault is empty');
     await assertNotClosed(turns);
     await assertVaultOfLog(store, opened.logs.log());
+    if (options.mustExist && !(await hasStoreRoot(store))) throw noStore('this vault is empty');
     const kms = await openRootKms(configuration, randomness);
     const clocks = options.holderClocks ?? systemHolderClocks;
     const feed = (options.overFeed ?? ((one) => one))(opened.vault.feed);
@@ -333,6 +333,7 @@ function handOut(from: {
         keyringCreate: keyring,
         accessKeys: accessKeys(),
         accessKeyStore: state.accessKeys,
+        storeMac: from.mac,
         clock,
       };
     },

@@ -18,6 +18,7 @@ import type { KeyringCreate, KeyringUse } from '../keyring/keyring.ts';
 import type { KeyringHold } from '../keyring/keyring-hold.ts';
 import type { KeyringShred } from '../keyring/keyring-shred.ts';
 import type { RingCapture } from '../keyring/ring-capture.ts';
+import type { StoreMac } from '../keyring/store-mac.ts';
 import type { ErasureList } from '../requests/erasure-list.ts';
 import type { RequestStore } from '../requests/request-store.ts';
 import type { Directory, DirectoryShred, DirectoryWriter } from '../vault/directory/directory.ts';
@@ -123,5 +124,6 @@ export interface AdministrationPowers {
   readonly keyringCreate: KeyringCreate;
   readonly accessKeys: AccessKeys;
   readonly accessKeyStore: AccessKeyStore;
+  readonly storeMac: StoreMac;
   readonly clock: Clock;
 }

@@ -1,6 +1,7 @@
 /** Makes an app with its own rings: the app's, its facts' owner's, their place's. */
 
 import { LetheError } from '../../libs/base/lethe-error.ts';
+import { labels } from '../../libs/codec/labels.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
 import type { App } from '../../libs/vault/keys/app-registry.ts';
 import type { AdministrationPowers } from '../../libs/wiring/powers.ts';
@@ -22,5 +23,7 @@ export async function createApp(
     { app: app.id, kind: ringKinds.owner, id: app.id },
     { app: app.id, kind: ringKinds.place, id: app.factsPlace },
   ]);
+  // Made here, so that every copy of the vault has the key that authenticates its lists.
+  await powers.storeMac.mac(labels.erasureList, []);
   return app;
 }

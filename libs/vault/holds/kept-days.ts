@@ -6,12 +6,14 @@
 import type { HoldId, LossId, SegmentId, SubjectId } from '../../base/ids.ts';
 import { randomId } from '../../base/random.ts';
 import { again, retryContended } from '../../base/retry.ts';
+import { secretBytes, secretConcat } from '../../base/secret-bytes.ts';
 import { APP_PART_BYTES } from '../../keyring/kept-parts.ts';
 import { Ring, type RingRef } from '../../keyring/ring.ts';
 import {
   encodeRingMaterial,
   type KeptPartsEntry,
   type RingMaterial,
+  wipeMaterial,
 } from '../../keyring/ring-material.ts';
 import { RETENTION_CLASS_MAX, retentionClasses, ringKinds } from '../../sealing/tree-path.ts';
 import type { DirectoryContext } from '../directory/directory-table.ts';
@@ -45,11 +47,12 @@ export async function keepDays(
     // The hold has ended meanwhile: then there is nothing to keep for.
     if (row.holds.length === 0) return undefined;
     const written = runs.map(({ parts, ...run }) => {
-      const key = deps.randomness.fill(Buffer.alloc(32));
+      const key = deps.randomness.fill(secretBytes(32));
       const entry: KeptPartsEntry = { ...run, id: randomId<SegmentId>(deps.randomness), key };
-      return { entry, nodes: Buffer.concat(parts) };
+      return { entry, nodes: secretConcat(parts) };
     });
     const wrapped = written.map((part) => wrapSegment(ref, part, deps.randomness));
+    for (const { nodes } of written) nodes.fill(0);
     // Parts first, the row last: the row is the only commit point.
     await deps.store.writeSegments(app.id, wrapped);
     const kept = [...material.kept, ...written.map((part) => part.entry)];
@@ -100,11 +103,16 @@ async function changeMaterial(
     if (row === undefined || opened === undefined || opened === 'erased') return false;
     const { wrapping, guard } = await currentBucketKey(deps, row);
     const edited = await edit(opened, row);
-    if (edited === undefined) return false;
+    if (edited === undefined) {
+      wipeMaterial(opened);
+      return false;
+    }
     const plain = encodeRingMaterial(edited.material);
     const previous = { ...row, holds: edited.holds ?? row.holds };
     const put = wrapRow({ key, previous }, plain, wrapping);
     plain.fill(0);
+    wipeMaterial(edited.material);
+    wipeMaterial(opened);
     const [outcome] = await commitUnderKeys(deps, [{ guard, puts: [put], ...edited.more }]);
     if (outcome === 'done') return true;
     await store.removeSegments(key.app, edited.orphans ?? []);
@@ -127,7 +135,7 @@ async function collectRuns(
     for (let kind: number = retentionClasses.messages; kind <= RETENTION_CLASS_MAX; kind += 1) {
       let run: Run | undefined;
       for (let day = days.fromDay; day <= days.toDay; day += 1) {
-        const part = Buffer.alloc(APP_PART_BYTES);
+        const part = secretBytes(APP_PART_BYTES);
         const isThere = ring.writeAppPart({ retentionClass: kind, day, owner, ownerBytes }, part);
         const goesOn = run !== undefined && run.parts.length < PARTS_MAX;
         if (!isThere) run = undefined;

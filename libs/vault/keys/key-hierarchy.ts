@@ -12,6 +12,7 @@ import { type AppId, type KeyId, NO_ID } from '../../base/ids.ts';
 import { LetheError } from '../../base/lethe-error.ts';
 import type { Randomness } from '../../base/random.ts';
 import { again, contended, retryContended } from '../../base/retry.ts';
+import { secretCopy } from '../../base/secret-bytes.ts';
 import { createSingleFlight } from '../../base/single-flight.ts';
 import { WrappingKey } from '../../keyring/wrapping-key.ts';
 import type { LossFeed } from '../feed/feed-wait.ts';
@@ -238,8 +239,11 @@ class Hierarchy implements KeyHierarchy {
     }
     this.#current.set(rowKeyToText(row), row.ownKey);
     const known = this.#keys.get(row.ownKey);
-    if (known !== undefined) return known;
-    const bytes = Buffer.from(plain.subarray(16));
+    if (known !== undefined) {
+      plain.fill(0);
+      return known;
+    }
+    const bytes = secretCopy(plain.subarray(16));
     plain.fill(0);
     const wrapping = new WrappingKey(row.ownKey, bytes, this.#deps.randomness);
     const opened = { bytes, wrapping, app: row.app };

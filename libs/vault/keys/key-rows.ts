@@ -1,7 +1,9 @@
 /** Rows that hold keys: new ones, and the root's, which the KMS wraps. */
+
 import type { KeyId } from '../../base/ids.ts';
 import { LetheError } from '../../base/lethe-error.ts';
 import { type Randomness, randomId } from '../../base/random.ts';
+import { secretBytes, secretConcat } from '../../base/secret-bytes.ts';
 import type { WrappingKey } from '../../keyring/wrapping-key.ts';
 import type { LossFeed } from '../feed/feed-wait.ts';
 import { STORE_ROOT } from '../rows/key-slots.ts';
@@ -43,8 +45,8 @@ export async function newStoreRootRow(
   as: { kmsKey: KeyId; version: number },
 ): Promise<VaultRow> {
   const ownKey = randomId<KeyId>(randomness);
-  const secret = randomness.fill(Buffer.alloc(32));
-  const plain = Buffer.concat([Buffer.from(ownKey, 'hex'), secret]);
+  const secret = randomness.fill(secretBytes(32));
+  const plain = secretConcat([Buffer.from(ownKey, 'hex'), secret]);
   secret.fill(0);
   return wrapByKms(
     kms,
@@ -75,8 +77,8 @@ export function newKeyRow(
   previous?: VaultRow,
 ): VaultRow {
   const ownKey = randomId<KeyId>(randomness);
-  const secret = randomness.fill(Buffer.alloc(32));
-  const plain = Buffer.concat([Buffer.from(ownKey, 'hex'), secret]);
+  const secret = randomness.fill(secretBytes(32));
+  const plain = secretConcat([Buffer.from(ownKey, 'hex'), secret]);
   const row = wrapRow({ key, ownKey, ...(previous && { previous }) }, plain, parent);
   secret.fill(0);
   plain.fill(0);

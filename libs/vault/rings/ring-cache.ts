@@ -8,6 +8,7 @@ import type { AppId } from '../../base/ids.ts';
 import { again, retryContended } from '../../base/retry.ts';
 import type { RingOutcome } from '../../keyring/keyring.ts';
 import { Ring, type RingRef } from '../../keyring/ring.ts';
+import { ringKinds } from '../../sealing/tree-path.ts';
 import type { FeedRow } from '../feed/feed-store.ts';
 import type { VaultContext } from '../keys/vault-context.ts';
 import { rowKeyToText, rowKinds } from '../rows/vault-store.ts';
@@ -85,10 +86,18 @@ export class RingCache {
   /** Revokes what is cached, loading or in use of these rows; resolves when none is in use. */
   async revoke(rows: readonly FeedRow[]): Promise<void> {
     const apps = new Set(rows.filter(({ kind }) => kind === rowKinds.appRoot).map((r) => r.app));
+    for (const row of rows) if (row.kind === rowKinds.ownerRing) this.#forgetOwner(row);
     const texts = new Set(rows.map(rowKeyToText));
     const isLost = (text: string, { app }: { app: string }) =>
       texts.has(text) || apps.has(app as AppId);
     await this.#revokeWhere(isLost, texts, apps.size > 0);
+  }
+
+  /** The app's ring lives on; what it has derived for an owner goes with the owner's own. */
+  #forgetOwner({ app, id }: FeedRow): void {
+    const isOfApp = ({ ref }: Ring) => ref.kind === ringKinds.app && ref.app === app;
+    for (const ring of this.#inUse.keys()) if (isOfApp(ring)) ring.forgetOwner(id);
+    this.#rings.peek(ringText({ app, kind: ringKinds.app, id: app }))?.forgetOwner(id);
   }
 
   async revokeAll(): Promise<void> {

@@ -2,6 +2,7 @@
 import type { SegmentId } from '../../base/ids.ts';
 import type { RingRef } from '../../keyring/ring.ts';
 import type { CapturedRings, RingCapture } from '../../keyring/ring-capture.ts';
+import { wipeMaterial } from '../../keyring/ring-material.ts';
 import type { VaultContext } from '../keys/vault-context.ts';
 import { loadSegments, openRingRow, ringRow } from '../rings/vault-rings.ts';
 import type { VaultRow } from '../rows/vault-store.ts';
@@ -45,6 +46,7 @@ async function segmentsOf(
   const material = openRingRow(row, await deps.hierarchy.openerOf(row));
   if (material === 'erased') return new Map();
   const ids = material.segments.map((entry) => entry.id);
+  wipeMaterial(material);
   const wrapped = await deps.store.readSegments(ref.app, ids);
   return new Map(ids.flatMap((id, i) => (wrapped[i] === undefined ? [] : [[id, wrapped[i]]])));
 }
@@ -59,7 +61,8 @@ async function opens(deps: VaultContext, { ref, row, segments }: Captured): Prom
     };
     const context = { entries: material.segments, randomness: deps.randomness };
     const loaded = await loadSegments({ ...deps.store, readSegments }, ref, context);
-    for (const nodes of [material.nodes, ...loaded.values()]) nodes.fill(0);
+    for (const nodes of loaded.values()) nodes.fill(0);
+    wipeMaterial(material);
     return true;
   } catch {
     return false;

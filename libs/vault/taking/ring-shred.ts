@@ -11,6 +11,7 @@ import {
   type RingMaterial,
   segmentsOf,
   type Taken,
+  wipeMaterial,
 } from '../../keyring/ring-material.ts';
 import type { StoreMac } from '../../keyring/store-mac.ts';
 import type { SeenHolder } from '../feed/feed-wait.ts';
@@ -90,9 +91,12 @@ async function punctureRing(
     const segments = change.written.map((part) => wrapSegment(ref, part, randomness));
     // Segments first, the row last: the row is the only commit point.
     await store.writeSegments(ref.app, segments);
+    for (const { nodes } of change.written) nodes.fill(0);
     const plain = encodeRingMaterial(change.material);
     const put = wrapRow({ key, previous: row, loss }, plain, wrapping);
     plain.fill(0);
+    wipeMaterial(opened);
+    wipeMaterial(change.material);
     const [outcome] = await commitUnderKeys(deps, [{ guard, dirties: true, puts: [put] }]);
     const orphans = outcome === 'done' ? change.removed : change.written.map((w) => w.entry.id);
     await store.removeSegments(ref.app, orphans);
@@ -116,14 +120,23 @@ async function takeAll(
     const entries = segmentsOf(material, taken);
     const stored = entries.filter((entry) => !written.has(entry.id));
     const context = { entries: stored, randomness: deps.randomness };
-    const loaded = await loadSegments(deps.store, ref, context);
+    const fromStore = await loadSegments(deps.store, ref, context);
+    const loaded = new Map(fromStore);
     for (const entry of entries) {
       const own = written.get(entry.id);
       if (own !== undefined) loaded.set(entry.id, own.nodes);
     }
     const change = punctureMaterial(material, taken, { loaded, randomness: deps.randomness });
+    // What is left lies in other memory: these still have what was taken.
+    for (const nodes of fromStore.values()) nodes.fill(0);
+    if (material !== from.material && material.nodes !== change.material.nodes) {
+      material.nodes.fill(0);
+    }
     material = change.material;
-    for (const id of change.removed) if (!written.delete(id)) removed.push(id);
+    for (const id of change.removed) {
+      written.get(id)?.nodes.fill(0);
+      if (!written.delete(id)) removed.push(id);
+    }
     for (const part of change.written) written.set(part.entry.id, part);
   }
   return { material, written: [...written.values()], removed };

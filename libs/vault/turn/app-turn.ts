@@ -6,6 +6,7 @@
 import type { LossId } from '../../base/ids.ts';
 import { LetheError } from '../../base/lethe-error.ts';
 import { again, retryContended } from '../../base/retry.ts';
+import { secretConcat } from '../../base/secret-bytes.ts';
 import type { WrappingKey } from '../../keyring/wrapping-key.ts';
 import type { App } from '../keys/app-registry.ts';
 import { newKeyRow } from '../keys/key-rows.ts';
@@ -94,7 +95,7 @@ async function replaceKey(
   const { row, parent, dying } = under;
   const opened = await deps.hierarchy.openKeyRow(row);
   if (opened === 'erased') throw new LetheError('VAULT_TAMPERED', 'a key row is a fence');
-  const plain = Buffer.concat([Buffer.from(row.ownKey!, 'hex'), opened.bytes]);
+  const plain = secretConcat([Buffer.from(row.ownKey!, 'hex'), opened.bytes]);
   const previous = wrapRow({ key: slot.previous, ownKey: row.ownKey! }, plain, dying);
   plain.fill(0);
   return [newKeyRow(slot.current, parent, deps.randomness, row), previous];

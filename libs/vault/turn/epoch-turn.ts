@@ -11,6 +11,7 @@ import type { AppId, KeyId, LossId } from '../../base/ids.ts';
 import { LetheError } from '../../base/lethe-error.ts';
 import { randomId } from '../../base/random.ts';
 import { again, contended, retryContended } from '../../base/retry.ts';
+import { secretConcat } from '../../base/secret-bytes.ts';
 import { newStoreRootRow, wrapByKms } from '../keys/key-rows.ts';
 import type { RootKms } from '../keys/root-kms.ts';
 import { STORE_KINDS, storeSlot } from '../rows/key-slots.ts';
@@ -156,7 +157,7 @@ async function turnStoreRoot(deps: TurnContext, turn: Turn): Promise<void> {
     const opened = await hierarchy.openKeyRow(root!);
     if (opened === 'erased') throw new LetheError('VAULT_TAMPERED', 'the store root is a fence');
     const ownKey = root!.ownKey!;
-    const plain = Buffer.concat([Buffer.from(ownKey, 'hex'), opened.bytes]);
+    const plain = secretConcat([Buffer.from(ownKey, 'hex'), opened.bytes]);
     const as = { kmsKey: turn.newKmsKey, version: root!.version + 1 };
     const puts = [
       await newStoreRootRow(deps, as),

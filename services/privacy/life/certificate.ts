@@ -111,6 +111,7 @@ function statementOf(
       notStopped: [
         'plaintext that was delivered before',
         'memory dumps of holders of keys from before T0',
+        'words that a service unsealed before T0, in its memory until that is used again',
         keyStore.copies,
       ],
     },

@@ -26,7 +26,7 @@ import { syncFolder, writeFileDurably } from '../../../base/durable-file.ts';
 import type { KeyId } from '../../../base/ids.ts';
 import { LetheError } from '../../../base/lethe-error.ts';
 import { type Randomness, randomId } from '../../../base/random.ts';
-import { createSingleFlight } from '../../../base/single-flight.ts';
+import { secretBytes, secretCopy } from '../../../base/secret-bytes.ts';
 import { labels } from '../../../codec/labels.ts';
 import { WrappingKey } from '../../../keyring/wrapping-key.ts';
 import type { RootKms } from '../root-kms.ts';
@@ -45,14 +45,15 @@ export function openRootKmsLocal(options: {
   const { folder, passphrase, randomness } = options;
   let callCount = 0;
   let failureCount = 0;
-  const load = createSingleFlight(async (id) => readKey(fileOf(folder, id), id, options));
+  // A key of its own for each call, which wipes it.
+  const load = async (id: string) => readKey(fileOf(folder, id), id, options);
   return {
     remembersKeys: true,
     async createKey(store) {
       callCount += 1;
       const id = randomId<KeyId>(randomness);
       writeFileDurably(markOf(folder, id, 'store'), Buffer.from(store), 0o600);
-      const key = randomFillSync(Buffer.alloc(32));
+      const key = randomFillSync(secretBytes(32));
       writeFileDurably(
         fileOf(folder, id),
         encodeKeyFile(id, key, { passphrase, randomness }),
@@ -63,11 +64,18 @@ export function openRootKmsLocal(options: {
     },
     async wrap(id, plain, context) {
       callCount += 1;
-      return (await load(id)).wrap(plain, contextBytes(id, context));
+      const key = await load(id);
+      try {
+        return key.wrap(plain, contextBytes(id, context));
+      } finally {
+        key.destroy();
+      }
     },
     async unwrap(id, wrapped, context) {
       callCount += 1;
-      const plain = (await load(id)).unwrap(wrapped, contextBytes(id, context));
+      const key = await load(id);
+      const plain = key.unwrap(wrapped, contextBytes(id, context));
+      key.destroy();
       if (plain !== undefined) return plain;
       failureCount += 1;
       throw new LetheError(
@@ -163,7 +171,9 @@ function readKey(
   if ((statSync(file).mode & 0o077) !== 0) {
     throw denied(`the key file ${file} is open to other users: run chmod 600 on it`);
   }
-  const parsed = parseKeyFile(readFileSync(file), file);
+  const content = readFileSync(file);
+  const parsed = parseKeyFile(content, file);
+  content.fill(0);
   if (parsed.kdf === 'none' && options.passphrase !== undefined) {
     throw denied(`the key file ${file} has no passphrase: unset LETHE_KMS_PASSPHRASE`);
   }
@@ -174,6 +184,7 @@ function readKey(
   const secret = { passphrase: options.passphrase, salt: parsed.salt, cost: parsed.cost };
   const wrapping = passphraseKey(id as KeyId, secret, options.randomness);
   const key = wrapping.unwrap(parsed.body, contextBytes(id, ''));
+  wrapping.destroy();
   if (key === undefined) {
     throw denied(`wrong LETHE_KMS_PASSPHRASE for the key file ${file}, or the file is damaged`);
   }
@@ -196,8 +207,8 @@ function parseKeyFile(bytes: Buffer, file: string) {
   if ((kdf !== 'none' && kdf !== 'scrypt') || at + 12 > bytes.length) throw damaged;
   const [N, r, p] = [0, 4, 8].map((i) => bytes.readUInt32BE(at + i)) as [number, number, number];
   at += 12;
-  const salt = take();
-  const body = Buffer.from(take());
+  const salt = Buffer.from(take());
+  const body = secretCopy(take());
   if (at !== bytes.length || (kdf === 'none' && body.length !== 32)) throw damaged;
   if (kdf === 'scrypt' && N * r * 128 > SCRYPT_MEMORY_MAX) throw damaged;
   return { kdf, cost: { N, r, p }, salt, body };
