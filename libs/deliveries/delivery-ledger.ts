@@ -69,8 +69,8 @@ export interface DeliveryLedger {
     day: number,
   ): Promise<DeliveryWrite[]>;
   /**
-   * Removes entries of days before `day - horizonDays`. One whose words `isGone` stays one more
-   * horizon, once. The number removed.
+   * Removes entries of days before `day - horizonDays`, and the keys of those days. One whose words
+   * `isGone` stays one more horizon, once. The number removed.
    */
   sweep(
     app: AppId,
@@ -93,7 +93,7 @@ function associatedData(app: AppId, row: { id: IndexId; revision: number; day: n
 /** Opens the ledger over its store and the app's keys. */
 export function createDeliveryLedger(deps: {
   store: DeliveryStore;
-  keys: Pick<AppKeys, 'indexKey' | 'ledgerKey'>;
+  keys: Pick<AppKeys, 'indexKey' | 'ledgerKey' | 'endLedgerKeys'>;
 }): DeliveryLedger {
   const { store, keys } = deps;
 
@@ -133,7 +133,7 @@ export function createDeliveryLedger(deps: {
       let removed = 0;
       for (;;) {
         const rows = await store.olderThan(app, day - horizonDays, SWEEP_ROWS);
-        if (rows.length === 0) return removed;
+        if (rows.length === 0) break;
         const known = await Promise.all(rows.map((row) => open(app, row)));
         const gone = await isGone(known.map((one) => one.entry));
         const kept = known.filter((one, i) => gone[i] && one.entry.state === 'kept');
@@ -149,6 +149,8 @@ export function createDeliveryLedger(deps: {
         await store.remove(app, expired);
         removed += expired.length;
       }
+      await keys.endLedgerKeys(app, day - horizonDays);
+      return removed;
     },
   };
   return ledger;

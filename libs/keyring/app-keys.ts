@@ -14,6 +14,11 @@ export interface AppKeys {
   /** The key that wraps the delivery ledger's entries of a UTC day; made at first use. */
   ledgerKey(app: AppId, day: number): Promise<WrappingKey>;
   /**
+   * Destroys the ledger's keys of the days before one, durably: no entry of theirs is left. What
+   * an old copy of the ledger says of them cannot be read any more.
+   */
+  endLedgerKeys(app: AppId, before: number): Promise<void>;
+  /**
    * The key that wraps the secret of one access key, of an app or (account scope) of the store.
    * `make`: it is made. Undefined: there is none any more, whatever rows say of the access key.
    */

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { LossId, MessageId } from '../../libs/base/ids.ts';
 import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
+import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { runOpenRequests } from '../../services/privacy/life/request-worker.ts';
 import { readParticipants, readUser } from '../../services/reader/read-conversations.ts';
@@ -156,6 +157,48 @@ describe('scenarios that broke earlier drafts', () => {
       expect(tiesThem).toBe(false);
       if (event.header.owner === ann) expect(opened?.content).toBeUndefined();
     }
+  });
+
+  it('S22 the marker that an alias became carries an id that no other row of the vault has', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ann', 'hello', { conversation: PERSONAL }));
+    await erase(store, 'ann');
+    const ids: string[] = [];
+    const vault = store.backends.vaultStore();
+    for (const kind of Object.values(rowKinds)) {
+      for await (const row of vault.scan(kind, store.app.id)) {
+        if (row.erasure !== null) ids.push(`${kind} ${row.erasure}`);
+      }
+    }
+    const markers = ids.filter((one) => one.startsWith(`${rowKinds.alias} `));
+    expect(markers.length).toBe(1);
+    const [, id] = markers[0]!.split(' ');
+    expect(ids.filter((one) => one.endsWith(id!))).toEqual(markers);
+  });
+
+  it('S22 an old copy of the ledger is noise once its days were swept, with the keys of today', async () => {
+    const day = 86_400_000;
+    let nowMs = Date.parse('2026-01-01T00:00:00Z');
+    const store = await openTestStore({ clock: { nowMs: () => nowMs } });
+    await store.deliver(received('ann', 'words', { id: 'a', conversation: PERSONAL }));
+    const { deliveries } = store.backends.engines.state;
+    const stolen = [];
+    for await (const one of deliveries.all()) stolen.push(one.row);
+    expect(stolen.length).toBeGreaterThan(0);
+    await erase(store, 'ann');
+    nowMs += 70 * day;
+    await store.ingest.sweep();
+    nowMs += 70 * day;
+    await store.ingest.sweep();
+    // Whoever kept the rows writes them back, and asks today's store for them.
+    await deliveries.load(store.app.id, stolen);
+    const again = await store.reopen();
+    const { ledger } = again.backends.ingest();
+    const found = ledger.find(
+      store.app.id,
+      stolen.map(({ id }) => id),
+    );
+    await expect(found).rejects.toMatchObject({ code: 'VAULT_TAMPERED' });
   });
 
   it('S28 of two copies of an event the higher attempt counts, in either order, in one position', async () => {

@@ -7,6 +7,7 @@
 import { chunks } from '../../base/chunks.ts';
 import type { AppId, ConversationId, IndexId, LossId, SubjectId } from '../../base/ids.ts';
 import { isLetheError } from '../../base/lethe-error.ts';
+import { randomId } from '../../base/random.ts';
 import { namingBatch, openBucket } from '../directory/directory-rows.ts';
 import {
   type ConversationRow,
@@ -120,8 +121,9 @@ async function dropNames(deps: DirectoryContext, app: App, kind: ReferenceKind):
       const at = directoryRow(app, entryKind, target);
       const [entry] = await store.versions([at]);
       if (entry !== undefined && entry.state !== rowStates.erased) continue;
-      const by = kind === rowKinds.alias ? await fencedBy(deps, app, target) : undefined;
-      if (by !== undefined) await fenceRows(deps, [rows[i]!], by);
+      const isErased = kind === rowKinds.alias && (await fencedBy(deps, app, target)) !== undefined;
+      // A marker has an id of its own: see DirectoryShred.
+      if (isErased) await fenceRows(deps, [rows[i]!], randomId<LossId>(deps.randomness));
       else await store.commit([{ dirties: true, removals: [rows[i]!] }]);
     }
   }

@@ -154,11 +154,11 @@ export interface DirectoryShred {
   /** Removes the identities that still lead to this person: one may be in use anew. */
   removeIdentities(app: App, subject: SubjectEntry): Promise<void>;
   /** Turns a person's alias into a marker that names nobody. */
-  markAlias(app: App, subject: SubjectEntry, by: LossId): Promise<void>;
+  markAlias(app: App, subject: SubjectEntry): Promise<void>;
   /** Removes a person's entry if it is still the one that was read; false: it has changed. */
   removeSubject(app: App, subject: SubjectEntry): Promise<boolean>;
   /** Takes a conversation's name and members away, and leaves a marker that names nobody. */
-  removeConversation(app: App, conversation: ConversationEntry, by: LossId): Promise<void>;
+  removeConversation(app: App, conversation: ConversationEntry): Promise<void>;
   /**
    * Clears a conversation's messages or a person's profile: the place becomes a fence and a new one
    * takes over, in one conditional batch. `done` also when `place` is not the current one any more.

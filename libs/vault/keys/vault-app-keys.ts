@@ -3,7 +3,7 @@ import { type AppId, type LossId, NO_ID } from '../../base/ids.ts';
 import { randomId } from '../../base/random.ts';
 import { HmacKey, sha256 } from '../../codec/hash.ts';
 import type { AppKeys } from '../../keyring/app-keys.ts';
-import { type RowKey, rowKinds } from '../rows/vault-store.ts';
+import { type RowKey, rowKinds, type VaultRow } from '../rows/vault-store.ts';
 import type { VaultContext } from './vault-context.ts';
 
 /** Where the key of an access key lies: by a hash of its id, which is longer than row ids are. */
@@ -12,6 +12,13 @@ function accessRow(app: AppId | 'store', id: string): RowKey {
   const owner = (app === 'store' ? NO_ID : app) as AppId;
   return { app: owner, bucket: 0, kind: rowKinds.accessKey, id: name };
 }
+
+function ledgerRow(app: AppId, day: number): RowKey {
+  return { app, bucket: 0, kind: rowKinds.ledgerKey, id: day.toString(16).padStart(32, '0') };
+}
+
+// A sweep that did not run for as long leaves keys, which the next turn of the app keeps.
+const DAYS_LOOKED_AT = 100;
 
 /** Opens an app's keys. */
 export function createAppKeys(deps: Omit<VaultContext, 'apps'>): AppKeys {
@@ -30,6 +37,15 @@ export function createAppKeys(deps: Omit<VaultContext, 'apps'>): AppKeys {
       indexKeys.clear();
     },
   });
+  /** Key rows go, and every holder of keys drops what they held. */
+  async function destroy(rows: readonly VaultRow[], as: { dirties?: true }): Promise<void> {
+    await store.commit(rows.map((row) => ({ ...as, removals: [row] })));
+    await store.scrub();
+    const ended = rows.map(({ app, kind, ownKey }) => ({ app, kind, id: ownKey! }));
+    await lossFeed.enter(ended, randomId<LossId>(randomness));
+    await lease.sync();
+  }
+
   return {
     async indexKey(app) {
       await lease.ensure();
@@ -42,8 +58,14 @@ export function createAppKeys(deps: Omit<VaultContext, 'apps'>): AppKeys {
       return key;
     },
     async ledgerKey(app, day) {
-      const id = day.toString(16).padStart(32, '0');
-      return (await hierarchy.subKey(app, rowKinds.ledgerKey, id)).wrapping;
+      const row = ledgerRow(app, day);
+      return (await hierarchy.subKey(row.app, row.kind, row.id)).wrapping;
+    },
+    async endLedgerKeys(app, before) {
+      const days = Array.from({ length: DAYS_LOOKED_AT }, (_, i) => before - 1 - i);
+      const past = days.filter((day) => day >= 0).map((day) => ledgerRow(app, day));
+      const rows = (await store.read(past)).filter((row) => row !== undefined);
+      if (rows.length > 0) await destroy(rows, {});
     },
     async accessKey(app, id, make) {
       const row = accessRow(app, id);
@@ -55,12 +77,7 @@ export function createAppKeys(deps: Omit<VaultContext, 'apps'>): AppKeys {
       const [row] = await store.read([key]);
       if (row === undefined) return;
       // The store's own root is replaced by every turn; an app's only if something of it was lost.
-      const dirties = app === 'store' ? {} : { dirties: true as const };
-      await store.commit([{ ...dirties, removals: [row] }]);
-      await store.scrub();
-      const loss = randomId<LossId>(randomness);
-      await lossFeed.enter([{ app: row.app, kind: row.kind, id: row.ownKey! }], loss);
-      await lease.sync();
+      await destroy([row], app === 'store' ? {} : { dirties: true });
     },
   };
 }

@@ -21,7 +21,7 @@ export type VaultKeyring = KeyringUse &
     keep(rings: readonly Ring[], losses: number): void;
   };
 
-const ENDED_KINDS = [...PREVIOUS_KINDS, rowKinds.accessKey];
+const ENDED_KINDS = [...PREVIOUS_KINDS, rowKinds.accessKey, rowKinds.ledgerKey];
 
 /** Opens the keyring of a vault. */
 export function createVaultKeyring(deps: VaultContext): VaultKeyring {
@@ -30,7 +30,7 @@ export function createVaultKeyring(deps: VaultContext): VaultKeyring {
   lease.listen({
     onLoss(rows) {
       for (const { app, kind } of rows) if (kind === rowKinds.appRoot) forgetApp(app);
-      // Of keys that a turn has retired, or a revocation, the ids of the keys are entered.
+      // Of keys that were destroyed by themselves the ids are entered, not those of their rows.
       const retired = rows.filter(({ kind }) => ENDED_KINDS.includes(kind));
       hierarchy.forgetKeys(new Set(retired.map((row) => row.id)));
       return cache.revoke(rows);

@@ -1,6 +1,6 @@
 /** DirectoryShred over the vault: entries and names go. Privacy alone receives it. */
 import type { AppId, ConversationId, IndexId, LossId, PlaceId, SubjectId } from '../../base/ids.ts';
-import { randomIdInBucket } from '../../base/random.ts';
+import { randomId, randomIdInBucket } from '../../base/random.ts';
 import { again, retryContended } from '../../base/retry.ts';
 import { ringKinds } from '../../sealing/tree-path.ts';
 import type { ClearedKind, DirectoryShred } from '../directory/directory.ts';
@@ -33,9 +33,9 @@ export function createDirectoryShred(deps: DirectoryContext): DirectoryShred {
       const rows = value.identities.map(({ row }) => row);
       await removeReferences(deps, app, { kind: rowKinds.identity, rows, target: id });
     },
-    async markAlias(app, { value }, by) {
+    async markAlias(app, { value }) {
       const id = (await deps.table.names(app.id)).alias(value.alias);
-      await mark(deps, app, { kind: rowKinds.alias, id }, by);
+      await mark(deps, app, { kind: rowKinds.alias, id });
     },
     async removeSubject(app, { id, version }) {
       const key = directoryRow(app, rowKinds.subject, id);
@@ -43,12 +43,12 @@ export function createDirectoryShred(deps: DirectoryContext): DirectoryShred {
       await store.scrub();
       return outcome === 'done';
     },
-    async removeConversation(app, { id, value }, by) {
+    async removeConversation(app, { id, value }) {
       const rows = value.externalRow === null ? [] : [value.externalRow];
       const kind = rowKinds.externalConversation;
       if (rows.length > 0) await removeReferences(deps, app, { kind, rows, target: id });
       await removeMembers(deps, app, id);
-      await mark(deps, app, { kind: rowKinds.conversation, id }, by);
+      await mark(deps, app, { kind: rowKinds.conversation, id });
     },
     replacePlace: (app, cleared, by) => replacePlace(deps, app, { ...cleared, by }),
     shredForsakenGroup: (app, group, by) => shredForsakenGroup(deps, app, { group, by }),
@@ -77,14 +77,17 @@ async function removeReferences(
   await store.scrub();
 }
 
-/** Turns a row into a marker that names nobody. */
+/**
+ * Turns a row into a marker that names nobody. It carries an id of its own: with that of the loss,
+ * whoever knows the name would find the rings that were lost with it, and their headers on the log.
+ */
 async function mark(
   deps: DirectoryContext,
   app: App,
   row: { kind: RowKind; id: string },
-  by: LossId,
 ): Promise<void> {
-  await fenceRows(deps, [directoryRow(app, row.kind, row.id)], by);
+  const id = randomId<LossId>(deps.randomness);
+  await fenceRows(deps, [directoryRow(app, row.kind, row.id)], id);
 }
 
 /** An app's root lies under the store's, and is fenced under it. */

@@ -19,7 +19,7 @@ export const deleteConversation: Kind<'delete-conversation'> = {
     await recordFact(run, 'ConversationDeleted', { conversation });
     const entry = await readConversation(run, conversation);
     if (entry === undefined) return;
-    await run.powers.directoryShred.removeConversation(run.app, entry, run.request.id);
+    await run.powers.directoryShred.removeConversation(run.app, entry);
   },
   lostEvents: { by: 'fence' },
   matcher: async (_powers, _app, { conversation }) => {

@@ -25,7 +25,7 @@ export async function endForsakenGroup(run: Ending, id: ConversationId): Promise
   await powers.holders.passHolders();
   const fact = { id: lossOf(request.id, id), type: 'ConversationDeleted' as const };
   await recordLoss(powers, app, { ...fact, content: { conversation: id } });
-  await powers.directoryShred.removeConversation(app, group, request.id);
+  await powers.directoryShred.removeConversation(app, group);
 }
 
 /** The id of a further fact of one erasure: the same whenever the step is repeated. */

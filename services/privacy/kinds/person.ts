@@ -60,9 +60,9 @@ async function removeNames(run: PersonRun, id: SubjectId): Promise<void> {
   for (const group of value.groups) await endForsakenGroup(run, group);
   await directoryShred.removeIdentities(app, subject);
   for (const one of await personalConversations(run, subject)) {
-    await directoryShred.removeConversation(app, one, request.id);
+    await directoryShred.removeConversation(app, one);
   }
-  await directoryShred.markAlias(app, subject, request.id);
+  await directoryShred.markAlias(app, subject);
   if (await directoryShred.removeSubject(app, subject)) return;
   // A conversation that was made meanwhile is in a newer row: then all is done once more.
   await shredPerson(run);
