@@ -1,5 +1,5 @@
 /** One way to repeat a conditional write that others may win, and to give up on it. */
-import { LetheError } from './lethe-error.ts';
+import { isLetheError, LetheError } from './lethe-error.ts';
 
 /** An attempt that lost a race gives this, and is made again. */
 export const again: unique symbol = Symbol('again');
@@ -16,10 +16,16 @@ export async function retryContended<Result>(
   attemptsMax = ATTEMPTS_MAX,
 ): Promise<Result> {
   for (let before = 0; before < attemptsMax; before += 1) {
-    const result = await attempt(before);
+    const result = await attempt(before).catch(lostRace);
     if (result !== again) return result as Result;
   }
   throw contended();
+}
+
+/** A key that was zeroed while it was waited for is asked for again, like a row that has changed. */
+function lostRace(error: unknown): typeof again {
+  if (isLetheError(error, 'CONTENDED')) return again;
+  throw error;
 }
 
 /** Others were first: the same call may succeed later. */

@@ -1,6 +1,7 @@
 /** SHA-256 and HMAC-SHA-256 (FIPS 180-4, RFC 2104) on the fast path of node:crypto. */
 
 import { hash } from 'node:crypto';
+import { contended } from '../base/retry.ts';
 import { secretBytes } from '../base/secret-bytes.ts';
 
 // A one-shot hash with text output costs a third of one with a Buffer output.
@@ -25,6 +26,7 @@ function byteLength(field: string | Uint8Array): number {
 export class HmacKey {
   readonly #inner = secretBytes(64).fill(0x36);
   readonly #outer = secretBytes(96).fill(0x5c);
+  #isDestroyed = false;
 
   constructor(key: Uint8Array) {
     if (key.length > 64) throw new RangeError('an HMAC key is at most 64 bytes here');
@@ -34,8 +36,13 @@ export class HmacKey {
     }
   }
 
-  /** The 32 bytes of HMAC-SHA-256 over label ‖ lp(field) of each field (text as UTF-8). */
+  /**
+   * The 32 bytes of HMAC-SHA-256 over label ‖ lp(field) of each field (text as UTF-8). Throws
+   * CONTENDED: the key was destroyed meanwhile.
+   */
   digestFields(label: Uint8Array, fields: readonly (string | Uint8Array)[]): Buffer {
+    // Under zeros everybody could make the same.
+    if (this.#isDestroyed) throw contended();
     let length = 64 + label.length;
     for (const field of fields) length += 4 + byteLength(field);
     const message = length <= scratch.length ? scratch : Buffer.allocUnsafe(length);
@@ -54,8 +61,9 @@ export class HmacKey {
     return sha256(this.#outer);
   }
 
-  /** Overwrites the key; the object must not be used afterwards. */
+  /** Overwrites the key; whoever uses it afterwards is told. */
   destroy(): void {
+    this.#isDestroyed = true;
     this.#inner.fill(0);
     this.#outer.fill(0);
   }

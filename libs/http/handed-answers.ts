@@ -51,6 +51,11 @@ export function openHandedAnswers(
 
   const busy = () => [...connections.values()].filter(({ answers }) => answers.length > 0);
 
+  /** Where nothing can be told of connections any more, nothing may be left on them. */
+  function resetAll(): void {
+    for (const connection of busy()) connection.reset();
+  }
+
   /** Lets go of what was taken by now, and of clients that take too long. */
   async function look(): Promise<void> {
     const handed = busy().map((connection) => [connection, connection.handedBytes()] as const);
@@ -62,11 +67,14 @@ export function openHandedAnswers(
 
   function lookSoon(): void {
     if (timer !== undefined || busy().length === 0) return;
-    timer = setTimeout(async () => {
-      await look();
-      timer = undefined;
-      lookSoon();
-    }, pace.lookIntervalMs).unref();
+    const lookAndGoOn = () =>
+      look()
+        .catch(resetAll)
+        .finally(() => {
+          timer = undefined;
+          lookSoon();
+        });
+    timer = setTimeout(lookAndGoOn, pace.lookIntervalMs).unref();
   }
 
   function keep(socket: Socket, { openedEvents }: NotedUse): () => void {
@@ -78,7 +86,10 @@ export function openHandedAnswers(
     return handed;
   }
 
-  keyring.listen(async (lost) => {
+  // It never rejects: the loss would never be acknowledged, nor any that comes after it.
+  keyring.listen((lost) => takeBack(lost).catch(resetAll));
+
+  async function takeBack(lost: ReadonlySet<string> | 'unknown'): Promise<void> {
     const isTouched = ({ ids }: KeptAnswer) => lost === 'unknown' || !ids.isDisjointFrom(lost);
     if (!busy().some(({ answers }) => answers.some(isTouched))) return;
     await look();
@@ -89,7 +100,7 @@ export function openHandedAnswers(
       if ((await Promise.all(touched.map(isLost))).includes(true)) connection.reset();
     };
     await Promise.all(busy().map(judge));
-  });
+  }
 
   server.addHook('preClose', async () => {
     pace = CLOSING;
@@ -131,17 +142,22 @@ function watchConnections(server: Server): Map<Socket, KeptConnection> {
     socket.once('close', () => connections.delete(socket));
   };
   // Under TLS the socket of requests comes second, over the TCP socket of the same two ends.
-  const endsOf = (socket: Socket) => `${socket.remoteAddress} ${socket.remotePort}`;
+  const endsOf = ({ localAddress, localPort, remoteAddress, remotePort }: Socket) =>
+    [localAddress, localPort, remoteAddress, remotePort].join(' ');
   const raws = new Map<string, Socket>();
   const isTls = server instanceof TlsServer;
   server.prependListener('connection', (raw: Socket) => {
     if (!isTls) return add(raw, raw);
     const ends = endsOf(raw);
     raws.set(ends, raw);
-    raw.once('close', () => raws.delete(ends));
+    // The next connection of the same ends may be there before this one is closed.
+    raw.once('close', () => raws.get(ends) === raw && raws.delete(ends));
   });
   server.prependListener('secureConnection', (socket: Socket) => {
-    add(socket, raws.get(endsOf(socket))!);
+    const raw = raws.get(endsOf(socket));
+    // Gone by now: what it is given could not be taken back.
+    if (raw === undefined || raw.destroyed) socket.destroy();
+    else add(socket, raw);
   });
   return connections;
 }

@@ -20,8 +20,9 @@ export interface KeptAnswer {
 
 // More than a kernel keeps for one connection: what came before so many later bytes was taken.
 const SEND_BUFFER_BYTES_MAX = 16 * 1024 * 1024;
-// The kernel has nothing left of a connection that failed so.
+// The kernel has nothing left of a connection on which a call failed so.
 const DEAD = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ECONNABORTED']);
+const CALLS = new Set(['read', 'write', 'shutdown']);
 
 /** A connection whose close waits for what was kept. */
 export class KeptConnection {
@@ -92,7 +93,9 @@ export class KeptConnection {
   }
 
   #close(error: Error | undefined): Socket {
-    const isDead = DEAD.has((error as NodeJS.ErrnoException | undefined)?.code ?? '');
+    // Node makes errors of these names itself, too: those come from no call.
+    const { code = '', syscall = '' } = (error ?? {}) as NodeJS.ErrnoException;
+    const isDead = DEAD.has(code) && CALLS.has(syscall);
     if (this.#answers.length === 0 || this.#isReset || isDead) return this.#destroy(error);
     this.#isClosing = true;
     // The client is told that no more comes, and reads on what is there.

@@ -7,6 +7,7 @@
 import { createCipheriv, createDecipheriv } from 'node:crypto';
 import type { KeyId } from '../base/ids.ts';
 import type { Randomness } from '../base/random.ts';
+import { contended } from '../base/retry.ts';
 
 const FORMAT = 1;
 const OVERHEAD_BYTES = 1 + 12 + 16;
@@ -16,6 +17,7 @@ export class WrappingKey {
   readonly id: KeyId;
   readonly #key: Buffer;
   readonly #randomness: Randomness;
+  #isDestroyed = false;
 
   constructor(id: KeyId, key: Buffer, randomness: Randomness) {
     if (key.length !== 32) throw new RangeError('a wrapping key has 32 bytes');
@@ -24,8 +26,18 @@ export class WrappingKey {
     this.#randomness = randomness;
   }
 
-  /** Wraps bytes, bound to `associatedData`. */
+  get isDestroyed(): boolean {
+    return this.#isDestroyed;
+  }
+
+  /** A zeroed key would wrap as well, for everybody and for good: it must be asked for anew. */
+  #assertUsable(): void {
+    if (this.#isDestroyed) throw contended();
+  }
+
+  /** Wraps bytes, bound to `associatedData`. Throws CONTENDED: the key was destroyed meanwhile. */
   wrap(plain: Uint8Array, associatedData: Uint8Array): Buffer {
+    this.#assertUsable();
     const out = Buffer.allocUnsafe(OVERHEAD_BYTES + plain.length);
     out[0] = FORMAT;
     const nonce = this.#randomness.fill(out.subarray(1, 13));
@@ -37,8 +49,12 @@ export class WrappingKey {
     return out;
   }
 
-  /** Unwraps bytes. Undefined: not wrapped by this key with this associated data. */
+  /**
+   * Unwraps bytes. Undefined: not wrapped by this key with this associated data. Throws CONTENDED:
+   * the key was destroyed meanwhile.
+   */
   unwrap(wrapped: Buffer, associatedData: Uint8Array): Buffer | undefined {
+    this.#assertUsable();
     if (wrapped[0] !== FORMAT || wrapped.length < OVERHEAD_BYTES) return undefined;
     const tagAt = wrapped.length - 16;
     const decipher = createDecipheriv('aes-256-gcm', this.#key, wrapped.subarray(1, 13), {
@@ -56,8 +72,9 @@ export class WrappingKey {
     }
   }
 
-  /** Zeroes the key; it must not be used afterwards. */
+  /** Zeroes the key; whoever uses it afterwards is told. */
   destroy(): void {
+    this.#isDestroyed = true;
     this.#key.fill(0);
   }
 

@@ -62,13 +62,18 @@ export interface KeyHierarchy {
   forgetAll(): void;
   /** Zeroes and drops keys that a turn has retired. */
   forgetKeys(ids: ReadonlySet<string>): void;
+  /** Zeroes and drops what a row held that is gone. */
+  forgetRow(row: Pick<RowKey, 'app' | 'kind' | 'id'>): void;
   /** A key under the app root (or, for the app id NO_ID, the store root); made at first use. */
   subKey(app: AppId, kind: RowKind, id: string): Promise<SubKey>;
   /** The same, but none is made: undefined where there is none. */
   findSubKey(app: AppId, kind: RowKind, id: string): Promise<SubKey | undefined>;
 }
 
-/** A key of the hierarchy, with its bytes for those that are not wrapping keys. */
+/**
+ * A key of the hierarchy, with its bytes for those that are not wrapping keys. The bytes are to be
+ * read anew after whatever was awaited: reading them throws CONTENDED when they were zeroed.
+ */
 export interface SubKey {
   readonly wrapping: WrappingKey;
   readonly bytes: Buffer;
@@ -78,7 +83,7 @@ interface Deps {
   readonly store: VaultStore;
   readonly kms: RootKms;
   readonly randomness: Randomness;
-  readonly lease: Pick<KeyLease, 'ensure'>;
+  readonly lease: Pick<KeyLease, 'ensure' | 'losses'>;
   readonly lossFeed: OwedEntries['lossFeed'] & Pick<LossFeed, 'head'>;
 }
 
@@ -174,9 +179,14 @@ class Hierarchy implements KeyHierarchy {
   forgetKeys(ids: ReadonlySet<string>): void {
     for (const [text, id] of this.#current) if (ids.has(id)) this.#current.delete(text);
     for (const id of ids) {
-      this.#keys.get(id as KeyId)?.bytes.fill(0);
+      this.#keys.get(id as KeyId)?.wrapping.destroy();
       this.#keys.delete(id as KeyId);
     }
+  }
+
+  forgetRow(row: Pick<RowKey, 'app' | 'kind' | 'id'>): void {
+    const id = this.#current.get(rowKeyToText(row));
+    if (id !== undefined) this.forgetKeys(new Set([id]));
   }
 
   async subKey(app: AppId, kind: RowKind, id: string): Promise<SubKey> {
@@ -186,13 +196,20 @@ class Hierarchy implements KeyHierarchy {
   }
 
   async findSubKey(app: AppId, kind: RowKind, id: string): Promise<SubKey | undefined> {
-    await this.#deps.lease.ensure();
+    const { lease, store } = this.#deps;
     const key = { app, bucket: 0, kind, id };
-    const known = this.#known(key);
-    if (known !== undefined) return known;
-    const [row] = await this.#deps.store.read([key]);
-    const opened = row && (await this.#open(row));
-    return opened === 'erased' ? undefined : opened;
+    return retryContended(async () => {
+      await lease.ensure();
+      const known = this.#known(key);
+      if (known !== undefined) return known;
+      const { losses } = lease;
+      const [row] = await store.read([key]);
+      const opened = row && (await this.#open(row));
+      // What was read before a loss may be what was lost.
+      if (losses === lease.losses) return opened === 'erased' ? undefined : opened;
+      this.forgetRow(key);
+      return again;
+    });
   }
 
   async #openSubKey(text: string): Promise<SubKey> {
@@ -246,7 +263,14 @@ class Hierarchy implements KeyHierarchy {
     const bytes = secretCopy(plain.subarray(16));
     plain.fill(0);
     const wrapping = new WrappingKey(row.ownKey, bytes, this.#deps.randomness);
-    const opened = { bytes, wrapping, app: row.app };
+    const opened = {
+      wrapping,
+      app: row.app,
+      get bytes() {
+        if (wrapping.isDestroyed) throw contended();
+        return bytes;
+      },
+    };
     this.#keys.set(row.ownKey, opened);
     return opened;
   }

@@ -3,6 +3,7 @@
  * newest backup began. Both lie wrapped under the store root: who has no key can change neither.
  */
 import { type AppId, NO_ID } from '../../base/ids.ts';
+import { isLetheError } from '../../base/lethe-error.ts';
 import { again, retryContended } from '../../base/retry.ts';
 import { STORE_ROOT } from '../rows/key-slots.ts';
 import { type RowKey, rowKinds } from '../rows/vault-store.ts';
@@ -49,8 +50,14 @@ function placeRow(
   async function load() {
     const [row] = await store.read([key]);
     if (row === undefined) return { row, place: NOWHERE };
-    const plain = unwrapRow(row, await hierarchy.openerOf(row));
-    return { row, place: JSON.parse(plain.toString('utf8')) as KnownPlace };
+    try {
+      const plain = unwrapRow(row, await hierarchy.openerOf(row));
+      return { row, place: JSON.parse(plain.toString('utf8')) as KnownPlace };
+    } catch (error) {
+      // A damaged one must not stop every erasure, nor a restore, which then applies all there is.
+      if (isLetheError(error, 'VAULT_TAMPERED')) return { row, place: NOWHERE };
+      throw error;
+    }
   }
   return {
     read: async () => (await load()).place,

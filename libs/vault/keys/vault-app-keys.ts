@@ -1,9 +1,10 @@
 /** AppKeys over the vault. Index keys are kept opened; they go with their app. */
 import { type AppId, type LossId, NO_ID } from '../../base/ids.ts';
 import { randomId } from '../../base/random.ts';
+import { again, retryContended } from '../../base/retry.ts';
 import { HmacKey, sha256 } from '../../codec/hash.ts';
 import type { AppKeys } from '../../keyring/app-keys.ts';
-import { type RowKey, rowKinds, type VaultRow } from '../rows/vault-store.ts';
+import { type RowKey, rowKinds } from '../rows/vault-store.ts';
 import type { VaultContext } from './vault-context.ts';
 
 /** Where the key of an access key lies: by a hash of its id, which is longer than row ids are. */
@@ -38,11 +39,17 @@ export function createAppKeys(deps: Omit<VaultContext, 'apps'>): AppKeys {
     },
   });
   /** Key rows go, and every holder of keys drops what they held. */
-  async function destroy(rows: readonly VaultRow[], as: { dirties?: true }): Promise<void> {
-    await store.commit(rows.map((row) => ({ ...as, removals: [row] })));
+  async function destroy(keys: readonly RowKey[], as: { dirties?: true }): Promise<void> {
+    await retryContended(async () => {
+      const rows = (await store.read(keys)).filter((row) => row !== undefined);
+      if (rows.length === 0) return;
+      // A turn may wrap them anew meanwhile: until they are not there any more.
+      await store.commit(rows.map((row) => ({ ...as, removals: [row] })));
+      return again;
+    });
     await store.scrub();
-    const ended = rows.map(({ app, kind, ownKey }) => ({ app, kind, id: ownKey! }));
-    await lossFeed.enter(ended, randomId<LossId>(randomness));
+    // Also when they had gone before: a run that ended then may not have told.
+    await lossFeed.enter(keys, randomId<LossId>(randomness));
     await lease.sync();
   }
 
@@ -73,11 +80,8 @@ export function createAppKeys(deps: Omit<VaultContext, 'apps'>): AppKeys {
       return (await hierarchy.findSubKey(row.app, row.kind, row.id))?.wrapping;
     },
     async endAccessKey(app, id) {
-      const key = accessRow(app, id);
-      const [row] = await store.read([key]);
-      if (row === undefined) return;
       // The store's own root is replaced by every turn; an app's only if something of it was lost.
-      await destroy([row], app === 'store' ? {} : { dirties: true });
+      await destroy([accessRow(app, id)], app === 'store' ? {} : { dirties: true });
     },
   };
 }

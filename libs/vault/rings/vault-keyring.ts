@@ -21,7 +21,8 @@ export type VaultKeyring = KeyringUse &
     keep(rings: readonly Ring[], losses: number): void;
   };
 
-const ENDED_KINDS = [...PREVIOUS_KINDS, rowKinds.accessKey, rowKinds.ledgerKey];
+/** Kinds of keys that are destroyed by themselves: a revocation's, a swept day's. */
+const ENDED_KINDS: readonly number[] = [rowKinds.accessKey, rowKinds.ledgerKey];
 
 /** Opens the keyring of a vault. */
 export function createVaultKeyring(deps: VaultContext): VaultKeyring {
@@ -30,9 +31,10 @@ export function createVaultKeyring(deps: VaultContext): VaultKeyring {
   lease.listen({
     onLoss(rows) {
       for (const { app, kind } of rows) if (kind === rowKinds.appRoot) forgetApp(app);
-      // Of keys that were destroyed by themselves the ids are entered, not those of their rows.
-      const retired = rows.filter(({ kind }) => ENDED_KINDS.includes(kind));
+      // A turn enters the ids of keys that it has retired under their kind.
+      const retired = rows.filter(({ kind }) => PREVIOUS_KINDS.includes(kind));
       hierarchy.forgetKeys(new Set(retired.map((row) => row.id)));
+      for (const row of rows) if (ENDED_KINDS.includes(row.kind)) hierarchy.forgetRow(row);
       return cache.revoke(rows);
     },
     onUnknownLoss() {

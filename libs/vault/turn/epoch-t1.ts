@@ -137,7 +137,9 @@ async function keysOfOriginal(
 ): Promise<KeyId[]> {
   const state = await kms.describeKey(oldKmsKey);
   // A service tells no key that is gone from one that it never had: it must have shown it before.
-  if (state === 'unknown' || (state === 'gone' && !original!.isEnding && !kms.remembersKeys)) {
+  // Of an original without an id only this key is known: it may have been turned to others since.
+  const isBlind = original!.store === null || !kms.remembersKeys;
+  if (state === 'unknown' || (state === 'gone' && !original!.isEnding && isBlind)) {
     const text = `this KMS does not know the key ${oldKmsKey} of the original: name the one that`;
     throw new LetheError('CONFIGURATION_INVALID', `${text} the original used (--from-env)`);
   }

@@ -177,6 +177,7 @@ async function turnStoreRoot(deps: TurnContext, turn: Turn): Promise<void> {
 async function rewrapUnderStoreRoot(
   { store, hierarchy }: TurnContext,
   isSpared: (app: AppId) => boolean,
+  rows: DamagedRows,
 ): Promise<Set<AppId>> {
   const { current, previous } = storeSlot();
   const damaged = new Set<AppId>();
@@ -185,7 +186,8 @@ async function rewrapUnderStoreRoot(
     const root = await hierarchy.storeRoot();
     const old: VaultRow[] = [];
     const look = (row: VaultRow) => {
-      if (row.wrappingKey === root.id || damaged.has(row.app) || isSpared(row.app)) return;
+      if (row.wrappingKey === root.id || rows.has(row)) return;
+      if (damaged.has(row.app) || isSpared(row.app)) return;
       old.push(row);
     };
     for await (const row of store.scan(rowKinds.appRoot)) look(row);
@@ -201,7 +203,9 @@ async function rewrapUnderStoreRoot(
     const puts = old.flatMap((one) => {
       const put = rewrapped(one, opened.wrapping, root);
       // A row that names another root than the one this turn retires is not for it to judge.
-      if (put === undefined && one.wrappingKey === opened.wrapping.id) damaged.add(one.app);
+      const isDamaged = put === undefined && one.wrappingKey === opened.wrapping.id;
+      // Looked at twice; a row of the store itself is nobody's but its own.
+      if (isDamaged && rows.note(one) && one.app !== current.app) damaged.add(one.app);
       return put ?? [];
     });
     const guard = { key: current, ownKey: root.id };
@@ -230,9 +234,9 @@ async function turnApps(deps: TurnContext, run: TurnRun) {
     dirty.delete(app);
     if (run.turn.failedApps.includes(app)) failedBefore.push(app);
   }
-  const damaged = await rewrapUnderStoreRoot(deps, (app) => dirty.has(app));
-  const failedApps: AppId[] = [...failedBefore, ...damaged];
   const damagedRows = new DamagedRows();
+  const damaged = await rewrapUnderStoreRoot(deps, (app) => dirty.has(app), damagedRows);
+  const failedApps: AppId[] = [...failedBefore, ...damaged];
   let [buckets, rows] = [0, 0];
   for (const [id, marked] of dirty) {
     try {
@@ -254,7 +258,8 @@ async function turnApps(deps: TurnContext, run: TurnRun) {
   // Whoever goes on with this turn could not tell them from apps that had nothing to turn.
   if (failedApps.length > 0) await run.advance('apps', { failedApps });
   // Erased apps, and those that failed before they got a new root.
-  for (const app of await rewrapUnderStoreRoot(deps, (one) => damaged.has(one))) {
+  const spared = (one: AppId) => damaged.has(one);
+  for (const app of await rewrapUnderStoreRoot(deps, spared, damagedRows)) {
     if (!failedApps.includes(app)) failedApps.push(app);
   }
   return { failedApps, buckets, rows, damaged: damagedRows };

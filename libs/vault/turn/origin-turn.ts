@@ -31,7 +31,8 @@ export function originTurn(
     runner: '',
     aliveAtMs: nowMs,
     t1AtMs: null,
-    failedApps: [],
+    // That turn covers nothing of them, whoever's keys end.
+    failedApps: last?.failedApps ?? [],
     waiting: waiting.filter(({ oldKmsKey }) => oldKmsKey !== of.oldKmsKey),
     buckets: 0,
     rows: 0,
