@@ -1,6 +1,11 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { connect as connectTls } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startServer } from '../../services/server/serve.ts';
+import { makeCertificate } from '../servers/certificates.ts';
 import { PERSONAL, profile, received, sent } from '../support/events.ts';
 import { defaultConversationOf, subjectOf } from '../support/reading.ts';
 import { askSlowly } from '../support/slow-client.ts';
@@ -139,6 +144,31 @@ describe('S47 what was handed to a connection that reads slowly', () => {
     await door.server.stop();
     expect(performance.now() - began).toBeLessThan(5_000);
     expect(client.queuedBytes()).toBe(0);
+  });
+
+  it('under TLS two connections of one client’s port are told apart, and neither ends the server', async () => {
+    const store = await openTestStore();
+    const { caFile, keyFile } = makeCertificate(join(store.folder, 'tls'));
+    const http = { host: '0.0.0.0', port: 0, tls: { cert: caFile, key: keyFile } };
+    const { backends } = store;
+    const server = await startServer(
+      { backends, configuration: { ...store.configuration, http } },
+      ['reader'],
+    );
+    onTestFinished(() => server.stop());
+    const port = Number(new URL(server.address).port);
+    const first = connect({ host: '127.0.0.1', port, localAddress: '127.0.0.1' });
+    await once(first, 'connect');
+    const own = { localAddress: '127.0.0.1', localPort: first.localPort! };
+    const second = connect({ host: '127.0.0.2', port, ...own });
+    await once(second, 'connect');
+    first.destroy();
+    await sleep(50);
+    const secure = connectTls({ socket: second, rejectUnauthorized: false });
+    await once(secure, 'secureConnect');
+    secure.write('GET /healthz HTTP/1.1\r\nhost: lethe\r\nconnection: close\r\n\r\n');
+    const [answer] = await once(secure, 'data');
+    expect(String(answer)).toContain('200 OK');
   });
 
   it('is not held against people whose words are not in it', async () => {

@@ -2,6 +2,7 @@ import { mkdirSync, readdirSync, renameSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { NO_ID } from '../../../../libs/base/ids.ts';
 import { fileOf } from '../../../../libs/configuration/configuration.ts';
 import { rowKinds } from '../../../../libs/vault/rows/vault-store.ts';
 import { makeBackup } from '../../../../services/operations/backup.ts';
@@ -17,11 +18,11 @@ import { openAt, openTestStore, type TestStore } from '../../../support/temporar
 type Kind = keyof typeof rowKinds;
 
 /** Flips one bit of the first living row of a kind, as a disk does. */
-function damage(store: TestStore, kind: Kind): void {
+function damage(store: TestStore, kind: Kind, of: string = store.app.id): void {
   const database = new DatabaseSync(fileOf(store.configuration.vault));
   const where = 'hex(substr(key, 17, 1)) = ? AND erasure IS NULL AND hex(substr(key, 1, 16)) = ?';
   const byte = rowKinds[kind].toString(16).padStart(2, '0').toUpperCase();
-  const app = store.app.id.toUpperCase();
+  const app = of.toUpperCase();
   const row = database
     .prepare(`SELECT key, wrapped FROM vault_rows WHERE ${where} LIMIT 1`)
     .get(byte, app) as { key: Uint8Array; wrapped: Uint8Array } | undefined;
@@ -101,6 +102,26 @@ describe('S50 a row of the vault in which one bit has flipped', () => {
       if (kind !== 'bucketKey') expect(readable.length).toBeGreaterThanOrEqual(2);
     },
   );
+
+  it('of the store itself is named as well, and neither turns nor erasures stop', async () => {
+    const { store, erasure } = await openTenants();
+    damage(store, 'listHead', NO_ID);
+    const again = await store.reopen();
+    for (const name of ['ben', 'cem']) {
+      const { turn } = await turnEpoch(again);
+      expect(turn).toMatchObject({ step: 'done', failedApps: [] });
+      const subject = await subjectOf(again, name);
+      const erased = await createPrivacy(again.backends.privacy()).eraseSubject(
+        again.app.id,
+        subject,
+      );
+      expect(erased.status).toBe('done');
+    }
+    const { damaged } = (await turnEpoch(again)).turn;
+    expect(damaged!.every(({ app }) => app === NO_ID)).toBe(true);
+    const afterlife = await again.backends.privacy().requests.afterlife(erasure);
+    expect(afterlife!.t1AtMs).not.toBeNull();
+  });
 
   it('does not leave parts of a backup that could not be made, or that somebody left', async () => {
     const { store } = await openTenants();

@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createSystemRandomness } from '../../../../libs/base/random.ts';
 import { openRootKmsLocal } from '../../../../libs/vault/keys/local/root-kms-local.ts';
+import { keysWaitedFor } from '../../../../libs/vault/turn/epoch-t1.ts';
+import { originTurn } from '../../../../libs/vault/turn/origin-turn.ts';
 import { makeBackup } from '../../../../services/operations/backup.ts';
 import { restore } from '../../../../services/operations/restore.ts';
 import { settleEpoch, turnEpoch } from '../../../../services/operations/turn-epoch.ts';
@@ -114,6 +116,23 @@ describe('S49 T1 is told only when no copy opens', () => {
     set((horizonDays + 2) * 24 * HOUR_MS);
     const { losses } = await reclaimDue(store);
     expect(losses).toBe(1);
+  });
+
+  it('of a restored store for no app that the original’s last turn did not cover', () => {
+    const id = 'a'.repeat(32) as never;
+    const last = { oldKmsKey: id, newKmsKey: id, number: 3, failedApps: [id], t1AtMs: 1 };
+    const record = { id, step: 'done' as const, startedAtMs: 0, runner: '', aliveAtMs: 0 };
+    const turn = originTurn(
+      { randomness: createSystemRandomness() },
+      {
+        last: { ...last, ...record, buckets: 0, rows: 0 },
+        oldKmsKey: id,
+        newKmsKey: id,
+        original: { store: 'x', isEnding: false },
+        nowMs: 1,
+      },
+    );
+    expect(keysWaitedFor(turn)).toMatchObject([{ number: 3, failedApps: [id] }]);
   });
 
   it('of a restored store not before the keys of its original are gone', async () => {
