@@ -22,7 +22,7 @@ export async function retryContended<Result>(
   throw contended();
 }
 
-/** A key that was zeroed while it was waited for is asked for again, like a row that has changed. */
+/** A key that was zeroed meanwhile is asked for again, like a row that has changed. */
 function lostRace(error: unknown): typeof again {
   if (isLetheError(error, 'CONTENDED')) return again;
   throw error;
