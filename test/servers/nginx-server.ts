@@ -1,6 +1,6 @@
 /** nginx on loopback with the configuration of `infra/proxy`, from Debian's package. */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fetchDebian } from './downloads.ts';
 import {
@@ -12,6 +12,8 @@ import {
 } from './server-process.ts';
 
 const CONFIGURATION = join(import.meta.dirname, '../../infra/proxy/nginx.conf');
+// What Debian's nginx links to beyond the C library.
+const PACKAGES = ['nginx', 'libpcre2-8-0', 'libssl3', 'libcrypt1', 'zlib1g'];
 const READY_MS = 10_000;
 
 /** Starts it before services at these addresses (`http://host:port`). */
@@ -37,7 +39,7 @@ export async function startNginx(
   const process = startProcess({
     name: 'nginx',
     folder: own,
-    command: fetchNginx(),
+    ...fetchNginx(),
     args: ['-p', own, '-c', file, '-g', 'daemon off; master_process off;'],
   });
   await untilReady(process, () => answers('127.0.0.1', port), READY_MS);
@@ -45,7 +47,12 @@ export async function startNginx(
 }
 
 /** The program: the machine's own, or Debian's, unpacked into the cache. */
-function fetchNginx(): string {
-  if (spawnSync('nginx', ['-v']).status === 0) return 'nginx';
-  return join(fetchDebian('nginx', ['nginx']), 'usr/sbin/nginx');
+function fetchNginx(): { command: string; env: Record<string, string> } {
+  if (spawnSync('nginx', ['-v']).status === 0) return { command: 'nginx', env: {} };
+  const folder = fetchDebian('nginx', PACKAGES);
+  const libraries = join(folder, 'usr/lib');
+  const [machine] = readdirSync(libraries).filter((name) => name.includes('linux-gnu'));
+  if (machine === undefined) throw new Error('nginx: packages not as known');
+  const command = join(folder, 'usr/sbin/nginx');
+  return { command, env: { LD_LIBRARY_PATH: join(libraries, machine) } };
 }
