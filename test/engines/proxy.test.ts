@@ -87,7 +87,7 @@ describe('S47 the proxy of infra', () => {
       expect((await client.readOn(200)).ended).toBe(true);
       late.push(client.arrivedBytes() - before[i]!);
     }
-    // What the proxy had taken before T0 is delivered: its buffers, and what its kernel had received.
+    // What the proxy had taken before T0 is delivered: its buffers, and what its kernel had.
     // The compose file keeps that small; here it is this machine's, which grows as it likes.
     for (const bytes of late) expect(bytes).toBeLessThan(MESSAGES * LONG.length * 0.5);
     figures.bytesOfProxyAfterT0 = late;
