@@ -2,7 +2,6 @@
  * Seals content into records and opens it again: the event key out of three rings, the AEAD, the
  * envelope. Synchronous: rings are opened before, and checked for staleness after, by the caller.
  */
-
 import { msToDay } from '../base/day.ts';
 import type { Randomness } from '../base/random.ts';
 import { secretBytes } from '../base/secret-bytes.ts';

@@ -10,7 +10,6 @@
  *
  * A ring has either nodes in its row or segments, never both. Pure: nothing here reads or writes.
  */
-
 import type { SegmentId } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import { type Randomness, randomId } from '../base/random.ts';

@@ -2,7 +2,6 @@
  * A ring in memory: an opaque handle on the key tree of one app, owner or place. It can be used,
  * asked for its version and destroyed; its seeds never leave it and printing shows a placeholder.
  */
-
 import type { AppId, SegmentId } from '../base/ids.ts';
 import { secretBytes } from '../base/secret-bytes.ts';
 import { HmacKey } from '../codec/hash.ts';

@@ -4,6 +4,7 @@
  *
  * Failures of every method: LEASE_LOST, VAULT_UNREACHABLE (both retryable), VAULT_TAMPERED.
  */
+import { timingSafeEqual } from 'node:crypto';
 
 /** HMAC-SHA-256 under a key of the store that turns of the epoch keep. */
 export interface StoreMac {
@@ -13,8 +14,6 @@ export interface StoreMac {
 
 /** Are two codes the same? In a time that does not tell where they differ. */
 export function isSameMac(one: string, other: string): boolean {
-  if (one.length !== other.length) return false;
-  let difference = 0;
-  for (let i = 0; i < one.length; i += 1) difference |= one.charCodeAt(i) ^ other.charCodeAt(i);
-  return difference === 0;
+  const [a, b] = [Buffer.from(one, 'utf8'), Buffer.from(other, 'utf8')];
+  return a.length === b.length && timingSafeEqual(a, b);
 }

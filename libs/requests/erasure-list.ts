@@ -14,7 +14,7 @@ import type { AppId, HoldId, LossId, SubjectId } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import { labels } from '../codec/labels.ts';
 import { isSameMac, type StoreMac } from '../keyring/store-mac.ts';
-import type { KnownPlace, KnownPlaceRow } from '../vault/keys/list-heads.ts';
+import { type KnownPlace, type KnownPlaceRow, LIST_START } from '../vault/keys/list-heads.ts';
 import type { Nothing, RequestKind, RequestTargets } from './request.ts';
 
 interface Listed {
@@ -43,9 +43,6 @@ export interface Withdrawal extends Listed {
 
 /** One entry of the list. */
 export type ListedErasure = ListedRequest | ListedHold | Withdrawal;
-
-/** The head of a list without entries. */
-export const EMPTY_LIST: KnownPlace = { number: 0, mac: '' };
 
 /** Where the texts of entries lie, by their numbers. Failures: STATE_UNREACHABLE. */
 export interface ErasureEntries {
@@ -99,11 +96,11 @@ export function createErasureList(
 
   async function head(): Promise<KnownPlace> {
     const number = await entries.newest();
-    if (number === 0) return EMPTY_LIST;
+    if (number === 0) return LIST_START;
     const newest = await read(number);
     if (newest !== undefined) return { number, mac: newest.mac };
     // A crash has cut it off while it was written: it was never acknowledged.
-    if (number === 1) return EMPTY_LIST;
+    if (number === 1) return LIST_START;
     const before = await read(number - 1);
     if (before === undefined) throw tampered(entries, `entry ${number - 1} is damaged`);
     return { number: number - 1, mac: before.mac };
@@ -149,7 +146,7 @@ export function createErasureList(
     },
     isThere: () => entries.isThere(),
     at: read,
-    async read(after = EMPTY_LIST) {
+    async read(after = LIST_START) {
       const { number: newest } = await head();
       const found: ListedErasure[] = [];
       let previous = after.mac;
@@ -199,6 +196,6 @@ export function headToText({ number, mac }: KnownPlace): string {
 /** Undefined: it is not the text form of a head. */
 export function textToHead(text: string): KnownPlace | undefined {
   const [, number, mac] = /^(\d{1,15})-([0-9a-f]{64})$/.exec(text) ?? [];
-  if (text === headToText(EMPTY_LIST)) return EMPTY_LIST;
+  if (text === headToText(LIST_START)) return LIST_START;
   return mac === undefined ? undefined : { number: Number(number), mac };
 }

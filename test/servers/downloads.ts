@@ -89,6 +89,22 @@ export function fetchDebian(name: string, packages: readonly string[]): string {
   });
 }
 
+/** A program among Debian packages, by its path there; what it links to lies beside it. */
+export function fetchDebianProgram(
+  name: string,
+  packages: readonly string[],
+  path: string,
+): { command: string; env: Record<string, string> } {
+  const folder = fetchDebian(name, packages);
+  const libraries = join(folder, 'usr/lib');
+  const [machine] = readdirSync(libraries).filter((one) => one.includes('linux-gnu'));
+  const command = join(folder, path);
+  if (machine === undefined || !existsSync(command)) {
+    throw new Error(`${name}: packages not as known`);
+  }
+  return { command, env: { LD_LIBRARY_PATH: join(libraries, machine) } };
+}
+
 function fetchOnce(name: string, make: (folder: string) => void): string {
   const folder = join(cacheFolder(), name);
   if (existsSync(join(folder, '.whole'))) return folder;

@@ -1,8 +1,8 @@
 /** nginx on loopback with the configuration of `infra/proxy`, from Debian's package. */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fetchDebian } from './downloads.ts';
+import { fetchDebianProgram } from './downloads.ts';
 import {
   answers,
   freePorts,
@@ -49,10 +49,5 @@ export async function startNginx(
 /** The program: the machine's own, or Debian's, unpacked into the cache. */
 function fetchNginx(): { command: string; env: Record<string, string> } {
   if (spawnSync('nginx', ['-v']).status === 0) return { command: 'nginx', env: {} };
-  const folder = fetchDebian('nginx', PACKAGES);
-  const libraries = join(folder, 'usr/lib');
-  const [machine] = readdirSync(libraries).filter((name) => name.includes('linux-gnu'));
-  if (machine === undefined) throw new Error('nginx: packages not as known');
-  const command = join(folder, 'usr/sbin/nginx');
-  return { command, env: { LD_LIBRARY_PATH: join(libraries, machine) } };
+  return fetchDebianProgram('nginx', PACKAGES, 'usr/sbin/nginx');
 }

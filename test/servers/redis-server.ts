@@ -1,9 +1,8 @@
 /** Redis on loopback, from Debian's package; it keeps nothing on disk. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeCertificate } from './certificates.ts';
-import { fetchDebian } from './downloads.ts';
+import { fetchDebianProgram } from './downloads.ts';
 import {
   answers,
   freePorts,
@@ -50,13 +49,8 @@ export interface RedisSettings {
 export function fetchRedis(): { command: string; env: Record<string, string> } {
   const own = spawnSync('redis-server', ['--version']);
   if (own.status === 0) return { command: 'redis-server', env: {} };
-  const folder = fetchDebian('redis', PACKAGES);
-  const libraries = join(folder, 'usr/lib');
-  const [machine] = readdirSync(libraries).filter((name) => name.includes('linux-gnu'));
   // redis-server itself is a link to redis-check-rdb of the tools package.
-  const command = join(folder, 'usr/bin/redis-check-rdb');
-  if (machine === undefined || !existsSync(command)) throw new Error('Redis: package not as known');
-  return { command, env: { LD_LIBRARY_PATH: join(libraries, machine) } };
+  return fetchDebianProgram('redis', PACKAGES, 'usr/bin/redis-check-rdb');
 }
 
 /** Starts it in a folder. */

@@ -30,7 +30,8 @@ export interface KnownPlaceRow {
   raise(place: KnownPlace): Promise<void>;
 }
 
-const NOWHERE: KnownPlace = { number: 0, mac: '' };
+/** The place before the first entry: that of an empty list. */
+export const LIST_START: KnownPlace = { number: 0, mac: '' };
 const keyOf = (id: number): RowKey => ({
   app: NO_ID as AppId,
   bucket: 0,
@@ -49,13 +50,13 @@ function placeRow(
 ): KnownPlaceRow {
   async function load() {
     const [row] = await store.read([key]);
-    if (row === undefined) return { row, place: NOWHERE };
+    if (row === undefined) return { row, place: LIST_START };
     try {
       const plain = unwrapRow(row, await hierarchy.openerOf(row));
       return { row, place: JSON.parse(plain.toString('utf8')) as KnownPlace };
     } catch (error) {
       // A damaged one must not stop every erasure, nor a restore, which then applies all there is.
-      if (isLetheError(error, 'VAULT_TAMPERED')) return { row, place: NOWHERE };
+      if (isLetheError(error, 'VAULT_TAMPERED')) return { row, place: LIST_START };
       throw error;
     }
   }

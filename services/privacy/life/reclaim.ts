@@ -12,8 +12,9 @@ import { decodeRecord } from '../../../libs/codec/event-record.ts';
 import type { EventHeader } from '../../../libs/codec/sealed-event.ts';
 import { isTombstone, type PlacedRecord } from '../../../libs/event-log/event-log.ts';
 import { readLog } from '../../../libs/event-log/read-log.ts';
-import { eventRingRefs, isKeyForgotten } from '../../../libs/keyring/event-sealer.ts';
-import { collectRefs, Ring, type RingRef, ringRefToKey } from '../../../libs/keyring/ring.ts';
+import { useEventRings } from '../../../libs/keyring/event-rings.ts';
+import { isKeyForgotten } from '../../../libs/keyring/event-sealer.ts';
+import { collectRefs, type RingRef, ringRefToKey } from '../../../libs/keyring/ring.ts';
 import type { Afterlife, PrivacyRequest } from '../../../libs/requests/request.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import type { EventTest, LostEvents } from '../kinds/kind.ts';
@@ -192,20 +193,17 @@ async function judge(
   keyring: PrivacyPowers['keyring'],
   events: readonly { record: PlacedRecord; header: EventHeader }[],
 ): Promise<LostEvent[]> {
-  const refs = collectRefs(events.flatMap(({ header }) => eventRingRefs(header)));
-  return keyring.use([...refs.values()], async (outcomes) => {
-    const rings = new Map([...refs.keys()].map((key, i) => [key, outcomes[i]!]));
-    return events.flatMap(({ record, header }) => {
-      const own = eventRingRefs(header);
-      const [app, owner, place] = own.map((ref) => rings.get(ringRefToKey(ref))!);
-      const fences = own.filter((ref) => rings.get(ringRefToKey(ref)) === 'erased');
+  const headers = events.map(({ header }) => header);
+  return useEventRings(keyring, headers, async (ringsOf) =>
+    events.flatMap(({ record, header }) => {
+      const { outcomes, whole } = ringsOf(header);
+      const fences = outcomes.flatMap(({ ref, outcome }) => (outcome === 'erased' ? [ref] : []));
       if (fences.length > 0) return [{ record, header, fences }];
       // A ring that is not there is tampering, not a loss: `lethe doctor` tells.
-      if (!(app instanceof Ring && owner instanceof Ring && place instanceof Ring)) return [];
-      const isLost = isKeyForgotten(header, { app, owner, place });
-      return isLost ? [{ record, header, fences }] : [];
-    });
-  });
+      if (whole === undefined) return [];
+      return isKeyForgotten(header, whole) ? [{ record, header, fences }] : [];
+    }),
+  );
 }
 
 /** What cannot be read is not judged: it stays. */
