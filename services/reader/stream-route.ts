@@ -109,10 +109,14 @@ function writeOut(
   text: string,
   handed: () => void = () => undefined,
 ): Promise<void> | undefined {
-  if (raw.write(text, handed)) return undefined;
+  // What was destroyed drains no more, and may have said that it closed.
+  if (raw.write(text, handed) || raw.destroyed) return undefined;
   return new Promise((resolve) => {
-    raw.once('drain', resolve);
-    raw.once('close', resolve);
+    const goOn = () => {
+      raw.off('drain', goOn).off('close', goOn);
+      resolve();
+    };
+    raw.on('drain', goOn).on('close', goOn);
   });
 }
 

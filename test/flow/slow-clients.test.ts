@@ -180,4 +180,16 @@ describe('S47 what was handed to a connection that reads slowly', () => {
     expect((await door.call('DELETE', `users/${await door.alias('bob')}`)).status).toBe(200);
     expect((await client.readOn()).text.split('a long word').length).toBeGreaterThan(740_000);
   });
+
+  it('leaves nothing behind on the server each time the stream waited for it', async () => {
+    const warned: string[] = [];
+    const note = ({ name }: Error) => warned.push(name);
+    process.on('warning', note);
+    onTestFinished(() => void process.off('warning', note));
+    const door = await openSlowDoor();
+    await fillPage(door, 'ann');
+    const client = await door.ask('GET', 'stream?from=start');
+    expect((await client.readOn()).text.split('a long word').length).toBeGreaterThan(740_000);
+    expect(warned).not.toContain('MaxListenersExceededWarning');
+  });
 });
