@@ -6,6 +6,7 @@
  * Consistency: vault, feed, directory and state read and write at QUORUM (SERIAL for conditions),
  * never at LOCAL levels: an erasure must hold in every data centre. Views use LOCAL_QUORUM.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client, types } from 'cassandra-driver';
 import cassandra from 'cassandra-driver';
 import { type ErrorCode, LetheError } from '../base/lethe-error.ts';
@@ -20,6 +21,9 @@ const ATTEMPTS_MAX = 8;
 /** A call that took longer than this is not begun anew: whoever waits is told. */
 const REPEAT_WITHIN_MS = 6_000;
 const RETRY_MS = 50;
+/** How long nodes may take to hear of a definition. */
+const AGREE_WITHIN_S = 60;
+const AGREE_LOOK_MS = 250;
 const RECONNECT_MS = 1_000;
 
 /** How many copies must have answered. */
@@ -153,14 +157,34 @@ export class CassandraDatabase {
     return (outcome === 'unknown' || attempt > 0) && (await isMine());
   }
 
-  /** Definitions; the schema is agreed on by all live nodes when it resolves. */
+  /**
+   * A definition that can be repeated. When it resolves, all nodes that are up have it: a node that
+   * hears of a schema late would refuse what is asked of it next.
+   */
   async define(query: string): Promise<void> {
-    await this.#connect();
-    try {
-      await this.#client.execute(query);
-    } catch (error) {
-      throw this.#explain(error);
+    const untilMs = performance.now() + AGREE_WITHIN_S * 1_000;
+    while (!(await this.#isDefined(query, untilMs))) {
+      if (performance.now() >= untilMs) throw this.#disagreeing();
+      await sleep(AGREE_LOOK_MS);
     }
+  }
+
+  async #isDefined(query: string, untilMs: number): Promise<boolean> {
+    try {
+      await this.#connect();
+      const { info } = await this.#client.execute(query);
+      return (info as typeof info & { isSchemaInAgreement: boolean }).isSchemaInAgreement;
+    } catch (error) {
+      const explained = this.#explain(error);
+      // A node that has just come up, or was busy, knows older schemas only.
+      if (performance.now() < untilMs && isUnheardOf(explained.cause)) return false;
+      throw explained;
+    }
+  }
+
+  #disagreeing(): LetheError {
+    const text = 'Cassandra: its nodes have different schemas: look at nodetool describecluster';
+    return new LetheError(this.#unreachable, text, { retryable: true });
   }
 
   async close(): Promise<void> {
@@ -210,7 +234,7 @@ function clientOptions(engine: CassandraEngine, consistency: types.consistencies
     contactPoints: [...hosts],
     localDataCenter: dataCenter,
     keyspace,
-    protocolOptions: { port },
+    protocolOptions: { port, maxSchemaAgreementWaitSeconds: AGREE_WITHIN_S },
     pooling: { maxRequestsPerConnection: 2_048 },
     socketOptions: { readTimeout: READ_TIMEOUT_MS },
     queryOptions: { prepare: true, consistency },
@@ -227,6 +251,12 @@ function clientOptions(engine: CassandraEngine, consistency: types.consistencies
 
 function pauseBefore(attempt: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, RETRY_MS * 2 ** attempt * Math.random()));
+}
+
+/** A keyspace or table that the node which was asked does not know. */
+function isUnheardOf(error: unknown): boolean {
+  const { code, message } = error as { code?: number; message?: string };
+  return code === responseErrorCodes.invalid && /does not exist|unconfigured/.test(message ?? '');
 }
 
 function isServerTimeout(error: unknown): boolean {

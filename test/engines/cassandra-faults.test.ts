@@ -19,6 +19,7 @@ import { openConfigured, storeVariables, type TestStore } from '../support/tempo
 const NODES = 3;
 const SERVICES = ['ingest', 'projector', 'reader', 'privacy'];
 const END_MS_MAX = 15_000;
+const LATE_MS = 12_000;
 const folder = mkdtempSync(join(tmpdir(), 'lethe-cassandra-'));
 const figures: Record<string, unknown> = {};
 let server: CassandraServer;
@@ -94,6 +95,18 @@ async function untilDone(work: () => Promise<unknown>, timeoutMs: number) {
 }
 
 describe('the store on three Cassandra nodes', () => {
+  it('is migrated while one node is late to hear of it', async () => {
+    const late = nodes[2]!.pid;
+    process.kill(late, 'SIGSTOP');
+    const wakes = sleep(LATE_MS).then(() => process.kill(late, 'SIGCONT'));
+    const renamed = (name: string) => variables[name]!.replace(/\/(\w+)\?/, '/$1_late?');
+    const names = ['LETHE_VAULT', 'LETHE_STATE', 'LETHE_VIEWS'];
+    const second = Object.fromEntries(names.map((name) => [name, renamed(name)]));
+    await Promise.all([migrateEngines(readConfiguration({ ...variables, ...second })), wakes]);
+    const known = server.nodetool(0, 'describecluster').match(/[0-9a-f-]{36}: \[[^\]]*\]/g);
+    expect(known).toEqual([expect.stringContaining('127.0.0.3')]);
+  });
+
   it('goes on with one node dead, and serves nothing that was erased while a node was away', async () => {
     const first = words('ann');
     await store.deliver(first, words('ben'));
