@@ -30,4 +30,7 @@ export const labels = {
   erasureList: label('lethe.list.v1'),
   attack: label('lethe.attack.v1'),
   door: label('lethe.door.v1'),
+  feedEntry: label('lethe.feed.v1'),
+  feedHolder: label('lethe.holder.v1'),
+  feedRoster: label('lethe.roster.v1'),
 } as const;

@@ -22,6 +22,11 @@ export interface PassedHolders {
   /** Wall time of T0, in milliseconds since 1970. */
   readonly t0Ms: number;
   readonly waitedMs: number;
+  /**
+   * The roster of holders had been lost, by damage or by who writes the vault's tables: the longest
+   * lease was waited out, and holders that nobody knew were not asked.
+   */
+  readonly isRosterLost: boolean;
   readonly holders: readonly PassedHolder[];
 }
 

@@ -30,8 +30,10 @@ import { createDirectory } from '../vault/directory/vault-directory.ts';
 import type { FeedStore } from '../vault/feed/feed-store.ts';
 import { createLossFeed } from '../vault/feed/feed-wait.ts';
 import { openKeyLease } from '../vault/feed/key-lease.ts';
+import { createSignedFeed } from '../vault/feed/signed-feed.ts';
 import { createKeyringHold } from '../vault/holds/holds.ts';
 import { createAppRegistry } from '../vault/keys/app-registry.ts';
+import { createFeedMac } from '../vault/keys/feed-key.ts';
 import { createKeyHierarchy } from '../vault/keys/key-hierarchy.ts';
 import { createListHeads } from '../vault/keys/list-heads.ts';
 import { signDoor } from '../vault/keys/signed-doors.ts';
@@ -98,6 +100,10 @@ export interface Backends {
   vaultCheck(original?: Pick<VaultStore, 'read'>): Promise<VaultFindings>;
   /** What became of the rings that events name. */
   ringCheck(refs: readonly RingRef[]): Promise<RingFindings>;
+  /** Begins the roster of holders, where nobody can have used this vault's keys yet. */
+  beginFeed(): Promise<void>;
+  /** Begins another incarnation of the feed: every holder of keys drops them. */
+  renewFeed(): Promise<void>;
   /** Makes the directory of a copied vault one again; the groups that are to end. */
   settleDirectory(damaged: readonly DamagedRow[]): Promise<ForsakenGroup[]>;
   /** Tells where this process answers requests, so that an erasure can be attacked there. */
@@ -160,12 +166,19 @@ export async function openBackends(
     if (options.mustExist && !(await hasStoreRoot(store))) throw noStore('this vault is empty');
     const kms = await openRootKms(configuration, randomness);
     const clocks = options.holderClocks ?? systemHolderClocks;
-    const feed = (options.overFeed ?? ((one) => one))(opened.vault.feed);
+    const feed = createSignedFeed({
+      store: (options.overFeed ?? ((one) => one))(opened.vault.feed),
+      mac: createFeedMac(() => hierarchy),
+      randomness,
+    });
     const { leaseMs } = configuration;
     const lease = openKeyLease({ feed, clocks, randomness, leaseMs });
-    const lossFeed = createLossFeed({ feed, clocks });
+    const lossFeed = createLossFeed({ feed, clocks, randomness });
     const hierarchy = createKeyHierarchy({ store, kms, randomness, lease, lossFeed });
+    const isNew = !(await hasStoreRoot(store));
     await hierarchy.storeRoot();
+    // Without a root nobody could hold keys.
+    if (isNew) await feed.begin();
     const apps = createAppRegistry({ store, hierarchy, randomness });
     const context = { store, hierarchy, apps, randomness, lease, lossFeed };
     const keys = createAppKeys(context);
@@ -191,6 +204,8 @@ export async function openBackends(
       vaultStore: () => store,
       vaultCheck: (original) => checkVault(vault, original),
       ringCheck: (refs) => checkRings(vault, refs),
+      beginFeed: () => feed.begin(),
+      renewFeed: () => feed.renew(),
       settleDirectory: (damaged) => settleDirectory(vault, damaged),
       announce: (door) => lease.announce((holder) => signDoor(mac, holder, door)),
       attacks: { ...attacks, holderId: () => lease.holderId },

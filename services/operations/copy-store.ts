@@ -13,6 +13,7 @@ import { moveRoot } from '../../libs/vault/copy/move-root.ts';
 import { noteOrigin, setClosed } from '../../libs/vault/copy/original.ts';
 import { type CopiedVault, copyVault } from '../../libs/vault/copy/vault-copy.ts';
 import { openConnections } from '../../libs/wiring/connections.ts';
+import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { openErasures, openLog, openState, openVault } from '../../libs/wiring/open-engines.ts';
 import { openRootKms } from '../../libs/wiring/open-root-kms.ts';
 import { type CopiedState, copyState } from './copy-state.ts';
@@ -56,6 +57,7 @@ export async function copyStore(
     }
     const erasures = await copyErasures(from, to);
     await noteOrigin(source.vault, target.vault, kms.from);
+    await beginFeed(to);
     if (!isKeptOpen) await setClosed(source.vault, true);
     return { log, vault: { ...vault, differing }, state, erasures };
   } finally {
@@ -83,6 +85,12 @@ async function openAll(configuration: Configuration) {
       use.connections.close();
     },
   };
+}
+
+/** Nobody has used the copy's keys yet: an erase there has no unknown holder to wait for. */
+async function beginFeed(to: Configuration): Promise<void> {
+  const backends = await openBackends(to);
+  await backends.beginFeed().finally(() => backends.close());
 }
 
 /** What a restore of the copy has to apply again. */

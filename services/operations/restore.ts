@@ -77,7 +77,7 @@ export async function restore(
   let done: Pick<Restored, 'applied' | 'removed' | 'events' | 'damaged'>;
   try {
     // Another incarnation of the feed: every holder drops its keys.
-    await backends.engines.vault.feed.renew();
+    await backends.renewFeed();
     const { named: damaged } = await backends.vaultCheck();
     // Everything that can refuse comes before anything that is done.
     const later = await listedSince(backends, erasuresHead);

@@ -1,23 +1,18 @@
 /** The key material of a person, as the vault's own code derives it: what must leave all memory. */
 
-import { systemHolderClocks } from '../../libs/base/clock.ts';
 import { msToDay } from '../../libs/base/day.ts';
 import { idToBucket, type SubjectId } from '../../libs/base/ids.ts';
-import { createSystemRandomness } from '../../libs/base/random.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
 import { Ring } from '../../libs/keyring/ring.ts';
 import type { RingMaterial } from '../../libs/keyring/ring-material.ts';
 import { purposes, writeAppPart, writeEventKey } from '../../libs/sealing/event-key.ts';
 import { NODE_BYTES } from '../../libs/sealing/key-tree.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
-import { createLossFeed } from '../../libs/vault/feed/feed-wait.ts';
-import { openKeyLease } from '../../libs/vault/feed/key-lease.ts';
-import { createKeyHierarchy } from '../../libs/vault/keys/key-hierarchy.ts';
 import { openRingRow, ringRow } from '../../libs/vault/rings/vault-rings.ts';
 import { appRootRow, bucketKeyRow, STORE_ROOT } from '../../libs/vault/rows/key-slots.ts';
-import { openRootKms } from '../../libs/wiring/open-root-kms.ts';
 import { recordsOf } from './reading.ts';
 import type { TestStore } from './temporary-store.ts';
+import { openVaultParts } from './vault-parts.ts';
 
 const SEED_AT = NODE_BYTES - 32;
 
@@ -27,7 +22,7 @@ export async function secretsOf(
   subject: SubjectId,
 ): Promise<Map<string, Buffer>> {
   const { app } = store;
-  const { rows, hierarchy, lease } = await openVault(store);
+  const { store: rows, hierarchy, lease } = await openVaultParts(store);
   const secrets = new Map<string, Buffer>();
   const open = async (kind: Ring['ref']['kind'], id: string) => {
     const [row] = await rows.read([ringRow({ app: app.id, kind, id }, app.buckets)]);
@@ -71,21 +66,10 @@ export async function secretsOf(
   return secrets;
 }
 
-async function openVault({ backends, configuration }: TestStore) {
-  const { store: rows, feed } = backends.engines.vault;
-  const randomness = createSystemRandomness();
-  const clocks = systemHolderClocks;
-  const lease = openKeyLease({ feed, clocks, randomness, leaseMs: configuration.leaseMs });
-  const lossFeed = createLossFeed({ feed, clocks });
-  const kms = await openRootKms(configuration);
-  const hierarchy = createKeyHierarchy({ store: rows, kms, randomness, lease, lossFeed });
-  return { rows, hierarchy, lease };
-}
-
 /** The keys above a person's rings, which the next turn retires. */
 export async function rootsOf(store: TestStore, subject: SubjectId): Promise<Map<string, Buffer>> {
   const { id, buckets } = store.app;
-  const { rows, hierarchy, lease } = await openVault(store);
+  const { store: rows, hierarchy, lease } = await openVaultParts(store);
   const roots = new Map<string, Buffer>();
   const bucket = bucketKeyRow(id, idToBucket(subject) % buckets);
   const slots = { 'store root': STORE_ROOT, 'app root': appRootRow(id), 'bucket key': bucket };

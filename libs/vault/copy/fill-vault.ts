@@ -40,6 +40,8 @@ export async function fillVault(
   if (foreignRows > 0) return { foreignRows };
   // Its key at the KMS was made for a store of this id.
   await to.feed.renew((await from.feed.head()).incarnation);
+  const roster = await from.feed.roster();
+  if (roster !== undefined) await to.feed.replaceRoster(undefined, roster);
   const [root] = await from.store.read([STORE_ROOT]);
   await to.copy.loadRows([root!]);
   return { foreignRows: 0 };

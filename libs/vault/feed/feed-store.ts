@@ -1,7 +1,8 @@
 /**
- * Port: the feed, the numbered list of what was taken from rings, and the holders of keys who
- * follow it. Entries are numbered without gaps under one incarnation; they name rows by random ids
- * and hold nothing else.
+ * Port: the feed, the numbered list of what was taken from rings, and the rows of the holders of
+ * keys who follow it. Entries are numbered without gaps under one incarnation; they name rows by
+ * random ids and hold nothing else. Everything carries a code: who can write here, but has no key,
+ * is found out by who reads (signed-feed.ts).
  *
  * A write that has resolved is seen by every read that begins afterwards, in any process.
  * Failures: VAULT_UNREACHABLE (retryable), STORE_FULL.
@@ -19,26 +20,38 @@ export interface FeedRow {
 export interface FeedEntry {
   readonly number: number;
   readonly erasure: LossId;
-  readonly rows: readonly FeedRow[];
+  /** `everything`: what was lost cannot be known. */
+  readonly rows: readonly FeedRow[] | 'everything';
+  /** Over the entry and the code of the one before. */
+  readonly code: string;
 }
 
-/** The newest number, 0 before the first entry; a restore begins another incarnation. */
+/** The newest entry; a restore begins another incarnation. */
 export interface FeedHead {
   readonly incarnation: string;
+  /** 0 before the first entry. */
   readonly number: number;
+  /** Its code; empty before the first entry. */
+  readonly code: string;
 }
 
-/** A process that holds keys. */
-export interface Holder {
+/** How far a holder of keys has come. */
+export interface HolderRow {
   readonly id: string;
-  /** How long it may use keys after a sync began. */
-  readonly leaseMs: number;
   /** It has closed everything that entries up to this one took away. */
   readonly acknowledged: number;
-  /** Wall time at which it was struck off: it can sync no more. */
-  readonly struckAtMs: number | null;
-  /** Where it answers requests, `http://host:port`; null: nowhere, or not told yet. */
-  readonly door: string | null;
+  /** The code of that entry: two that had the same number are two. */
+  readonly entryCode: string;
+  readonly code: string;
+}
+
+/** A holder's row, and where it answers requests: `http://host:port` with a code of its own. */
+export type HolderRowWithDoor = HolderRow & { readonly door: string | null };
+
+/** The roster of holders as it is kept; null is what nobody with the key has written. */
+export interface RosterRow {
+  readonly text: string | null;
+  readonly code: string | null;
 }
 
 /** The feed and the holders that follow it. Failures: VAULT_UNREACHABLE (retryable). */
@@ -50,16 +63,18 @@ export interface FeedStore {
   entries(after: number, limit: number): Promise<FeedEntry[]>;
   /** Removes entries before a number; the newest always stays. */
   prune(before: number): Promise<void>;
-  register(holder: Pick<Holder, 'id' | 'leaseMs' | 'acknowledged'>): Promise<void>;
-  /** Tells where a registered holder answers requests. */
+  /** Adds the row of a holder. */
+  addHolder(row: HolderRow): Promise<void>;
+  /** Writes how far a holder has come; one that is not there is left alone. */
+  acknowledge(row: HolderRow): Promise<void>;
+  /** Tells where a holder answers requests. */
   announce(id: string, door: string): Promise<void>;
-  holder(id: string): Promise<Holder | undefined>;
-  holders(): Promise<Holder[]>;
-  /** Raises what a holder has acknowledged; a struck or unknown one is left alone. */
-  acknowledge(id: string, number: number): Promise<void>;
-  /** Strikes a holder off unless it was before. */
-  strike(id: string, atMs: number): Promise<void>;
-  remove(id: string): Promise<void>;
-  /** Begins another incarnation without entries or holders; of the given id, if one is given. */
+  holders(): Promise<HolderRowWithDoor[]>;
+  removeHolder(id: string): Promise<void>;
+  /** Undefined: nobody has written one. */
+  roster(): Promise<RosterRow | undefined>;
+  /** Puts a roster in the place of the one that was read; false: it is not that one any more. */
+  replaceRoster(read: RosterRow | undefined, next: RosterRow): Promise<boolean>;
+  /** Begins another incarnation without entries, holders or roster; of the id, if one is given. */
   renew(incarnation?: string): Promise<void>;
 }

@@ -1,13 +1,14 @@
 /**
  * The lease: a process may use key material only while its last good sync with the feed began less
  * than `leaseMs` ago, by both of its clocks. A sync must reach, without a gap, the head that it
- * read after it began. It counts only if the holder's own registration, read after that, stands.
+ * read after it began. It counts only if the roster, read after that, has the holder unstruck.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HolderClocks } from '../../base/clock.ts';
 import { LetheError } from '../../base/lethe-error.ts';
 import { type Randomness, randomId } from '../../base/random.ts';
-import type { FeedHead, FeedRow, FeedStore } from './feed-store.ts';
+import type { FeedEntry, FeedHead, FeedRow } from './feed-store.ts';
+import type { Link, SignedFeed } from './signed-feed.ts';
 
 /** What a holder does when rows lose something. */
 export interface LossListener {
@@ -45,10 +46,12 @@ const SYNC_INTERVAL_MS = 200;
 const LATE_SYNC_MS = 100;
 const SYNC_ATTEMPTS_MAX = 5;
 const ENTRIES_PER_READ = 500;
+const BEGINNINGS_MAX = 3;
+const NOWHERE: Link = { number: 0, code: '' };
 
 /** Opens the lease of this process; it registers at the first use. */
 export function openKeyLease(deps: {
-  feed: FeedStore;
+  feed: SignedFeed;
   clocks: HolderClocks;
   randomness: Randomness;
   leaseMs: number;
@@ -78,7 +81,7 @@ class Lease {
   #id: string | undefined;
   #signDoor: ((holder: string) => Promise<string>) | undefined;
   #incarnation = '';
-  #cursor = 0;
+  #cursor = NOWHERE;
   #from: { monotonicMs: number; wallMs: number } | undefined;
   #latestWallMs = 0;
   #running: Promise<void> | undefined;
@@ -121,9 +124,7 @@ class Lease {
       await this.#syncOnce();
       if (this.isHeld()) return;
     }
-    throw new LetheError('LEASE_LOST', 'the lease on keys has run out: try again', {
-      retryable: true,
-    });
+    throw lost();
   }
 
   /** One at a time; whoever asks while one runs shares the next. */
@@ -143,17 +144,17 @@ class Lease {
     return this.#queued;
   }
 
-  async #follow(): Promise<void> {
+  async #follow(begun = 0): Promise<void> {
     if (this.#isClosed) return;
     const { feed, clocks } = this.#deps;
     if (this.#id === undefined) await this.#register(await feed.head());
     const began = { monotonicMs: clocks.monotonicMs(), wallMs: clocks.wallMs() };
     const head = await feed.head();
-    if (head.incarnation !== this.#incarnation || !(await this.#catchUp(head.number))) {
-      return this.#begin(head);
+    if (head.incarnation !== this.#incarnation || !(await this.#catchUp(head))) {
+      return this.#begin(head, begun);
     }
-    const own = await feed.holder(this.#id!);
-    if (own === undefined || own.struckAtMs !== null) return this.#begin(head);
+    const own = (await feed.roster(this.#incarnation))?.holders.get(this.#id!);
+    if (own === undefined || own.struckAtMs !== null) return this.#begin(head, begun);
     this.#latestWallMs = Math.max(this.#latestWallMs, began.wallMs);
     this.#from = began;
     // Signing needs the lease that this sync has just given.
@@ -172,46 +173,57 @@ class Lease {
     return this.#id;
   }
 
-  /** Applies entries up to a number; false at a gap. */
-  async #catchUp(number: number): Promise<boolean> {
-    while (this.#cursor < number) {
-      const entries = await this.#deps.feed.entries(this.#cursor, ENTRIES_PER_READ);
+  /** Applies entries up to a number; false at a gap, or where the feed has gone back. */
+  async #catchUp(head: FeedHead): Promise<boolean> {
+    while (this.#cursor.number < head.number) {
+      const { feed } = this.#deps;
+      const entries = await feed.following(this.#incarnation, this.#cursor, ENTRIES_PER_READ);
       if (entries.length === 0) return false;
       for (const entry of entries) {
-        if (entry.number !== this.#cursor + 1) return false;
-        this.#cursor = entry.number;
-        this.#apply((listener) => listener.onLoss(entry.rows));
+        this.#cursor = entry;
+        const { incarnation, id, cursor } = this.#place();
+        this.#apply(entry.rows, () => this.#deps.feed.acknowledge(incarnation, id, cursor));
       }
     }
-    return true;
+    // Entries that came since the head was read are followed too.
+    return this.#cursor.number > head.number || this.#cursor.code === head.code;
   }
 
-  #apply(tell: (listener: LossListener) => Promise<void>): void {
+  #place() {
+    return { incarnation: this.#incarnation, id: this.#id!, cursor: this.#cursor };
+  }
+
+  /** Gives up what was taken; tells so in order, and only when what is in use was closed. */
+  #apply(rows: FeedEntry['rows'], tell: () => Promise<void>): void {
     this.losses += 1;
-    const told = this.listeners.map(tell);
-    const { feed } = this.#deps;
-    const [id, number] = [this.#id!, this.#cursor];
-    // Acknowledged in order, and only when what is in use was closed.
+    const told = this.listeners.map((listener) =>
+      rows === 'everything' ? listener.onUnknownLoss() : listener.onLoss(rows),
+    );
     this.#closing = Promise.all([this.#closing, ...told]).then(() =>
-      this.#isClosed ? undefined : feed.acknowledge(id, number).catch(() => undefined),
+      this.#isClosed ? undefined : tell().catch(() => undefined),
     );
   }
 
-  /** Begins anew with nothing: another incarnation, a gap, or this holder was struck off. */
-  async #begin(head: FeedHead): Promise<void> {
+  /** Begins anew with nothing: another incarnation, a gap, or it is not on the roster. */
+  async #begin(head: FeedHead, begun: number): Promise<void> {
     this.#from = undefined;
-    this.#apply((listener) => listener.onUnknownLoss());
+    const { incarnation, id } = this.#place();
+    // Nobody has to wait for what it was.
+    this.#apply('everything', () => this.#deps.feed.leave(incarnation, id));
+    // Where somebody changes the feed at every look, no lease can be had.
+    if (begun === BEGINNINGS_MAX) throw lost();
     await this.#register(head);
-    return this.#follow();
+    return this.#follow(begun + 1);
   }
 
-  async #register({ incarnation, number }: FeedHead): Promise<void> {
+  async #register({ incarnation, number, code }: FeedHead): Promise<void> {
     const { feed, randomness, leaseMs } = this.#deps;
     const id: string = randomId(randomness);
-    await feed.register({ id, leaseMs, acknowledged: number });
+    const cursor = { number, code };
+    await feed.register(incarnation, id, leaseMs, cursor);
     this.#id = id;
     this.#incarnation = incarnation;
-    this.#cursor = number;
+    this.#cursor = cursor;
     this.#timer ??= setInterval(() => this.#tick(), SYNC_INTERVAL_MS).unref();
   }
 
@@ -242,6 +254,13 @@ class Lease {
     this.#isClosed = true;
     clearInterval(this.#timer);
     await this.#running?.catch(() => undefined);
-    if (this.#id !== undefined) await this.#deps.feed.remove(this.#id).catch(() => undefined);
+    if (this.#id === undefined) return;
+    await this.#deps.feed.leave(this.#incarnation, this.#id).catch(() => undefined);
   }
+}
+
+function lost(): LetheError {
+  return new LetheError('LEASE_LOST', 'the lease on keys has run out: try again', {
+    retryable: true,
+  });
 }

@@ -9,7 +9,7 @@
  */
 
 import { type AppId, type KeyId, NO_ID } from '../../base/ids.ts';
-import { LetheError } from '../../base/lethe-error.ts';
+import { isLetheError, LetheError } from '../../base/lethe-error.ts';
 import type { Randomness } from '../../base/random.ts';
 import { again, contended, retryContended } from '../../base/retry.ts';
 import { secretCopy } from '../../base/secret-bytes.ts';
@@ -66,7 +66,12 @@ export interface KeyHierarchy {
   forgetRow(row: Pick<RowKey, 'app' | 'kind' | 'id'>): void;
   /** A key under the app root (or, for the app id NO_ID, the store root); made at first use. */
   subKey(app: AppId, kind: RowKind, id: string): Promise<SubKey>;
-  /** The same, but none is made: undefined where there is none. */
+  /**
+   * A key of the store that opens nothing, so that no lease is needed. It is made at first use, and
+   * made anew where its row is damaged: nothing that lasts may rest on it.
+   */
+  replaceableKey(kind: RowKind, id: string): Promise<SubKey>;
+  /** As `subKey`, but none is made: undefined where there is none. */
   findSubKey(app: AppId, kind: RowKind, id: string): Promise<SubKey | undefined>;
 }
 
@@ -209,6 +214,25 @@ class Hierarchy implements KeyHierarchy {
       if (losses === lease.losses) return opened === 'erased' ? undefined : opened;
       this.forgetRow(key);
       return again;
+    });
+  }
+
+  async replaceableKey(kind: RowKind, id: string): Promise<SubKey> {
+    const key = { app: STORE, bucket: 0, kind, id };
+    return retryContended(async () => {
+      this.#current.delete(rowKeyToText(key));
+      const root = await this.storeRoot();
+      try {
+        return (await this.#openOrMake(STORE, [key]))[0]!;
+      } catch (error) {
+        if (!isLetheError(error, 'VAULT_TAMPERED')) throw error;
+        const { store, randomness } = this.#deps;
+        const [row] = await store.read([key]);
+        const puts = [newKeyRow(key, root, randomness, row)];
+        await store.commit([{ guard: { key: STORE_ROOT, ownKey: root.id }, puts }]);
+        this.#current.delete(rowKeyToText(STORE_ROOT));
+        return again;
+      }
     });
   }
 

@@ -51,6 +51,7 @@ export function createAppKeys(deps: Omit<VaultContext, 'apps'>): AppKeys {
     // Also when they had gone before: a run that ended then may not have told.
     await lossFeed.enter(keys, randomId<LossId>(randomness));
     await lease.sync();
+    await lossFeed.pass();
   }
 
   return {

@@ -67,8 +67,7 @@ export function createHolderWait(
   }
   return {
     async passHolders() {
-      const { number } = await lossFeed.head();
-      const passed = await lossFeed.pass(number);
+      const passed = await lossFeed.pass();
       return { ...passed, holders: await Promise.all(passed.holders.map(withDoor)) };
     },
     pruneFeed: () => lossFeed.prune(),

@@ -36,7 +36,7 @@ export async function retire(
   hierarchy.forgetCurrent();
   await deps.lossFeed.enter(retired, run.turn.id as LossId);
   await deps.lease.sync();
-  await deps.lossFeed.pass((await deps.lossFeed.head()).number);
+  await deps.lossFeed.pass();
 }
 
 /** Is there a row that is still wrapped under the key that this predecessor holds? */

@@ -7,7 +7,7 @@
 import { ANSWER_HEADER } from '../../../libs/access/attack-credentials.ts';
 import type { AppId } from '../../../libs/base/ids.ts';
 import type { SealedEvent } from '../../../libs/codec/sealed-event.ts';
-import type { PassedHolder } from '../../../libs/keyring/holder-wait.ts';
+import type { PassedHolders } from '../../../libs/keyring/holder-wait.ts';
 import { isSameMac } from '../../../libs/keyring/store-mac.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 
@@ -47,6 +47,9 @@ interface Attacker {
 }
 
 const PAGE_SIZE = 100;
+const ROSTER_LOST =
+  'holders that the roster did not name, as it was damaged or changed from outside: the longest ' +
+  'lease was waited out instead';
 const PAGES_MAX = 10;
 const ANSWER_TIMEOUT_MS = 2_000;
 
@@ -54,18 +57,18 @@ const ANSWER_TIMEOUT_MS = 2_000;
 export async function attackDoors(
   powers: AttackPowers,
   app: AppId,
-  asked: Asked & { readonly holders: readonly PassedHolder[] },
+  asked: Asked & { readonly passed: PassedHolders },
 ): Promise<AttackedDoors> {
-  const forged = asked.holders.filter(({ isForged }) => isForged);
-  const withDoor = asked.holders.flatMap((one) =>
-    one.door === null ? [] : { ...one, door: one.door },
-  );
+  const { holders, isRosterLost } = asked.passed;
+  const forged = holders.filter(({ isForged }) => isForged);
+  const withDoor = holders.flatMap((one) => (one.door === null ? [] : { ...one, door: one.door }));
   // One that did not acknowledge may be gone, and somebody else be where it was.
   const silent = withDoor.filter(({ how }) => how !== 'acknowledged').map(({ door }) => door);
   const asking = withDoor.filter(({ how }) => how === 'acknowledged');
   const passedOver = [
     ...silent.map((door) => `${door}: it did not acknowledge the loss`),
     ...forged.map(({ holder }) => `holder ${holder}: its row was changed from outside`),
+    ...(isRosterLost ? [ROSTER_LOST] : []),
   ];
   if (asking.length === 0) {
     return { services: [], notTried: ['running services: none to be asked', ...passedOver] };

@@ -28,7 +28,7 @@ export async function attackRunning(powers: PrivacyPowers, app: AppId): Promise<
     events.push(...sealed.filter((_, i) => contents[i] === undefined));
     for (const content of contents) content?.fill(0);
   }
-  const { holders } = await powers.holders.passHolders();
-  const asked = { user: null, isWholeApp: false, events, holders };
+  const passed = await powers.holders.passHolders();
+  const asked = { user: null, isWholeApp: false, events, passed };
   return { lost: events.length, ...(await attackDoors(powers, app, asked)) };
 }

@@ -1,7 +1,7 @@
 /** The attack on an erasure before it is called verified: what was captured must open nothing. */
 import type { AppId } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
-import type { PassedHolder } from '../../../libs/keyring/holder-wait.ts';
+import type { PassedHolders } from '../../../libs/keyring/holder-wait.ts';
 import { openEvents } from '../../../libs/keyring/open-events.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import type { Captures } from '../kinds/capture.ts';
@@ -29,9 +29,9 @@ export interface AttackReport {
 export async function attack(
   powers: Pick<PrivacyPowers, 'keyring' | 'sealer' | 'attacks' | 'clock'>,
   app: AppId,
-  attacked: { readonly captures: Captures; readonly holders: readonly PassedHolder[] },
+  attacked: { readonly captures: Captures; readonly passed: PassedHolders },
 ): Promise<AttackReport> {
-  const { captures, holders } = attacked;
+  const { captures, passed } = attacked;
   const contents = await openEvents(powers, captures.events);
   const opened = contents.filter((content) => content !== undefined);
   for (const content of opened) content.fill(0);
@@ -42,7 +42,7 @@ export async function attack(
   const { services, notTried } = await attackDoors(powers, app, {
     ...captures,
     isWholeApp: captures.user === null,
-    holders,
+    passed,
   });
   const leaking = services.filter((one) => one.opened > 0).map((one) => one.door);
   if (leaking.length > 0) {

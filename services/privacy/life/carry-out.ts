@@ -152,7 +152,7 @@ async function verify(
   if (captured === undefined) return {};
   const report = await attack(powers, request.app, {
     captures: captured,
-    holders: t0.holders,
+    passed: t0,
   });
   const { name } = captured;
   const certificate = await certify(powers, request, { name, passed: t0, attack: report });

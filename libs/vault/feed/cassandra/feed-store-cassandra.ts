@@ -11,40 +11,63 @@ import { randomBytes } from 'node:crypto';
 import type { LossId } from '../../../base/ids.ts';
 import type { CassandraDatabase } from '../../../engines/cassandra-database.ts';
 import { decodeFeedRows, encodeFeedRows } from '../feed-rows.ts';
-import type { FeedEntry, FeedHead, FeedStore, Holder } from '../feed-store.ts';
+import type {
+  FeedEntry,
+  FeedHead,
+  FeedStore,
+  HolderRowWithDoor,
+  RosterRow,
+} from '../feed-store.ts';
 
-const HEAD = 'SELECT incarnation, head FROM feed_entries WHERE one = 0 LIMIT 1';
+const HEAD = 'SELECT incarnation, head, head_code FROM feed_entries WHERE one = 0 LIMIT 1';
 const BORN = `UPDATE feed_entries SET incarnation = ?, head = 0 WHERE one = 0
   IF incarnation = null`;
-const RAISE = 'UPDATE feed_entries SET head = ? WHERE one = 0 IF head = ?';
-const ADD = 'INSERT INTO feed_entries (one, number, erasure, rows) VALUES (0, ?, ?, ?)';
-const ENTRIES = `SELECT number, erasure, rows FROM feed_entries
+const RAISE = 'UPDATE feed_entries SET head = ?, head_code = ? WHERE one = 0 IF head = ?';
+const ADD = `INSERT INTO feed_entries (one, number, erasure, rows, code)
+  VALUES (0, ?, ?, ?, ?)`;
+const ENTRIES = `SELECT number, erasure, rows, code FROM feed_entries
   WHERE one = 0 AND number > ? LIMIT ?`;
 const NUMBERS = 'SELECT number FROM feed_entries WHERE one = 0 AND number > 0';
 const DROP = 'DELETE FROM feed_entries WHERE one = 0 AND number = ? IF EXISTS';
-const HOLDER = `SELECT id, lease_ms, acknowledged, struck_at_ms, door FROM feed_holders
+const HOLDERS = `SELECT id, acknowledged, entry_code, code, door FROM feed_acknowledgements
   WHERE one = 0`;
-const REGISTER = `INSERT INTO feed_holders (one, id, lease_ms, acknowledged)
-  VALUES (0, ?, ?, ?) IF NOT EXISTS`;
-const ANNOUNCE = 'UPDATE feed_holders SET door = ? WHERE one = 0 AND id = ? IF EXISTS';
-const ACKNOWLEDGE = `UPDATE feed_holders SET acknowledged = ? WHERE one = 0 AND id = ?
-  IF acknowledged < ? AND struck_at_ms = null`;
-const STRIKE = `UPDATE feed_holders SET struck_at_ms = ? WHERE one = 0 AND id = ?
-  IF struck_at_ms = null AND acknowledged >= 0`;
-const REMOVE = 'DELETE FROM feed_holders WHERE one = 0 AND id = ? IF EXISTS';
+const ADD_HOLDER = `INSERT INTO feed_acknowledgements (one, id, acknowledged, entry_code, code)
+  VALUES (0, ?, ?, ?, ?) IF NOT EXISTS`;
+const ANNOUNCE = `UPDATE feed_acknowledgements SET door = ? WHERE one = 0 AND id = ?
+  IF EXISTS`;
+const ACKNOWLEDGE = `UPDATE feed_acknowledgements SET acknowledged = ?, entry_code = ?, code = ?
+  WHERE one = 0 AND id = ? IF acknowledged >= 0`;
+const REMOVE = 'DELETE FROM feed_acknowledgements WHERE one = 0 AND id = ? IF EXISTS';
+const ROSTER = 'SELECT body, code FROM feed_roster WHERE one = 0';
+const ADD_ROSTER = 'INSERT INTO feed_roster (one, body, code) VALUES (0, ?, ?) IF NOT EXISTS';
+const REPLACE_ROSTER = `UPDATE feed_roster SET body = ?, code = ? WHERE one = 0
+  IF body = ? AND code = ?`;
+const DROP_ROSTER = 'DELETE FROM feed_roster WHERE one = 0 IF EXISTS';
+
+interface StoredHead {
+  incarnation: string | null;
+  head: number;
+  head_code: string | null;
+}
 
 interface StoredEntry {
   number: number;
   erasure: Buffer;
   rows: Buffer;
+  code: string | null;
 }
 
 interface StoredHolder {
   id: string;
-  lease_ms: number;
   acknowledged: number;
-  struck_at_ms: number | null;
+  entry_code: string | null;
+  code: string | null;
   door: string | null;
+}
+
+interface StoredRoster {
+  body: string | null;
+  code: string | null;
 }
 
 /** Opens the feed's tables; `lethe migrate` made them. */
@@ -54,9 +77,10 @@ export function openFeedStoreCassandra(database: CassandraDatabase): FeedStore {
     database.applySettled([{ query, params }]);
 
   async function head(): Promise<FeedHead> {
-    const found = await database.get<{ incarnation: string | null; head: number }>(HEAD);
+    const found = await database.get<StoredHead>(HEAD);
     if (found?.incarnation != null) {
-      return { incarnation: found.incarnation, number: Number(found.head) };
+      const { incarnation, head: number, head_code: code } = found;
+      return { incarnation, number: Number(number), code: code ?? '' };
     }
     await apply(BORN, newIncarnation());
     return head();
@@ -67,23 +91,28 @@ export function openFeedStoreCassandra(database: CassandraDatabase): FeedStore {
     return found.find((one) => Number(one.number) === number);
   }
 
-  async function holders(): Promise<Holder[]> {
-    return (await database.all<StoredHolder>(HOLDER)).map(toHolder);
+  async function holders(): Promise<HolderRowWithDoor[]> {
+    return (await database.all<StoredHolder>(HOLDERS)).map(toHolder);
+  }
+
+  async function roster(): Promise<RosterRow | undefined> {
+    const found = await database.get<StoredRoster>(ROSTER);
+    return found && { text: found.body, code: found.code };
   }
 
   return {
     head,
-    async append({ number, erasure, rows }) {
+    async append({ number, erasure, rows, code }) {
       await head();
       const bytes = encodeFeedRows(rows);
       const own = Buffer.from(erasure, 'hex');
       const statements = [
-        { query: RAISE, params: [number, number - 1] },
-        { query: ADD, params: [number, own, bytes] },
+        { query: RAISE, params: [number, code, number - 1] },
+        { query: ADD, params: [number, own, bytes, code] },
       ];
       return database.applySettled(statements, async () => {
         const there = await entryOf(number);
-        return there?.erasure.equals(own) === true && there.rows.equals(bytes);
+        return there?.code === code;
       });
     },
     async entries(after, limit) {
@@ -95,34 +124,38 @@ export function openFeedStoreCassandra(database: CassandraDatabase): FeedStore {
         if (Number(number) < before && Number(number) < newest) await apply(DROP, number);
       }
     },
-    async register({ id, leaseMs, acknowledged }) {
-      await apply(REGISTER, id, leaseMs, acknowledged);
+    async addHolder({ id, acknowledged, entryCode, code }) {
+      await apply(ADD_HOLDER, id, acknowledged, entryCode, code);
+    },
+    async acknowledge({ id, acknowledged, entryCode, code }) {
+      await apply(ACKNOWLEDGE, acknowledged, entryCode, code, id);
     },
     async announce(id, door) {
       await apply(ANNOUNCE, door, id);
     },
-    async holder(id) {
-      const found = await database.get<StoredHolder>(`${HOLDER} AND id = ?`, id);
-      return found && toHolder(found);
-    },
     holders,
-    async acknowledge(id, number) {
-      await apply(ACKNOWLEDGE, number, id, number);
-    },
-    async strike(id, atMs) {
-      await apply(STRIKE, atMs, id);
-    },
-    async remove(id) {
+    async removeHolder(id) {
       await apply(REMOVE, id);
+    },
+    roster,
+    async replaceRoster(read, { text, code }) {
+      const statement =
+        read === undefined
+          ? { query: ADD_ROSTER, params: [text, code] }
+          : { query: REPLACE_ROSTER, params: [text, code, read.text, read.code] };
+      return database.applySettled([statement], async () => {
+        return (await database.getSerial<StoredRoster>(ROSTER))?.code === code;
+      });
     },
     async renew(next = newIncarnation()) {
       for (const { number } of await database.allSerial<StoredEntry>(NUMBERS)) {
         await apply(DROP, number);
       }
       for (const { id } of await holders()) await apply(REMOVE, id);
+      await apply(DROP_ROSTER);
       const { incarnation } = await head();
-      const query = `UPDATE feed_entries SET incarnation = ?, head = 0 WHERE one = 0
-        IF incarnation = ?`;
+      const query = `UPDATE feed_entries SET incarnation = ?, head = 0, head_code = null
+        WHERE one = 0 IF incarnation = ?`;
       await apply(query, next, incarnation);
     },
   };
@@ -132,17 +165,13 @@ function newIncarnation(): string {
   return randomBytes(16).toString('hex');
 }
 
-function toEntry({ number, erasure, rows }: StoredEntry): FeedEntry {
+function toEntry({ number, erasure, rows, code }: StoredEntry): FeedEntry {
   const by = erasure.toString('hex') as LossId;
-  return { number: Number(number), erasure: by, rows: decodeFeedRows(rows) };
+  return { number: Number(number), erasure: by, rows: decodeFeedRows(rows), code: code ?? '' };
 }
 
-function toHolder(row: StoredHolder): Holder {
-  return {
-    id: row.id,
-    leaseMs: row.lease_ms,
-    acknowledged: Number(row.acknowledged),
-    struckAtMs: row.struck_at_ms === null ? null : Number(row.struck_at_ms),
-    door: row.door,
-  };
+function toHolder(row: StoredHolder): HolderRowWithDoor {
+  const { id, entry_code: entryCode, code, door } = row;
+  const how = { entryCode: entryCode ?? '', code: code ?? '' };
+  return { id, acknowledged: Number(row.acknowledged), ...how, door };
 }

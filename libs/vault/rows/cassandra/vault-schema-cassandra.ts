@@ -38,5 +38,16 @@ export const vaultSchema: CassandraSchema = {
         PRIMARY KEY (one, id)) WITH ${OPTIONS}`,
       `CREATE TABLE IF NOT EXISTS vault_turn (one int PRIMARY KEY, turn text) WITH ${OPTIONS}`,
     ],
+    // Codes over entries and holders, and a roster of these.
+    [
+      'ALTER TABLE feed_entries ADD IF NOT EXISTS code text',
+      'ALTER TABLE feed_entries ADD IF NOT EXISTS head_code text static',
+      `CREATE TABLE IF NOT EXISTS feed_acknowledgements (
+        one int, id text, acknowledged bigint, entry_code text, code text, door text,
+        PRIMARY KEY (one, id)) WITH ${OPTIONS}`,
+      `CREATE TABLE IF NOT EXISTS feed_roster (one int PRIMARY KEY, body text, code text)
+        WITH ${OPTIONS}`,
+      'DROP TABLE IF EXISTS feed_holders',
+    ],
   ],
 };

@@ -1,95 +1,26 @@
-import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
-import { createSystemRandomness } from '../../../../libs/base/random.ts';
-import { SqliteDatabase } from '../../../../libs/engines/sqlite-database.ts';
-import type { FeedStore } from '../../../../libs/vault/feed/feed-store.ts';
-import { createLossFeed, LEASE_MARGIN_MS } from '../../../../libs/vault/feed/feed-wait.ts';
-import { type KeyLease, openKeyLease } from '../../../../libs/vault/feed/key-lease.ts';
-import { openFeedStoreSqlite } from '../../../../libs/vault/feed/sqlite/feed-store-sqlite.ts';
-import { temporaryFolder } from '../../../support/temporary-store.ts';
-
-const id = (byte: number) => byte.toString(16).padStart(2, '0').repeat(16) as never;
-const ROWS = [{ app: id(1), kind: 12 as const, id: id(2) }];
-const LEASE_MS = 5_000;
-
-/** Clocks that stand still until they are set. */
-function fakeClocks() {
-  const clocks = {
-    monotonic: 1_000,
-    wall: 1_700_000_000_000,
-    monotonicMs: () => clocks.monotonic,
-    wallMs: () => clocks.wall,
-    pass(ms: number) {
-      clocks.monotonic += ms;
-      clocks.wall += ms;
-    },
-  };
-  return clocks;
-}
-
-type Clocks = ReturnType<typeof fakeClocks>;
-
-/** One holder with what it was told. */
-interface Holder {
-  readonly lease: KeyLease;
-  readonly told: (number | 'all')[];
-  /** Lets what is in use be closed. */
-  close(): void;
-}
-
-function openFeed(): FeedStore {
-  const file = join(temporaryFolder(), 'vault.db');
-  const database = new SqliteDatabase(file, 'VAULT_UNREACHABLE');
-  onTestFinished(() => database.close());
-  return openFeedStoreSqlite(database);
-}
-
-function openHolder(
-  feed: FeedStore,
-  clocks: Clocks,
-  options: { leaseMs?: number; isBusy?: boolean } = {},
-): Holder {
-  const randomness = createSystemRandomness();
-  const lease = openKeyLease({ feed, clocks, randomness, leaseMs: options.leaseMs ?? LEASE_MS });
-  onTestFinished(() => lease.close());
-  const told: Holder['told'] = [];
-  let close = () => {};
-  const closed = options.isBusy
-    ? new Promise<void>((resolve) => {
-        close = resolve;
-      })
-    : Promise.resolve();
-  lease.listen({
-    onLoss: (rows) => {
-      told.push(rows.length);
-      return closed;
-    },
-    onUnknownLoss: () => {
-      told.push('all');
-      return closed;
-    },
-  });
-  return { lease, told, close };
-}
-
-/** Lets time pass until a wait is over; how long it took by these clocks. */
-async function passedAfter(waiting: Promise<unknown>, clocks: Clocks): Promise<number> {
-  const began = clocks.monotonic;
-  let over = false;
-  void waiting.then(() => {
-    over = true;
-  });
-  while (!over) {
-    await new Promise((resolve) => setTimeout(resolve, 2));
-    if (!over) clocks.pass(20);
-    if (clocks.monotonic - began > 60_000) throw new Error('the wait does not end');
-  }
-  return clocks.monotonic - began;
-}
+import { describe, expect, it } from 'vitest';
+import { LEASE_MARGIN_MS } from '../../../../libs/vault/feed/feed-wait.ts';
+import { withStruck } from '../../../../libs/vault/feed/roster.ts';
+import type { SignedFeed } from '../../../../libs/vault/feed/signed-feed.ts';
+import {
+  fakeClocks,
+  id,
+  LEASE_MS,
+  openFeed,
+  openHolder,
+  openLosses,
+  openStore,
+  passedAfter,
+  ROWS,
+  registerDead,
+  rosterOf,
+  sign,
+  stopAnswering,
+} from '../../../support/feed.ts';
 
 describe('the lease on keys', () => {
   it('is held for its time from the beginning of a sync, and renewed by one sync (S33)', async () => {
-    const [feed, clocks] = [openFeed(), fakeClocks()];
+    const [feed, clocks] = [await openFeed(), fakeClocks()];
     const { lease } = openHolder(feed, clocks);
     expect(lease.isHeld()).toBe(false);
     await lease.ensure();
@@ -104,7 +35,7 @@ describe('the lease on keys', () => {
 
   it('S05 ends when either clock says so, and when the wall clock went back', async () => {
     for (const change of [{ monotonic: LEASE_MS }, { wall: 3_600_000 }, { wall: -1 }]) {
-      const [feed, clocks] = [openFeed(), fakeClocks()];
+      const [feed, clocks] = [await openFeed(), fakeClocks()];
       const { lease } = openHolder(feed, clocks);
       await lease.ensure();
       clocks.monotonic += change.monotonic ?? 0;
@@ -114,12 +45,12 @@ describe('the lease on keys', () => {
   });
 
   it('is not renewed by a sync that began long before it ended', async () => {
-    const [feed, clocks] = [openFeed(), fakeClocks()];
-    const slow: FeedStore = {
+    const [feed, clocks] = [await openFeed(), fakeClocks()];
+    const slow: SignedFeed = {
       ...feed,
-      async holder(holder) {
+      async roster(incarnation) {
         clocks.pass(LEASE_MS + 1);
-        return feed.holder(holder);
+        return feed.roster(incarnation);
       },
     };
     const { lease } = openHolder(slow, clocks);
@@ -127,9 +58,9 @@ describe('the lease on keys', () => {
   });
 
   it('is lost without the feed, and what was loaded is given up', async () => {
-    const [feed, clocks] = [openFeed(), fakeClocks()];
+    const [feed, clocks] = [await openFeed(), fakeClocks()];
     let isCut = false;
-    const cut: FeedStore = {
+    const cut: SignedFeed = {
       ...feed,
       head: () => (isCut ? Promise.reject(new Error('unreachable')) : feed.head()),
     };
@@ -146,23 +77,22 @@ describe('the lease on keys', () => {
   });
 
   it('S04 is not renewed across a gap: everything is dropped instead', async () => {
-    const [feed, clocks] = [openFeed(), fakeClocks()];
-    const gap: FeedStore = {
-      ...feed,
-      entries: async (after, limit) => (await feed.entries(after, limit)).slice(1),
-    };
+    const [store, clocks] = [await openStore(), fakeClocks()];
+    const gap = sign(store, {
+      entries: async (after, limit) => (await store.entries(after, limit)).slice(1),
+    });
     const { lease, told } = openHolder(gap, clocks);
     await lease.ensure();
-    await createLossFeed({ feed, clocks }).enter(ROWS, id(9));
-    await createLossFeed({ feed, clocks }).enter(ROWS, id(9));
+    await openLosses(sign(store), clocks).enter(ROWS, id(9));
+    await openLosses(sign(store), clocks).enter(ROWS, id(9));
     await lease.sync();
     expect(told).toEqual(['all']);
   });
 
   it('S32 a feed of another incarnation makes the holder drop its keys', async () => {
-    const [feed, clocks] = [openFeed(), fakeClocks()];
+    const [feed, clocks] = [await openFeed(), fakeClocks()];
     let incarnation: string | undefined;
-    const restored: FeedStore = {
+    const restored: SignedFeed = {
       ...feed,
       async head() {
         const head = await feed.head();
@@ -180,12 +110,12 @@ describe('the lease on keys', () => {
 
 describe('T0', () => {
   it('comes as soon as every holder has acknowledged, and names each', async () => {
-    const [feed, clocks] = [openFeed(), fakeClocks()];
+    const [feed, clocks] = [await openFeed(), fakeClocks()];
     const [one, other] = [openHolder(feed, clocks), openHolder(feed, clocks)];
     await Promise.all([one.lease.ensure(), other.lease.ensure()]);
-    const losses = createLossFeed({ feed, clocks });
+    const losses = openLosses(feed, clocks);
     await losses.enter(ROWS, id(9));
-    const passing = losses.pass(1);
+    const passing = losses.pass();
     await Promise.all([one.lease.sync(), other.lease.sync()]);
     const passed = await passing;
     expect(one.told).toEqual([1]);
@@ -194,21 +124,21 @@ describe('T0', () => {
   });
 
   it('S03 is acknowledged only after what is in use was closed', async () => {
-    const [feed, clocks] = [openFeed(), fakeClocks()];
+    const [feed, clocks] = [await openFeed(), fakeClocks()];
     const busy = openHolder(feed, clocks, { isBusy: true });
     await busy.lease.ensure();
-    const losses = createLossFeed({ feed, clocks });
+    const losses = openLosses(feed, clocks);
     await losses.enter(ROWS, id(9));
     await busy.lease.sync();
     await new Promise((resolve) => setTimeout(resolve, 20));
-    expect((await feed.holders())[0]!.acknowledged).toBe(0);
+    expect((await losses.holders())[0]!.acknowledged).toBe(0);
     busy.close();
-    const passed = await losses.pass(1);
+    const passed = await losses.pass();
     expect(passed.holders[0]!.how).toBe('acknowledged');
   });
 
   it('S31 waits for the longest lease of those who do not answer, and no longer', async () => {
-    const feed = openFeed();
+    const feed = await openFeed();
     const [mine, theirs] = [fakeClocks(), fakeClocks()];
     const silent = [
       openHolder(feed, theirs, { leaseMs: 2_000 }),
@@ -216,9 +146,9 @@ describe('T0', () => {
     ];
     for (const { lease } of silent) await lease.ensure();
     await stopAnswering(feed, silent);
-    const losses = createLossFeed({ feed, clocks: mine });
+    const losses = openLosses(feed, mine);
     await losses.enter(ROWS, id(9));
-    const waitedMs = await passedAfter(losses.pass(1), mine);
+    const waitedMs = await passedAfter(losses.pass(), mine);
     expect(waitedMs).toBeGreaterThanOrEqual(9_000 + LEASE_MARGIN_MS);
     expect(waitedMs).toBeLessThan(9_000 + LEASE_MARGIN_MS + 1_000);
   });
@@ -226,31 +156,35 @@ describe('T0', () => {
   it.each([3_600_000, -20_000])(
     'S05 a wall clock of privacy that jumps by %i ms while it waits ends no wait early',
     async (jumpMs) => {
-      const feed = openFeed();
+      const feed = await openFeed();
       const [mine, theirs] = [fakeClocks(), fakeClocks()];
       const silent = openHolder(feed, theirs);
       await silent.lease.ensure();
       await stopAnswering(feed, [silent]);
       let leapMs = jumpMs;
-      const leaping: FeedStore = {
+      let looks = 0;
+      const leaping: SignedFeed = {
         ...feed,
-        // Asked first when the wait has begun.
-        holder: async (name) => {
-          mine.wall += leapMs;
-          leapMs = 0;
-          return feed.holder(name);
+        roster: async (incarnation) => {
+          looks += 1;
+          // At the second look the wait has begun.
+          if (looks > 1) {
+            mine.wall += leapMs;
+            leapMs = 0;
+          }
+          return feed.roster(incarnation);
         },
       };
-      const losses = createLossFeed({ feed: leaping, clocks: mine });
+      const losses = openLosses(leaping, mine);
       await losses.enter(ROWS, id(9));
       // By the clock that goes slower: one that was set back has to come so far again.
       const waitMs = LEASE_MS + LEASE_MARGIN_MS + Math.max(0, -jumpMs);
-      expect(await passedAfter(losses.pass(1), mine)).toBeGreaterThanOrEqual(waitMs);
+      expect(await passedAfter(losses.pass(), mine)).toBeGreaterThanOrEqual(waitMs);
     },
   );
 
   it('S01 is measured from the entry, however long privacy was paused after the fence', async () => {
-    const feed = openFeed();
+    const feed = await openFeed();
     const [mine, theirs] = [fakeClocks(), fakeClocks()];
     const cutOff = openHolder(feed, theirs);
     await cutOff.lease.ensure();
@@ -259,66 +193,62 @@ describe('T0', () => {
     theirs.pass(4_000);
     await cutOff.lease.sync();
     await stopAnswering(feed, [cutOff]);
-    const losses = createLossFeed({ feed, clocks: mine });
+    const losses = openLosses(feed, mine);
     await losses.enter(ROWS, id(9));
-    expect(await passedAfter(losses.pass(1), mine)).toBeGreaterThanOrEqual(LEASE_MS);
+    expect(await passedAfter(losses.pass(), mine)).toBeGreaterThanOrEqual(LEASE_MS);
   });
 
   it('S30 S41 who was struck off renews nothing, and is gone after one more lease', async () => {
-    const feed = openFeed();
+    const feed = await openFeed();
     const clocks = fakeClocks();
-    await feed.register({ id: 'dead', leaseMs: LEASE_MS, acknowledged: 0 });
-    const losses = createLossFeed({ feed, clocks });
+    await registerDead(feed);
+    const losses = openLosses(feed, clocks);
     await losses.enter(ROWS, id(9));
-    const first = passedAfter(losses.pass(1), clocks);
+    const first = passedAfter(losses.pass(), clocks);
     expect(await first).toBeGreaterThanOrEqual(LEASE_MS + LEASE_MARGIN_MS);
-    expect((await feed.holder('dead'))!.struckAtMs).not.toBeNull();
+    expect((await rosterOf(feed)).get('dead')!.struckAtMs).not.toBeNull();
     clocks.pass(LEASE_MS + LEASE_MARGIN_MS);
     await losses.enter(ROWS, id(10));
-    expect(await passedAfter(losses.pass(2), clocks)).toBeLessThan(1_000);
-    expect(await feed.holders()).toEqual([]);
+    expect(await passedAfter(losses.pass(), clocks)).toBeLessThan(1_000);
+    expect([...(await rosterOf(feed))]).toEqual([]);
   });
 
   it('S30 who was struck off by another process is gone after one wait, however slow the vault is', async () => {
-    const [feed, clocks] = [openFeed(), fakeClocks()];
-    await feed.register({ id: 'dead', leaseMs: LEASE_MS, acknowledged: 0 });
+    const [feed, clocks] = [await openFeed(), fakeClocks()];
+    await registerDead(feed);
     for (const entry of [1, 2]) {
       let answersAfterMs = 3_000;
-      const slow: FeedStore = {
+      let looks = 0;
+      const slow: SignedFeed = {
         ...feed,
-        holder: async (name) => {
-          clocks.pass(answersAfterMs);
-          answersAfterMs = 0;
-          return feed.holder(name);
+        roster: async (incarnation) => {
+          looks += 1;
+          if (looks > 1) {
+            clocks.pass(answersAfterMs);
+            answersAfterMs = 0;
+          }
+          return feed.roster(incarnation);
         },
       };
       // Each as a process of its own: it remembers nothing of the other's wait.
-      const losses = createLossFeed({ feed: slow, clocks });
+      const losses = openLosses(slow, clocks);
       await losses.enter(ROWS, id(entry));
-      await passedAfter(losses.pass(entry), clocks);
+      await passedAfter(losses.pass(), clocks);
     }
-    expect(await feed.holders()).toEqual([]);
+    expect([...(await rosterOf(feed))]).toEqual([]);
   });
 
   it('S41 a live holder that was struck off drops everything and registers anew', async () => {
-    const [feed, clocks] = [openFeed(), fakeClocks()];
+    const [feed, clocks] = [await openFeed(), fakeClocks()];
     const slow = openHolder(feed, clocks, { isBusy: true });
     await slow.lease.ensure();
-    const [registered] = await feed.holders();
-    await feed.strike(registered!.id, clocks.wall);
+    const { incarnation } = await feed.head();
+    const [registered] = [...(await rosterOf(feed)).keys()];
+    await feed.changeRoster(incarnation, (roster) => withStruck(roster, registered!, clocks.wall));
     await slow.lease.sync();
     expect(slow.told).toEqual(['all']);
-    const holders = await feed.holders();
+    const holders = [...(await rosterOf(feed)).values()];
     expect(holders.filter((holder) => holder.struckAtMs === null).length).toBe(1);
     expect(slow.lease.isHeld()).toBe(true);
   });
 });
-
-/** Ends holders without their leaving the feed, as a SIGKILL does. */
-async function stopAnswering(feed: FeedStore, holders: readonly Holder[]): Promise<void> {
-  const registered = await feed.holders();
-  for (const { lease } of holders) await lease.close();
-  for (const { id: name, leaseMs, acknowledged } of registered) {
-    await feed.register({ id: name, leaseMs, acknowledged });
-  }
-}

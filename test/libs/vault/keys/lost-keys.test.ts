@@ -3,18 +3,23 @@ import { isLetheError } from '../../../../libs/base/lethe-error.ts';
 import { createSystemRandomness } from '../../../../libs/base/random.ts';
 import { HmacKey } from '../../../../libs/codec/hash.ts';
 import { WrappingKey } from '../../../../libs/keyring/wrapping-key.ts';
+import { withStruck } from '../../../../libs/vault/feed/roster.ts';
 import { createPrivacy } from '../../../../services/privacy/doors/privacy.ts';
 import { PERSONAL, received } from '../../../support/events.ts';
 import { defaultConversationOf, groupOf, subjectOf, textsOf } from '../../../support/reading.ts';
 import { openAt, openTestStore, type TestStore } from '../../../support/temporary-store.ts';
+import { openVaultParts } from '../../../support/vault-parts.ts';
 
 const READS_MAX = 30;
 let later = 0;
 
 /** At the given read of the vault, the process finds itself struck off and loses all its keys. */
-function loseKeysAt(store: TestStore, nth: number): () => boolean {
+async function loseKeysAt(store: TestStore, nth: number): Promise<() => boolean> {
   const vault = store.backends.vaultStore();
-  const { feed } = store.backends.engines.vault;
+  const { feed, lease } = await openVaultParts(store);
+  onTestFinished(() => lease.close());
+  // Its key is loaded now, not at the read that is looked for.
+  await feed.roster('');
   const { keyring } = store.backends.reader();
   const { read } = vault;
   let reads = 0;
@@ -22,7 +27,9 @@ function loseKeysAt(store: TestStore, nth: number): () => boolean {
     reads += 1;
     const rows = await read.call(vault, keys);
     if (reads === nth) {
-      await feed.strike(store.backends.attacks.holderId()!, Date.now());
+      const { incarnation } = await feed.head();
+      const holder = store.backends.attacks.holderId()!;
+      await feed.changeRoster(incarnation, (roster) => withStruck(roster, holder, Date.now()));
       await keyring.revoked([], 'now');
     }
     return rows;
@@ -57,7 +64,7 @@ describe('a key that is lost while somebody waits for something', () => {
         );
         const privacy = createPrivacy(store.backends.privacy());
         await privacy.eraseSubject(store.app.id, await subjectOf(store, 'ann'));
-        const wasMet = loseKeysAt(store, nth);
+        const wasMet = await loseKeysAt(store, nth);
         const work = {
           clear: async () => privacy.clearConversation(store.app.id, await groupOf(store)),
           arrive: () => store.deliver(received('cem', 'new here', { id: '3' })),

@@ -63,7 +63,7 @@ describe('S57 a turn', () => {
     const { store } = await openClocked();
     const { kmsKey } = await store.backends.epoch().status();
     // As a copy of the files is that another store was made of.
-    await store.backends.engines.vault.feed.renew();
+    await store.backends.renewFeed();
     await expect(turnEpoch(store)).rejects.toThrow(`the key ${kmsKey} was made for another store`);
     expect(await store.backends.epoch().rootKeyState()).toBe('usable');
   });
