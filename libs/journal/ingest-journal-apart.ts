@@ -7,14 +7,14 @@
 import type { AppId } from '../base/ids.ts';
 import type { DeliveryStore } from '../deliveries/delivery-store.ts';
 import type { EventLog } from '../event-log/event-log.ts';
-import type { RequestStore } from '../requests/request-store.ts';
+import type { RequestTable } from '../requests/request-table.ts';
 import type { IngestJournal, JournalItem } from './ingest-journal.ts';
 
 /** Opens the journal over the engines' own ports. */
 export function createIngestJournalApart(parts: {
   log: EventLog;
   deliveries: DeliveryStore;
-  requests: RequestStore;
+  requests: Pick<RequestTable, 'add'>;
 }): IngestJournal {
   const { log, deliveries, requests } = parts;
 

@@ -9,14 +9,14 @@
 import type { AppId } from '../base/ids.ts';
 import type { DeliveryWrite } from '../deliveries/delivery-store.ts';
 import type { LogPosition, LogRecord } from '../event-log/event-log.ts';
-import type { PrivacyRequest } from '../requests/request.ts';
+import type { PrivacyRequest, Signed } from '../requests/request.ts';
 
 /** What one delivery or command writes: records, its entry in the ledger, a request. */
 export interface JournalItem {
   /** Absent for what has no source of its own and so cannot be redelivered. */
   readonly delivery?: DeliveryWrite;
   readonly records: readonly LogRecord[];
-  readonly request?: PrivacyRequest;
+  readonly request?: Signed<PrivacyRequest>;
 }
 
 /** Where an item's records lie; `taken`: another writer had that delivery first. */

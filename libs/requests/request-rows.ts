@@ -1,5 +1,5 @@
 /** Requests and their afterlives as engines store them: targets as JSON, times as whole numbers. */
-import type { Afterlife, DoneRequest, PrivacyRequest } from './request.ts';
+import type { Afterlife, DoneRequest, PrivacyRequest, Signed } from './request.ts';
 
 /** Numbers may come as whatever a driver has for 64 bits. */
 export interface StoredRequest {
@@ -10,6 +10,8 @@ export interface StoredRequest {
   readonly step: string;
   readonly received_at: unknown;
   readonly changed_at: unknown;
+  /** Null: nobody with the key has written it. */
+  readonly code: string | null;
 }
 
 export interface StoredAfterlife {
@@ -22,37 +24,51 @@ export interface StoredAfterlife {
   readonly after_turn: unknown;
   readonly t1_at: unknown;
   readonly reclaimed_at: unknown;
+  readonly code: string | null;
 }
 
-/** A stored request; kind and target were checked by the types of whoever wrote them. */
-export function toRequest(row: StoredRequest): PrivacyRequest | DoneRequest {
+/** A stored request; its code tells whether who wrote it was checked by these types. */
+export function toRequest(row: StoredRequest): Signed<PrivacyRequest | DoneRequest> {
   return {
     id: row.id,
     app: row.app,
     kind: row.kind,
-    target: JSON.parse(row.target),
+    target: readTarget(row.target),
     step: row.step,
     receivedAtMs: Number(row.received_at),
     changedAtMs: Number(row.changed_at),
-  } as PrivacyRequest | DoneRequest;
+    code: row.code ?? '',
+  } as Signed<PrivacyRequest | DoneRequest>;
 }
 
 /** A stored afterlife. */
-export function toAfterlife(row: StoredAfterlife): Afterlife {
+export function toAfterlife(row: StoredAfterlife): Signed<Afterlife> {
   const optional = (value: unknown) => (value === null ? null : Number(value));
   return {
     id: row.id,
     app: row.app,
     kind: row.kind,
-    target: JSON.parse(row.target),
+    target: readTarget(row.target),
     doneAtMs: Number(row.done_at),
     afterTurn: Number(row.after_turn ?? 0),
     t1AtMs: optional(row.t1_at),
     reclaimedAtMs: optional(row.reclaimed_at),
-  } as Afterlife;
+    code: row.code ?? '',
+  } as Signed<Afterlife>;
+}
+
+/** What is no JSON was written by somebody else: nothing carries a code over this. */
+function readTarget(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
 
 /** Is this request not done? */
-export function isOpen(request: PrivacyRequest | DoneRequest): request is PrivacyRequest {
+export function isOpen<Row extends PrivacyRequest | DoneRequest>(
+  request: Row,
+): request is Row & PrivacyRequest {
   return request.step !== 'done';
 }

@@ -1,24 +1,43 @@
 /**
- * Port: the requests that take something away, with the step each has reached. A step is recorded
- * before it is done and can be repeated, so that a request resumes after a crash. A request names
- * its target by random ids only, and forgets it when it is done. What is done has an afterlife: T1,
- * and the day its events leave the log.
+ * The requests that take something away, with the step each has reached. A step is recorded before
+ * it is done and can be repeated, so that a request resumes after a crash. A request names its
+ * target by random ids only, and forgets it when it is done. What is done has an afterlife: T1, and
+ * the day its events leave the log.
  *
- * Failures of every method: STATE_UNREACHABLE (retryable), STORE_FULL.
+ * Requests and afterlives carry codes under a key of the store. Who can write the tables, but has
+ * no key, makes no request, changes none, and has no T1 told that has not come.
+ *
+ * Failures of every method: those of RequestTable and of StoreMac.
  */
 import type { LossId } from '../base/ids.ts';
-import type { Afterlife, DoneRequest, OpenStep, PrivacyRequest } from './request.ts';
+import { again, retryContended } from '../base/retry.ts';
+import { labels } from '../codec/labels.ts';
+import { isSameMac, type StoreMac } from '../keyring/store-mac.ts';
+import type {
+  Afterlife,
+  DoneRequest,
+  Nothing,
+  OpenStep,
+  PrivacyRequest,
+  Signed,
+} from './request.ts';
+import { isOpen } from './request-rows.ts';
+import type { RequestTable } from './request-table.ts';
 
 /** Requests and their afterlives, each durable when its call resolves. */
 export interface RequestStore {
   /** Records a request, durably. */
   add(request: PrivacyRequest | DoneRequest): Promise<void>;
+  /** What is written of a request by who commits it together with something else. */
+  sign(request: PrivacyRequest): Promise<Signed<PrivacyRequest>>;
+  /** Undefined: there is none that carries its code. */
   get(id: LossId): Promise<PrivacyRequest | DoneRequest | undefined>;
   /**
    * Requests that are not done, oldest first: those that nobody has begun, and those that have not
-   * moved since `idleSinceMs`.
+   * moved since `idleSinceMs`. Those that do not carry their code are told apart: nobody who may
+   * has made them.
    */
-  open(limit: number, idleSinceMs: number): Promise<PrivacyRequest[]>;
+  open(limit: number, idleSinceMs: number): Promise<OpenRequest[]>;
   /**
    * Records the step that is about to be done. A request that is done stays done: a slower worker
    * on it changes nothing. False: it is not there, because it was refused meanwhile.
@@ -29,7 +48,7 @@ export interface RequestStore {
    * needed to know its events by. Can be repeated.
    */
   finish(
-    id: LossId,
+    request: PrivacyRequest,
     ended: {
       readonly nowMs: number;
       readonly keepsTarget: boolean;
@@ -39,16 +58,133 @@ export interface RequestStore {
   ): Promise<void>;
   /** Removes a request that was refused: nothing of it was done. */
   drop(id: LossId): Promise<void>;
-  /** All that wait for T1 or for their reclaim, in no promised order. */
+  /** All that wait for T1 or for their reclaim and carry their code, in no promised order. */
   afterlives(): Promise<Afterlife[]>;
+  /** Undefined: there is none that carries its code. */
   afterlife(id: LossId): Promise<Afterlife | undefined>;
   /** Notes what was reached; what was noted before stays. */
   reach(id: LossId, reached: { t1AtMs?: number; reclaimedAtMs?: number }): Promise<void>;
   /** Puts the time of an end earlier: it was noted by a clock that was ahead. */
   endedBy(id: LossId, atMs: number): Promise<void>;
-  /** All there are, done or not, for a copy to another engine. */
-  all(): AsyncIterable<PrivacyRequest | DoneRequest>;
-  allAfterlives(): AsyncIterable<Afterlife>;
-  /** Writes an afterlife as it is; one that is there already stays. */
-  loadAfterlife(afterlife: Afterlife): Promise<void>;
+  /** Ids of rows that wait and do not carry their code: somebody without the key wrote them. */
+  forged(): Promise<LossId[]>;
+}
+
+/** An open request, and whether somebody without the key has written it. */
+export type OpenRequest = PrivacyRequest & { readonly isForged: boolean };
+
+const OPEN_MAX = 10_000;
+
+/** Opens it over its rows. */
+export function createRequestStore(table: RequestTable, mac: StoreMac): RequestStore {
+  const codeOf = (of: SignedFields) => mac.mac(...of);
+  const isOurs = async ({ code }: { code: string }, of: SignedFields) =>
+    isSameMac(code, await codeOf(of));
+
+  async function authentic(row: Signed<Afterlife> | undefined) {
+    return row !== undefined && (await isOurs(row, afterlifeFields(row))) ? row : undefined;
+  }
+
+  async function signRequest<Kind extends PrivacyRequest | DoneRequest>(request: Kind) {
+    return { ...request, code: await codeOf(requestFields(request)) };
+  }
+
+  async function signAfterlife(afterlife: Afterlife): Promise<Signed<Afterlife>> {
+    return { ...afterlife, code: await codeOf(afterlifeFields(afterlife)) };
+  }
+
+  async function open(limit: number, idleSinceMs: number): Promise<OpenRequest[]> {
+    const found: OpenRequest[] = [];
+    for (const row of await table.open(limit, idleSinceMs)) {
+      const { code: _, ...request } = row;
+      found.push({ ...request, isForged: !(await isOurs(row, requestFields(row))) });
+    }
+    return found;
+  }
+
+  /** Changes an afterlife, by whoever is first at each time. */
+  function change(id: LossId, how: (one: Afterlife) => Afterlife): Promise<void> {
+    return retryContended(async () => {
+      const read = await authentic(await table.afterlife(id));
+      if (read === undefined) return;
+      const { code: _, ...before } = read;
+      const next = await signAfterlife(how(before));
+      if (next.code === read.code || (await table.replaceAfterlife(read, next))) return;
+      return again;
+    });
+  }
+
+  return {
+    add: async (request) => table.add(await signRequest(request)),
+    sign: (request) => signRequest(request),
+    async get(id) {
+      const row = await table.get(id);
+      if (row === undefined || !(await isOurs(row, requestFields(row)))) return undefined;
+      const { code: _, ...request } = row;
+      return request;
+    },
+    open,
+    record: (id, step, nowMs) => table.record(id, step, nowMs),
+    async finish(request, { nowMs, keepsTarget, afterTurn }) {
+      const { id, app, kind, receivedAtMs } = request;
+      const nothing: Nothing = {};
+      const ended = { id, app, kind, target: nothing, receivedAtMs };
+      const done = await signRequest<DoneRequest>({ ...ended, step: 'done', changedAtMs: nowMs });
+      const target = keepsTarget ? request.target : nothing;
+      const waits = { doneAtMs: nowMs, afterTurn, t1AtMs: null, reclaimedAtMs: null };
+      const begun = await signAfterlife({ id, app, kind, target, ...waits } as Afterlife);
+      await table.finish(done, begun);
+    },
+    drop: (id) => table.drop(id),
+    async afterlives() {
+      const found: Afterlife[] = [];
+      for (const row of await table.afterlives()) {
+        const { code: _, ...afterlife } = (await authentic(row)) ?? { code: undefined };
+        if ('id' in afterlife) found.push(afterlife as Afterlife);
+      }
+      return found;
+    },
+    async afterlife(id) {
+      const row = await authentic(await table.afterlife(id));
+      if (row === undefined) return undefined;
+      const { code: _, ...afterlife } = row;
+      return afterlife;
+    },
+    reach: (id, { t1AtMs, reclaimedAtMs }) =>
+      change(
+        id,
+        (one) =>
+          ({
+            ...one,
+            t1AtMs: one.t1AtMs ?? t1AtMs ?? null,
+            reclaimedAtMs: one.reclaimedAtMs ?? reclaimedAtMs ?? null,
+            target: reclaimedAtMs === undefined ? one.target : {},
+          }) as Afterlife,
+      ),
+    endedBy: (id, atMs) =>
+      change(id, (one) => ({ ...one, doneAtMs: Math.min(one.doneAtMs, atMs) })),
+    async forged() {
+      const requests = await open(OPEN_MAX, Number.MAX_SAFE_INTEGER);
+      const ids = requests.filter(({ isForged }) => isForged).map(({ id }) => id);
+      for (const row of await table.afterlives()) {
+        if ((await authentic(row)) === undefined) ids.push(row.id);
+      }
+      return ids;
+    },
+  };
+}
+
+type SignedFields = readonly [label: Uint8Array, fields: readonly string[]];
+
+/** The step and when it changed are in no code: a worker that repeats one does no harm. */
+function requestFields(request: PrivacyRequest | DoneRequest): SignedFields {
+  const { id, app, kind, target, receivedAtMs } = request;
+  const state = isOpen(request) ? 'open' : 'done';
+  return [labels.request, [id, app, kind, JSON.stringify(target), state, String(receivedAtMs)]];
+}
+
+function afterlifeFields(afterlife: Afterlife): SignedFields {
+  const { id, app, kind, target, doneAtMs, afterTurn, t1AtMs, reclaimedAtMs } = afterlife;
+  const times = [doneAtMs, afterTurn, t1AtMs, reclaimedAtMs].map(String);
+  return [labels.afterlife, [id, app, kind, JSON.stringify(target), ...times]];
 }

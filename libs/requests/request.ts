@@ -108,3 +108,6 @@ export interface AfterlifeOf<Kind extends RequestKind> {
 
 /** The afterlife of a request of any kind. */
 export type Afterlife = { [Kind in RequestKind]: AfterlifeOf<Kind> }[RequestKind];
+
+/** A request or an afterlife as it is kept: with the code of who holds the store's key. */
+export type Signed<Kept> = Kept & { readonly code: string };

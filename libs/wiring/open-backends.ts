@@ -16,6 +16,7 @@ import { createEventSealer, type EventSealer } from '../keyring/event-sealer.ts'
 import type { RingRef } from '../keyring/ring.ts';
 import type { StoreMac } from '../keyring/store-mac.ts';
 import { createErasureList } from '../requests/erasure-list.ts';
+import { createRequestStore, type RequestStore } from '../requests/request-store.ts';
 import { hasStoreRoot } from '../vault/copy/fill-vault.ts';
 import { type ForsakenGroup, settleDirectory } from '../vault/copy/settle-directory.ts';
 import {
@@ -47,7 +48,13 @@ import { createHolderWait, createKeyringShred } from '../vault/taking/ring-shred
 import { readEpochStatus, readRootKeyState } from '../vault/turn/epoch-status.ts';
 import { endOriginals, newestTurn, settleT1 } from '../vault/turn/epoch-t1.ts';
 import { becomeOwnStore, runTurn } from '../vault/turn/epoch-turn.ts';
-import type { DamagedRow, TurnStore } from '../vault/turn/turn-store.ts';
+import {
+  createTurnStore,
+  type DamagedRow,
+  saysClosed,
+  type TurnStore,
+} from '../vault/turn/turn-store.ts';
+import type { TurnTable } from '../vault/turn/turn-table.ts';
 import { createPageReader } from '../views/cache/page-reader.ts';
 import type { CacheCounts } from '../views/cache/view-cache.ts';
 import { openConnections } from './connections.ts';
@@ -91,6 +98,8 @@ export interface Backends {
   epoch(): EpochPowers;
   /** The opened engines themselves, for what copies or replaces a store as a whole. */
   readonly engines: OpenedEngines;
+  /** The record of turns, for what copies a store as a whole. */
+  readonly turns: TurnStore;
   /** The vault's rows themselves, for self-checks and attacks. */
   vaultStore(): VaultStore;
   /**
@@ -140,6 +149,8 @@ interface OpenOptions {
   readonly wake?: WakeSignal;
   /** Whoever only looks makes no store: without one, INPUT_INVALID is thrown. */
   readonly mustExist?: true;
+  /** Also a store that was copied and closed. */
+  readonly evenClosed?: true;
   /** Stands before the feed: drills cut a process off, or stop it, here. */
   readonly overFeed?: (feed: FeedStore) => FeedStore;
 }
@@ -160,8 +171,8 @@ export async function openBackends(
   const use = { wake, connections: openConnections() };
   const opened = await openEngines(configuration, use);
   try {
-    const { store, turns } = opened.vault;
-    await assertNotClosed(turns);
+    const { store } = opened.vault;
+    if (!options.evenClosed) await assertNotClosed(opened.vault.turns);
     await assertVaultOfLog(store, opened.logs.log());
     if (options.mustExist && !(await hasStoreRoot(store))) throw noStore('this vault is empty');
     const kms = await openRootKms(configuration, randomness);
@@ -186,12 +197,25 @@ export async function openBackends(
     const table = createDirectoryTable({ ...context, keys });
     const vault = { ...context, keys, keyring, table };
     const mac = createStoreMac(vault);
+    const turns = createTurnStore(opened.vault.turns, mac);
+    if (isNew) await turns.begin();
+    const requests = createRequestStore(opened.state.requests, mac);
     const attacks = createAttackCredentials({ mac });
     const common = { clock, randomness, apps, sealer: createEventSealer(randomness) };
     const t0Listeners = new Set<(milliseconds: number) => void>();
     return {
       wake,
-      ...handOut({ configuration, common, vault, mac, attacks, engines: opened, t0Listeners }),
+      ...handOut({
+        configuration,
+        common,
+        vault,
+        mac,
+        requests,
+        turns,
+        attacks,
+        engines: opened,
+        t0Listeners,
+      }),
       epoch: () => ({
         turn: (given) => runTurn({ ...vault, turns, kms }, given),
         rootKeyState: () => readRootKeyState({ store, kms }),
@@ -201,6 +225,7 @@ export async function openBackends(
         endOriginals: (of, nowMs) => endOriginals({ turns }, of, nowMs),
       }),
       engines: { use, vault: opened.vault, state: opened.state },
+      turns,
       vaultStore: () => store,
       vaultCheck: (original) => checkVault(vault, original),
       ringCheck: (refs) => checkRings(vault, refs),
@@ -270,8 +295,8 @@ function noStore(why: string): LetheError {
 }
 
 /** What was copied to other engines must not go on beside its copy. */
-async function assertNotClosed(turns: TurnStore): Promise<void> {
-  if ((await turns.read())?.isClosed !== true) return;
+async function assertNotClosed(turns: TurnTable): Promise<void> {
+  if (!saysClosed(await turns.read())) return;
   throw new LetheError(
     'CONFIGURATION_INVALID',
     'LETHE_VAULT: this store was copied to other engines, and is closed: use the copy, or open ' +
@@ -294,6 +319,8 @@ function handOut(from: {
   common: Omit<CommonPowers, 'log'>;
   vault: DirectoryContext & { keys: AppKeys; keyring: VaultKeyring };
   mac: StoreMac;
+  requests: RequestStore;
+  turns: TurnStore;
   attacks: AttackCredentials;
   t0Listeners: ReadonlySet<(milliseconds: number) => void>;
   engines: Engines;
@@ -321,7 +348,7 @@ function handOut(from: {
         directory,
         directoryWriter: createDirectoryWriter(vault),
         ledger: createDeliveryLedger({ store: state.deliveries, keys }),
-        requests: state.requests,
+        requests: from.requests,
         recordingClock,
         views: views(),
         horizonDays: configuration.horizonDays,
@@ -372,7 +399,7 @@ function privacyPowers(
     attacks,
     directory: createDirectory(vault.table),
     directoryShred: createDirectoryShred(vault),
-    requests: engines.state.requests,
+    requests: from.requests,
     erasures: createErasureList(openErasures(configuration), { mac, known: heads.head }),
     backupStart: heads.backup,
     certificates: openCertificatesFile({
@@ -380,7 +407,7 @@ function privacyPowers(
       keyFolder: configuration.signingFolder,
     }),
     horizonDays: configuration.horizonDays,
-    newestTurn: () => newestTurn(engines.vault),
+    newestTurn: () => newestTurn(from),
     engines: { vault: configuration.vault.engine, kms: configuration.kms.engine },
     leaseMs: configuration.leaseMs,
     recordingClock,

@@ -3,11 +3,11 @@ import type { AccessKeyStore } from '../access/access-key-store.ts';
 import type { DeliveryStore } from '../deliveries/delivery-store.ts';
 import type { ClockMark } from '../event-log/clock-mark.ts';
 import type { EventLog } from '../event-log/event-log.ts';
-import type { RequestStore } from '../requests/request-store.ts';
+import type { RequestTable } from '../requests/request-table.ts';
 import type { VaultCopy } from '../vault/copy/vault-copy.ts';
 import type { FeedStore } from '../vault/feed/feed-store.ts';
 import type { VaultStore } from '../vault/rows/vault-store.ts';
-import type { TurnStore } from '../vault/turn/turn-store.ts';
+import type { TurnTable } from '../vault/turn/turn-table.ts';
 import type { ViewStore } from '../views/view-store.ts';
 
 interface Closable {
@@ -26,7 +26,7 @@ export interface ViewStores extends Closable {
 /** What the state holds. */
 export interface StateStores extends Closable {
   readonly deliveries: DeliveryStore;
-  readonly requests: RequestStore;
+  readonly requests: RequestTable;
   readonly clockMark: ClockMark;
   readonly accessKeys: AccessKeyStore;
 }
@@ -34,6 +34,6 @@ export interface StateStores extends Closable {
 export interface VaultStores extends Closable {
   readonly store: VaultStore;
   readonly feed: FeedStore;
-  readonly turns: TurnStore;
+  readonly turns: TurnTable;
   readonly copy: VaultCopy;
 }

@@ -48,7 +48,7 @@ export interface IngestPowers extends CommonPowers {
   readonly directory: Directory;
   readonly directoryWriter: DirectoryWriter;
   readonly ledger: DeliveryLedger;
-  readonly requests: RequestStore;
+  readonly requests: Pick<RequestStore, 'sign'>;
   /** One clock a process: it never goes back and never repeats. */
   recordingClock(): Promise<DurableClock>;
   readonly views: ViewReader;

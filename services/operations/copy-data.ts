@@ -5,6 +5,7 @@
  */
 import { join } from 'node:path';
 import { copyLiveVault } from '../../libs/vault/copy/copy-live-vault.ts';
+import { copyTurns } from '../../libs/vault/copy/copy-turns.ts';
 import { openConnections } from '../../libs/wiring/connections.ts';
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
 import { openState, openVault } from '../../libs/wiring/open-engines.ts';
@@ -41,7 +42,9 @@ export async function copyData(
     if (vault.engine === 'sqlite') {
       await connections.open('main', vault.file, 'VAULT_UNREACHABLE').copyTo(vaultCopy.file);
     } else {
-      await copyLiveVault(engines.vault, await openVault({ vault: vaultCopy }, own));
+      const to = await openVault({ vault: vaultCopy }, own);
+      await copyLiveVault(engines.vault, to);
+      await copyTurns(engines.vault.turns, to.turns);
     }
   } finally {
     own.connections.close();

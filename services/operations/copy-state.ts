@@ -32,7 +32,7 @@ export async function copyState(from: States, to: States): Promise<CopiedState> 
     await to.requests.add(request);
     requests += 1;
   }
-  for await (const one of from.requests.allAfterlives()) await to.requests.loadAfterlife(one);
+  for await (const one of from.requests.allAfterlives()) await to.requests.addAfterlife(one);
   for await (const key of from.accessKeys.all()) {
     if ((await to.accessKeys.find(key.id)) === undefined) await to.accessKeys.add(key);
     if (key.revokedAtMs !== null) await to.accessKeys.revoke(key.id, key.revokedAtMs);

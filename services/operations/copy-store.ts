@@ -13,7 +13,7 @@ import { moveRoot } from '../../libs/vault/copy/move-root.ts';
 import { noteOrigin, setClosed } from '../../libs/vault/copy/original.ts';
 import { type CopiedVault, copyVault } from '../../libs/vault/copy/vault-copy.ts';
 import { openConnections } from '../../libs/wiring/connections.ts';
-import { openBackends } from '../../libs/wiring/open-backends.ts';
+import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts';
 import { openErasures, openLog, openState, openVault } from '../../libs/wiring/open-engines.ts';
 import { openRootKms } from '../../libs/wiring/open-root-kms.ts';
 import { type CopiedState, copyState } from './copy-state.ts';
@@ -56,9 +56,15 @@ export async function copyStore(
       throw new LetheError('INPUT_INVALID', 'the log was written to meanwhile: copy once more');
     }
     const erasures = await copyErasures(from, to);
-    await noteOrigin(source.vault, target.vault, kms.from);
-    await beginFeed(to);
-    if (!isKeptOpen) await setClosed(source.vault, true);
+    await withBackends(to, async (copy) => {
+      await withBackends(from, async (original) => {
+        // Nobody has used the copy's keys yet: it had no turn, and no unknown holder of keys.
+        await copy.turns.begin();
+        await copy.beginFeed();
+        await noteOrigin(turnedOf(original), turnedOf(copy), kms.from);
+        if (!isKeptOpen) await setClosed(turnedOf(original), true);
+      });
+    });
     return { log, vault: { ...vault, differing }, state, erasures };
   } finally {
     await Promise.all([source.close(), target.close()]);
@@ -67,8 +73,7 @@ export async function copyStore(
 
 /** Opens an original again: its copy is given up. Throws CONTENDED, VAULT_UNREACHABLE. */
 export async function reopenOriginal(from: Configuration): Promise<void> {
-  const { vault, close: end } = await openAll(from);
-  await setClosed(vault, false).finally(end);
+  await withBackends(from, (original) => setClosed(turnedOf(original), false));
 }
 
 async function openAll(configuration: Configuration) {
@@ -87,10 +92,17 @@ async function openAll(configuration: Configuration) {
   };
 }
 
-/** Nobody has used the copy's keys yet: an erase there has no unknown holder to wait for. */
-async function beginFeed(to: Configuration): Promise<void> {
-  const backends = await openBackends(to);
-  await backends.beginFeed().finally(() => backends.close());
+/** With a whole store opened, for what its keys authenticate. */
+async function withBackends(
+  configuration: Configuration,
+  work: (backends: Backends) => Promise<void>,
+): Promise<void> {
+  const backends = await openBackends(configuration, { evenClosed: true });
+  await work(backends).finally(() => backends.close());
+}
+
+function turnedOf({ engines, turns }: Backends) {
+  return { store: engines.vault.store, turns };
 }
 
 /** What a restore of the copy has to apply again. */

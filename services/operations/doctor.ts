@@ -133,10 +133,15 @@ async function checkBacklog({ backends }: OpenStore): Promise<Check> {
     .map(({ partition, offset, reason }) => `${partition}:${offset} ${reason}`);
   const { requests, clock } = backends.privacy();
   const open = await requests.open(1_000, clock.nowMs());
-  const kinds = new Set(open.map(({ kind }) => kind).filter((kind) => !isKnownKind(kind)));
+  const forged = await requests.forged();
+  const ours = open.filter(({ isForged }) => !isForged);
+  const kinds = new Set(ours.map(({ kind }) => kind).filter((kind) => !isKnownKind(kind)));
   const newer = kinds.size > 0 ? ` (only a newer Lethe knows: ${[...kinds].join(', ')})` : '';
+  const changed =
+    forged.length > 0 ? `, ${forged.length} written or changed from outside (${forged[0]}, …)` : '';
   const detail =
-    `${behind} events not in the views yet, ${open.length} open requests${newer}, ` +
+    `${behind} events not in the views yet, ${open.length} open requests${newer}${changed}, ` +
     `${letters.length} dead letters${places.length > 0 ? ` (${places.join(', ')})` : ''}`;
-  return { name: 'backlog', passed: letters.length === 0 && open.length === 0, detail };
+  const passed = letters.length === 0 && open.length === 0 && forged.length === 0;
+  return { name: 'backlog', passed, detail };
 }

@@ -21,6 +21,7 @@ import {
   fileOf,
 } from '../../libs/configuration/configuration.ts';
 import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
+import { copyTurns } from '../../libs/vault/copy/copy-turns.ts';
 import { fillVault, hasStoreRoot } from '../../libs/vault/copy/fill-vault.ts';
 import { openConnections } from '../../libs/wiring/connections.ts';
 import { openState, openVault } from '../../libs/wiring/open-engines.ts';
@@ -84,8 +85,8 @@ async function fill(open: Opened, { staged, configuration, onProgress }: Placing
   const { foreignRows } = await fillVault(from, to, (rows) =>
     onProgress(`${rows} rows of the vault`),
   );
-  const turn = await from.turns.read();
-  if (turn !== undefined) await to.turns.write(turn, undefined);
+  // As it is: the copy has the key that authenticates it.
+  await copyTurns(from.turns, to.turns);
   if (foreignRows === 0) return;
   const text = `${foreignRows} rows of another restore are in the keyspace: drop it, and migrate`;
   throw new LetheError('INPUT_INVALID', text);

@@ -23,7 +23,11 @@ import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 import { endForsakenGroup } from '../privacy/kinds/end-group.ts';
 import { isKnownKind } from '../privacy/kinds/kinds.ts';
 import { carryOut } from '../privacy/life/carry-out.ts';
-import { runOpenRequests } from '../privacy/life/request-worker.ts';
+import {
+  runOpenRequests,
+  type UnknownRequest,
+  whyUnknown,
+} from '../privacy/life/request-worker.ts';
 import { type FoundBackup, findBackups, stagedConfiguration } from './backup.ts';
 import { LOG_COPY, VAULT_COPY } from './copy-data.ts';
 import { findNewerEvents } from './newer-events.ts';
@@ -39,8 +43,8 @@ export interface Restored {
   readonly events: number;
   /** Rows of the vault that do not authenticate: they stay as they are, all others are restored. */
   readonly damaged: readonly DamagedRow[];
-  /** Kinds of requests that stay open, as only a newer version knows them. */
-  readonly unknown: readonly string[];
+  /** Why requests stay open: only a newer version knows them, or nobody who may has made them. */
+  readonly left: readonly string[];
 }
 
 export interface RestoreOptions {
@@ -73,7 +77,7 @@ export async function restore(
   }
   const staged = stagedConfiguration(configuration, staging);
   const backends = await openBackends(staged);
-  const unknown = new Set<string>();
+  const left = new Set<string>();
   let done: Pick<Restored, 'applied' | 'removed' | 'events' | 'damaged'>;
   try {
     // Another incarnation of the feed: every holder drops its keys.
@@ -93,7 +97,7 @@ export async function restore(
       onProgress(`${count} of ${total} events into the views`),
     );
     // What had been asked for, but was not finished when the copy was made.
-    const onUnknown = ({ kind }: { kind: string }) => unknown.add(kind);
+    const onUnknown = (one: UnknownRequest) => left.add(whyUnknown(one).message);
     await runOpenRequests(backends.privacy(), { idleMs: 0, onUnknown });
     const applied = await applyErasures(backends, later, onProgress);
     // Whoever came anew under the name of somebody who was erased has it now.
@@ -112,7 +116,7 @@ export async function restore(
   // Pages of the store that was lost may lie there under the numbers of this one.
   await removePages(configuration);
   rmSync(staging, { recursive: true, force: true });
-  return { backup: backup.folder, madeAt: backup.manifest.madeAt, ...done, unknown: [...unknown] };
+  return { backup: backup.folder, madeAt: backup.manifest.madeAt, ...done, left: [...left] };
 }
 
 /** A log on servers went on after the backup: who came anew since has no ring in it. */

@@ -25,11 +25,11 @@ import { openClockMarkSqlite } from '../../libs/event-log/sqlite/clock-mark-sqli
 import { openEventLogSqlite } from '../../libs/event-log/sqlite/event-log-sqlite.ts';
 import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
 import {
-  openRequestStoreCassandra,
+  openRequestTableCassandra,
   requestSchema,
-} from '../../libs/requests/cassandra/request-store-cassandra.ts';
+} from '../../libs/requests/cassandra/request-table-cassandra.ts';
 import { openErasureEntriesFile } from '../../libs/requests/file/erasure-entries-file.ts';
-import { openRequestStoreSqlite } from '../../libs/requests/sqlite/request-store-sqlite.ts';
+import { openRequestTableSqlite } from '../../libs/requests/sqlite/request-table-sqlite.ts';
 import { openVaultCopyCassandra } from '../../libs/vault/copy/cassandra/vault-copy-cassandra.ts';
 import { openVaultCopySqlite } from '../../libs/vault/copy/sqlite/vault-copy-sqlite.ts';
 import type { VaultCopy } from '../../libs/vault/copy/vault-copy.ts';
@@ -41,8 +41,8 @@ import { vaultSchema } from '../../libs/vault/rows/cassandra/vault-schema-cassan
 import { openVaultStoreCassandra } from '../../libs/vault/rows/cassandra/vault-store-cassandra.ts';
 import { openVaultStoreSqlite } from '../../libs/vault/rows/sqlite/vault-store-sqlite.ts';
 import type { VaultStore } from '../../libs/vault/rows/vault-store.ts';
-import { openTurnStoreCassandra } from '../../libs/vault/turn/cassandra/turn-store-cassandra.ts';
-import { openTurnStoreSqlite } from '../../libs/vault/turn/sqlite/turn-store-sqlite.ts';
+import { openTurnTableCassandra } from '../../libs/vault/turn/cassandra/turn-table-cassandra.ts';
+import { openTurnTableSqlite } from '../../libs/vault/turn/sqlite/turn-table-sqlite.ts';
 import { openViewCacheMemory } from '../../libs/views/cache/memory/view-cache-memory.ts';
 import { viewSchema } from '../../libs/views/cassandra/view-schema-cassandra.ts';
 import { openViewStoreCassandra } from '../../libs/views/cassandra/view-store-cassandra.ts';
@@ -89,10 +89,10 @@ export const adapters = {
   ],
   feed: [...sqlite(openFeedStoreSqlite), ...cassandra([vaultSchema], openFeedStoreCassandra)],
   requests: [
-    ...sqlite(openRequestStoreSqlite),
-    ...cassandra([requestSchema], openRequestStoreCassandra),
+    ...sqlite(openRequestTableSqlite),
+    ...cassandra([requestSchema], openRequestTableCassandra),
   ],
-  turns: [...sqlite(openTurnStoreSqlite), ...cassandra([vaultSchema], openTurnStoreCassandra)],
+  turns: [...sqlite(openTurnTableSqlite), ...cassandra([vaultSchema], openTurnTableCassandra)],
   vault: [...sqlite(openVaultStoreSqlite), ...cassandra([vaultSchema], openVaultStoreCassandra)],
   vaultCopy: [
     ...sqlite((one) => withCopy(openVaultStoreSqlite(one), openVaultCopySqlite, one)),

@@ -2,7 +2,8 @@ import { createPublicKey } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { openEnvelope } from '../../libs/audit/dsse.ts';
-import type { Turn } from '../../libs/vault/turn/turn-store.ts';
+import { createTurnStore, type Turn } from '../../libs/vault/turn/turn-store.ts';
+import { fixedMac } from '../support/fixed-mac.ts';
 import { temporaryFolder } from '../support/temporary-store.ts';
 import { adapters } from './adapters.ts';
 
@@ -24,9 +25,13 @@ const TURN: Turn = {
 };
 
 describe.each(adapters.turns)('turn record %s', (_, open) => {
+  const openRecord = async (folder: string) => createTurnStore(await open(folder), fixedMac());
+
   it('is written only over what was read, across processes', async () => {
     const folder = temporaryFolder();
-    const [one, other] = [await open(folder), await open(folder)];
+    const [one, other] = [await openRecord(folder), await openRecord(folder)];
+    await one.begin();
+    await other.begin();
     expect(await one.read()).toBeUndefined();
     expect(await one.write(TURN, undefined)).toBe(true);
     expect(await other.write({ ...TURN, runner: id(9) }, undefined)).toBe(false);
@@ -34,6 +39,26 @@ describe.each(adapters.turns)('turn record %s', (_, open) => {
     expect(await other.write(next, TURN)).toBe(true);
     expect(await one.write({ ...TURN, step: 'done' }, TURN)).toBe(false);
     expect(await one.read()).toEqual(next);
+  });
+
+  it('S51 that was changed, or taken away, counts no more: its spare does, or nothing', async () => {
+    const folder = temporaryFolder();
+    const [record, table] = [await openRecord(folder), await open(folder)];
+    const edit = async () => {
+      const there = (await table.read())!;
+      const text = there.text!.replace('"t1AtMs":null', '"t1AtMs":1');
+      expect(await table.replace(there, { ...there, text })).toBe(true);
+    };
+    await expect(record.read()).rejects.toMatchObject({ code: 'VAULT_TAMPERED' });
+    await record.begin();
+    await record.write(TURN, undefined);
+    await edit();
+    expect(await record.read()).toEqual(TURN);
+    expect(await (await openRecord(folder)).read()).toEqual(TURN);
+    await edit();
+    await table.writeSpare({ text: 'null', code: 'none' });
+    await expect(record.read()).rejects.toMatchObject({ code: 'VAULT_TAMPERED' });
+    await expect(record.write(TURN, TURN)).rejects.toMatchObject({ code: 'VAULT_TAMPERED' });
   });
 });
 

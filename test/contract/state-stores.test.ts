@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import type { OpenStep } from '../../libs/requests/request.ts';
+import type { OpenStep, PrivacyRequest } from '../../libs/requests/request.ts';
+import { createRequestStore } from '../../libs/requests/request-store.ts';
+import type { RequestTable } from '../../libs/requests/request-table.ts';
+import { fixedMac } from '../support/fixed-mac.ts';
 import { temporaryFolder } from '../support/temporary-store.ts';
 import { adapters } from './adapters.ts';
+
+const openRequests = async (table: RequestTable | Promise<RequestTable>) =>
+  createRequestStore(await table, fixedMac());
 
 const id = (byte: number) => byte.toString(16).padStart(2, '0').repeat(16) as never;
 
@@ -46,7 +52,7 @@ describe.each(adapters.requests)('request store %s', (_, open) => {
   });
 
   it('lists what nobody began and what has stopped, oldest first', async () => {
-    const store = await open(temporaryFolder());
+    const store = await openRequests(open(temporaryFolder()));
     await store.add(request(1, 'begun', 100));
     await store.add(request(2, 'received', 100));
     await store.add(request(3, 'begun', 50));
@@ -56,12 +62,13 @@ describe.each(adapters.requests)('request store %s', (_, open) => {
   });
 
   it('keeps a request once, and forgets its target when it is done', async () => {
-    const store = await open(temporaryFolder());
+    const store = await openRequests(open(temporaryFolder()));
     await store.add(request(1, 'received'));
     await store.add(request(1, 'received'));
     await store.record(id(1), 'shred', 5);
     expect(await store.get(id(1))).toMatchObject({ step: 'shred', target: { subject: id(7) } });
-    await store.finish(id(1), { nowMs: 6, keepsTarget: false, afterTurn: 0 });
+    const ended = { nowMs: 6, keepsTarget: false, afterTurn: 0 };
+    await store.finish(request(1, 'shred'), ended);
     expect(await store.get(id(1))).toMatchObject({ step: 'done', target: {} });
     expect(await store.open(10, 100)).toEqual([]);
   });
@@ -69,22 +76,21 @@ describe.each(adapters.requests)('request store %s', (_, open) => {
 
 describe.each(adapters.requests)('afterlives of requests %s', (_, open) => {
   const add = async (folder: string, n: number, kind: 'erase-subject' | 'forget-message') => {
-    const store = await open(folder);
+    const store = await openRequests(open(folder));
     const target = { subject: id(7), conversation: id(9), message: id(8) };
     const times = { receivedAtMs: 0, changedAtMs: 0 };
-    await store.add({ id: id(n), app: id(1), kind, target, step: 'begun', ...times });
-    await store.finish(id(n), {
-      nowMs: 100 + n,
-      keepsTarget: kind === 'forget-message',
-      afterTurn: 3,
-    });
-    return store;
+    const ids = { id: id(n), app: id(1) };
+    const request = { ...ids, kind, target, step: 'begun', ...times } as PrivacyRequest;
+    await store.add(request);
+    const ended = { keepsTarget: kind === 'forget-message', afterTurn: 3 };
+    await store.finish(request, { nowMs: 100 + n, ...ended });
+    return { store, request };
   };
 
   it('begin when a request is done, once, and end when T1 and reclaim are reached', async () => {
     const folder = temporaryFolder();
-    const store = await add(folder, 1, 'erase-subject');
-    await store.finish(id(1), { nowMs: 900, keepsTarget: false, afterTurn: 4 });
+    const { store, request } = await add(folder, 1, 'erase-subject');
+    await store.finish(request, { nowMs: 900, keepsTarget: false, afterTurn: 4 });
     const begun = {
       id: id(1),
       app: id(1),
@@ -94,7 +100,7 @@ describe.each(adapters.requests)('afterlives of requests %s', (_, open) => {
       afterTurn: 3,
     };
     const open1 = { ...begun, t1AtMs: null, reclaimedAtMs: null };
-    expect(await (await open(folder)).afterlives()).toEqual([open1]);
+    expect(await (await openRequests(open(folder))).afterlives()).toEqual([open1]);
     await store.reach(id(1), { t1AtMs: 5 });
     await store.reach(id(1), { t1AtMs: 6, reclaimedAtMs: 7 });
     expect(await store.afterlives()).toEqual([]);
@@ -103,7 +109,7 @@ describe.each(adapters.requests)('afterlives of requests %s', (_, open) => {
   });
 
   it('keep what a forget was about until it is reclaimed, and no longer', async () => {
-    const store = await add(temporaryFolder(), 2, 'forget-message');
+    const { store } = await add(temporaryFolder(), 2, 'forget-message');
     expect((await store.afterlife(id(2)))!.target).toMatchObject({ message: id(8) });
     await store.reach(id(2), { t1AtMs: 5 });
     expect((await store.afterlife(id(2)))!.target).toMatchObject({ message: id(8) });

@@ -2,7 +2,6 @@
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { createSystemRandomness } from '../../libs/base/random.ts';
-import { HmacKey } from '../../libs/codec/hash.ts';
 import { SqliteDatabase } from '../../libs/engines/sqlite-database.ts';
 import type { FeedStore } from '../../libs/vault/feed/feed-store.ts';
 import { createLossFeed } from '../../libs/vault/feed/feed-wait.ts';
@@ -13,6 +12,7 @@ import {
   type SignedFeed,
 } from '../../libs/vault/feed/signed-feed.ts';
 import { openFeedStoreSqlite } from '../../libs/vault/feed/sqlite/feed-store-sqlite.ts';
+import { fixedMac } from './fixed-mac.ts';
 import { temporaryFolder } from './temporary-store.ts';
 
 export const id = (byte: number) => byte.toString(16).padStart(2, '0').repeat(16) as never;
@@ -45,19 +45,11 @@ export interface Holder {
 }
 
 const randomness = createSystemRandomness();
-
-/** Codes under a key that stays. */
-function fixedMac(): FeedMac {
-  const key = new HmacKey(Buffer.alloc(32, 7));
-  return {
-    code: async (label, fields) => key.digestFields(label, fields).toString('hex'),
-    reload: async () => false,
-  };
-}
+const feedMac: FeedMac = { code: fixedMac().mac, reload: async () => false };
 
 /** A process's own view of one feed; `over` stands before its rows. */
 export function sign(store: FeedStore, over: Partial<FeedStore> = {}): SignedFeed {
-  return createSignedFeed({ store: { ...store, ...over }, mac: fixedMac(), randomness });
+  return createSignedFeed({ store: { ...store, ...over }, mac: feedMac, randomness });
 }
 
 /** The rows of a feed, and the tables in which an attacker writes. */

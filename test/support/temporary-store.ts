@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import type { Clock } from '../../libs/base/clock.ts';
+import type { Clock, HolderClocks } from '../../libs/base/clock.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { type Configuration, readConfiguration } from '../../libs/configuration/configuration.ts';
 import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
@@ -66,10 +66,14 @@ export interface TestStore {
   reopen(): Promise<TestStore>;
 }
 
+/** Clocks of a store; of its leases too, for what waits long. */
+interface StoreClocks {
+  readonly clock?: Pick<Clock, 'nowMs'>;
+  readonly holderClocks?: HolderClocks;
+}
+
 /** Opens a store in a new folder. */
-export async function openTestStore(
-  options: { clock?: Pick<Clock, 'nowMs'> } = {},
-): Promise<TestStore> {
+export async function openTestStore(options: StoreClocks = {}): Promise<TestStore> {
   return openAt(await newStoreFolder(), options, undefined);
 }
 
@@ -85,7 +89,7 @@ export async function newStoreFolder(): Promise<string> {
 /** Opens the store that lies in a folder. */
 export async function openAt(
   folder: string,
-  options: { clock?: Pick<Clock, 'nowMs'> },
+  options: StoreClocks,
   appId: AppId | undefined,
 ): Promise<TestStore> {
   const configuration = readConfiguration(storeVariables(folder));
@@ -98,7 +102,7 @@ export async function openAt(
 export async function openConfigured(
   configuration: Configuration,
   folder: string,
-  options: { clock?: Pick<Clock, 'nowMs'> } = {},
+  options: StoreClocks = {},
   appId?: AppId,
 ): Promise<TestStore> {
   const backends = await openBackends(configuration, options);

@@ -4,7 +4,7 @@ import { putDelivery } from '../../deliveries/sqlite/delivery-store-sqlite.ts';
 import type { SqliteDatabase } from '../../engines/sqlite-database.ts';
 import { insertRecords } from '../../event-log/sqlite/event-log-sqlite.ts';
 import type { WakeSignal } from '../../event-log/wake-signal.ts';
-import { addRequest } from '../../requests/sqlite/request-store-sqlite.ts';
+import { addRequest } from '../../requests/sqlite/request-table-sqlite.ts';
 import type { IngestJournal, JournalItem } from '../ingest-journal.ts';
 
 /** Opens the journal; the tables were made by the adapters it writes through. */

@@ -35,7 +35,7 @@ import {
   type VaultStore,
 } from '../rows/vault-store.ts';
 import { openRow, rowAssociatedData } from '../rows/wrapped-row.ts';
-import { makeStoreRoot, newKeyRow } from './key-rows.ts';
+import { keyRowOf, makeStoreRoot, newKeyRow } from './key-rows.ts';
 import type { RootKms } from './root-kms.ts';
 
 const STORE = NO_ID as AppId;
@@ -71,6 +71,11 @@ export interface KeyHierarchy {
    * made anew where its row is damaged: nothing that lasts may rest on it.
    */
   replaceableKey(kind: RowKind, id: string): Promise<SubKey>;
+  /**
+   * A key of the store that what lasts rests on. It lies in two rows, made at first use: where one
+   * is damaged or gone, it is written anew from the other. Throws VAULT_TAMPERED: both are damaged.
+   */
+  sparedKey(kind: RowKind, id: string, spareId: string): Promise<SubKey>;
   /** As `subKey`, but none is made: undefined where there is none. */
   findSubKey(app: AppId, kind: RowKind, id: string): Promise<SubKey | undefined>;
 }
@@ -236,6 +241,44 @@ class Hierarchy implements KeyHierarchy {
     });
   }
 
+  async sparedKey(kind: RowKind, id: string, spareId: string): Promise<SubKey> {
+    await this.#deps.lease.ensure();
+    const keys = [id, spareId].map((one) => ({ app: STORE, bucket: 0, kind, id: one }));
+    const known = this.#known(keys[0]!);
+    if (known !== undefined) return known;
+    return retryContended(async () => {
+      const { store } = this.#deps;
+      const rows = await store.read(keys);
+      const opened: (SubKey | undefined)[] = [];
+      for (const row of rows) opened.push(await this.#openWhole(row));
+      const key = opened[0] ?? opened[1];
+      if (key === undefined) {
+        if (rows.some((row) => row !== undefined)) throw damagedTwice(id);
+        await this.#openOrMake(STORE, [keys[0]!]);
+        return again;
+      }
+      const root = await this.storeRoot();
+      for (const [i, row] of rows.entries()) {
+        if (opened[i]?.wrapping.id === key.wrapping.id) continue;
+        const puts = [keyRowOf(keys[i]!, key, root, row)];
+        await store.commit([{ guard: { key: STORE_ROOT, ownKey: root.id }, puts }]);
+      }
+      return key;
+    });
+  }
+
+  /** Opens a row that may be damaged. */
+  async #openWhole(row: VaultRow | undefined): Promise<SubKey | undefined> {
+    if (row === undefined) return undefined;
+    try {
+      const opened = await this.#open(row);
+      return opened === 'erased' ? undefined : opened;
+    } catch (error) {
+      if (isLetheError(error, 'VAULT_TAMPERED')) return undefined;
+      throw error;
+    }
+  }
+
   async #openSubKey(text: string): Promise<SubKey> {
     const [app, kind, id] = text.split(' ') as [AppId, string, string];
     const [key] = await this.#openOrMake(app, [
@@ -344,4 +387,9 @@ class Hierarchy implements KeyHierarchy {
     const context = rowAssociatedData(row).toString('hex');
     this.#keep(row, await kms.unwrap(row.wrappingKey, row.wrapped, context));
   }
+}
+
+function damagedTwice(id: string): LetheError {
+  const text = `both rows of a key of the store (${id}) are damaged: restore the newest backup`;
+  return new LetheError('VAULT_TAMPERED', text);
 }

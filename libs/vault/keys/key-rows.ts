@@ -84,3 +84,17 @@ export function newKeyRow(
   plain.fill(0);
   return row;
 }
+
+/** Another row that holds a key which is there already. */
+export function keyRowOf(
+  key: RowKey,
+  held: { readonly wrapping: WrappingKey; readonly bytes: Buffer },
+  parent: WrappingKey,
+  previous?: VaultRow,
+): VaultRow {
+  const ownKey = held.wrapping.id;
+  const plain = secretConcat([Buffer.from(ownKey, 'hex'), held.bytes]);
+  const row = wrapRow({ key, ownKey, ...(previous && { previous }) }, plain, parent);
+  plain.fill(0);
+  return row;
+}

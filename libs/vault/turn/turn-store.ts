@@ -1,10 +1,17 @@
 /**
- * Port: how far the turn under way has come, and how the last one ended.
+ * How far the turn under way has come, and how the last one ended. The record carries a code under
+ * a key of the store: who can write the vault's tables, but has no key, has no T1 told. Where it is
+ * damaged its spare counts, which is at most one write older. Where both are, or none is there, no
+ * turn is made and no T1 told until a backup is restored.
  *
- * Failures of every method: VAULT_UNREACHABLE (retryable), STORE_FULL.
+ * Failures of every method: those of TurnTable and StoreMac; VAULT_TAMPERED.
  */
 import type { AppId, KeyId } from '../../base/ids.ts';
+import { LetheError } from '../../base/lethe-error.ts';
+import { labels } from '../../codec/labels.ts';
+import { isSameMac, type StoreMac } from '../../keyring/store-mac.ts';
 import type { RowKey } from '../rows/vault-store.ts';
+import type { TurnRow, TurnTable } from './turn-table.ts';
 
 /** The steps of a turn, in their order. */
 export const turnSteps = ['begun', 'apps', 'retired', 'tested', 'done'] as const;
@@ -57,10 +64,67 @@ export interface Turn extends ReplacedKey {
   readonly damaged?: readonly DamagedRow[];
 }
 
-/** Keeps the newest turn, written by compare-and-set. Failures: VAULT_UNREACHABLE. */
+/** Keeps the newest turn, written by compare-and-set. */
 export interface TurnStore {
-  /** The newest turn, finished or not. */
+  /** The newest turn, finished or not; undefined: there was none yet. */
   read(): Promise<Turn | undefined>;
   /** Records a turn, durably. False: `before` is not what is recorded any more. */
   write(turn: Turn, before: Turn | undefined): Promise<boolean>;
+  /** Records of a store that has just been made that there was no turn yet. */
+  begin(): Promise<void>;
+}
+
+/** Opens the record. */
+export function createTurnStore(table: TurnTable, mac: StoreMac): TurnStore {
+  const codeOf = (text: string) => mac.mac(labels.turn, [text]);
+
+  async function sign(turn: Turn | undefined): Promise<TurnRow> {
+    const text = JSON.stringify(turn ?? null);
+    return { text, code: await codeOf(text) };
+  }
+
+  async function isOurs(row: TurnRow | undefined): Promise<boolean> {
+    if (row === undefined || row.text === null || row.code === null) return false;
+    return isSameMac(row.code, await codeOf(row.text));
+  }
+
+  /** The record, or its spare, which is put in its place. */
+  async function load(): Promise<{ row: TurnRow; turn: Turn | undefined }> {
+    const found = await table.read();
+    const isWhole = await isOurs(found);
+    const row = isWhole ? found : await table.readSpare();
+    if (row === undefined || !(isWhole || (await isOurs(row)))) throw damaged();
+    if (!isWhole && !(await table.replace(found, row))) return load();
+    return { row, turn: (JSON.parse(row.text!) as Turn | null) ?? undefined };
+  }
+
+  return {
+    read: async () => (await load()).turn,
+    async write(turn, before) {
+      const { row } = await load();
+      if (row.text !== JSON.stringify(before ?? null)) return false;
+      const next = await sign(turn);
+      if (!(await table.replace(row, next))) return false;
+      await table.writeSpare(next);
+      return true;
+    },
+    async begin() {
+      const first = await sign(undefined);
+      if (await table.replace(undefined, first)) await table.writeSpare(first);
+    },
+  };
+}
+
+/** Is this the record of a store that was closed? It is read before there is a key to check it. */
+export function saysClosed(row: TurnRow | undefined): boolean {
+  try {
+    return (JSON.parse(row?.text ?? 'null') as Turn | null)?.isClosed === true;
+  } catch {
+    return false;
+  }
+}
+
+function damaged(): LetheError {
+  const text = 'the record of turns (vault_turn) is gone, or was changed from outside: no T1 is';
+  return new LetheError('VAULT_TAMPERED', `${text} told without it. Restore the newest backup`);
 }

@@ -20,14 +20,14 @@ import {
   openClockMarkCassandra,
 } from '../../event-log/cassandra/clock-mark-cassandra.ts';
 import {
-  openRequestStoreCassandra,
+  openRequestTableCassandra,
   requestSchema,
-} from '../../requests/cassandra/request-store-cassandra.ts';
+} from '../../requests/cassandra/request-table-cassandra.ts';
 import { openVaultCopyCassandra } from '../../vault/copy/cassandra/vault-copy-cassandra.ts';
 import { openFeedStoreCassandra } from '../../vault/feed/cassandra/feed-store-cassandra.ts';
 import { vaultSchema } from '../../vault/rows/cassandra/vault-schema-cassandra.ts';
 import { openVaultStoreCassandra } from '../../vault/rows/cassandra/vault-store-cassandra.ts';
-import { openTurnStoreCassandra } from '../../vault/turn/cassandra/turn-store-cassandra.ts';
+import { openTurnTableCassandra } from '../../vault/turn/cassandra/turn-table-cassandra.ts';
 import { viewSchema } from '../../views/cassandra/view-schema-cassandra.ts';
 import { openViewStoreCassandra } from '../../views/cassandra/view-store-cassandra.ts';
 import type { StateStores, VaultStores, ViewStores } from '../opened-stores.ts';
@@ -55,7 +55,7 @@ async function openVault(settings: CassandraEngine): Promise<VaultStores> {
   return {
     store,
     feed: openFeedStoreCassandra(database),
-    turns: openTurnStoreCassandra(database),
+    turns: openTurnTableCassandra(database),
     copy: openVaultCopyCassandra(database, store),
     close: () => database.close(),
   };
@@ -66,7 +66,7 @@ async function openState(settings: CassandraEngine): Promise<StateStores> {
   const database = await open(session, STATE_SCHEMAS);
   return {
     deliveries: openDeliveryStoreCassandra(database),
-    requests: openRequestStoreCassandra(database),
+    requests: openRequestTableCassandra(database),
     clockMark: openClockMarkCassandra(database),
     accessKeys: openAccessKeyStoreCassandra(database),
     close: () => database.close(),

@@ -4,11 +4,11 @@ import { openDeliveryStoreSqlite } from '../../deliveries/sqlite/delivery-store-
 import type { SqliteEngine } from '../../engines/engine-urls.ts';
 import { openClockMarkSqlite } from '../../event-log/sqlite/clock-mark-sqlite.ts';
 import { openEventLogSqlite } from '../../event-log/sqlite/event-log-sqlite.ts';
-import { openRequestStoreSqlite } from '../../requests/sqlite/request-store-sqlite.ts';
+import { openRequestTableSqlite } from '../../requests/sqlite/request-table-sqlite.ts';
 import { openVaultCopySqlite } from '../../vault/copy/sqlite/vault-copy-sqlite.ts';
 import { openFeedStoreSqlite } from '../../vault/feed/sqlite/feed-store-sqlite.ts';
 import { openVaultStoreSqlite } from '../../vault/rows/sqlite/vault-store-sqlite.ts';
-import { openTurnStoreSqlite } from '../../vault/turn/sqlite/turn-store-sqlite.ts';
+import { openTurnTableSqlite } from '../../vault/turn/sqlite/turn-table-sqlite.ts';
 import { openViewStoreSqlite } from '../../views/sqlite/view-store-sqlite.ts';
 import type { Engine } from './engine.ts';
 
@@ -25,7 +25,7 @@ export const sqliteEngine: Engine<SqliteEngine> = {
     return {
       store,
       feed: openFeedStoreSqlite(database),
-      turns: openTurnStoreSqlite(database),
+      turns: openTurnTableSqlite(database),
       copy: openVaultCopySqlite(database, store),
       close: nothing,
     };
@@ -34,7 +34,7 @@ export const sqliteEngine: Engine<SqliteEngine> = {
     const database = connections.open('main', file, 'STATE_UNREACHABLE');
     return {
       deliveries: openDeliveryStoreSqlite(database),
-      requests: openRequestStoreSqlite(database),
+      requests: openRequestTableSqlite(database),
       clockMark: openClockMarkSqlite(database),
       accessKeys: openAccessKeyStoreSqlite(database),
       close: nothing,

@@ -7,7 +7,6 @@ import { openRootKms } from '../../../libs/wiring/open-root-kms.ts';
 import { makeBackup } from '../../operations/backup.ts';
 import { restore } from '../../operations/restore.ts';
 import { settleEpoch, turnEpoch } from '../../operations/turn-epoch.ts';
-import { kindUnknown } from '../../privacy/kinds/kinds.ts';
 import { readEnvironment, withStore } from '../open-store.ts';
 import { createProgress, exitCodes, printResult } from '../terminal.ts';
 
@@ -159,7 +158,7 @@ function addBackupCommands(program: Command): void {
         `${restored.events} events in the views`,
         'T1 waits for the key of the original: once that is gone, lethe epoch end-original --yes',
         ...damagedLines(restored.damaged),
-        ...restored.unknown.map((kind) => kindUnknown(kind).message),
+        ...restored.left,
       ]);
       if (restored.damaged.length > 0) process.exitCode = exitCodes.tampered;
     });

@@ -128,7 +128,9 @@ async function commit(
   );
   const rows = await powers.ledger.prepare(resolver.app.id, writes, day);
   const rowOf = new Map(withRow.map((one, i) => [one, rows[i]!]));
-  const items = done.map((one) => toJournalItem(one, { row: rowOf.get(one), nowMs }, context));
+  const items = await Promise.all(
+    done.map((one) => toJournalItem(one, { row: rowOf.get(one), nowMs }, context)),
+  );
   let positions: JournalOutcome[];
   try {
     positions = await powers.journal.commit(resolver.app.id, items);
@@ -178,14 +180,14 @@ function toEntry(one: PendingItem): DeliveryEntry {
   };
 }
 
-function toJournalItem(
+async function toJournalItem(
   one: PendingItem,
   write: { row: JournalItem['delivery']; nowMs: number },
   context: AcceptContext,
-): JournalItem {
+): Promise<JournalItem> {
   const { sealed, plan } = one;
   const { row, nowMs } = write;
-  const { resolver } = context;
+  const { powers, resolver } = context;
   const { trace } = one.item;
   const records =
     trace === undefined ? sealed!.records : sealed!.records.map((record) => ({ ...record, trace }));
@@ -193,7 +195,7 @@ function toJournalItem(
   const { removal } = plan!;
   if (removal === undefined) return item;
   const target = { conversation: removal.conversation, message: sealed!.removedMessage! };
-  const request = {
+  const request = await powers.requests.sign({
     // Random: a hash of the delivery would tie whoever removed it to what is kept of the erasure.
     id: newEventId(context) as string as LossId,
     app: resolver.app.id,
@@ -202,7 +204,7 @@ function toJournalItem(
     step: 'received' as const,
     receivedAtMs: nowMs,
     changedAtMs: nowMs,
-  };
+  });
   return { ...item, request };
 }
 

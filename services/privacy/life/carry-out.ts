@@ -106,7 +106,7 @@ export async function carryOut(
       // After the last write of it, so that a turn that begins later finds all it took.
       const afterTurn = await powers.newestTurn();
       const nowMs = powers.clock.nowMs();
-      await powers.requests.finish(request.id, { nowMs, keepsTarget, afterTurn });
+      await powers.requests.finish(request, { nowMs, keepsTarget, afterTurn });
       await confirmSalt(powers, request, done);
     });
   }

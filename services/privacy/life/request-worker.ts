@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LossId } from '../../../libs/base/ids.ts';
-import type { PrivacyRequest } from '../../../libs/requests/request.ts';
+import { LetheError } from '../../../libs/base/lethe-error.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import { isKnownKind, kindUnknown } from '../kinds/kinds.ts';
 import { carryOut } from './carry-out.ts';
@@ -15,12 +15,27 @@ const LOOK_INTERVAL_MS = 200;
 // wait for. After that it counts as interrupted.
 const IDLE_MS = 5_000;
 
+/** A request of a kind that only a newer version knows, or that nobody who may has made. */
+export interface UnknownRequest {
+  readonly id: LossId;
+  readonly kind: string;
+  /** It does not carry its code: who wrote it had no key of this store. */
+  readonly isForged: boolean;
+}
+
+/** Why it is not. */
+export function whyUnknown({ id, kind, isForged }: UnknownRequest): LetheError {
+  if (!isForged) return kindUnknown(kind);
+  const text = `the request ${id} was written or changed from outside: it is not carried out`;
+  return new LetheError('VAULT_TAMPERED', `${text}. Look at who can write LETHE_STATE`);
+}
+
 /** How open requests are to be looked for. */
 export interface OpenRequestsOptions {
   /** Leaves alone what was changed less than this long ago; 0: nothing is left alone. */
   readonly idleMs: number;
-  /** Is told, once a call, of each that stays open because only a newer version knows its kind. */
-  onUnknown?(request: { readonly id: LossId; readonly kind: string }): void;
+  /** Is told, once a call, of each that stays open because it must not be carried out here. */
+  onUnknown?(request: UnknownRequest): void;
 }
 
 /**
@@ -32,13 +47,15 @@ export async function runOpenRequests(
   options: OpenRequestsOptions = { idleMs: 0 },
 ): Promise<number> {
   const failed = new Map<string, unknown>();
-  const unknown = new Map<string, PrivacyRequest>();
+  const unknown = new Map<string, UnknownRequest>();
   let count = 0;
   for (;;) {
     const idleSinceMs = powers.clock.nowMs() - options.idleMs;
     const limit = BATCH_REQUESTS + failed.size + unknown.size;
     const open = await powers.requests.open(limit, idleSinceMs);
-    for (const one of open) if (!isKnownKind(one.kind)) unknown.set(one.id, one);
+    for (const one of open) {
+      if (one.isForged || !isKnownKind(one.kind)) unknown.set(one.id, one);
+    }
     const next = open.filter(({ id }) => !failed.has(id) && !unknown.has(id));
     if (next.length === 0 && open.length < limit) break;
     // All of this look stay open: nothing is waited for, and the next look takes more.
@@ -63,9 +80,9 @@ export async function runRequestWorker(
   onFailure: (error: unknown) => void,
 ): Promise<void> {
   const reported = new Set<string>();
-  const onUnknown: OpenRequestsOptions['onUnknown'] = ({ id, kind }) => {
-    if (!reported.has(id)) onFailure(kindUnknown(kind));
-    reported.add(id);
+  const onUnknown = (request: UnknownRequest) => {
+    if (!reported.has(request.id)) onFailure(whyUnknown(request));
+    reported.add(request.id);
   };
   while (!signal.aborted) {
     try {

@@ -38,7 +38,7 @@ export const vaultSchema: CassandraSchema = {
         PRIMARY KEY (one, id)) WITH ${OPTIONS}`,
       `CREATE TABLE IF NOT EXISTS vault_turn (one int PRIMARY KEY, turn text) WITH ${OPTIONS}`,
     ],
-    // Codes over entries and holders, and a roster of these.
+    // Codes over entries, holders and turns, and a roster of holders.
     [
       'ALTER TABLE feed_entries ADD IF NOT EXISTS code text',
       'ALTER TABLE feed_entries ADD IF NOT EXISTS head_code text static',
@@ -48,6 +48,7 @@ export const vaultSchema: CassandraSchema = {
       `CREATE TABLE IF NOT EXISTS feed_roster (one int PRIMARY KEY, body text, code text)
         WITH ${OPTIONS}`,
       'DROP TABLE IF EXISTS feed_holders',
+      'ALTER TABLE vault_turn ADD IF NOT EXISTS code text',
     ],
   ],
 };

@@ -1,6 +1,6 @@
 /** Privacy requests in one SQLite table. */
 import type { SqliteDatabase } from '../../engines/sqlite-database.ts';
-import type { DoneRequest, PrivacyRequest } from '../request.ts';
+import type { Afterlife, DoneRequest, PrivacyRequest, Signed } from '../request.ts';
 import {
   isOpen,
   type StoredAfterlife,
@@ -8,7 +8,7 @@ import {
   toAfterlife,
   toRequest,
 } from '../request-rows.ts';
-import type { RequestStore } from '../request-store.ts';
+import type { RequestTable } from '../request-table.ts';
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS requests (
@@ -23,25 +23,23 @@ const TABLES = `
   );
   CREATE INDEX IF NOT EXISTS request_afterlives_open ON request_afterlives (row)
     WHERE t1_at IS NULL OR reclaimed_at IS NULL;`;
-const ADD = `INSERT INTO requests (id, app, kind, target, step, received_at, changed_at)
-  VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`;
-const BEGIN_AFTERLIFE = `INSERT INTO request_afterlives
-  (id, app, kind, target, done_at, after_turn)
-  SELECT id, app, kind, CASE WHEN ?1 THEN target ELSE '{}' END, ?2, ?3
-  FROM requests WHERE id = ?4 AND step <> 'done' ON CONFLICT DO NOTHING`;
+const ADD = `INSERT INTO requests (id, app, kind, target, step, received_at, changed_at, code)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`;
 const RECORD = `UPDATE requests SET step = ?, changed_at = ? WHERE id = ? AND step <> 'done'`;
-const FINISH = `UPDATE requests SET step = 'done', target = '{}', changed_at = ?
+const IS_OPEN = `SELECT 1 FROM requests WHERE id = ? AND step <> 'done'`;
+const FINISH = `UPDATE requests SET step = 'done', target = '{}', changed_at = ?, code = ?
   WHERE id = ? AND step <> 'done'`;
-const LOAD_AFTERLIFE = `INSERT INTO request_afterlives (id, app, kind, target, done_at, t1_at,
-  reclaimed_at, after_turn) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`;
-const REACH = `UPDATE request_afterlives SET t1_at = coalesce(t1_at, ?1),
-  reclaimed_at = coalesce(reclaimed_at, ?2),
-  target = CASE WHEN ?2 IS NULL THEN target ELSE '{}' END WHERE id = ?3`;
+const ADD_AFTERLIFE = `INSERT INTO request_afterlives (id, app, kind, target, done_at, t1_at,
+  reclaimed_at, after_turn, code) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`;
+const REPLACE_AFTERLIFE = `UPDATE request_afterlives SET target = ?, done_at = ?, t1_at = ?,
+  reclaimed_at = ?, after_turn = ?, code = ? WHERE id = ? AND code = ?`;
 
 /** Opens the requests' tables. */
-export function openRequestStoreSqlite(database: SqliteDatabase): RequestStore {
+export function openRequestTableSqlite(database: SqliteDatabase): RequestTable {
   database.define(TABLES);
   database.addColumn('request_afterlives', 'after_turn INTEGER');
+  database.addColumn('request_afterlives', 'code TEXT');
+  database.addColumn('requests', 'code TEXT');
   return {
     async add(request) {
       addRequest(database, request);
@@ -61,10 +59,11 @@ export function openRequestStoreSqlite(database: SqliteDatabase): RequestStore {
         return database.get('SELECT 1 FROM requests WHERE id = ?', id) !== undefined;
       });
     },
-    async finish(id, { nowMs, keepsTarget, afterTurn }) {
+    async finish(done, afterlife) {
       database.transaction(() => {
-        database.run(BEGIN_AFTERLIFE, keepsTarget ? 1 : 0, nowMs, afterTurn, id);
-        database.run(FINISH, nowMs, id);
+        if (database.get(IS_OPEN, done.id) === undefined) return;
+        addAfterlife(afterlife);
+        database.run(FINISH, done.changedAtMs, done.code, done.id);
       });
     },
     async drop(id) {
@@ -79,12 +78,12 @@ export function openRequestStoreSqlite(database: SqliteDatabase): RequestStore {
       const row = database.get<StoredAfterlife>(sql, id);
       return row && toAfterlife(row);
     },
-    async reach(id, { t1AtMs = null, reclaimedAtMs = null }) {
-      database.run(REACH, t1AtMs, reclaimedAtMs, id);
+    async addAfterlife(afterlife) {
+      addAfterlife(afterlife);
     },
-    async endedBy(id, atMs) {
-      const sql = 'UPDATE request_afterlives SET done_at = min(done_at, ?) WHERE id = ?';
-      database.run(sql, atMs, id);
+    async replaceAfterlife(read, { target, doneAtMs, t1AtMs, reclaimedAtMs, afterTurn, code }) {
+      const values = [JSON.stringify(target), doneAtMs, t1AtMs, reclaimedAtMs, afterTurn, code];
+      return database.run(REPLACE_AFTERLIFE, ...values, read.id, read.code) === 1;
     },
     async *all() {
       for (const row of database.all<StoredRequest>('SELECT * FROM requests')) yield toRequest(row);
@@ -93,18 +92,22 @@ export function openRequestStoreSqlite(database: SqliteDatabase): RequestStore {
       const sql = 'SELECT * FROM request_afterlives';
       for (const row of database.all<StoredAfterlife>(sql)) yield toAfterlife(row);
     },
-    async loadAfterlife(one) {
-      const { id, app, kind, doneAtMs, t1AtMs, reclaimedAtMs, afterTurn } = one;
-      const target = JSON.stringify(one.target);
-      const reached = [t1AtMs, reclaimedAtMs, afterTurn];
-      database.run(LOAD_AFTERLIFE, id, app, kind, target, doneAtMs, ...reached);
-    },
   };
+
+  function addAfterlife(one: Signed<Afterlife>): void {
+    const { id, app, kind, doneAtMs, t1AtMs, reclaimedAtMs, afterTurn, code } = one;
+    const target = JSON.stringify(one.target);
+    const reached = [t1AtMs, reclaimedAtMs, afterTurn, code];
+    database.run(ADD_AFTERLIFE, id, app, kind, target, doneAtMs, ...reached);
+  }
 }
 
 /** Writes one request inside the caller's transaction. */
-export function addRequest(database: SqliteDatabase, request: PrivacyRequest | DoneRequest): void {
-  const { id, app, kind, step, receivedAtMs, changedAtMs } = request;
+export function addRequest(
+  database: SqliteDatabase,
+  request: Signed<PrivacyRequest | DoneRequest>,
+): void {
+  const { id, app, kind, step, receivedAtMs, changedAtMs, code } = request;
   const target = JSON.stringify(request.target);
-  database.run(ADD, id, app, kind, target, step, receivedAtMs, changedAtMs);
+  database.run(ADD, id, app, kind, target, step, receivedAtMs, changedAtMs, code);
 }
