@@ -4,9 +4,9 @@
  * something lies that cannot be opened any more, before the loss is acknowledged: T0 waits for it.
  */
 import type { Server, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import { Socket as NetSocket, type Socket } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
-import type { EventSealer } from '../keyring/event-sealer.ts';
+import type { EventSealer, KeyedHeader } from '../keyring/event-sealer.ts';
 import type { KeyringUse } from '../keyring/keyring.ts';
 import { type NotedUse, noteUse } from '../keyring/noted-use.ts';
 import { allOpenStill } from '../keyring/open-events.ts';
@@ -28,6 +28,11 @@ export interface HandedAnswers {
    * and is kept until the client has it.
    */
   powersFor<Powers extends OpeningPowers>(request: object, powers: Powers): Powers;
+  /**
+   * Tells what a request's answer repeats of what the request said: events that were just sealed.
+   * It leaves, and is kept, as if they had been opened for it.
+   */
+  repeats(request: object, powers: OpeningPowers, headers: readonly KeyedHeader[]): void;
   /**
    * Keeps what a route writes by itself. It is called in the same turn as the look whether that may
    * be handed on; call back when the kernel has it.
@@ -78,9 +83,13 @@ export function openHandedAnswers(
   }
 
   function keep(socket: Socket, { openedEvents }: NotedUse): () => void {
+    if (openedEvents().length === 0) return () => undefined;
     const connection = connections.get(socket);
-    // Without a connection there is nobody to be sent anything.
-    if (connection === undefined || openedEvents().length === 0) return () => undefined;
+    if (connection === undefined) {
+      // One that nobody watches over could not be taken back.
+      if (socket instanceof NetSocket) socket.destroy();
+      return () => undefined;
+    }
     const handed = connection.keep(openedEvents(), performance.now());
     lookSoon();
     return handed;
@@ -111,11 +120,12 @@ export function openHandedAnswers(
 
   server.addHook('onSend', async (request, reply, payload) => {
     const own = noted.get(request);
-    if (own === undefined || own.usedRings().length === 0 || reply.statusCode >= 400) {
-      return payload;
-    }
+    if (own === undefined || reply.statusCode >= 400) return payload;
+    if (own.usedRings().length === 0 && own.openedEvents().length === 0) return payload;
     await keyring.renewLease();
-    if (!keyring.vouches(own.usedRings())) {
+    // Also the rings of what is repeated are used now, so that they are vouched for.
+    const isOpen = await allOpenStill(own.keyring, own.repeatedEvents());
+    if (!isOpen || !keyring.vouches(own.usedRings())) {
       throw new HttpError(503, 'unavailable', 'Something in it was erased meanwhile: try again', {
         retryAfterSeconds: 1,
       });
@@ -124,12 +134,18 @@ export function openHandedAnswers(
     return payload;
   });
 
+  function notedOf(request: object, powers: OpeningPowers): NotedUse {
+    const own = noted.get(request) ?? noteUse(powers);
+    noted.set(request, own);
+    return own;
+  }
+
   return {
     powersFor(request, powers) {
-      const own = noted.get(request) ?? noteUse(powers);
-      noted.set(request, own);
+      const own = notedOf(request, powers);
       return { ...powers, keyring: own.keyring, sealer: own.sealer };
     },
+    repeats: (request, powers, headers) => notedOf(request, powers).note(headers),
     keep: (reply, own) => keep(reply.raw.socket!, own),
   };
 }

@@ -13,8 +13,12 @@ export interface NotedUse {
   readonly sealer: EventSealer;
   /** Every ring that was used through them. */
   usedRings(): Ring[];
-  /** Of every event that was opened through them, what its key is made of. */
+  /** Of every event that was opened through them, or was noted, what its key is made of. */
   openedEvents(): KeyedHeader[];
+  /** Notes events whose content the answer repeats, without having opened them. */
+  note(headers: readonly KeyedHeader[]): void;
+  /** Those that were only noted. */
+  repeatedEvents(): readonly KeyedHeader[];
 }
 
 /** The same keyring and sealer, with a note of what is done through them. */
@@ -25,6 +29,7 @@ export function noteUse(given: {
   const { keyring, sealer } = given;
   const rings = new Set<Ring>();
   const events: KeyedHeader[] = [];
+  const repeated: KeyedHeader[] = [];
   return {
     keyring: {
       ...keyring,
@@ -44,6 +49,12 @@ export function noteUse(given: {
     },
     usedRings: () => [...rings],
     openedEvents: () => events,
+    note(headers) {
+      const kept = headers.map(keyedPart);
+      events.push(...kept);
+      repeated.push(...kept);
+    },
+    repeatedEvents: () => repeated,
   };
 }
 

@@ -1,4 +1,5 @@
 /** `lethe serve`: all services in one process on one port, or some of them. */
+import { lookup } from 'node:dns/promises';
 import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createSecureContext } from 'node:tls';
@@ -148,7 +149,9 @@ async function run(
 
 async function listen(server: HttpServer, { http }: Configuration): Promise<void> {
   try {
-    await server.listen({ host: http.host, port: http.port });
+    // By one address: for localhost Fastify opens a second server, which nobody watches over.
+    const { address: host } = await lookup(http.host);
+    await server.listen({ host, port: http.port });
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
     const why = code === 'EADDRINUSE' ? 'this port is in use' : `cannot listen (${code})`;

@@ -1,6 +1,8 @@
-import { describe, expect, it } from 'vitest';
+import { DatabaseSync } from 'node:sqlite';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import type { LossId, MessageId } from '../../libs/base/ids.ts';
 import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
+import { fileOf } from '../../libs/configuration/configuration.ts';
 import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { runOpenRequests } from '../../services/privacy/life/request-worker.ts';
@@ -174,6 +176,32 @@ describe('scenarios that broke earlier drafts', () => {
     expect(markers.length).toBe(1);
     const [, id] = markers[0]!.split(' ');
     expect(ids.filter((one) => one.endsWith(id!))).toEqual(markers);
+  });
+
+  it('S22 rows of the vault lie in an order that does not say which were made together', async () => {
+    const store = await openTestStore();
+    const names = Array.from({ length: 40 }, (_, i) => `person ${i}`);
+    await store.deliver(...names.map((name) => received(name, 'hi', { conversation: PERSONAL })));
+    const file = fileOf(store.configuration.vault);
+    const database = new DatabaseSync(file);
+    onTestFinished(() => database.close());
+    const lying = database.prepare('SELECT key FROM vault_rows').all() as { key: Uint8Array }[];
+    const keys = lying.map(({ key }) => Buffer.from(key).toString('hex'));
+    expect(keys.length).toBeGreaterThan(200);
+    expect(keys).toEqual(keys.toSorted());
+    // One that an earlier version has made is laid anew when it is opened.
+    database.exec(`ALTER TABLE vault_rows RENAME TO sorted;
+      CREATE TABLE vault_rows (row INTEGER PRIMARY KEY, key BLOB NOT NULL, bucket INTEGER NOT NULL,
+        version INTEGER NOT NULL, state INTEGER NOT NULL, wrapping_key BLOB NOT NULL,
+        own_key BLOB, holds BLOB NOT NULL, edges BLOB NOT NULL, wrapped BLOB NOT NULL,
+        erasure BLOB, fingerprint BLOB, owed BLOB);
+      INSERT INTO vault_rows SELECT NULL, * FROM sorted ORDER BY random();
+      CREATE UNIQUE INDEX vault_rows_key ON vault_rows (key);
+      DROP TABLE sorted`);
+    const again = await store.reopen();
+    const laid = database.prepare('SELECT * FROM vault_rows').all() as { key: Uint8Array }[];
+    expect(laid.map(({ key }) => Buffer.from(key).toString('hex'))).toEqual(keys);
+    expect(await textsOf(again, await defaultConversationOf(again, 'person 7'))).toEqual(['hi']);
   });
 
   it('S22 an old copy of the ledger is noise once its days were swept, with the keys of today', async () => {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { USER_CHANNEL } from '../../libs/people/find-subject.ts';
 import { startServer } from '../../services/server/serve.ts';
 import { makeCertificate } from '../servers/certificates.ts';
 import { PERSONAL, profile, received, sent } from '../support/events.ts';
@@ -14,10 +15,11 @@ import { openTestStore } from '../support/temporary-store.ts';
 const MESSAGES = 100;
 const LONG = 'a long word '.repeat(7_500);
 
-async function openSlowDoor(more: { answerMs?: number } = {}) {
+async function openSlowDoor(more: { answerMs?: number } = {}, host = '127.0.0.1') {
   const store = await openTestStore();
   const { app, backends } = store;
-  const configuration = { ...store.configuration, ...more };
+  const http = { ...store.configuration.http, host };
+  const configuration = { ...store.configuration, ...more, http };
   const server = await startServer({ backends, configuration }, ['ingest', 'reader', 'privacy']);
   onTestFinished(() => server.stop());
   const { accessKeys, clock } = backends.administration();
@@ -39,6 +41,14 @@ async function openSlowDoor(more: { answerMs?: number } = {}) {
     async alias(name: string) {
       const { directory } = backends.reader();
       const [entry] = await directory.subjects(app.id, [await subjectOf(store, name)]);
+      return entry!.value.alias;
+    },
+    async idOf(externalId: string) {
+      const { directory } = backends.reader();
+      const identity = { channel: USER_CHANNEL, externalId };
+      const [subject] = await directory.findSubjects(app.id, [identity]);
+      if (subject === undefined) return undefined;
+      const [entry] = await directory.subjects(app.id, [subject]);
       return entry!.value.alias;
     },
     /** Asks once, or once with each body; the last request closes the connection. */
@@ -116,6 +126,46 @@ describe('S47 what was handed to a connection that reads slowly', () => {
     expect((await door.call('DELETE', user)).status).toBe(200);
     expect(client.queuedBytes()).toBe(0);
     expect((await client.readOn(200)).ended).toBe(true);
+  });
+
+  it('is taken back from answers that repeat what the client has posted', async () => {
+    const door = await openSlowDoor();
+    await door.store.deliver(received('ann', 'hi', { conversation: PERSONAL }));
+    const page = `conversations/${await defaultConversationOf(door.store, 'ann')}/messages`;
+    const userId = await door.alias('ann');
+    const message = { author: { type: 'user', userId }, content: { type: 'text', text: LONG } };
+    const client = await door.ask('POST', page, ...Array.from({ length: 60 }, () => message));
+    await expect.poll(() => client.queuedBytes(), { timeout: 10_000 }).toBeGreaterThan(500_000);
+    expect((await door.call('DELETE', `users/${userId}`)).status).toBe(200);
+    expect(client.queuedBytes()).toBe(0);
+    expect((await client.readOn(200)).ended).toBe(true);
+  });
+
+  it('is taken back from the answer that repeats a new person’s first profile', async () => {
+    const door = await openSlowDoor();
+    const metadata = { note: LONG.slice(0, 3_900) };
+    const people = Array.from({ length: 600 }, (_, i) => ({ externalId: `dan-${i}`, metadata }));
+    const client = await door.ask('POST', 'users', ...people);
+    await expect.poll(() => client.queuedBytes(), { timeout: 10_000 }).toBeGreaterThan(500_000);
+    await expect.poll(() => door.idOf('dan-599'), { timeout: 10_000 }).toBeDefined();
+    expect((await door.call('DELETE', `users/${await door.idOf('dan-599')}`)).status).toBe(200);
+    expect(client.queuedBytes()).toBe(0);
+    expect((await client.readOn(200)).ended).toBe(true);
+  });
+
+  it('is taken back on localhost, whichever of its addresses the client used', async () => {
+    const door = await openSlowDoor({}, 'localhost');
+    const client = await door.ask('GET', await fillPage(door, 'ann'));
+    await sleep(300);
+    expect((await door.call('DELETE', `users/${await door.alias('ann')}`)).status).toBe(200);
+    expect(client.queuedBytes()).toBe(0);
+    // By one of them: a second server would have connections that nobody watches over.
+    const { port, hostname } = new URL(door.server.address);
+    const other = hostname === '127.0.0.1' ? '::1' : '127.0.0.1';
+    const refused = connect({ host: other, port: Number(port) });
+    await expect(once(refused, 'connect')).rejects.toThrow(
+      /ECONNREFUSED|EADDRNOTAVAIL|ENETUNREACH/,
+    );
   });
 
   it('is given up when the client takes longer than an answer may take', async () => {

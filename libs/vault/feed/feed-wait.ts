@@ -195,8 +195,19 @@ class Wait {
       if (!(await this.#isOn(waited))) return undefined;
       await sleep(lookMs);
     }
-    const isWhole = (await this.#isOn(waited)) && (await feed.isThere(link));
+    const isWhole =
+      (await this.#isOn(waited)) &&
+      (await feed.isThere(link)) &&
+      (await this.#areOff(passed, waited));
     return isWhole ? { holders: passed, isRosterLost } : undefined;
+  }
+
+  /** Is everybody who was waited out off the roster, or struck off, also at a second look? */
+  async #areOff(passed: readonly SeenHolder[], { incarnation }: Waited): Promise<boolean> {
+    const silent = passed.filter(({ how }) => how === 'waited');
+    if (silent.length === 0) return true;
+    const roster = await this.#deps.feed.roster(incarnation);
+    return silent.every(({ holder }) => roster?.holders.get(holder)?.struckAtMs !== null);
   }
 
   async #isOn({ incarnation, link }: Waited): Promise<boolean> {

@@ -149,8 +149,10 @@ class Lease {
     const { feed, clocks } = this.#deps;
     if (this.#id === undefined) await this.#register(await feed.head());
     const began = { monotonicMs: clocks.monotonicMs(), wallMs: clocks.wallMs() };
+    const from = this.#cursor.number;
     const head = await feed.head();
-    if (head.incarnation !== this.#incarnation || !(await this.#catchUp(head))) {
+    const isOlder = head.incarnation !== this.#incarnation || head.number < from;
+    if (isOlder || !(await this.#catchUp(head))) {
       return this.#begin(head, begun);
     }
     const own = (await feed.roster(this.#incarnation))?.holders.get(this.#id!);

@@ -100,7 +100,8 @@ function sealAll(
     else if (sealed === 'gone') lost.push(one);
     else if (sealed.records.length === 0 && one.plan!.removal === undefined) {
       // Everything it would say is on the log already.
-      outcomes[one.index] = { status: 'accepted', eventId: sealed.eventId, positions: [] };
+      const { eventId } = sealed;
+      outcomes[one.index] = { status: 'accepted', eventId, positions: [], headers: [] };
     } else {
       one.sealed = sealed;
       done.push(one);
@@ -148,8 +149,9 @@ async function commit(
     }
     const row = rowOf.get(one);
     one.known = row && { row, entry: entries[i]!, isSettled: true };
-    const { eventId } = one.sealed!;
-    outcomes[one.index] = { status: 'accepted', eventId, positions: [...placed] };
+    const { eventId, records } = one.sealed!;
+    const headers = records.map(({ header }) => header);
+    outcomes[one.index] = { status: 'accepted', eventId, positions: [...placed], headers };
   }
   try {
     await rememberAnnouncements(

@@ -1,7 +1,9 @@
 /** One command of the REST interface: its positions on the log, or the answer that refuses it. */
 import type { AppId } from '../../../libs/base/ids.ts';
 import type { LogPosition } from '../../../libs/event-log/event-log.ts';
+import type { HandedAnswers } from '../../../libs/http/handed-answers.ts';
 import { HttpError } from '../../../libs/http/http-error.ts';
+import type { IngestPowers } from '../../../libs/wiring/powers.ts';
 import type { Ingest } from '../ingest.ts';
 import type { Command, Outcome } from '../plan/ingest-item.ts';
 
@@ -36,11 +38,33 @@ export function throwRefusal(outcome: Outcome): Extract<Outcome, { status: 'acce
   }
 }
 
-/** Accepts a command; where its events lie. */
+/** Accepts a command whose answer repeats nothing of it; where its events lie. */
 export async function acceptOne(
   ingest: Ingest,
   app: AppId,
   command: Command,
 ): Promise<LogPosition[]> {
   return (await acceptCommand(ingest, app, command)).positions;
+}
+
+/** A request whose answer repeats what it says. */
+export interface Repeating {
+  readonly request: object;
+  readonly answers: HandedAnswers;
+  readonly powers: IngestPowers;
+}
+
+/**
+ * Accepts a command that the answer repeats: the answer is taken back if what it says is erased
+ * before the client has it. Where its events lie.
+ */
+export async function acceptRepeated(
+  { request, answers, powers }: Repeating,
+  ingest: Ingest,
+  app: AppId,
+  command: Command,
+): Promise<Extract<Outcome, { status: 'accepted' }>> {
+  const accepted = await acceptCommand(ingest, app, command);
+  answers.repeats(request, powers, accepted.headers);
+  return accepted;
 }

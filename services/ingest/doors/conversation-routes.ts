@@ -19,7 +19,7 @@ import { readDescription } from '../../../libs/people/descriptions.ts';
 import type { IngestPowers } from '../../../libs/wiring/powers.ts';
 import type { Ingest } from '../ingest.ts';
 import type { PostedMessage } from '../plan/ingest-item.ts';
-import { acceptCommand, acceptOne } from './accept-one.ts';
+import { acceptOne, acceptRepeated, type Repeating } from './accept-one.ts';
 import { assertMember } from './assert-member.ts';
 import { seeOwnWrites } from './see-own-writes.ts';
 
@@ -71,14 +71,15 @@ export function addConversationRoutes(
     },
     async (request, reply) => {
       const app = request.params.appId as AppId;
-      const { conversation, positions } = await createConversation(deps, app, request.body);
+      const from = { request, answers, powers };
+      const { conversation, positions } = await createConversation(from, deps, app, request.body);
       sendPositions(reply, positions);
       return reply.status(201).send({ conversation });
     },
   );
   addDescriptionRoute(server, deps, answers);
   addParticipantRoutes(server, deps);
-  addMessageRoutes(server, deps);
+  addMessageRoutes(server, deps, answers);
 }
 
 function addDescriptionRoute(
@@ -112,7 +113,8 @@ function addDescriptionRoute(
       };
       const command = { kind: 'describe', conversation: id, ...description } as const;
       if ('displayName' in given || 'metadata' in given) {
-        sendPositions(reply, await acceptOne(ingest, app, command));
+        const from = { request, answers, powers };
+        sendPositions(reply, (await acceptRepeated(from, ingest, app, command)).positions);
       }
       const { kind, isDefault, createdAt } = entry.value;
       const shown = { id, type: kind, isDefault, createdAt: new Date(createdAt).toISOString() };
@@ -152,7 +154,7 @@ function addParticipantRoutes(server: HttpServer, deps: Deps): void {
   add('leave', 'left', 'A user leaves a group');
 }
 
-function addMessageRoutes(server: HttpServer, deps: Deps): void {
+function addMessageRoutes(server: HttpServer, deps: Deps, answers: HandedAnswers): void {
   server.post(
     '/v2/apps/:appId/conversations/:conversationId/messages',
     {
@@ -167,7 +169,8 @@ function addMessageRoutes(server: HttpServer, deps: Deps): void {
       const app = request.params.appId as AppId;
       const conversation = conversationIdOfPath(request.params.conversationId);
       const command = await readMessageBody(deps, app, { conversation, body: request.body });
-      const accepted = await acceptCommand(deps.ingest, app, command);
+      const from = { request, answers, powers: deps.powers };
+      const accepted = await acceptRepeated(from, deps.ingest, app, command);
       sendPositions(reply, accepted.positions);
       const message = {
         id: accepted.eventId,
@@ -181,6 +184,7 @@ function addMessageRoutes(server: HttpServer, deps: Deps): void {
 }
 
 async function createConversation(
+  from: Repeating,
   deps: Deps,
   appId: AppId,
   body: {
@@ -209,7 +213,8 @@ async function createConversation(
   if (id === undefined) throw notFound.userErased();
   const positions: LogPosition[] = [];
   const description = { conversation: id, displayName: text, metadata };
-  positions.push(...(await acceptOne(ingest, appId, { kind: 'describe', ...description })));
+  const command = { kind: 'describe', ...description } as const;
+  positions.push(...(await acceptRepeated(from, ingest, appId, command)).positions);
   for (const subject of kind === 'personal' ? [] : people) {
     const command = { kind: 'joined', conversation: id, subject } as const;
     positions.push(...(await acceptOne(ingest, appId, command)));

@@ -18,7 +18,7 @@ import { readPeople } from '../../../libs/people/people.ts';
 import type { IngestPowers } from '../../../libs/wiring/powers.ts';
 import type { Ingest } from '../ingest.ts';
 import { EMPTY_PROFILE } from '../plan/plan-parts.ts';
-import { acceptOne } from './accept-one.ts';
+import { acceptRepeated, type Repeating } from './accept-one.ts';
 import { seeOwnWrites } from './see-own-writes.ts';
 
 const Body = Type.Object({
@@ -62,14 +62,17 @@ export function addUserRoutes(
           pointer: '/externalId',
         });
       }
-      const made = await makeUser(ingest, powers, { app, identity });
+      const from = { request, answers, powers };
+      const made = await makeUser(from, ingest, { app, identity });
       const fields = { ...EMPTY_PROFILE, ...given.profile };
       const profile = given.profile === undefined ? null : fields;
       const metadata = given.metadata ?? null;
       const subject = made.subject;
       const command = { kind: 'profile', subject, readFrom: null, profile, metadata } as const;
       const positions =
-        profile === null && metadata === null ? [] : await acceptOne(ingest, app, command);
+        profile === null && metadata === null
+          ? []
+          : (await acceptRepeated(from, ingest, app, command)).positions;
       sendPositions(reply, [...made.positions, ...positions]);
       reply.status(201);
       const shown = { id: made.alias, externalId, signedUpAt: made.signedUpAt };
@@ -96,7 +99,8 @@ export function addUserRoutes(
       if (merged.profile !== null || merged.metadata !== null) {
         const { readFrom, profile, metadata } = merged;
         const command = { kind: 'profile', subject, readFrom, profile, metadata } as const;
-        sendPositions(reply, await acceptOne(ingest, app, command));
+        const from = { request, answers, powers };
+        sendPositions(reply, (await acceptRepeated(from, ingest, app, command)).positions);
       }
       return { user: { ...merged.shown, ...shownParts(merged) } };
     },
@@ -125,17 +129,18 @@ function readParts(body: { profile?: object; metadata?: object }): GivenParts {
 }
 
 async function makeUser(
+  repeating: Repeating,
   ingest: Ingest,
-  powers: IngestPowers,
   from: { app: AppId; identity: { channel: string; externalId: string } },
 ) {
+  const { powers } = repeating;
   const app = (await powers.apps.find(from.app))!;
   const { directoryWriter, clock } = powers;
   const newcomer = { identity: from.identity };
   const { ids } = await directoryWriter.addSubjects(app, [newcomer], clock.nowMs());
   const [subject] = ids;
   const command = { kind: 'identity', subject: subject!, identity: from.identity } as const;
-  const positions = await acceptOne(ingest, app.id, command);
+  const { positions } = await acceptRepeated(repeating, ingest, app.id, command);
   const [entry] = await powers.directory.subjects(app.id, [subject!]);
   if (entry === undefined) throw notFound.userErased();
   const { alias, createdAt } = entry.value;

@@ -18,6 +18,7 @@ import type {
 } from '../../../libs/conversation/delivery.ts';
 import type { EventType } from '../../../libs/conversation/event-types.ts';
 import type { LogPosition } from '../../../libs/event-log/event-log.ts';
+import type { KeyedHeader } from '../../../libs/keyring/event-sealer.ts';
 
 /** A message that a client of the REST interface posts. */
 export interface PostedMessage {
@@ -101,7 +102,13 @@ export interface Rejection {
 
 /** The truth about one item, once it is durable. */
 export type Outcome =
-  | { readonly status: 'accepted'; readonly eventId: string; readonly positions: LogPosition[] }
+  | {
+      readonly status: 'accepted';
+      readonly eventId: string;
+      readonly positions: LogPosition[];
+      /** Of the events that it became: an answer that repeats them is kept under these. */
+      readonly headers: readonly KeyedHeader[];
+    }
   | { readonly status: 'duplicate'; readonly eventId: string }
   | { readonly status: 'erased' }
   | { readonly status: 'rejected'; readonly error: Rejection };

@@ -72,7 +72,7 @@ export function openVaultCopySqlite(
       });
     },
     async loadSegments(segments) {
-      const sql = `INSERT INTO vault_segments (key, wrapped) VALUES (?, ?)
+      const sql = `INSERT INTO vault_segments VALUES (random() >> 12, ?, ?)
         ON CONFLICT DO NOTHING`;
       database.transaction(() => {
         for (const { app, id, wrapped } of segments) {

@@ -14,14 +14,15 @@ import {
   type VaultStore,
 } from '../vault-store.ts';
 
+// Rows lie in the order of their keys, segments in a random one: in the order of their making they
+// would say which belong together, also when one of them is a fence by now.
 const TABLES = `
   CREATE TABLE IF NOT EXISTS vault_rows (
-    row INTEGER PRIMARY KEY, key BLOB NOT NULL, bucket INTEGER NOT NULL,
+    key BLOB PRIMARY KEY, bucket INTEGER NOT NULL,
     version INTEGER NOT NULL, state INTEGER NOT NULL, wrapping_key BLOB NOT NULL, own_key BLOB,
     holds BLOB NOT NULL, edges BLOB NOT NULL, wrapped BLOB NOT NULL, erasure BLOB, fingerprint BLOB,
     owed BLOB
-  );
-  CREATE UNIQUE INDEX IF NOT EXISTS vault_rows_key ON vault_rows (key);
+  ) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS vault_dirty (
     app BLOB NOT NULL, bucket INTEGER NOT NULL, PRIMARY KEY (app, bucket)
   ) WITHOUT ROWID;
@@ -30,11 +31,21 @@ const TABLES = `
   );
   CREATE UNIQUE INDEX IF NOT EXISTS vault_segments_key ON vault_segments (key);`;
 
+// As the first version laid them.
+const LAY_ANEW = `
+  ALTER TABLE vault_rows RENAME TO vault_rows_made;
+  DROP INDEX vault_rows_key;
+  ${TABLES}
+  INSERT INTO vault_rows SELECT key, bucket, version, state, wrapping_key, own_key, holds, edges,
+    wrapped, erasure, fingerprint, owed FROM vault_rows_made ORDER BY key;
+  DROP TABLE vault_rows_made;
+  UPDATE vault_segments SET row = random() >> 12;`;
+
 const READ = 'SELECT * FROM vault_rows WHERE key IN (KEYS)';
 const VERSIONS = 'SELECT key, version, state FROM vault_rows WHERE key IN (KEYS)';
 const OWN_KEY = 'SELECT own_key FROM vault_rows WHERE key = ?';
-const INSERT = `INSERT INTO vault_rows (key, bucket, version, state, wrapping_key, own_key, holds,
-  edges, wrapped, erasure, fingerprint, owed)
+const INSERT = `INSERT INTO vault_rows (key, bucket, version, state, wrapping_key, own_key,
+  holds, edges, wrapped, erasure, fingerprint, owed)
   VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING`;
 const UPDATE = `UPDATE vault_rows SET version = ?, state = ?, wrapping_key = ?, own_key = ?,
   holds = ?, edges = ?, wrapped = ?, erasure = ?, fingerprint = ?, owed = ?
@@ -68,6 +79,7 @@ export interface StoredRow {
 export function openVaultStoreSqlite(database: SqliteDatabase): VaultStore {
   database.define(TABLES);
   database.addColumn('vault_rows', 'owed BLOB');
+  if (lieAsTheyWereMade(database)) database.transaction(() => database.define(LAY_ANEW));
   return {
     guards: 'everywhere',
     async read(keys) {
@@ -115,7 +127,7 @@ export function openVaultStoreSqlite(database: SqliteDatabase): VaultStore {
     },
     async writeSegments(app, parts) {
       database.transaction(() => {
-        const sql = 'INSERT OR REPLACE INTO vault_segments (key, wrapped) VALUES (?, ?)';
+        const sql = 'INSERT OR REPLACE INTO vault_segments VALUES (random() >> 12, ?, ?)';
         for (const { id, wrapped } of parts) {
           database.run(sql, Buffer.from(app + id, 'hex'), wrapped);
         }
@@ -294,4 +306,11 @@ function toBuffer(bytes: Uint8Array): Buffer {
 
 function toHex(bytes: Uint8Array): string {
   return toBuffer(bytes).toString('hex');
+}
+
+function lieAsTheyWereMade(database: SqliteDatabase): boolean {
+  const columns = database.all<{ name: string }>(
+    `SELECT name FROM pragma_table_info('vault_rows')`,
+  );
+  return columns.some(({ name }) => name === 'row');
 }
