@@ -17,6 +17,8 @@ export interface Certificates {
     statement: Statement,
     isSame: (issued: Statement) => boolean,
   ): Promise<{ file: string }>;
+  /** What lies under this name, if it is signed by us. */
+  find(name: string): Promise<{ file: string; statement: Statement } | undefined>;
   /** Is what lies under this name signed by us, with this subject? */
   holds(name: string, subject: Statement['subject']): Promise<boolean>;
   /**

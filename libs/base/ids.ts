@@ -32,12 +32,15 @@ export type KeyId = Brand<'KeyId'>;
 export type SegmentId = Brand<'SegmentId'>;
 /** Names a loss of key material: an erasure, a forget, a merge, the end of a hold, a turn. */
 export type LossId = Brand<'LossId'>;
+/** Names a request: what people are told of it. */
+export type RequestId = Brand<'RequestId'>;
 /** Names a legal hold; it lies in the bucket of the person it is about. */
 export type HoldId = Brand<'HoldId'>;
 /** First 16 bytes of an HMAC that names a directory row or a delivery. */
 export type IndexId = Brand<'IndexId'>;
 /** Names the row that ties a person to a group. */
 export type MemberId = Brand<'MemberId'>;
+/** An id of any kind that carries a bucket. */
 export type AnyId =
   | ThingId
   | StreamId
@@ -47,6 +50,7 @@ export type AnyId =
   | KeyId
   | SegmentId
   | LossId
+  | RequestId
   | HoldId
   | IndexId
   | MemberId;

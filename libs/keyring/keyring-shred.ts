@@ -20,6 +20,11 @@ export interface KeyringShred {
     taken: readonly Taken[],
     erasure: LossId,
   ): Promise<'done' | 'erased' | 'absent'>;
+  /**
+   * Is all of this taken: the ring, or subtrees of it? Of a ring that is not there nothing can be
+   * opened. Nothing is changed.
+   */
+  isTaken(ref: RingRef, taken: readonly Taken[] | 'all'): Promise<boolean>;
   /** By which erasure each ring became a fence, in their order; null: it is none. */
   fencedBy(refs: readonly RingRef[]): Promise<(LossId | null)[]>;
 }

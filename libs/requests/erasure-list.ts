@@ -10,7 +10,7 @@
  * missing between others), CONFIGURATION_INVALID (it is not the list of this store), and those of
  * the vault.
  */
-import type { AppId, HoldId, LossId, SubjectId } from '../base/ids.ts';
+import type { AppId, HoldId, LossId, RequestId, SubjectId } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import { labels } from '../codec/labels.ts';
 import { isSameMac, type StoreMac } from '../keyring/store-mac.ts';
@@ -18,15 +18,20 @@ import { type KnownPlace, type KnownPlaceRow, LIST_START } from '../vault/keys/l
 import type { Nothing, RequestKind, RequestTargets } from './request.ts';
 
 interface Listed {
-  /** The id of the request, or of the hold. */
-  readonly id: LossId;
+  /** The id of the request, or of the hold; of a revocation, one of its own. */
+  readonly id: RequestId;
   readonly app: AppId;
   readonly atMs: number;
 }
 
 /** A request that began to take something away. */
 export type ListedRequest = {
-  [Kind in RequestKind]: Listed & { readonly kind: Kind; readonly target: RequestTargets[Kind] };
+  [Kind in RequestKind]: Listed & {
+    readonly kind: Kind;
+    /** The id in the fences that it makes. */
+    readonly loss: LossId;
+    readonly target: RequestTargets[Kind];
+  };
 }[RequestKind];
 
 /** A hold that was granted. */
@@ -41,8 +46,14 @@ export interface Withdrawal extends Listed {
   readonly target: Nothing;
 }
 
+/** An access key that was revoked: a restore must not bring it back. */
+export interface ListedRevocation extends Listed {
+  readonly kind: 'revoke-key';
+  readonly target: { readonly key: string };
+}
+
 /** One entry of the list. */
-export type ListedErasure = ListedRequest | ListedHold | Withdrawal;
+export type ListedErasure = ListedRequest | ListedHold | ListedRevocation | Withdrawal;
 
 /** Where the texts of entries lie, by their numbers. Failures: STATE_UNREACHABLE. */
 export interface ErasureEntries {

@@ -8,6 +8,8 @@ export interface StoredRequest {
   readonly kind: string;
   readonly target: string;
   readonly step: string;
+  /** Null in a request that is done. */
+  readonly loss: string | null;
   readonly received_at: unknown;
   readonly changed_at: unknown;
   /** Null: nobody with the key has written it. */
@@ -20,6 +22,7 @@ export interface StoredAfterlife {
   readonly kind: string;
   readonly target: string;
   readonly done_at: unknown;
+  readonly loss: string | null;
   /** Null in rows of the first version: a turn that is numbered covers them. */
   readonly after_turn: unknown;
   readonly t1_at: unknown;
@@ -35,6 +38,7 @@ export function toRequest(row: StoredRequest): Signed<PrivacyRequest | DoneReque
     kind: row.kind,
     target: readTarget(row.target),
     step: row.step,
+    ...(row.loss !== null && { loss: row.loss }),
     receivedAtMs: Number(row.received_at),
     changedAtMs: Number(row.changed_at),
     code: row.code ?? '',
@@ -50,6 +54,7 @@ export function toAfterlife(row: StoredAfterlife): Signed<Afterlife> {
     kind: row.kind,
     target: readTarget(row.target),
     doneAtMs: Number(row.done_at),
+    loss: row.loss,
     afterTurn: Number(row.after_turn ?? 0),
     t1AtMs: optional(row.t1_at),
     reclaimedAtMs: optional(row.reclaimed_at),

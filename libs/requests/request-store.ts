@@ -9,7 +9,7 @@
  *
  * Failures of every method: those of RequestTable and of StoreMac.
  */
-import type { LossId } from '../base/ids.ts';
+import type { RequestId } from '../base/ids.ts';
 import { again, retryContended } from '../base/retry.ts';
 import { labels } from '../codec/labels.ts';
 import { isSameMac, type StoreMac } from '../keyring/store-mac.ts';
@@ -31,7 +31,7 @@ export interface RequestStore {
   /** What is written of a request by who commits it together with something else. */
   sign(request: PrivacyRequest): Promise<Signed<PrivacyRequest>>;
   /** Undefined: there is none that carries its code. */
-  get(id: LossId): Promise<PrivacyRequest | DoneRequest | undefined>;
+  get(id: RequestId): Promise<PrivacyRequest | DoneRequest | undefined>;
   /**
    * Requests that are not done, oldest first: those that nobody has begun, and those that have not
    * moved since `idleSinceMs`. Those that do not carry their code are told apart: nobody who may
@@ -42,7 +42,7 @@ export interface RequestStore {
    * Records the step that is about to be done. A request that is done stays done: a slower worker
    * on it changes nothing. False: it is not there, because it was refused meanwhile.
    */
-  record(id: LossId, step: OpenStep, nowMs: number): Promise<boolean>;
+  record(id: RequestId, step: OpenStep, nowMs: number): Promise<boolean>;
   /**
    * Ends a request: its target is forgotten and its afterlife begins, with the target if that is
    * needed to know its events by. Can be repeated.
@@ -57,17 +57,17 @@ export interface RequestStore {
     },
   ): Promise<void>;
   /** Removes a request that was refused: nothing of it was done. */
-  drop(id: LossId): Promise<void>;
+  drop(id: RequestId): Promise<void>;
   /** All that wait for T1 or for their reclaim and carry their code, in no promised order. */
   afterlives(): Promise<Afterlife[]>;
   /** Undefined: there is none that carries its code. */
-  afterlife(id: LossId): Promise<Afterlife | undefined>;
+  afterlife(id: RequestId): Promise<Afterlife | undefined>;
   /** Notes what was reached; what was noted before stays. */
-  reach(id: LossId, reached: { t1AtMs?: number; reclaimedAtMs?: number }): Promise<void>;
+  reach(id: RequestId, reached: { t1AtMs?: number; reclaimedAtMs?: number }): Promise<void>;
   /** Puts the time of an end earlier: it was noted by a clock that was ahead. */
-  endedBy(id: LossId, atMs: number): Promise<void>;
+  endedBy(id: RequestId, atMs: number): Promise<void>;
   /** Ids of rows that wait and do not carry their code: somebody without the key wrote them. */
-  forged(): Promise<LossId[]>;
+  forged(): Promise<RequestId[]>;
 }
 
 /** An open request, and whether somebody without the key has written it. */
@@ -103,7 +103,7 @@ export function createRequestStore(table: RequestTable, mac: StoreMac): RequestS
   }
 
   /** Changes an afterlife, by whoever is first at each time. */
-  function change(id: LossId, how: (one: Afterlife) => Afterlife): Promise<void> {
+  function change(id: RequestId, how: (one: Afterlife) => Afterlife): Promise<void> {
     return retryContended(async () => {
       const read = await authentic(await table.afterlife(id));
       if (read === undefined) return;
@@ -132,7 +132,8 @@ export function createRequestStore(table: RequestTable, mac: StoreMac): RequestS
       const done = await signRequest<DoneRequest>({ ...ended, step: 'done', changedAtMs: nowMs });
       const target = keepsTarget ? request.target : nothing;
       const waits = { doneAtMs: nowMs, afterTurn, t1AtMs: null, reclaimedAtMs: null };
-      const begun = await signAfterlife({ id, app, kind, target, ...waits } as Afterlife);
+      const { loss } = request;
+      const begun = await signAfterlife({ id, loss, app, kind, target, ...waits } as Afterlife);
       await table.finish(done, begun);
     },
     drop: (id) => table.drop(id),
@@ -159,6 +160,7 @@ export function createRequestStore(table: RequestTable, mac: StoreMac): RequestS
             t1AtMs: one.t1AtMs ?? t1AtMs ?? null,
             reclaimedAtMs: one.reclaimedAtMs ?? reclaimedAtMs ?? null,
             target: reclaimedAtMs === undefined ? one.target : {},
+            loss: reclaimedAtMs === undefined ? one.loss : null,
           }) as Afterlife,
       ),
     endedBy: (id, atMs) =>
@@ -179,12 +181,12 @@ type SignedFields = readonly [label: Uint8Array, fields: readonly string[]];
 /** The step and when it changed are in no code: a worker that repeats one does no harm. */
 function requestFields(request: PrivacyRequest | DoneRequest): SignedFields {
   const { id, app, kind, target, receivedAtMs } = request;
-  const state = isOpen(request) ? 'open' : 'done';
+  const state = isOpen(request) ? `open ${request.loss}` : 'done';
   return [labels.request, [id, app, kind, JSON.stringify(target), state, String(receivedAtMs)]];
 }
 
 function afterlifeFields(afterlife: Afterlife): SignedFields {
-  const { id, app, kind, target, doneAtMs, afterTurn, t1AtMs, reclaimedAtMs } = afterlife;
-  const times = [doneAtMs, afterTurn, t1AtMs, reclaimedAtMs].map(String);
+  const { id, loss, app, kind, target, doneAtMs, afterTurn, t1AtMs, reclaimedAtMs } = afterlife;
+  const times = [loss, doneAtMs, afterTurn, t1AtMs, reclaimedAtMs].map(String);
   return [labels.afterlife, [id, app, kind, JSON.stringify(target), ...times]];
 }

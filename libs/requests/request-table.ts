@@ -4,25 +4,25 @@
  *
  * Failures of every method: STATE_UNREACHABLE (retryable), STORE_FULL.
  */
-import type { LossId } from '../base/ids.ts';
+import type { RequestId } from '../base/ids.ts';
 import type { Afterlife, DoneRequest, OpenStep, PrivacyRequest, Signed } from './request.ts';
 
 /** Rows, each durable when its call resolves. */
 export interface RequestTable {
   /** Adds a request; one that is there already stays. */
   add(request: Signed<PrivacyRequest | DoneRequest>): Promise<void>;
-  get(id: LossId): Promise<Signed<PrivacyRequest | DoneRequest> | undefined>;
+  get(id: RequestId): Promise<Signed<PrivacyRequest | DoneRequest> | undefined>;
   /** As RequestStore has it. */
   open(limit: number, idleSinceMs: number): Promise<Signed<PrivacyRequest>[]>;
   /** As RequestStore has it; the step is in no code. */
-  record(id: LossId, step: OpenStep, nowMs: number): Promise<boolean>;
+  record(id: RequestId, step: OpenStep, nowMs: number): Promise<boolean>;
   /** Puts a done one in the place of an open one, and begins its afterlife. Can be repeated. */
   finish(done: Signed<DoneRequest>, afterlife: Signed<Afterlife>): Promise<void>;
   /** Removes a request that is not done. */
-  drop(id: LossId): Promise<void>;
+  drop(id: RequestId): Promise<void>;
   /** All that wait for T1 or for their reclaim, in no promised order. */
   afterlives(): Promise<Signed<Afterlife>[]>;
-  afterlife(id: LossId): Promise<Signed<Afterlife> | undefined>;
+  afterlife(id: RequestId): Promise<Signed<Afterlife> | undefined>;
   /** Adds an afterlife; one that is there already stays. */
   addAfterlife(afterlife: Signed<Afterlife>): Promise<void>;
   /** Puts one in the place of the one that was read; false: it is not that one any more. */

@@ -10,6 +10,7 @@ import type {
   LossId,
   MessageId,
   PlaceId,
+  RequestId,
   SubjectId,
 } from '../base/ids.ts';
 
@@ -64,8 +65,10 @@ export type OpenStep = Exclude<RequestStep, 'done'>;
 
 /** A request of one kind that is not done. */
 export interface RequestOf<Kind extends RequestKind> {
-  /** Also the id of the loss in every fence that it makes. */
-  readonly id: LossId;
+  /** What is told of it, signed, and written on the log. */
+  readonly id: RequestId;
+  /** The id in every fence that it makes: what is told of the request leads to no row. */
+  readonly loss: LossId;
   readonly app: AppId;
   readonly kind: Kind;
   readonly target: RequestTargets[Kind];
@@ -81,7 +84,7 @@ export type PrivacyRequest = { [Kind in RequestKind]: RequestOf<Kind> }[RequestK
 
 /** A request that is done: what it was about is forgotten. */
 export interface DoneRequest {
-  readonly id: LossId;
+  readonly id: RequestId;
   readonly app: AppId;
   readonly kind: RequestKind;
   readonly target: Nothing;
@@ -92,7 +95,9 @@ export interface DoneRequest {
 
 /** What has come, after a request was done, of what it took. */
 export interface AfterlifeOf<Kind extends RequestKind> {
-  readonly id: LossId;
+  readonly id: RequestId;
+  /** The id in its fences, until its events are reclaimed: they are known by these. */
+  readonly loss: LossId | null;
   readonly app: AppId;
   readonly kind: Kind;
   /** Of kinds that leave a hole, until its events are reclaimed: a hole names nobody. */

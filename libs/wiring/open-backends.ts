@@ -369,17 +369,24 @@ function handOut(from: {
     }),
     privacy: () => privacyPowers(from, recordingClock),
     administration: (): AdministrationPowers => {
-      const { apps, clock } = common;
+      const { apps, clock, randomness } = common;
       return {
         apps,
         keyringCreate: keyring,
         accessKeys: accessKeys(),
         accessKeyStore: state.accessKeys,
         storeMac: from.mac,
+        erasures: erasureList(from),
         clock,
+        randomness,
       };
     },
   };
+}
+
+function erasureList({ configuration, vault, mac }: Parameters<typeof handOut>[0]) {
+  const known = createListHeads(vault).head;
+  return createErasureList(openErasures(configuration), { mac, known });
 }
 
 function privacyPowers(
@@ -400,7 +407,7 @@ function privacyPowers(
     directory: createDirectory(vault.table),
     directoryShred: createDirectoryShred(vault),
     requests: from.requests,
-    erasures: createErasureList(openErasures(configuration), { mac, known: heads.head }),
+    erasures: erasureList(from),
     backupStart: heads.backup,
     certificates: openCertificatesFile({
       folder: configuration.certificatesFolder,

@@ -125,5 +125,7 @@ export interface AdministrationPowers {
   readonly accessKeys: AccessKeys;
   readonly accessKeyStore: AccessKeyStore;
   readonly storeMac: StoreMac;
+  readonly erasures: Pick<ErasureList, 'add'>;
   readonly clock: Clock;
+  readonly randomness: Randomness;
 }

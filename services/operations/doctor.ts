@@ -14,6 +14,7 @@ import { type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
 import { projectorGroup } from '../../libs/projection/views-behind.ts';
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
 import { isKnownKind } from '../privacy/kinds/kinds.ts';
+import { findUndone } from '../privacy/life/enforce.ts';
 
 const DEAD_LETTERS_NAMED = 5;
 const DAMAGED_NAMED = 5;
@@ -36,6 +37,7 @@ export async function runDoctor(
     await checkRootKey(store),
     log.check,
     await checkVault(store),
+    await checkErasures(store),
     await checkKeys(store, log.refs),
     await checkViews(store, log.values),
     await checkBacklog(store),
@@ -89,6 +91,17 @@ async function checkVault({ backends }: OpenStore): Promise<Check> {
     `${problems.rows} rows of living apps, ${problems.tampered} that do not authenticate, ` +
     `${problems.missing} people or conversations without an entry${namesOf(problems.named)}`;
   return { name: 'vault', passed: count === 0, detail };
+}
+
+/** What was erased stays so, by the list of erasures. */
+async function checkErasures({ backends }: OpenStore): Promise<Check> {
+  const powers = backends.privacy();
+  const listed = await powers.erasures.read();
+  const undone = await findUndone(powers, listed);
+  const named = undone.slice(0, DAMAGED_NAMED).map(({ kind, id }) => `${kind} ${id}`);
+  const detail = `${listed.length} entries on the list of erasures, ${undone.length} undone`;
+  const which = named.length > 0 ? ` (${named.join(', ')}): old rows were written back` : '';
+  return { name: 'erasures', passed: undone.length === 0, detail: `${detail}${which}` };
 }
 
 /** The first of them: by these an operator finds the rows, and whose app they are. */

@@ -4,6 +4,7 @@
  */
 import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { RequestId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
 import { isSameMac } from '../../libs/keyring/store-mac.ts';
@@ -13,16 +14,14 @@ import type {
   ListedErasure,
   ListedRequest,
 } from '../../libs/requests/erasure-list.ts';
-import type { PrivacyRequest } from '../../libs/requests/request.ts';
 import type { KnownPlace } from '../../libs/vault/keys/list-heads.ts';
 import type { DamagedRow } from '../../libs/vault/turn/turn-store.ts';
 import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts';
 import { removePages } from '../../libs/wiring/open-engines.ts';
 import { openRootKms } from '../../libs/wiring/open-root-kms.ts';
-import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 import { endForsakenGroup } from '../privacy/kinds/end-group.ts';
 import { isKnownKind } from '../privacy/kinds/kinds.ts';
-import { carryOut } from '../privacy/life/carry-out.ts';
+import { enforceErasures, standing, takeAgain } from '../privacy/life/enforce.ts';
 import {
   runOpenRequests,
   type UnknownRequest,
@@ -100,9 +99,14 @@ export async function restore(
     const onUnknown = (one: UnknownRequest) => left.add(whyUnknown(one).message);
     await runOpenRequests(backends.privacy(), { idleMs: 0, onUnknown });
     const applied = await applyErasures(backends, later, onProgress);
+    // Also what is older than the backup: where that begins lies in it, and may have been moved.
+    await enforceErasures(backends.privacy(), ({ message }) => left.add(message));
     // Whoever came anew under the name of somebody who was erased has it now.
     for (const { app, group, by } of await backends.settleDirectory(damaged)) {
-      await endForsakenGroup({ powers: backends.privacy(), app, request: { id: by } }, group);
+      await endForsakenGroup(
+        { powers: backends.privacy(), app, request: { id: by as string as RequestId, loss: by } },
+        group,
+      );
     }
     await catchUp(backends.projector());
     const { incarnation: id } = await backends.engines.vault.feed.head();
@@ -184,10 +188,8 @@ async function listedSince(
   if (upTo !== 'any' && !(await goesTo(erasures, upTo, end))) {
     throw listMissing(`ends before entry ${upTo.number}, or is another`);
   }
-  const newest = new Map(listed.map((one) => [one.id, one]));
-  // What was listed and then refused is not to be done again.
-  const later = [...newest.values()].filter((one) => one.kind !== 'withdrawn');
-  const unknown = later.find((one) => one.kind !== 'hold' && !isKnownKind(one.kind));
+  const later = standing(listed);
+  const unknown = later.find(({ kind }) => !NO_REQUESTS.includes(kind) && !isKnownKind(kind));
   if (unknown === undefined) return later;
   const text = `LETHE_ERASURES lists a request of the kind ${unknown.kind}: use a newer Lethe`;
   throw new LetheError('FORMAT_UNKNOWN', text);
@@ -220,6 +222,11 @@ async function applyErasures(
   const powers = backends.privacy();
   for (let at = 0; at < later.length; ) {
     const one = later[at]!;
+    if (one.kind === 'revoke-key') {
+      await backends.administration().accessKeys.revoke(one.target.key, one.atMs);
+      at += 1;
+      continue;
+    }
     if (one.kind === 'hold') {
       const { subject, hold } = one.target;
       await powers.keyringHold.hold(one.app, subject, hold);
@@ -227,28 +234,18 @@ async function applyErasures(
       continue;
     }
     // In the order of then: what was asked for between two holds stays between them.
-    const next = later.findIndex((other, i) => i > at && other.kind === 'hold');
+    const next = later.findIndex((other, i) => i > at && !isRequest(other));
     const end = Math.min(next < 0 ? later.length : next, at + BATCH_ERASURES);
-    await applyAgain(powers, later.slice(at, end).filter(isRequest));
+    await takeAgain(powers, later.slice(at, end).filter(isRequest));
     at = end;
     onProgress(`${at} of ${later.length} erasures applied again`);
   }
   return later.length;
 }
 
-/** They were carried out before, when nothing held them: no hold of then refuses them now. */
-async function applyAgain(powers: PrivacyPowers, listed: readonly ListedRequest[]): Promise<void> {
-  const nowMs = powers.clock.nowMs();
-  const requests = listed.map(({ id, app, kind, target }) => {
-    const times = { receivedAtMs: nowMs, changedAtMs: nowMs };
-    return { id, app, kind, target, step: 'received', ...times } as PrivacyRequest;
-  });
-  for (const request of requests) await powers.requests.add(request);
-  for (const carried of await carryOut(powers, requests, 'restored')) {
-    if ('failure' in carried) throw carried.failure;
-  }
-}
+/** Entries of the list that are no requests. */
+const NO_REQUESTS: readonly string[] = ['withdrawn', 'hold', 'revoke-key'];
 
 function isRequest(one: ListedErasure): one is ListedRequest {
-  return one.kind !== 'withdrawn' && one.kind !== 'hold';
+  return !NO_REQUESTS.includes(one.kind);
 }

@@ -1,9 +1,10 @@
 /** Turns of the epoch with the backup that each of them needs, and T1 noted where it has come. */
 
-import type { KeyId } from '../../libs/base/ids.ts';
+import type { AnyId, KeyId } from '../../libs/base/ids.ts';
 import type { ReachedT1 } from '../../libs/vault/turn/epoch-t1.ts';
-import type { OpenStore } from '../../libs/wiring/open-backends.ts';
+import type { Backends, OpenStore } from '../../libs/wiring/open-backends.ts';
 import { noteT1 } from '../privacy/life/afterlife.ts';
+import { enforceErasures } from '../privacy/life/enforce.ts';
 import { makeBackup, removeBackup, testBackup } from './backup.ts';
 
 /** Runs a turn with its own backup, made and tested before the old KMS key goes. */
@@ -16,6 +17,7 @@ export async function turnEpoch(
   const options = {
     nowMs,
     onProgress,
+    lost: await lostUncovered(backends),
     async testBackup() {
       const made = await makeBackup(
         { backends, configuration },
@@ -33,13 +35,31 @@ export async function turnEpoch(
     },
   };
   const epoch = backends.epoch();
+  const onUndone = ({ message }: Error) => onProgress(message);
+  await enforceErasures(backends.privacy(), onUndone);
   const { lastTurn } = await epoch.status();
   let turn = await epoch.turn(options);
   // One that was interrupted does not cover what was erased since it began.
   const isResumed = lastTurn !== null && lastTurn.step !== 'done';
   if (isResumed && (await epoch.status()).dirtyBuckets > 0) turn = await epoch.turn(options);
+  // Rows that were written back beside the turn are under its new keys: it covers nothing of them.
+  const isUndone = (await enforceErasures(backends.privacy(), onUndone)) > 0;
+  if (isUndone) turn = await epoch.turn(options);
   await settleEpoch({ backends });
   return { turn, backup };
+}
+
+/** By the list of erasures, the rings of what waits for T1: the vault's marks lie in clear. */
+async function lostUncovered(backends: Backends) {
+  const powers = backends.privacy();
+  const afterlives = await powers.requests.afterlives();
+  const waiting = new Set(afterlives.filter(({ t1AtMs }) => t1AtMs === null).map(({ id }) => id));
+  const listed = (await powers.erasures.read()).filter(({ id }) => waiting.has(id));
+  return listed.flatMap(({ app, target }) => {
+    const { subject, place, conversation } = target as Partial<Record<string, AnyId>>;
+    const ids = [subject, place, conversation].filter((id) => id !== undefined);
+    return (ids.length === 0 ? [app] : ids).map((id) => ({ app, id }));
+  });
 }
 
 /** Notes T1 where it has come: of the last turn, and of those whose KMS key is gone by now. */

@@ -43,6 +43,7 @@ describe.each(adapters.deliveries)('delivery store %s', (_, open) => {
 describe.each(adapters.requests)('request store %s', (_, open) => {
   const request = (n: number, step: OpenStep, changedAtMs = 0) => ({
     id: id(n),
+    loss: id(n + 100),
     app: id(1),
     kind: 'erase-subject' as const,
     target: { subject: id(7) },
@@ -79,7 +80,7 @@ describe.each(adapters.requests)('afterlives of requests %s', (_, open) => {
     const store = await openRequests(open(folder));
     const target = { subject: id(7), conversation: id(9), message: id(8) };
     const times = { receivedAtMs: 0, changedAtMs: 0 };
-    const ids = { id: id(n), app: id(1) };
+    const ids = { id: id(n), loss: id(n + 100), app: id(1) };
     const request = { ...ids, kind, target, step: 'begun', ...times } as PrivacyRequest;
     await store.add(request);
     const ended = { keepsTarget: kind === 'forget-message', afterTurn: 3 };
@@ -93,6 +94,7 @@ describe.each(adapters.requests)('afterlives of requests %s', (_, open) => {
     await store.finish(request, { nowMs: 900, keepsTarget: false, afterTurn: 4 });
     const begun = {
       id: id(1),
+      loss: id(101),
       app: id(1),
       kind: 'erase-subject',
       target: {},
@@ -104,7 +106,12 @@ describe.each(adapters.requests)('afterlives of requests %s', (_, open) => {
     await store.reach(id(1), { t1AtMs: 5 });
     await store.reach(id(1), { t1AtMs: 6, reclaimedAtMs: 7 });
     expect(await store.afterlives()).toEqual([]);
-    expect(await store.afterlife(id(1))).toEqual({ ...open1, t1AtMs: 5, reclaimedAtMs: 7 });
+    expect(await store.afterlife(id(1))).toEqual({
+      ...open1,
+      loss: null,
+      t1AtMs: 5,
+      reclaimedAtMs: 7,
+    });
     expect(await store.afterlife(id(2))).toBeUndefined();
   });
 

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openEnvelope } from '../../libs/audit/dsse.ts';
-import type { LossId } from '../../libs/base/ids.ts';
 import { runDoctor } from '../../services/operations/doctor.ts';
 import { settleEpoch, turnEpoch } from '../../services/operations/turn-epoch.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
@@ -124,7 +123,7 @@ describe('S51 who can write the tables of the state, but has no key', () => {
       t1: { at: 'pending' },
     });
     const { requests } = store.backends.privacy();
-    expect((await requests.afterlife(ann.erasure as LossId))?.t1AtMs ?? null).toBeNull();
+    expect((await requests.afterlife(ann.erasure))?.t1AtMs ?? null).toBeNull();
     expect(await requests.forged()).toEqual([ann.erasure]);
   });
 
@@ -138,10 +137,10 @@ describe('S51 who can write the tables of the state, but has no key', () => {
     tables.prepare('UPDATE vault_turn SET turn = ?').run(edited);
     await settleEpoch(store);
     const { requests } = store.backends.privacy();
-    expect((await requests.afterlife(ann.erasure as LossId))!.t1AtMs).toBeNull();
+    expect((await requests.afterlife(ann.erasure))!.t1AtMs).toBeNull();
     // Its spare has taken its place, and the next turn is made and covers her.
     await turnEpoch(store);
-    expect((await requests.afterlife(ann.erasure as LossId))!.t1AtMs).not.toBeNull();
+    expect((await requests.afterlife(ann.erasure))!.t1AtMs).not.toBeNull();
   });
 });
 

@@ -2,7 +2,7 @@ import { readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { DAY_MS } from '../../libs/base/day.ts';
-import type { AppId, LossId, SubjectId } from '../../libs/base/ids.ts';
+import type { AppId, LossId, RequestId, SubjectId } from '../../libs/base/ids.ts';
 import { makeBackup } from '../../services/operations/backup.ts';
 import { restore } from '../../services/operations/restore.ts';
 import { reclaimDue } from '../../services/operations/upkeep.ts';
@@ -17,10 +17,11 @@ import { openAt, openTestStore, type TestStore } from '../support/temporary-stor
 async function addUnknown(
   store: TestStore,
   app: AppId,
-  id = 'f'.repeat(32) as LossId,
+  id = 'f'.repeat(32) as RequestId,
 ): Promise<void> {
   await store.backends.privacy().requests.add({
     id,
+    loss: id as string as LossId,
     app,
     kind: 'of a newer version' as never,
     target: {} as never,
@@ -49,7 +50,7 @@ describe('requests', () => {
     const store = await openTestStore();
     await store.deliver(received('ann', 'oops', { id: 'a' }));
     for (let i = 0; i < 250; i += 1) {
-      await addUnknown(store, store.app.id, i.toString(16).padStart(32, '0') as LossId);
+      await addUnknown(store, store.app.id, i.toString(16).padStart(32, '0') as RequestId);
     }
     await store.deliver(removed('a'));
     expect(await runOpenRequests(store.backends.privacy())).toBe(1);
@@ -90,7 +91,7 @@ describe('requests', () => {
     const { requests } = store.backends.privacy();
     expect(await reclaimDue(store)).toMatchObject({ losses: 0, records: 0, waiting: 1, kept: 1 });
     expect(await requests.afterlives()).toMatchObject([{ reclaimedAtMs: null }]);
-    await requests.drop('f'.repeat(32) as LossId);
+    await requests.drop('f'.repeat(32) as RequestId);
     const done = await reclaimDue(store);
     expect(done).toMatchObject({ losses: 1, waiting: 0, kept: 0 });
     expect(done.records).toBeGreaterThan(0);
@@ -124,7 +125,7 @@ describe('requests', () => {
     const privacy = createPrivacy(store.backends.privacy());
     await privacy.eraseSubject(store.app.id, await subjectOf(store, 'ann'));
     const { erasures } = store.backends.privacy();
-    const id = 'f'.repeat(32) as LossId;
+    const id = 'f'.repeat(32) as RequestId;
     const kind = 'of a newer version' as never;
     await erasures.add([{ id, app: store.app.id, kind, target: {} as never, atMs: 0 }]);
     const folder = store.configuration.erasuresFolder;
@@ -146,11 +147,20 @@ describe('requests', () => {
   it('a finished request stays finished, whatever a slower worker records', async () => {
     const store = await openTestStore();
     const { requests } = store.backends.privacy();
-    const id = 'a'.repeat(32) as LossId;
+    const id = 'a'.repeat(32) as RequestId;
     const times = { receivedAtMs: 0, changedAtMs: 0 };
     const kind = 'erase-subject' as const;
     const target = { subject: 'b'.repeat(32) as SubjectId };
-    const request = { id, app: store.app.id, kind, target, step: 'received' as const, ...times };
+    const loss = id as string as LossId;
+    const request = {
+      id,
+      loss,
+      app: store.app.id,
+      kind,
+      target,
+      step: 'received' as const,
+      ...times,
+    };
     await requests.add(request);
     await requests.finish(request, { nowMs: 1, keepsTarget: false, afterTurn: 0 });
     await requests.record(id, 'shred', 2);

@@ -53,6 +53,10 @@ export function openCertificatesFile(folders: { folder: string; keyFolder: strin
       orExplain(file, () => writeFileDurably(file, text, 0o644));
       return { file };
     },
+    async find(name) {
+      const statement = readOwn(name);
+      return statement && { file: fileOf(name), statement };
+    },
     async holds(name, subject) {
       return JSON.stringify(readOwn(name)?.subject) === JSON.stringify(subject);
     },

@@ -1,6 +1,6 @@
 /** Privacy requests in Cassandra: one row each, and lists of those that are open. */
 
-import type { LossId } from '../../base/ids.ts';
+import type { RequestId } from '../../base/ids.ts';
 import type { CassandraDatabase } from '../../engines/cassandra-database.ts';
 import type { CassandraSchema } from '../../engines/cassandra-migrations.ts';
 import type { Afterlife, DoneRequest, PrivacyRequest, Signed } from '../request.ts';
@@ -34,27 +34,29 @@ export const requestSchema: CassandraSchema = {
     [
       'ALTER TABLE request_afterlives ADD IF NOT EXISTS code text',
       'ALTER TABLE requests ADD IF NOT EXISTS code text',
+      'ALTER TABLE request_afterlives ADD IF NOT EXISTS loss text',
+      'ALTER TABLE requests ADD IF NOT EXISTS loss text',
     ],
   ],
 };
 
 const GET = 'SELECT * FROM requests WHERE id = ?';
-const ADD = `INSERT INTO requests (id, app, kind, target, step, received_at, changed_at, code)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS`;
+const ADD = `INSERT INTO requests (id, app, kind, target, step, received_at, changed_at, code,
+  loss) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS`;
 const OPEN = 'INSERT INTO requests_open (one, received_at, id) VALUES (0, ?, ?)';
 const CLOSE = 'DELETE FROM requests_open WHERE one = 0 AND received_at = ? AND id = ?';
 const OPEN_IDS = 'SELECT id, received_at FROM requests_open WHERE one = 0';
 const RECORD = `UPDATE requests SET step = ?, changed_at = ? WHERE id = ?
   IF step != 'done' AND received_at >= 0`;
-const RECORD_DONE = `UPDATE requests SET step = 'done', changed_at = ?, target = '{}', code = ?
-  WHERE id = ?
+const RECORD_DONE = `UPDATE requests SET step = 'done', changed_at = ?, target = '{}', code = ?,
+  loss = null   WHERE id = ?
   IF step != 'done' AND received_at >= 0`;
 const DROP = `DELETE FROM requests WHERE id = ? IF step != 'done'`;
 const AFTERLIFE = 'SELECT * FROM request_afterlives WHERE id = ?';
 const ADD_AFTERLIFE = `INSERT INTO request_afterlives (id, app, kind, target, done_at, t1_at,
-  reclaimed_at, after_turn, code) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS`;
+  reclaimed_at, after_turn, code, loss) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS`;
 const REPLACE_AFTERLIFE = `UPDATE request_afterlives SET target = ?, done_at = ?, t1_at = ?,
-  reclaimed_at = ?, after_turn = ?, code = ? WHERE id = ? IF code = ?`;
+  reclaimed_at = ?, after_turn = ?, code = ?, loss = ? WHERE id = ? IF code = ?`;
 const OPEN_AFTERLIFE = 'INSERT INTO request_afterlives_open (one, id) VALUES (0, ?)';
 const CLOSE_AFTERLIFE = 'DELETE FROM request_afterlives_open WHERE one = 0 AND id = ?';
 const AFTERLIFE_IDS = 'SELECT id FROM request_afterlives_open WHERE one = 0';
@@ -63,21 +65,21 @@ export function openRequestTableCassandra(database: CassandraDatabase): RequestT
   // All of these can be repeated: a step that is recorded twice is the same step.
   const apply = (query: string, ...params: unknown[]) => database.applySettled([{ query, params }]);
 
-  async function get(id: LossId): Promise<Signed<PrivacyRequest | DoneRequest> | undefined> {
+  async function get(id: RequestId): Promise<Signed<PrivacyRequest | DoneRequest> | undefined> {
     const row = await database.getSerial<StoredRequest>(GET, id);
     return row && toRequest(row);
   }
 
-  async function afterlife(id: LossId): Promise<Signed<Afterlife> | undefined> {
+  async function afterlife(id: RequestId): Promise<Signed<Afterlife> | undefined> {
     const row = await database.getSerial<StoredAfterlife>(AFTERLIFE, id);
     return row && toAfterlife(row);
   }
 
   /** Listed before it is there, and as long as it is open: a list may name too much. */
   async function addAfterlife(one: Signed<Afterlife>): Promise<void> {
-    const { id, app, kind, doneAtMs, t1AtMs, reclaimedAtMs, afterTurn, code } = one;
+    const { id, app, kind, doneAtMs, t1AtMs, reclaimedAtMs, afterTurn, code, loss } = one;
     if (isWaiting(one)) await database.run(OPEN_AFTERLIFE, id);
-    const reached = [t1AtMs, reclaimedAtMs, afterTurn, code];
+    const reached = [t1AtMs, reclaimedAtMs, afterTurn, code, loss];
     await apply(ADD_AFTERLIFE, id, app, kind, JSON.stringify(one.target), doneAtMs, ...reached);
   }
 
@@ -85,16 +87,18 @@ export function openRequestTableCassandra(database: CassandraDatabase): RequestT
     get,
     afterlife,
     addAfterlife,
-    async add({ id, app, kind, target, step, receivedAtMs, changedAtMs, code }) {
+    async add(request) {
+      const { id, app, kind, target, step, receivedAtMs, changedAtMs, code } = request;
+      const loss = isOpen(request) ? request.loss : null;
       await database.run(OPEN, receivedAtMs, id);
       const text = JSON.stringify(target);
-      await apply(ADD, id, app, kind, text, step, receivedAtMs, changedAtMs, code);
+      await apply(ADD, id, app, kind, text, step, receivedAtMs, changedAtMs, code, loss);
     },
     async open(limit, idleSinceMs) {
       const found: Signed<PrivacyRequest>[] = [];
       const listed = database.each<{ id: string; received_at: unknown }>(OPEN_IDS);
       for await (const { id, received_at } of listed) {
-        const request = await get(id as LossId);
+        const request = await get(id as RequestId);
         if (request?.step === 'done') await database.run(CLOSE, received_at, id);
         if (request === undefined || !isOpen(request)) continue;
         if (request.step === 'received' || request.changedAtMs <= idleSinceMs) found.push(request);
@@ -122,12 +126,13 @@ export function openRequestTableCassandra(database: CassandraDatabase): RequestT
     },
     async afterlives() {
       const ids = await database.all<{ id: string }>(AFTERLIFE_IDS);
-      const found = await database.mapAll(ids, ({ id }) => afterlife(id as LossId));
+      const found = await database.mapAll(ids, ({ id }) => afterlife(id as RequestId));
       return found.filter((one) => one !== undefined).filter(isWaiting);
     },
     async replaceAfterlife(read, next) {
-      const { id, target, doneAtMs, t1AtMs, reclaimedAtMs, afterTurn, code } = next;
-      const values = [JSON.stringify(target), doneAtMs, t1AtMs, reclaimedAtMs, afterTurn, code];
+      const { id, doneAtMs, t1AtMs, reclaimedAtMs, afterTurn, code, loss } = next;
+      const reached = [doneAtMs, t1AtMs, reclaimedAtMs, afterTurn, code, loss];
+      const values = [JSON.stringify(next.target), ...reached];
       const statement = { query: REPLACE_AFTERLIFE, params: [...values, id, read.code] };
       const isDone = await database.applySettled([statement], async () => {
         return (await afterlife(id))?.code === code;

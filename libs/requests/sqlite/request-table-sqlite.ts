@@ -23,16 +23,17 @@ const TABLES = `
   );
   CREATE INDEX IF NOT EXISTS request_afterlives_open ON request_afterlives (row)
     WHERE t1_at IS NULL OR reclaimed_at IS NULL;`;
-const ADD = `INSERT INTO requests (id, app, kind, target, step, received_at, changed_at, code)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`;
+const ADD = `INSERT INTO requests (id, app, kind, target, step, received_at, changed_at, code,
+  loss) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`;
 const RECORD = `UPDATE requests SET step = ?, changed_at = ? WHERE id = ? AND step <> 'done'`;
 const IS_OPEN = `SELECT 1 FROM requests WHERE id = ? AND step <> 'done'`;
-const FINISH = `UPDATE requests SET step = 'done', target = '{}', changed_at = ?, code = ?
+const FINISH = `UPDATE requests SET step = 'done', target = '{}', loss = NULL, changed_at = ?, code = ?
   WHERE id = ? AND step <> 'done'`;
 const ADD_AFTERLIFE = `INSERT INTO request_afterlives (id, app, kind, target, done_at, t1_at,
-  reclaimed_at, after_turn, code) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`;
+  reclaimed_at, after_turn, code, loss) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT DO NOTHING`;
 const REPLACE_AFTERLIFE = `UPDATE request_afterlives SET target = ?, done_at = ?, t1_at = ?,
-  reclaimed_at = ?, after_turn = ?, code = ? WHERE id = ? AND code = ?`;
+  reclaimed_at = ?, after_turn = ?, code = ?, loss = ? WHERE id = ? AND code = ?`;
 
 /** Opens the requests' tables. */
 export function openRequestTableSqlite(database: SqliteDatabase): RequestTable {
@@ -40,6 +41,8 @@ export function openRequestTableSqlite(database: SqliteDatabase): RequestTable {
   database.addColumn('request_afterlives', 'after_turn INTEGER');
   database.addColumn('request_afterlives', 'code TEXT');
   database.addColumn('requests', 'code TEXT');
+  database.addColumn('request_afterlives', 'loss TEXT');
+  database.addColumn('requests', 'loss TEXT');
   return {
     async add(request) {
       addRequest(database, request);
@@ -81,8 +84,10 @@ export function openRequestTableSqlite(database: SqliteDatabase): RequestTable {
     async addAfterlife(afterlife) {
       addAfterlife(afterlife);
     },
-    async replaceAfterlife(read, { target, doneAtMs, t1AtMs, reclaimedAtMs, afterTurn, code }) {
-      const values = [JSON.stringify(target), doneAtMs, t1AtMs, reclaimedAtMs, afterTurn, code];
+    async replaceAfterlife(read, next) {
+      const { doneAtMs, t1AtMs, reclaimedAtMs, afterTurn, code, loss } = next;
+      const reached = [doneAtMs, t1AtMs, reclaimedAtMs, afterTurn, code, loss];
+      const values = [JSON.stringify(next.target), ...reached];
       return database.run(REPLACE_AFTERLIFE, ...values, read.id, read.code) === 1;
     },
     async *all() {
@@ -95,9 +100,9 @@ export function openRequestTableSqlite(database: SqliteDatabase): RequestTable {
   };
 
   function addAfterlife(one: Signed<Afterlife>): void {
-    const { id, app, kind, doneAtMs, t1AtMs, reclaimedAtMs, afterTurn, code } = one;
+    const { id, app, kind, doneAtMs, t1AtMs, reclaimedAtMs, afterTurn, code, loss } = one;
     const target = JSON.stringify(one.target);
-    const reached = [t1AtMs, reclaimedAtMs, afterTurn, code];
+    const reached = [t1AtMs, reclaimedAtMs, afterTurn, code, loss];
     database.run(ADD_AFTERLIFE, id, app, kind, target, doneAtMs, ...reached);
   }
 }
@@ -109,5 +114,6 @@ export function addRequest(
 ): void {
   const { id, app, kind, step, receivedAtMs, changedAtMs, code } = request;
   const target = JSON.stringify(request.target);
-  database.run(ADD, id, app, kind, target, step, receivedAtMs, changedAtMs, code);
+  const loss = isOpen(request) ? request.loss : null;
+  database.run(ADD, id, app, kind, target, step, receivedAtMs, changedAtMs, code, loss);
 }

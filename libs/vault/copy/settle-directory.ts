@@ -20,7 +20,7 @@ import {
   type ReferenceKind,
   type SubjectRow,
 } from '../directory/directory-table.ts';
-import { addMembers, membersOf, nameGroups } from '../directory/group-members.ts';
+import { addMembers, memberId, membersOf, nameGroups } from '../directory/group-members.ts';
 import { personRow } from '../holds/person-rows.ts';
 import type { App } from '../keys/app-registry.ts';
 import {
@@ -43,6 +43,11 @@ export interface ForsakenGroup {
   readonly by: LossId;
 }
 
+/** The directory while it is settled. */
+interface SettlingContext extends DirectoryContext {
+  isDamaged(row: DamagedRow): boolean;
+}
+
 const ROWS_PER_LOOK = 500;
 const REFERENCE_KINDS: readonly ReferenceKind[] = [
   rowKinds.identity,
@@ -58,7 +63,9 @@ export async function settleDirectory(
   given: DirectoryContext,
   damaged: readonly DamagedRow[] = [],
 ): Promise<ForsakenGroup[]> {
-  const deps = { ...given, table: withoutDamaged(given.table, damaged) };
+  const names = new Set(damaged.map(rowKeyToText));
+  const isDamaged = (row: DamagedRow) => names.has(rowKeyToText(row));
+  const deps = { ...given, table: withoutDamaged(given.table, damaged), isDamaged };
   const forsaken: ForsakenGroup[] = [];
   for (const app of await deps.apps.list()) {
     for (const kind of REFERENCE_KINDS) await dropNames(deps, app, kind);
@@ -136,7 +143,7 @@ async function fencedBy({ store }: DirectoryContext, app: App, owner: string) {
 }
 
 async function namePeople(
-  deps: DirectoryContext,
+  deps: SettlingContext,
   app: App,
   rows: readonly VaultRow[],
 ): Promise<void> {
@@ -154,7 +161,7 @@ async function namePeople(
 
 /** An entry names a group before the group's chain names the person. */
 async function joinGroups(
-  deps: DirectoryContext,
+  deps: SettlingContext,
   app: App,
   people: readonly SubjectRow[],
 ): Promise<void> {
@@ -165,7 +172,13 @@ async function joinGroups(
   const memberships = joined.flatMap(({ id, value }) =>
     value.groups.map((group) => ({ group, person: id, isNamed: true })),
   );
-  await addMembers(deps, app, memberships);
+  // A damaged one is there, and stays as it is: nothing is to be put in its place.
+  const kind = rowKinds.member;
+  await addMembers(
+    deps,
+    app,
+    memberships.filter((one) => !deps.isDamaged({ app: app.id, kind, id: memberId(one) })),
+  );
 }
 
 async function nameConversations(

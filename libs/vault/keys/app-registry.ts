@@ -109,6 +109,8 @@ export function createAppRegistry(deps: {
         () => hierarchy.storeRoot(),
         (root) => newKeyRow(appRootRow(id), root, randomness),
       );
+      // Before its record: a living app without it was changed from outside.
+      await hierarchy.subKey(id, rowKinds.indexKey, id);
       const record = { name, buckets, factsPlace, createdAt: nowMs };
       await commitUnder(
         deps,

@@ -1,5 +1,6 @@
 /** AppKeys over the vault. Index keys are kept opened; they go with their app. */
 import { type AppId, type LossId, NO_ID } from '../../base/ids.ts';
+import { LetheError } from '../../base/lethe-error.ts';
 import { randomId } from '../../base/random.ts';
 import { again, retryContended } from '../../base/retry.ts';
 import { HmacKey, sha256 } from '../../codec/hash.ts';
@@ -60,8 +61,13 @@ export function createAppKeys(deps: Omit<VaultContext, 'apps'>): AppKeys {
       const known = indexKeys.get(app);
       if (known !== undefined) return known;
       if ((await hierarchy.appRoot(app)) === undefined) return undefined;
-      const { bytes } = await hierarchy.subKey(app, rowKinds.indexKey, app);
-      const key = new HmacKey(bytes);
+      const found = await hierarchy.findSubKey(app, rowKinds.indexKey, app);
+      // With another one nobody who is known would be found: they would come anew, erased or not.
+      if (found === undefined) {
+        const text = `the key of the names of app ${app} is missing from the vault`;
+        throw new LetheError('VAULT_TAMPERED', text);
+      }
+      const key = new HmacKey(found.bytes);
       indexKeys.set(app, key);
       return key;
     },

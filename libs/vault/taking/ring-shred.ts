@@ -43,6 +43,23 @@ export function createKeyringShred(deps: VaultContext): KeyringShred {
       await enterLoss(deps, [key], loss);
       return outcome;
     },
+    async isTaken(ref, taken) {
+      const app = await deps.apps.find(ref.app);
+      const [row] = app === undefined ? [] : await store.read([ringRow(ref, app.buckets)]);
+      if (row === undefined) return true;
+      const opened = openRingRow(row, await deps.hierarchy.openerOf(row));
+      if (opened === 'erased') return true;
+      if (taken === 'all') {
+        wipeMaterial(opened);
+        return false;
+      }
+      const change = await takeAll(deps, ref, { material: opened, taken });
+      const isSame = isSameMaterial(opened, change.material);
+      for (const { nodes } of change.written) nodes.fill(0);
+      wipeMaterial(opened);
+      wipeMaterial(change.material);
+      return isSame;
+    },
     async fencedBy(refs) {
       const fences: (LossId | null)[] = [];
       for (const ref of refs) {
@@ -105,6 +122,15 @@ async function punctureRing(
     }
     return again;
   });
+}
+
+/** Has nothing been taken by a change, because it had been taken before? */
+function isSameMaterial(before: RingMaterial, after: RingMaterial): boolean {
+  const [one, other] = [before, after].map(encodeRingMaterial) as [Buffer, Buffer];
+  const isSame = one.equals(other);
+  one.fill(0);
+  other.fill(0);
+  return isSame;
 }
 
 async function takeAll(

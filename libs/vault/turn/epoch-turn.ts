@@ -7,7 +7,7 @@
  * that was read and on the key that its parent holds now.
  */
 
-import type { AppId, KeyId, LossId } from '../../base/ids.ts';
+import { type AppId, idToBucket, type KeyId, type LossId } from '../../base/ids.ts';
 import { LetheError } from '../../base/lethe-error.ts';
 import { randomId } from '../../base/random.ts';
 import { again, contended, retryContended } from '../../base/retry.ts';
@@ -50,7 +50,7 @@ async function runSteps(deps: TurnContext, options: TurnOptions, run: TurnRun): 
   }
   if (run.turn.step === 'apps') {
     deps.hierarchy.forgetCurrent();
-    const done = await turnApps(deps, run);
+    const done = await turnApps(deps, run, options.lost ?? []);
     const { damaged, ...turned } = done;
     await retire(deps, { run, failedApps: done.failedApps, damaged });
     await run.advance('retired', { ...turned, damaged: damaged.list });
@@ -214,12 +214,26 @@ async function rewrapUnderStoreRoot(
   });
 }
 
-async function turnApps(deps: TurnContext, run: TurnRun) {
-  const { store, hierarchy } = deps;
-  const dirty = new Map<AppId, number[]>();
-  for (const { app, bucket } of await store.dirtyBuckets()) {
-    dirty.set(app, [...(dirty.get(app) ?? []), bucket]);
+/** The buckets that get new keys, by their apps. */
+async function findDirty(
+  { store, apps }: TurnContext,
+  lost: NonNullable<TurnOptions['lost']>,
+): Promise<Map<AppId, number[]>> {
+  const dirty = new Map<AppId, Set<number>>();
+  const add = (app: AppId, bucket: number) => {
+    dirty.set(app, (dirty.get(app) ?? new Set()).add(bucket));
+  };
+  for (const { app, bucket } of await store.dirtyBuckets()) add(app, bucket);
+  for (const { app: id, id: ring } of lost) {
+    const app = await apps.find(id);
+    if (app !== undefined) add(id, idToBucket(ring) % app.buckets);
   }
+  return new Map([...dirty].map(([app, buckets]) => [app, [...buckets]]));
+}
+
+async function turnApps(deps: TurnContext, run: TurnRun, lost: NonNullable<TurnOptions['lost']>) {
+  const { store, hierarchy } = deps;
+  const dirty = await findDirty(deps, lost);
   // An app whose turn was interrupted has a predecessor of its root, whatever is marked.
   const begun = new Map<AppId, VaultRow>();
   for await (const row of store.scan(rowKinds.appRootPrevious)) begun.set(row.app, row);

@@ -1,5 +1,6 @@
 /** What a turn works with, and the record by which one process runs it. */
 
+import type { AnyId, AppId } from '../../base/ids.ts';
 import { contended } from '../../base/retry.ts';
 import type { RootKms } from '../keys/root-kms.ts';
 import type { VaultContext } from '../keys/vault-context.ts';
@@ -17,6 +18,11 @@ export interface TurnOptions {
   /** Makes and tests the turn's own backup; called before the old KMS key goes. */
   readonly testBackup?: () => Promise<void>;
   readonly onProgress?: (text: string) => void;
+  /**
+   * Ids of rings that lost something which this turn is to cover: their buckets get new keys, also
+   * where the vault's own marks of them were taken away.
+   */
+  readonly lost?: readonly { readonly app: AppId; readonly id: AnyId }[];
 }
 
 /** The turn under way, as this process runs it. */

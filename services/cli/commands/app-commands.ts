@@ -4,6 +4,7 @@ import { type AccessScope, accessScopes } from '../../../libs/access/access-key-
 import { LetheError } from '../../../libs/base/lethe-error.ts';
 import { openBackends } from '../../../libs/wiring/open-backends.ts';
 import { createApp } from '../../operations/create-app.ts';
+import { revokeKey } from '../../operations/revoke-key.ts';
 import { findApp, withStore } from '../open-store.ts';
 import { CommandEnd, exitCodes, printResult } from '../terminal.ts';
 
@@ -108,8 +109,7 @@ function addKeyCommands(program: Command): void {
     .option('--json', 'print JSON')
     .action((id: string, options) =>
       withStore(async ({ backends }) => {
-        const powers = backends.administration();
-        if (!(await powers.accessKeys.revoke(id, powers.clock.nowMs()))) {
+        if (!(await revokeKey(backends.administration(), id))) {
           throw new CommandEnd(exitCodes.notFound, 'there is no such key, or it was revoked');
         }
         printResult(options.json, { revoked: id }, [`key ${id} revoked`]);

@@ -6,7 +6,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DAY_MS } from '../../../libs/base/day.ts';
-import type { IndexId, LossId } from '../../../libs/base/ids.ts';
+import type { IndexId, LossId, RequestId } from '../../../libs/base/ids.ts';
+import { randomId } from '../../../libs/base/random.ts';
 import type { DeliveryEntry } from '../../../libs/deliveries/delivery-ledger.ts';
 import type { JournalItem, JournalOutcome } from '../../../libs/journal/ingest-journal.ts';
 import { type Ring, ringRefToKey } from '../../../libs/keyring/ring.ts';
@@ -196,10 +197,12 @@ async function toJournalItem(
   const item = { records, ...(row && { delivery: row }) };
   const { removal } = plan!;
   if (removal === undefined) return item;
-  const target = { conversation: removal.conversation, message: sealed!.removedMessage! };
+  const { conversation, place } = removal;
+  const target = { conversation, message: sealed!.removedMessage!, place };
   const request = await powers.requests.sign({
     // Random: a hash of the delivery would tie whoever removed it to what is kept of the erasure.
-    id: newEventId(context) as string as LossId,
+    id: newEventId(context) as string as RequestId,
+    loss: randomId<LossId>(powers.randomness),
     app: resolver.app.id,
     kind: 'forget-message' as const,
     target,

@@ -5,7 +5,7 @@ import {
   type AppId,
   type HoldId,
   idToBucket,
-  type LossId,
+  type RequestId,
   type SubjectId,
 } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
@@ -38,7 +38,7 @@ export async function holdSubject(
   if (outcome !== 'held') return { status: outcome === 'erased' ? 'erased' : 'notFound' };
   const atMs = powers.clock.nowMs();
   await powers.erasures.add([
-    { id: hold as string as LossId, app, kind: 'hold', target: { subject, hold }, atMs },
+    { id: hold as string as RequestId, app, kind: 'hold', target: { subject, hold }, atMs },
   ]);
   await waitForRunning(powers, app, hold);
   // What ended meanwhile may have been the erasure of the app, or of the person.

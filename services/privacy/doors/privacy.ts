@@ -6,10 +6,11 @@ import type {
   HoldId,
   LossId,
   MessageId,
+  RequestId,
   SubjectId,
 } from '../../../libs/base/ids.ts';
 import { isLetheError } from '../../../libs/base/lethe-error.ts';
-import { randomUuidV7 } from '../../../libs/base/random.ts';
+import { randomId, randomUuidV7 } from '../../../libs/base/random.ts';
 import { assertFenced } from '../../../libs/people/find-subject.ts';
 import type {
   DayRange,
@@ -25,7 +26,7 @@ import { type HoldOutcome, holdSubject } from './hold-subject.ts';
 
 /** The id of the erasure, or why there was nothing to take. */
 export type PrivacyOutcome =
-  | ({ readonly status: 'done'; readonly erasure: LossId } & Done)
+  | ({ readonly status: 'done'; readonly erasure: RequestId } & Done)
   | { readonly status: 'erased' }
   | { readonly status: 'notFound' }
   | { readonly status: 'refused'; readonly reason: string }
@@ -179,8 +180,10 @@ async function requestAll(
   const nowMs = powers.clock.nowMs();
   const times = { receivedAtMs: nowMs, changedAtMs: nowMs };
   const made = wanted.map(({ kind, target }) => {
-    const id = randomUuidV7(powers.randomness, nowMs) as string as LossId;
-    return { id, app, kind, target, step: 'begun', ...times } as PrivacyRequest;
+    const id = randomUuidV7(powers.randomness, nowMs) as string as RequestId;
+    // With the time in it, as that has it, both could be joined.
+    const loss = randomId<LossId>(powers.randomness);
+    return { id, loss, app, kind, target, step: 'begun', ...times } as PrivacyRequest;
   });
   for (const one of made) await powers.requests.add(one);
   const carried = await carryOut(powers, made);

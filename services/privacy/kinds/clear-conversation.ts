@@ -12,7 +12,7 @@ export const clearConversation: Kind<'clear-conversation'> = {
   async shred({ app, powers, request }) {
     const { conversation, place } = request.target;
     const cleared = { of: conversation, kind: 'messages' as const, place };
-    await powers.directoryShred.replacePlace(app, cleared, request.id);
+    await powers.directoryShred.replacePlace(app, cleared, request.loss);
   },
   stalePages: ({ conversation }) => ({ conversation }),
   async finish(run) {
@@ -20,6 +20,7 @@ export const clearConversation: Kind<'clear-conversation'> = {
     await recordFact(run, 'ConversationCleared', { conversation });
   },
   lostEvents: { by: 'fence' },
+  canBeUndone: () => true,
   async matcher({ directory }, app, { conversation }) {
     const [entry] = await directory.conversations(app, [conversation]);
     const place = typeof entry === 'object' ? entry.value.messagePlace : undefined;

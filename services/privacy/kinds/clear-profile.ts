@@ -12,7 +12,7 @@ export const clearProfile: Kind<'clear-profile'> = {
   async shred({ app, powers, request }) {
     const { subject, place } = request.target;
     const cleared = { of: subject, kind: 'profile' as const, place };
-    await powers.directoryShred.replacePlace(app, cleared, request.id);
+    await powers.directoryShred.replacePlace(app, cleared, request.loss);
   },
   // A profile lies in no page.
   stalePages: () => 'none',
@@ -22,6 +22,7 @@ export const clearProfile: Kind<'clear-profile'> = {
     await recordFact(run, 'ProfileCleared', { user: subject.value.alias });
   },
   lostEvents: { by: 'fence' },
+  canBeUndone: () => true,
   async matcher({ directory }, app, { subject }) {
     const [entry] = await directory.subjects(app, [subject]);
     return ({ place }) => place === entry?.value.profilePlace;

@@ -22,6 +22,7 @@ export const deleteConversation: Kind<'delete-conversation'> = {
     await run.powers.directoryShred.removeConversation(run.app, entry);
   },
   lostEvents: { by: 'fence' },
+  canBeUndone: () => true,
   matcher: async (_powers, _app, { conversation }) => {
     return ({ stream }) => stream === conversation;
   },
@@ -36,5 +37,5 @@ async function shred(run: Run<'delete-conversation'>): Promise<void> {
     return { app: app.id, kind: ringKinds.place, id: place };
   });
   if (kind === 'sdkGroup') refs.push({ app: app.id, kind: ringKinds.owner, id: entry.id });
-  await powers.keyringShred.shred(refs, request.id);
+  await powers.keyringShred.shred(refs, request.loss);
 }

@@ -3,7 +3,7 @@ import {
   type ConversationId,
   idToBytes,
   type LossId,
-  type SubjectId,
+  type RequestId,
 } from '../../../libs/base/ids.ts';
 import { sha256 } from '../../../libs/codec/hash.ts';
 import { labels } from '../../../libs/codec/labels.ts';
@@ -12,7 +12,9 @@ import { recordLoss } from './record-loss.ts';
 import type { Run } from './run.ts';
 
 /** Whose erasure ends it. */
-export type Ending = Pick<Run, 'powers' | 'app'> & { readonly request: { readonly id: LossId } };
+export type Ending = Pick<Run, 'powers' | 'app'> & {
+  readonly request: { readonly id: RequestId; readonly loss: LossId };
+};
 
 /** A group goes with the last person who ever joined it or wrote in it. */
 export async function endForsakenGroup(run: Ending, id: ConversationId): Promise<void> {
@@ -21,17 +23,17 @@ export async function endForsakenGroup(run: Ending, id: ConversationId): Promise
   if (typeof group !== 'object') return;
   // Whoever only reacted there is no member, but held all the same: the group stays with them.
   if (await hasHeldReactions(run, id)) return;
-  if ((await powers.directoryShred.shredForsakenGroup(app, id, request.id)) === 'kept') return;
+  if ((await powers.directoryShred.shredForsakenGroup(app, id, request.loss)) === 'kept') return;
   await powers.holders.passHolders();
-  const fact = { id: lossOf(request.id, id), type: 'ConversationDeleted' as const };
+  const fact = { id: furtherFact(request.id, id), type: 'ConversationDeleted' as const };
   await recordLoss(powers, app, { ...fact, content: { conversation: id } });
   await powers.directoryShred.removeConversation(app, group);
 }
 
-/** The id of a further fact of one erasure: the same whenever the step is repeated. */
-export function lossOf(erasure: LossId, gone: ConversationId | SubjectId): LossId {
-  const bytes = Buffer.concat([labels.loss, idToBytes(erasure), idToBytes(gone)]);
-  return sha256(bytes).toString('hex', 0, 16) as LossId;
+/** The id of a further fact of one request: the same whenever the step is repeated. */
+export function furtherFact(request: RequestId, gone: string): RequestId {
+  const bytes = Buffer.concat([labels.loss, idToBytes(request), Buffer.from(gone)]);
+  return sha256(bytes).toString('hex', 0, 16) as RequestId;
 }
 
 /** Did somebody who is held edit, react to or read a message of a conversation? */

@@ -9,16 +9,18 @@ export const eraseApp: Kind<'erase-app'> = {
   certificate: { commitment: 'SHA-256(salt ‖ app id)', capture: captureApp },
   shred({ app, powers, request }) {
     const ref = { app: app.id, kind: ringKinds.app, id: app.id };
-    return powers.keyringShred.shred([ref], request.id);
+    return powers.keyringShred.shred([ref], request.loss);
   },
   stalePages: () => 'all',
   // The app's own facts went with it: there is nobody left to tell.
   finish: async () => undefined,
-  async end({ accessKeyStore, directoryShred, holders }, { app, id }) {
+  async end({ accessKeyStore, directoryShred, holders }, { app, loss }) {
     await accessKeyStore.removeAll(app);
-    await directoryShred.removeAppRoot(app, id);
+    await directoryShred.removeAppRoot(app, loss);
     await holders.passHolders();
   },
   lostEvents: { by: 'app' },
+  canBeUndone: () => true,
+  isThereAgain: async () => true,
   matcher: async () => () => true,
 };

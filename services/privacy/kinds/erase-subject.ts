@@ -3,6 +3,7 @@ import type { SubjectId } from '../../../libs/base/ids.ts';
 import { capturePerson } from './capture.ts';
 import type { Kind } from './kind.ts';
 import { finishPerson, shredPerson } from './person.ts';
+import { readSubject } from './run.ts';
 
 export const eraseSubject: Kind<'erase-subject'> = {
   approvals: 0,
@@ -17,6 +18,10 @@ export const eraseSubject: Kind<'erase-subject'> = {
   stalePages: ({ subject }) => ({ subject }),
   finish: finishPerson,
   lostEvents: { by: 'fence' },
+  canBeUndone: () => true,
+  async isThereAgain(run) {
+    return (await readSubject(run, run.request.target.subject)) !== undefined;
+  },
   async matcher({ directory }, app, { subject }: { subject: SubjectId }) {
     const [entry] = await directory.subjects(app, [subject]);
     const own = new Set<string>(entry?.value.conversations ?? []);

@@ -65,5 +65,5 @@ export async function shredLeaf(
 ): Promise<void> {
   const ref = { app: app.id, kind: ringKinds.place, id: place };
   const leaf = { path: thingPath(thing), depth: THING_DEPTH };
-  await powers.keyringShred.puncture(ref, [leaf], request.id);
+  await powers.keyringShred.puncture(ref, [leaf], request.loss);
 }

@@ -18,6 +18,7 @@ export const forgetDays: Kind<'forget-days'> = {
   stalePages: ({ subject }) => (subject === undefined ? 'all' : { subject }),
   finish,
   lostEvents: { by: 'target' },
+  canBeUndone: () => true,
   matcher: async (_powers, _app, { fromDay, toDay, subject, retentionClass: only }) => {
     return ({ owner, occurredAt, retentionClass }) => {
       if (retentionClass === retentionClasses.ageless) return false;
@@ -47,7 +48,7 @@ async function shred({ powers, app, request }: Run<'forget-days'>): Promise<void
     subject === undefined
       ? { app: app.id, kind: ringKinds.app, id: app.id }
       : { app: app.id, kind: ringKinds.owner, id: subject };
-  await powers.keyringShred.puncture(ref, taken, request.id);
+  await powers.keyringShred.puncture(ref, taken, request.loss);
 }
 
 async function finish(run: Run<'forget-days'>): Promise<void> {

@@ -21,6 +21,8 @@ export const forgetMessage: Kind<'forget-message'> = {
     await recordFact(run, 'MessageForgotten', { conversation, message });
   },
   lostEvents: { by: 'target' },
+  // Without a place it was that of then: the conversation may have another one by now.
+  canBeUndone: ({ place }) => place !== undefined,
   matcher: async (_powers, _app, { message }) => {
     return ({ thing }: EventHeader) => thing === message;
   },

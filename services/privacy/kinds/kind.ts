@@ -60,6 +60,10 @@ export interface Kind<Name extends RequestKind> {
   /** After all else, also when the app itself is gone by now. */
   end?(powers: PrivacyPowers, request: RequestOf<Name>): Promise<void>;
   readonly lostEvents: LostEvents;
+  /** Whether rows that somebody writes back can undo it, by what its target names. */
+  canBeUndone(target: RequestTargets[Name]): boolean;
+  /** Is something there again beside the rings that `shred` takes? */
+  isThereAgain?(run: Run<Name>): Promise<boolean>;
   /** A test for the events that it would take, or took. */
   matcher(
     powers: Pick<PrivacyPowers, 'directory'>,

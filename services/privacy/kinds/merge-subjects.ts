@@ -13,6 +13,8 @@ export const mergeSubjects: Kind<'merge-subjects'> = {
   stalePages: ({ subject }) => ({ subject }),
   finish,
   lostEvents: { by: 'fence' },
+  // It takes nothing that could be written back by itself.
+  canBeUndone: () => false,
   matcher: matchesNothing,
 };
 
@@ -21,7 +23,7 @@ async function merge(run: Run<'merge-subjects'>): Promise<void> {
   const { subject: discarded, other: survivor } = run.request.target;
   const { keyringHold } = run.powers;
   const pair = { discarded, survivor };
-  const outcome = await keyringHold.merge(run.app.id, pair, run.request.id);
+  const outcome = await keyringHold.merge(run.app.id, pair, run.request.loss);
   if (outcome === 'erased') await shredPerson(run);
 }
 

@@ -2,7 +2,7 @@
 import type { SubjectId } from '../../../libs/base/ids.ts';
 import type { RingRef } from '../../../libs/keyring/ring.ts';
 import { ringKinds } from '../../../libs/sealing/tree-path.ts';
-import { endForsakenGroup, lossOf } from './end-group.ts';
+import { endForsakenGroup, furtherFact } from './end-group.ts';
 import type { Asked } from './kind.ts';
 import { recordLoss } from './record-loss.ts';
 import { personalConversations, type Run, readSubject } from './run.ts';
@@ -18,7 +18,7 @@ export async function shredPerson(run: PersonRun, as: Asked = 'asked'): Promise<
   for (const [i, id] of everybody.entries()) {
     // A hold can refuse the first, before anything went; from then on the erasure has won.
     const evenHeld = i > 0 || as === 'restored' ? 'evenHeld' : undefined;
-    await keyringShred.shred([ref(ringKinds.owner, id)], request.id, evenHeld);
+    await keyringShred.shred([ref(ringKinds.owner, id)], request.loss, evenHeld);
     // As the fence has them: a merge that came before it is in it, a later one finds the fence.
     for (const other of await keyringHold.mergedWith(app.id, id)) {
       if (!everybody.includes(other)) everybody.push(other);
@@ -33,7 +33,7 @@ export async function shredPerson(run: PersonRun, as: Asked = 'asked'): Promise<
       ...conversations.flatMap((one) => [one.value.messagePlace, one.value.profilePlace]),
     ];
     const refs = places.map((place) => ref(ringKinds.place, place));
-    await keyringShred.shred(refs, request.id);
+    await keyringShred.shred(refs, request.loss);
   }
 }
 
@@ -54,7 +54,9 @@ async function removeNames(run: PersonRun, id: SubjectId): Promise<void> {
   const subject = await readSubject(run, id);
   if (subject === undefined) return;
   const { value } = subject;
-  const fact = id === request.target.subject ? request.id : lossOf(request.id, id);
+  // Their subject id would tie the fact to headers for whoever tries all ids of the log.
+  const isOwn = id === request.target.subject;
+  const fact = isOwn ? request.id : furtherFact(request.id, value.alias);
   const content = { user: value.alias };
   await recordLoss(powers, app, { id: fact, type: 'SubjectErased', content });
   for (const group of value.groups) await endForsakenGroup(run, group);

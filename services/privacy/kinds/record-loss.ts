@@ -1,6 +1,6 @@
 /** Writes the app's own facts about what was taken away, for consumers who keep copies. */
 
-import type { EventId, LossId } from '../../../libs/base/ids.ts';
+import type { EventId, RequestId } from '../../../libs/base/ids.ts';
 import {
   contentCodecs,
   type EventType,
@@ -25,13 +25,13 @@ export type LossType = Extract<
 >;
 
 /**
- * Appends the fact; its event id is the erasure's, so that a repeated step is the same event.
+ * Appends the fact; its event id is the request's, so that a repeated step is the same event.
  * Nothing is written when the app itself is gone.
  */
 export async function recordLoss(
   powers: PrivacyPowers,
   app: App,
-  loss: { id: LossId; type: LossType; content: Partial<LossRecorded> },
+  loss: { id: RequestId; type: LossType; content: Partial<LossRecorded> },
 ): Promise<LogPosition | undefined> {
   const clock = await powers.recordingClock();
   await clock.keepAhead();
@@ -72,7 +72,7 @@ export async function recordLoss(
 
 /** Writes the one fact that a request leaves; its event id is the request's. */
 export async function recordFact(
-  { powers, app, request }: Pick<Run, 'powers' | 'app'> & { readonly request: { id: LossId } },
+  { powers, app, request }: Pick<Run, 'powers' | 'app'> & { readonly request: { id: RequestId } },
   type: LossType,
   content: Partial<LossRecorded>,
 ): Promise<void> {

@@ -14,5 +14,7 @@ export const releaseHold: Kind<'release-hold'> = {
   stalePages: () => 'none',
   finish: async () => undefined,
   lostEvents: { by: 'fence' },
+  // It takes nothing that could be written back by itself.
+  canBeUndone: () => false,
   matcher: matchesNothing,
 };

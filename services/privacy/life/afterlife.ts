@@ -1,6 +1,6 @@
 /** What comes after a request is done: T1 and reclaim, and its certificate, which tells of both. */
 import type { Statement } from '../../../libs/audit/dsse.ts';
-import type { LossId } from '../../../libs/base/ids.ts';
+import type { RequestId } from '../../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
 import type { Afterlife } from '../../../libs/requests/request.ts';
 import type { ReachedT1 } from '../../../libs/vault/turn/epoch-t1.ts';
@@ -13,7 +13,7 @@ import { isAbout, t1Condition } from './certificate-texts.ts';
  */
 async function reach(
   { requests, certificates }: Pick<PrivacyPowers, 'requests' | 'certificates'>,
-  id: LossId,
+  id: RequestId,
   reached: { readonly t1AtMs?: number; readonly reclaimedAtMs?: number },
 ): Promise<void> {
   for (;;) {
@@ -36,7 +36,7 @@ async function reach(
 /** One that somebody changed cannot be completed: it must not keep anything else from its end. */
 async function completeIfOurs(
   certificates: PrivacyPowers['certificates'],
-  id: LossId,
+  id: RequestId,
   all: Afterlife,
 ): Promise<LetheError | undefined> {
   try {

@@ -19,7 +19,7 @@ import { kindOf } from '../kinds/kinds.ts';
 import type { Run } from '../kinds/run.ts';
 import { assertApproved } from './approvals.ts';
 import { type AttackReport, attack } from './attack.ts';
-import { type Certified, certify } from './certificate.ts';
+import { type Certified, certify, issuedBefore } from './certificate.ts';
 import { purgePages } from './purge-pages.ts';
 import { respectHolds } from './respect-holds.ts';
 
@@ -74,7 +74,9 @@ export async function carryOut(
   const listed = requests.filter((request) => !failures.has(request));
   const atMs = powers.clock.nowMs();
   await powers.erasures.add(
-    listed.map(({ id, app, kind, target }) => ({ id, app, kind, target, atMs }) as ListedRequest),
+    listed.map(
+      ({ id, loss, app, kind, target }) => ({ id, loss, app, kind, target, atMs }) as ListedRequest,
+    ),
   );
   const captures = new Map<PrivacyRequest, Captures>();
   const fencedAtMs = powers.clock.monotonicMs();
@@ -93,7 +95,7 @@ export async function carryOut(
   for (const request of requests) {
     await attemptInApp(request, async () => {
       const captured = captures.get(request);
-      done.set(request, { t0, ...(await verify(powers, request, { t0, captured })) });
+      done.set(request, { t0, ...(await verify(powers, request, { t0, captured, as })) });
     });
     await attemptInApp(request, purgePages);
     await attemptInApp(request, async (run, kind) => {
@@ -146,16 +148,19 @@ async function endRefused(
 async function verify(
   powers: PrivacyPowers,
   request: PrivacyRequest,
-  given: { t0: PassedHolders; captured: Captures | undefined },
+  given: { t0: PassedHolders; captured: Captures | undefined; as: Asked },
 ): Promise<Omit<Done, 't0'>> {
-  const { captured, t0 } = given;
+  const { captured, t0, as } = given;
   if (captured === undefined) return {};
   const report = await attack(powers, request.app, {
     captures: captured,
     passed: t0,
   });
   const { name } = captured;
-  const certificate = await certify(powers, request, { name, passed: t0, attack: report });
+  // What was handed out when it was asked for must count after it was carried out again.
+  const issued = as === 'restored' ? await issuedBefore(powers, request) : undefined;
+  const certificate =
+    issued ?? (await certify(powers, request, { name, passed: t0, attack: report }));
   return { attack: report, certificate };
 }
 

@@ -32,6 +32,17 @@ export function commitmentOf(salt: string, name: string): string {
   return sha256(Buffer.concat([Buffer.from(salt, 'hex'), Buffer.from(name)])).toString('hex');
 }
 
+/** The certificate of this request that was issued before; undefined: there is none. */
+export async function issuedBefore(
+  { certificates }: Pick<PrivacyPowers, 'certificates'>,
+  { id, app, kind }: PrivacyRequest,
+): Promise<Certified | undefined> {
+  const found = await certificates.find(id);
+  if (found === undefined || !isAbout(found.statement, { id, app, kind })) return undefined;
+  const publicKey = await certificates.publicKeyFile();
+  return { file: found.file, publicKey, salt: null, subject: found.statement.subject };
+}
+
 /** Issues it. The salt is not kept. */
 export async function certify(
   powers: Pick<

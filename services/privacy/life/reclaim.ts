@@ -6,7 +6,7 @@
  */
 
 import { DAY_MS, msToDay } from '../../../libs/base/day.ts';
-import type { LossId } from '../../../libs/base/ids.ts';
+import type { LossId, RequestId } from '../../../libs/base/ids.ts';
 import { isLetheError } from '../../../libs/base/lethe-error.ts';
 import { decodeRecord } from '../../../libs/codec/event-record.ts';
 import type { EventHeader } from '../../../libs/codec/sealed-event.ts';
@@ -138,7 +138,7 @@ interface LostEvent {
 async function lostOf(
   powers: PrivacyPowers,
   records: readonly PlacedRecord[],
-  { due, keptApps }: { due: ReadonlySet<LossId>; keptApps: Set<string> },
+  { due, keptApps }: { due: ReadonlySet<RequestId>; keptApps: Set<string> },
 ): Promise<PlacedRecord[]> {
   const lost = await findLost(powers, records);
   if (lost.length === 0) return [];
@@ -148,13 +148,13 @@ async function lostOf(
   // After the look at the rings: whatever was lost by then has its request here.
   const waiting = await readWaiting(powers, due);
   const apps = keptAppsOf(waiting);
-  const ids = new Set(waiting.map((one) => one.id));
+  const losses = new Set<LossId | null>(waiting.map((one) => one.loss));
   const takes = await takesOf(powers, waiting);
   for (const app of apps) keptApps.add(app);
   const isDue = ({ header, fences }: LostEvent) => {
     if (apps.has(header.app)) return false;
     if (fences.length === 0) return !takes.some((took) => took(header));
-    return fences.some((ref) => !ids.has(erasureOf.get(ringRefToKey(ref))!));
+    return fences.some((ref) => !losses.has(erasureOf.get(ringRefToKey(ref))!));
   };
   return lost.filter(isDue).map((one) => one.record);
 }
@@ -220,11 +220,12 @@ function readHeader(record: PlacedRecord): EventHeader | undefined {
 type Waiting = PrivacyRequest | Afterlife;
 
 /** Losses whose events must stay: their day has not come, or they are under way. */
-async function readWaiting(powers: PrivacyPowers, due: ReadonlySet<LossId>): Promise<Waiting[]> {
+async function readWaiting(powers: PrivacyPowers, due: ReadonlySet<RequestId>): Promise<Waiting[]> {
   const { requests, clock } = powers;
   const open = await requests.open(Number.MAX_SAFE_INTEGER, clock.nowMs() + DAY_MS);
   const done = (await requests.afterlives()).filter(isUnreclaimed);
-  return [...open, ...done].filter((one) => !due.has(one.id));
+  const ours = open.filter(({ isForged }) => !isForged);
+  return [...ours, ...done].filter((one) => !due.has(one.id));
 }
 
 /** What a newer version's request takes is not known here: everything of its app stays. */

@@ -3,7 +3,7 @@
  * interrupted. Two workers may meet over one request: every step can be repeated.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LossId } from '../../../libs/base/ids.ts';
+import type { RequestId } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import { isKnownKind, kindUnknown } from '../kinds/kinds.ts';
@@ -17,7 +17,7 @@ const IDLE_MS = 5_000;
 
 /** A request of a kind that only a newer version knows, or that nobody who may has made. */
 export interface UnknownRequest {
-  readonly id: LossId;
+  readonly id: RequestId;
   readonly kind: string;
   /** It does not carry its code: who wrote it had no key of this store. */
   readonly isForged: boolean;

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { LossId } from '../../../libs/base/ids.ts';
+import type { LossId, RequestId } from '../../../libs/base/ids.ts';
 import { headToText, type ListedErasure, textToHead } from '../../../libs/requests/erasure-list.ts';
 import { makeBackup } from '../../../services/operations/backup.ts';
 import { type RestoreOptions, restore } from '../../../services/operations/restore.ts';
@@ -101,8 +101,9 @@ describe('S51 a restore, with a list of erasures that somebody without keys has 
 
 describe('the list of erasures', () => {
   const entry = (store: TestStore, n: number): ListedErasure => {
-    const id = n.toString(16).padStart(32, '0') as LossId;
-    return { id, app: store.app.id, kind: 'erase-app', target: {}, atMs: n };
+    const id = n.toString(16).padStart(32, '0') as RequestId;
+    const loss = id as string as LossId;
+    return { id, loss, app: store.app.id, kind: 'erase-app', target: {}, atMs: n };
   };
 
   it('is one chain, whoever of several processes appends at once', async () => {

@@ -134,7 +134,14 @@ describe('a restore', () => {
     const subject = await subjectOf(store, 'ben');
     const id = '0123456789abcdef0123456789abcdef' as never;
     const times = { receivedAtMs: 1, changedAtMs: 1 };
-    const asked = { id, app: store.app.id, kind: 'erase-subject' as const, target: { subject } };
+    const loss = 'fedcba9876543210fedcba9876543210' as never;
+    const asked = {
+      id,
+      loss,
+      app: store.app.id,
+      kind: 'erase-subject' as const,
+      target: { subject },
+    };
     await powers.requests.add({ ...asked, step: 'begun', ...times });
     await powers.erasures.add([{ ...asked, atMs: 1 }]);
     await makeBackup(store, parent, 1_800_000_000_000);

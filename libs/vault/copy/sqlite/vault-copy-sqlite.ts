@@ -14,7 +14,6 @@ const ROWS_PER_READ = 500;
 const DROP_OLDER = 'DELETE FROM vault_rows WHERE key = ? AND version < ?';
 
 interface StoredPart {
-  row: number;
   key: Uint8Array;
   wrapped: Uint8Array;
 }
@@ -29,18 +28,18 @@ export function openVaultCopySqlite(
   database: SqliteDatabase,
   store: Pick<VaultStore, 'dirtyBuckets'>,
 ): VaultCopy {
-  function* all<Row extends { row: number }>(table: string): Iterable<Row> {
-    const sql = `SELECT * FROM ${table} WHERE row > ? ORDER BY row LIMIT ${ROWS_PER_READ}`;
-    for (let after = 0; ; ) {
+  function* all<Row extends { key: Uint8Array }>(table: string): Iterable<Row> {
+    const sql = `SELECT * FROM ${table} WHERE key > ? ORDER BY key LIMIT ${ROWS_PER_READ}`;
+    for (let after: Uint8Array = Buffer.alloc(0); ; ) {
       const rows = database.all<Row>(sql, after);
       yield* rows;
       if (rows.length < ROWS_PER_READ) return;
-      after = rows.at(-1)!.row;
+      after = rows.at(-1)!.key;
     }
   }
 
   async function* rows() {
-    for (const row of all<StoredRow & { row: number }>('vault_rows')) yield toVaultRow(row);
+    for (const row of all<StoredRow>('vault_rows')) yield toVaultRow(row);
   }
 
   return {

@@ -1,0 +1,119 @@
+/**
+ * What the list of erasures says is gone stays gone. Who writes old rows of the vault back, while
+ * the keys that wrap them are still there, is noticed. What is there again is taken once more.
+ * Until then its words can be read; no T1 is told before this look.
+ */
+import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
+import type { ListedErasure, ListedRequest } from '../../../libs/requests/erasure-list.ts';
+import type { PrivacyRequest } from '../../../libs/requests/request.ts';
+import { ringKinds } from '../../../libs/sealing/tree-path.ts';
+import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
+import { isKnownKind, kindOf } from '../kinds/kinds.ts';
+import type { Run } from '../kinds/run.ts';
+import { carryOut } from './carry-out.ts';
+
+/** The entries that stand at the end: of one that was refused nothing is to be done. */
+export function standing(listed: readonly ListedErasure[]): ListedErasure[] {
+  const newest = new Map(listed.map((one) => [one.id, one]));
+  return [...newest.values()].filter((one) => one.kind !== 'withdrawn');
+}
+
+/** Requests of the list that were carried out and of which something is there again. */
+export async function findUndone(
+  powers: PrivacyPowers,
+  listed: readonly ListedErasure[],
+): Promise<ListedRequest[]> {
+  const undone: ListedRequest[] = [];
+  for (const one of standing(listed)) {
+    if (!isTaking(one) || (await isUnderWay(powers, one))) continue;
+    if (await isThereAgain(powers, one)) undone.push(one);
+  }
+  return undone;
+}
+
+/**
+ * Takes once more what is there again. What was found; `onUndone` is told of each. Throws what a
+ * request throws that cannot be carried out again, when all were tried.
+ */
+export async function enforceErasures(
+  powers: PrivacyPowers,
+  onUndone: (error: LetheError) => void,
+): Promise<number> {
+  const undone = await findUndone(powers, await powers.erasures.read());
+  for (const { id, app, kind } of undone) {
+    const text = `${kind} ${id} of the app ${app}: something of it was there again, as old rows had`;
+    const advice =
+      'been written back. It was carried out once more. Look at who can write the vault';
+    onUndone(new LetheError('VAULT_TAMPERED', `${text} ${advice}`));
+  }
+  await takeAgain(powers, undone);
+  return undone.length;
+}
+
+/** Carries requests of the list out again, as a restore does. */
+export async function takeAgain(
+  powers: PrivacyPowers,
+  listed: readonly ListedRequest[],
+): Promise<void> {
+  if (listed.length === 0) return;
+  const nowMs = powers.clock.nowMs();
+  const requests = listed.map(({ id, loss, app, kind, target }) => {
+    const times = { receivedAtMs: nowMs, changedAtMs: nowMs };
+    return { id, loss, app, kind, target, step: 'received', ...times } as PrivacyRequest;
+  });
+  for (const request of requests) await powers.requests.add(request);
+  for (const carried of await carryOut(powers, requests, 'restored')) {
+    if ('failure' in carried) throw carried.failure;
+  }
+}
+
+function isTaking(one: ListedErasure): one is ListedRequest {
+  return isKnownKind(one.kind) && kindOf(one.kind).canBeUndone(one.target as never);
+}
+
+async function isUnderWay({ requests }: PrivacyPowers, { id }: ListedRequest): Promise<boolean> {
+  const request = await requests.get(id);
+  return request !== undefined && request.step !== 'done';
+}
+
+/** Asks the kind itself, with powers that only look. */
+async function isThereAgain(powers: PrivacyPowers, one: ListedRequest): Promise<boolean> {
+  const app = await powers.apps.find(one.app);
+  if (app === undefined) return false;
+  let isThere = false;
+  const look = async (...[ref, taken]: Parameters<PrivacyPowers['keyringShred']['isTaken']>) => {
+    isThere ||= !(await powers.keyringShred.isTaken(ref, taken));
+  };
+  const looking: PrivacyPowers = {
+    ...powers,
+    keyringShred: {
+      ...powers.keyringShred,
+      shred: async (refs) => {
+        for (const ref of refs) await look(ref, 'all');
+      },
+      puncture: async (ref, taken) => {
+        await look(ref, taken);
+        return 'done';
+      },
+    },
+    directoryShred: {
+      ...powers.directoryShred,
+      async replacePlace({ id }, { place }) {
+        await look({ app: id, kind: ringKinds.place, id: place }, 'all');
+        return 'done';
+      },
+    },
+  };
+  const times = { receivedAtMs: one.atMs, changedAtMs: one.atMs };
+  const request = { ...one, ...times, step: 'received' } as PrivacyRequest;
+  const run: Run = { powers: looking, app, request, step: async () => undefined };
+  try {
+    const kind = kindOf(request.kind);
+    await kind.shred(run, 'restored');
+    return isThere || ((await kind.isThereAgain?.(run)) ?? false);
+  } catch (error) {
+    // A row that does not authenticate opens nothing; it is named where all rows are looked at.
+    if (isLetheError(error, 'VAULT_TAMPERED')) return isThere;
+    throw error;
+  }
+}

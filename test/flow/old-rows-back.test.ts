@@ -1,0 +1,238 @@
+import { existsSync, readdirSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { MessageId } from '../../libs/base/ids.ts';
+import { fileOf } from '../../libs/configuration/configuration.ts';
+import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
+import { makeBackup } from '../../services/operations/backup.ts';
+import { VAULT_COPY } from '../../services/operations/copy-data.ts';
+import { runDoctor } from '../../services/operations/doctor.ts';
+import { restore } from '../../services/operations/restore.ts';
+import { revokeKey } from '../../services/operations/revoke-key.ts';
+import { turnEpoch } from '../../services/operations/turn-epoch.ts';
+import { createPrivacy, type Privacy } from '../../services/privacy/doors/privacy.ts';
+import { PERSONAL, profile, received } from '../support/events.ts';
+import {
+  defaultConversationOf,
+  groupOf,
+  messagesOf,
+  subjectOf,
+  textsOf,
+} from '../support/reading.ts';
+import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';
+
+type Row = Record<string, Uint8Array | number | null> & { key: Uint8Array; version: number };
+
+const kindOf = ({ key }: Row) => key[16]!;
+const hex = ({ key }: Row) => Buffer.from(key).toString('hex');
+
+function openVault(file: string): DatabaseSync {
+  const database = new DatabaseSync(file);
+  onTestFinished(() => {
+    if (database.isOpen) database.close();
+  });
+  return database;
+}
+
+const rowsOf = (database: DatabaseSync) =>
+  database.prepare('SELECT * FROM vault_rows').all() as Row[];
+
+function put(database: DatabaseSync, rows: readonly Row[]): void {
+  for (const row of rows) {
+    const names = Object.keys(row);
+    const places = names.map(() => '?').join();
+    const sql = `INSERT OR REPLACE INTO vault_rows (${names.join()}) VALUES (${places})`;
+    database.prepare(sql).run(...(Object.values(row) as never[]));
+  }
+}
+
+async function openPeople(): Promise<TestStore> {
+  const store = await openTestStore();
+  await store.deliver(
+    received('ann', 'hers', { id: 'a' }),
+    received('ben', 'his', { id: 'b' }),
+    received('ann', 'secret', { id: 'c', conversation: PERSONAL }),
+    profile('ann', { givenName: 'Ann' }),
+  );
+  return store;
+}
+
+const taking: Record<string, (privacy: Privacy, store: TestStore) => Promise<{ status: string }>> =
+  {
+    'the erasure of a person': async (privacy, store) =>
+      privacy.eraseSubject(store.app.id, await subjectOf(store, 'ann')),
+    'a message’s': async (privacy, store) => {
+      const group = await groupOf(store);
+      const [first] = await messagesOf(store, group);
+      return privacy.forgetMessage(store.app.id, group, first!.id as MessageId);
+    },
+    'a conversation’s, cleared': async (privacy, store) =>
+      privacy.clearConversation(store.app.id, await defaultConversationOf(store, 'ann')),
+    'a profile’s': async (privacy, store) =>
+      privacy.clearProfile(store.app.id, await subjectOf(store, 'ann')),
+    'a group’s, deleted': async (privacy, store) =>
+      privacy.deleteConversation(store.app.id, await groupOf(store)),
+    'days of one person': async (privacy, store) =>
+      privacy.forgetDays(store.app.id, {
+        fromDay: 0,
+        toDay: 60_000,
+        subject: await subjectOf(store, 'ann'),
+      }),
+    'days of everybody': (privacy, store) =>
+      privacy.forgetDays(store.app.id, { fromDay: 0, toDay: 60_000 }),
+  };
+
+describe('S51 old rows of the vault that somebody without a key writes back undo nothing for long', () => {
+  it.each(Object.keys(taking))(
+    'of %s: doctor names it, a turn takes it once more before T1 is told',
+    async (name) => {
+      const store = await openPeople();
+      const database = openVault(fileOf(store.configuration.vault));
+      const before = rowsOf(database);
+      const taken = await taking[name]!(createPrivacy(store.backends.privacy()), store);
+      expect(taken.status).toBe('done');
+      const now = new Map(rowsOf(database).map((row) => [hex(row), row]));
+      const old = before.filter((row) => now.get(hex(row))?.version !== row.version);
+      put(
+        database,
+        old.filter((row) => kindOf(row) !== rowKinds.listHead),
+      );
+      const again = await store.reopen();
+      const undone = async () =>
+        (await runDoctor(again, () => undefined)).find((check) => check.name === 'erasures');
+      expect(await undone()).toMatchObject({ passed: false });
+      const told: string[] = [];
+      await turnEpoch(again, (text) => told.push(text));
+      expect(told.join()).toContain('something of it was there again');
+      expect(await undone()).toMatchObject({ passed: true });
+      const { requests } = again.backends.privacy();
+      expect(await requests.afterlives()).toMatchObject([{ t1AtMs: expect.any(Number) }]);
+      // Nor do they open after the turn: what wraps them is gone.
+      put(
+        database,
+        old.filter((row) => kindOf(row) !== rowKinds.listHead),
+      );
+      const last = await again.reopen();
+      const checks = await runDoctor(last, () => undefined);
+      expect(checks.find((check) => check.name === 'vault')).toMatchObject({ passed: false });
+    },
+  );
+
+  it('where the rows were taken out while a message was forgotten, and put back afterwards', async () => {
+    const store = await openPeople();
+    const database = openVault(fileOf(store.configuration.vault));
+    const group = await groupOf(store);
+    const [first] = await messagesOf(store, group);
+    const cold = await store.reopen();
+    const hidden = rowsOf(database).filter((row) => kindOf(row) === rowKinds.placeRing);
+    database.exec(`DELETE FROM vault_rows WHERE hex(substr(key, 17, 1)) = '0D'`);
+    const privacy = createPrivacy(cold.backends.privacy());
+    const forgetting = privacy.forgetMessage(cold.app.id, group, first!.id as MessageId);
+    const outcome = await forgetting.catch((error: { code: string }) => ({ status: error.code }));
+    put(database, hidden);
+    expect(['done', 'VAULT_TAMPERED', 'EVENT_TAMPERED']).toContain(outcome.status);
+    const again = await cold.reopen();
+    await turnEpoch(again);
+    expect(await textsOf(again, group)).toEqual([null, 'his']);
+  });
+
+  it('where the key of the names was taken out: nobody comes anew, and it is told', async () => {
+    const store = await openPeople();
+    const ann = await subjectOf(store, 'ann');
+    await createPrivacy(store.backends.privacy()).eraseSubject(store.app.id, ann);
+    const database = openVault(fileOf(store.configuration.vault));
+    database.exec(`DELETE FROM vault_rows WHERE hex(substr(key, 17, 1)) = '03'`);
+    const again = await store.reopen();
+    const redelivered = again.deliver(received('ann', 'hers', { id: 'a' }));
+    await expect(redelivered).rejects.toMatchObject({ code: 'VAULT_TAMPERED' });
+  });
+
+  it('where a restore is told that its copy is newer than it is', async () => {
+    const store = await openPeople();
+    const group = await groupOf(store);
+    const { backends, configuration } = store;
+    const backup = async (name: string) =>
+      (await makeBackup({ backends, configuration }, join(store.folder, name), Date.now())).folder;
+    const older = await backup('older');
+    await createPrivacy(backends.privacy()).eraseSubject(
+      store.app.id,
+      await subjectOf(store, 'ann'),
+    );
+    const newer = await backup('newer');
+    const [from, to] = [newer, older].map((folder) => openVault(join(folder, VAULT_COPY)));
+    put(
+      to!,
+      rowsOf(from!).filter((row) => kindOf(row) === rowKinds.listHead),
+    );
+    for (const one of [from!, to!]) one.close();
+    await store.ingest.close();
+    await store.backends.close();
+    renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
+    const how = {
+      isNewerRemoved: false,
+      erasuresHead: 'any' as const,
+      onProgress: () => undefined,
+    };
+    await restore(configuration, older, how);
+    const back = await openAt(store.folder, {}, store.app.id);
+    expect(await textsOf(back, group)).toEqual([null, 'his']);
+    expect(existsSync(join(store.folder, 'certificates'))).toBe(true);
+    expect(readdirSync(join(store.folder, 'certificates')).length).toBe(2);
+  });
+
+  it('by taking away the marks of what lost something: T1 is told when old copies open nothing', async () => {
+    const store = await openPeople();
+    const conversation = await defaultConversationOf(store, 'ann');
+    const copy = join(store.folder, 'stolen.db');
+    const database = openVault(fileOf(store.configuration.vault));
+    database.exec(`VACUUM INTO '${copy}'`);
+    const ann = await subjectOf(store, 'ann');
+    await createPrivacy(store.backends.privacy()).eraseSubject(store.app.id, ann);
+    database.exec('DELETE FROM vault_dirty');
+    const { turn } = await turnEpoch(store);
+    expect(turn.buckets).toBeGreaterThan(0);
+    // The thief's rows of her, beside the keys of today.
+    const now = new Map(rowsOf(database).map((row) => [hex(row), row]));
+    const old = rowsOf(openVault(copy)).filter((row) => {
+      return kindOf(row) !== rowKinds.listHead && now.get(hex(row))?.version !== row.version;
+    });
+    const rings: number[] = [rowKinds.ownerRing, rowKinds.placeRing, rowKinds.subject];
+    put(
+      database,
+      old.filter((row) => rings.includes(kindOf(row))),
+    );
+    const again = await store.reopen();
+    const reading = textsOf(again, conversation).catch(({ code }: { code: string }) => [code]);
+    expect(await reading).not.toContain('secret');
+  });
+});
+
+describe('an access key that was revoked after a backup', () => {
+  it('stays revoked when that backup is restored', async () => {
+    const store = await openPeople();
+    const { backends, configuration } = store;
+    const { accessKeys, clock } = backends.administration();
+    const keyOf = () =>
+      accessKeys.create({ app: store.app.id, scope: 'app', nowMs: clock.nowMs() });
+    const [kept, revoked] = [await keyOf(), await keyOf()];
+    const folder = join(store.folder, 'backup');
+    const made = await makeBackup({ backends, configuration }, folder, Date.now());
+    expect(await revokeKey(backends.administration(), revoked.id)).toBe(true);
+    expect(await revokeKey(backends.administration(), revoked.id)).toBe(false);
+    await store.ingest.close();
+    await store.backends.close();
+    renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
+    const how = {
+      isNewerRemoved: false,
+      erasuresHead: 'any' as const,
+      onProgress: () => undefined,
+    };
+    await restore(configuration, made.folder, how);
+    const back = await openAt(store.folder, {}, store.app.id);
+    const recognise = ({ id, secret }: typeof kept) =>
+      back.backends.administration().accessKeys.recognise(`Basic ${btoa(`${id}:${secret}`)}`);
+    expect(await recognise(kept)).toMatchObject({ keyId: kept.id });
+    expect(await recognise(revoked)).toBeUndefined();
+  });
+});
