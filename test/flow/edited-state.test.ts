@@ -112,7 +112,7 @@ describe('S51 who can write the tables of the state, but has no key', () => {
       tables.exec('DELETE FROM request_afterlives');
       const { app, kind, done_at: doneAt } = row as Record<string, string>;
       tables
-        .prepare('INSERT INTO request_afterlives VALUES (NULL, ?, ?, ?, ?, ?, 1, NULL, 0, ?)')
+        .prepare('INSERT INTO request_afterlives VALUES (NULL, ?, ?, ?, ?, ?, 1, NULL, 0, ?, NULL)')
         .run(ann.erasure, app!, kind!, '{}', doneAt!, 'b'.repeat(64));
     } else tables.exec(sql);
     await settleEpoch(store);

@@ -27,7 +27,8 @@ const ADD = `INSERT INTO requests (id, app, kind, target, step, received_at, cha
   loss) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`;
 const RECORD = `UPDATE requests SET step = ?, changed_at = ? WHERE id = ? AND step <> 'done'`;
 const IS_OPEN = `SELECT 1 FROM requests WHERE id = ? AND step <> 'done'`;
-const FINISH = `UPDATE requests SET step = 'done', target = '{}', loss = NULL, changed_at = ?, code = ?
+const FINISH = `UPDATE requests
+  SET step = 'done', target = '{}', loss = NULL, changed_at = ?, code = ?
   WHERE id = ? AND step <> 'done'`;
 const ADD_AFTERLIFE = `INSERT INTO request_afterlives (id, app, kind, target, done_at, t1_at,
   reclaimed_at, after_turn, code, loss) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
