@@ -41,10 +41,10 @@ export async function enforceErasures(
 ): Promise<number> {
   const undone = await findUndone(powers, await powers.erasures.read());
   for (const { id, app, kind } of undone) {
-    const text = `${kind} ${id} of the app ${app}: something of it was there again, as old rows had`;
-    const advice =
-      'been written back. It was carried out once more. Look at who can write the vault';
-    onUndone(new LetheError('VAULT_TAMPERED', `${text} ${advice}`));
+    const text = `${kind} ${id} of the app ${app}: something of it was there again`;
+    const why = 'old rows had been written back. It was carried out once more';
+    const advice = 'Look at who can write the vault';
+    onUndone(new LetheError('VAULT_TAMPERED', `${text}, as ${why}. ${advice}`));
   }
   await takeAgain(powers, undone);
   return undone.length;
