@@ -10,6 +10,10 @@ import { settleEpoch, turnEpoch } from '../../operations/turn-epoch.ts';
 import { readEnvironment, withStore } from '../open-store.ts';
 import { createProgress, exitCodes, printResult } from '../terminal.ts';
 
+const REDELIVERIES =
+  'deliveries after that backup are not remembered: one of somebody who was erased since, delivered ' +
+  'again by its channel, is taken as new';
+
 /** Adds the commands. */
 export function addEpochCommands(program: Command): void {
   const epoch = program.command('epoch').description('turns of the key at the root: turn, status');
@@ -157,6 +161,7 @@ function addBackupCommands(program: Command): void {
           : [`${restored.removed} events that it cannot open were removed from the log`]),
         `${restored.events} events in the views`,
         'T1 waits for the key of the original: once that is gone, lethe epoch end-original --yes',
+        REDELIVERIES,
         ...damagedLines(restored.damaged),
         ...restored.left,
       ]);
