@@ -8,7 +8,7 @@ import { rebuildViews } from '../../libs/projection/project.ts';
 import type { Afterlife } from '../../libs/requests/request.ts';
 import type { EpochStatus } from '../../libs/vault/turn/epoch-status.ts';
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
-import { enforceErasures } from '../privacy/life/enforce.ts';
+import { watchErasures } from '../privacy/life/enforce.ts';
 import { type Reclaimed, reclaim } from '../privacy/life/reclaim.ts';
 import { settleEpoch, turnEpoch } from './turn-epoch.ts';
 
@@ -52,10 +52,11 @@ export async function runUpkeep(
       tell.onFailure(part, error);
     }
   };
+  const enforce = watchErasures(store.backends.privacy(), (error) =>
+    tell.onFailure('erasures', error),
+  );
   while (!signal.aborted) {
-    await attempt('list of erasures', () =>
-      enforceErasures(store.backends.privacy(), (error) => tell.onFailure('erasures', error)),
-    );
+    await attempt('list of erasures', enforce);
     await attempt('turn', () => turnIfDue(store));
     await attempt('T1', async () => {
       await settleEpoch(store, (key) => {

@@ -12,6 +12,7 @@ import { restore } from '../../services/operations/restore.ts';
 import { revokeKey } from '../../services/operations/revoke-key.ts';
 import { turnEpoch } from '../../services/operations/turn-epoch.ts';
 import { createPrivacy, type Privacy } from '../../services/privacy/doors/privacy.ts';
+import { watchErasures } from '../../services/privacy/life/enforce.ts';
 import { PERSONAL, profile, received } from '../support/events.ts';
 import {
   defaultConversationOf,
@@ -135,6 +136,27 @@ describe('S51 old rows of the vault that somebody without a key writes back undo
     const again = await cold.reopen();
     await turnEpoch(again);
     expect(await textsOf(again, group)).toEqual([null, 'his']);
+  });
+
+  it('while privacy serves: its next look takes them once more, and tells of it once', async () => {
+    const store = await openPeople();
+    const database = openVault(fileOf(store.configuration.vault));
+    const before = rowsOf(database);
+    const powers = store.backends.privacy();
+    const told: string[] = [];
+    const look = watchErasures(powers, ({ message }) => told.push(message));
+    expect(await look()).toBe(0);
+    await createPrivacy(powers).eraseSubject(store.app.id, await subjectOf(store, 'ann'));
+    expect(await look()).toBe(0);
+    put(
+      database,
+      before.filter((row) => kindOf(row) !== rowKinds.listHead),
+    );
+    expect(await look()).toBe(1);
+    expect(await look()).toBe(0);
+    expect(told.length).toBe(1);
+    const cold = await store.reopen();
+    expect(await textsOf(cold, await groupOf(cold))).toEqual([null, 'his']);
   });
 
   it('where the key of the names was taken out: nobody comes anew, and it is told', async () => {

@@ -11,8 +11,8 @@ import { readEnvironment, withStore } from '../open-store.ts';
 import { createProgress, exitCodes, printResult } from '../terminal.ts';
 
 const REDELIVERIES =
-  'deliveries after that backup are not remembered: one of somebody who was erased since, delivered ' +
-  'again by its channel, is taken as new';
+  'deliveries after that backup are not remembered: one of somebody who was erased since, ' +
+  'delivered again by its channel, is taken as new';
 
 /** Adds the commands. */
 export function addEpochCommands(program: Command): void {

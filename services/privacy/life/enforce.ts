@@ -7,6 +7,7 @@ import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
 import type { ListedErasure, ListedRequest } from '../../../libs/requests/erasure-list.ts';
 import type { PrivacyRequest } from '../../../libs/requests/request.ts';
 import { ringKinds } from '../../../libs/sealing/tree-path.ts';
+import { LIST_START } from '../../../libs/vault/keys/list-heads.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import { isKnownKind, kindOf } from '../kinds/kinds.ts';
 import type { Run } from '../kinds/run.ts';
@@ -39,7 +40,40 @@ export async function enforceErasures(
   powers: PrivacyPowers,
   onUndone: (error: LetheError) => void,
 ): Promise<number> {
-  const undone = await findUndone(powers, await powers.erasures.read());
+  return enforce(powers, await powers.erasures.read(), onUndone);
+}
+
+/**
+ * The same for a process that looks often: of what waits for T1 alone, as older rows are under keys
+ * that are gone; the list is read once.
+ */
+export function watchErasures(
+  powers: PrivacyPowers,
+  onUndone: (error: LetheError) => void,
+): () => Promise<number> {
+  const { erasures, requests } = powers;
+  let last = LIST_START;
+  let watched: ListedErasure[] = [];
+  return async () => {
+    const added = await erasures.read(last);
+    last = (await erasures.at(last.number + added.length)) ?? last;
+    const waiting = (await requests.afterlives()).filter(({ t1AtMs }) => t1AtMs === null);
+    const ids = new Set(waiting.map(({ id }) => id));
+    const kept: ListedErasure[] = [];
+    for (const one of standing([...watched, ...added])) {
+      if (ids.has(one.id) || (await isUnderWay(powers, one))) kept.push(one);
+    }
+    watched = kept;
+    return enforce(powers, watched, onUndone);
+  };
+}
+
+async function enforce(
+  powers: PrivacyPowers,
+  listed: readonly ListedErasure[],
+  onUndone: (error: LetheError) => void,
+): Promise<number> {
+  const undone = await findUndone(powers, listed);
   for (const { id, app, kind } of undone) {
     const text = `${kind} ${id} of the app ${app}: something of it was there again`;
     const why = 'old rows had been written back. It was carried out once more';
@@ -71,7 +105,7 @@ function isTaking(one: ListedErasure): one is ListedRequest {
   return isKnownKind(one.kind) && kindOf(one.kind).canBeUndone(one.target as never);
 }
 
-async function isUnderWay({ requests }: PrivacyPowers, { id }: ListedRequest): Promise<boolean> {
+async function isUnderWay({ requests }: PrivacyPowers, { id }: ListedErasure): Promise<boolean> {
   const request = await requests.get(id);
   return request !== undefined && request.step !== 'done';
 }
