@@ -1,9 +1,13 @@
 /** A message or an attachment: where its key lies, whose words go with it, and its leaf's end. */
 
 import type { AppId, ConversationId, MessageId, OwnerId, PlaceId } from '../../../libs/base/ids.ts';
+import { LetheError } from '../../../libs/base/lethe-error.ts';
 import { decodeSealedEvent } from '../../../libs/codec/sealed-event.ts';
+import type { RingRef } from '../../../libs/keyring/ring.ts';
+import type { Taken } from '../../../libs/keyring/ring-material.ts';
 import { ringKinds, shareLeaf, THING_DEPTH, thingPath } from '../../../libs/sealing/tree-path.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
+import type { Asked } from './kind.ts';
 import type { Run } from './run.ts';
 
 /** Why nothing is forgotten. */
@@ -59,11 +63,25 @@ export async function ownersOfMessage(
 
 /** Takes the leaf of a thing out of its place's ring. */
 export async function shredLeaf(
-  { powers, app, request }: Run<'forget-message' | 'forget-attachment'>,
-  place: PlaceId,
-  thing: string,
+  run: Run<'forget-message' | 'forget-attachment'>,
+  { place, thing }: { readonly place: PlaceId; readonly thing: string },
+  as: Asked,
 ): Promise<void> {
-  const ref = { app: app.id, kind: ringKinds.place, id: place };
+  const ref = { app: run.app.id, kind: ringKinds.place, id: place };
   const leaf = { path: thingPath(thing), depth: THING_DEPTH };
-  await powers.keyringShred.puncture(ref, [leaf], request.loss);
+  await puncture(run, { ref, taken: [leaf] }, as);
+}
+
+/** Takes parts out of a ring. Throws VAULT_TAMPERED: the ring of something that is there is not. */
+export async function puncture(
+  { powers, request }: Pick<Run, 'powers' | 'request'>,
+  { ref, taken }: { readonly ref: RingRef; readonly taken: readonly Taken[] },
+  as: Asked,
+): Promise<void> {
+  const outcome = await powers.keyringShred.puncture(ref, taken, request.loss);
+  // What came after a backup has no ring in it. Else somebody hides it, and may put it back.
+  if (outcome !== 'absent' || as === 'restored') return;
+  const text =
+    'a ring that events were sealed with is missing from the vault: nothing was forgotten';
+  throw new LetheError('VAULT_TAMPERED', text);
 }

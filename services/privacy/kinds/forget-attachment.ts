@@ -7,7 +7,10 @@ export const forgetAttachment: Kind<'forget-attachment'> = {
   approvals: 0,
   takesFrom: (run) => ({ owners: () => ownersOfMessage(run, run.request.target.message) }),
   certificate: null,
-  shred: (run) => shredLeaf(run, run.request.target.place, run.request.target.attachment),
+  shred(run, as) {
+    const { place, attachment: thing } = run.request.target;
+    return shredLeaf(run, { place, thing }, as);
+  },
   stalePages: ({ conversation }) => ({ conversation }),
   finish: async () => undefined,
   lostEvents: { by: 'target' },

@@ -6,7 +6,8 @@ import {
   retentionClasses,
   ringKinds,
 } from '../../../libs/sealing/tree-path.ts';
-import type { Kind, TakenFrom } from './kind.ts';
+import { puncture } from './find-thing.ts';
+import type { Asked, Kind, TakenFrom } from './kind.ts';
 import { recordFact } from './record-loss.ts';
 import { type Run, readSubject } from './run.ts';
 
@@ -37,7 +38,8 @@ function takesFrom({ app, powers, request }: Run<'forget-days'>): TakenFrom {
 }
 
 /** All classes that age, unless one is named. */
-async function shred({ powers, app, request }: Run<'forget-days'>): Promise<void> {
+async function shred(run: Run<'forget-days'>, as: Asked): Promise<void> {
+  const { app, request } = run;
   const { subject, fromDay, toDay, retentionClass } = request.target;
   const taken = [];
   for (let kind: number = retentionClasses.messages; kind <= RETENTION_CLASS_MAX; kind += 1) {
@@ -48,7 +50,7 @@ async function shred({ powers, app, request }: Run<'forget-days'>): Promise<void
     subject === undefined
       ? { app: app.id, kind: ringKinds.app, id: app.id }
       : { app: app.id, kind: ringKinds.owner, id: subject };
-  await powers.keyringShred.puncture(ref, taken, request.loss);
+  await puncture(run, { ref, taken }, as);
 }
 
 async function finish(run: Run<'forget-days'>): Promise<void> {

@@ -9,11 +9,11 @@ export const forgetMessage: Kind<'forget-message'> = {
   approvals: 0,
   takesFrom: (run) => ({ owners: () => ownersOfMessage(run, run.request.target.message) }),
   certificate: null,
-  async shred(run) {
+  async shred(run, as) {
     const { conversation, message, place } = run.request.target;
     // A channel's removal names no place: it is that of the conversation.
     const at = place ?? (await readConversation(run, conversation))?.value.messagePlace;
-    if (at !== undefined) await shredLeaf(run, at, message);
+    if (at !== undefined) await shredLeaf(run, { place: at, thing: message }, as);
   },
   stalePages: ({ conversation }) => ({ conversation }),
   async finish(run) {
