@@ -5,6 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import type { MessageId } from '../../libs/base/ids.ts';
 import { fileOf } from '../../libs/configuration/configuration.ts';
 import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
+import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { makeBackup } from '../../services/operations/backup.ts';
 import { VAULT_COPY } from '../../services/operations/copy-data.ts';
 import { runDoctor } from '../../services/operations/doctor.ts';
@@ -170,6 +171,24 @@ describe('S51 old rows of the vault that somebody without a key writes back undo
     const redelivered = again.deliver(received('ann', 'hers', { id: 'a' }));
     await expect(redelivered).rejects.toMatchObject({ code: 'VAULT_TAMPERED' });
   });
+
+  it.each([
+    ['record', '07'],
+    ['root', '02'],
+  ])(
+    'where the %s of the one app was taken out: no other is made in its place',
+    async (_, kind) => {
+      const store = await openPeople();
+      const database = openVault(fileOf(store.configuration.vault));
+      database.exec(`DELETE FROM vault_rows WHERE hex(substr(key, 17, 1)) = '${kind}'`);
+      await store.ingest.close();
+      await store.backends.close();
+      const backends = await openBackends(store.configuration);
+      onTestFinished(() => backends.close());
+      const listing = backends.administration().apps.list();
+      await expect(listing).rejects.toMatchObject({ code: 'VAULT_TAMPERED' });
+    },
+  );
 
   it('where a restore is told that its copy is newer than it is', async () => {
     const store = await openPeople();

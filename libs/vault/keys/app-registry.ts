@@ -76,21 +76,31 @@ export function createAppRegistry(deps: {
     return found;
   }
 
+  async function wasErased(app: AppId): Promise<boolean> {
+    const [row] = await store.read([appRootRow(app)]);
+    return row !== undefined && (await hierarchy.appRoot(app)) === undefined;
+  }
+
   async function list(): Promise<App[]> {
     const apps: App[] = [];
     for await (const row of store.scan(rowKinds.appRecord)) {
       const app = await read(row.app);
       if (app !== undefined) apps.push(app);
+      else if (!(await wasErased(row.app))) {
+        throw new LetheError('VAULT_TAMPERED', `the root of app ${row.app} is missing`);
+      }
+    }
+    // A store that seems to have no app is given one: it must not be for want of a row. One whose
+    // making was interrupted has no ring yet.
+    if (apps.length === 0) {
+      for await (const row of store.scan(rowKinds.appRing)) await read(row.app);
     }
     return apps.sort((a, b) => a.createdAt - b.createdAt);
   }
 
   return {
     list,
-    async wasErased(app) {
-      const [row] = await store.read([appRootRow(app)]);
-      return row !== undefined && (await hierarchy.appRoot(app)) === undefined;
-    },
+    wasErased,
     drop: (app) => void (app === 'all' ? cache.clear() : cache.delete(app)),
     async find(idOrName) {
       if (isId(idOrName)) return read(idOrName as AppId);
