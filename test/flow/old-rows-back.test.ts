@@ -86,6 +86,16 @@ const taking: Record<string, (privacy: Privacy, store: TestStore) => Promise<{ s
       privacy.forgetDays(store.app.id, { fromDay: 0, toDay: 60_000 }),
   };
 
+/** Loses the data, and restores it. */
+async function restoreFrom(store: TestStore, backup: string): Promise<TestStore> {
+  await store.ingest.close();
+  await store.backends.close();
+  renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
+  const how = { isNewerRemoved: false, erasuresHead: 'any' as const, onProgress: () => undefined };
+  await restore(store.configuration, backup, how);
+  return openAt(store.folder, {}, store.app.id);
+}
+
 describe('S51 old rows of the vault that somebody without a key writes back undo nothing for long', () => {
   it.each(Object.keys(taking))(
     'of %s: doctor names it, a turn takes it once more before T1 is told',
@@ -208,16 +218,7 @@ describe('S51 old rows of the vault that somebody without a key writes back undo
       rowsOf(from!).filter((row) => kindOf(row) === rowKinds.listHead),
     );
     for (const one of [from!, to!]) one.close();
-    await store.ingest.close();
-    await store.backends.close();
-    renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
-    const how = {
-      isNewerRemoved: false,
-      erasuresHead: 'any' as const,
-      onProgress: () => undefined,
-    };
-    await restore(configuration, older, how);
-    const back = await openAt(store.folder, {}, store.app.id);
+    const back = await restoreFrom(store, older);
     expect(await textsOf(back, group)).toEqual([null, 'his']);
     expect(existsSync(join(store.folder, 'certificates'))).toBe(true);
     expect(readdirSync(join(store.folder, 'certificates')).length).toBe(2);
@@ -262,16 +263,7 @@ describe('an access key that was revoked after a backup', () => {
     const made = await makeBackup({ backends, configuration }, folder, Date.now());
     expect(await revokeKey(backends.administration(), revoked.id)).toBe(true);
     expect(await revokeKey(backends.administration(), revoked.id)).toBe(false);
-    await store.ingest.close();
-    await store.backends.close();
-    renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
-    const how = {
-      isNewerRemoved: false,
-      erasuresHead: 'any' as const,
-      onProgress: () => undefined,
-    };
-    await restore(configuration, made.folder, how);
-    const back = await openAt(store.folder, {}, store.app.id);
+    const back = await restoreFrom(store, made.folder);
     const recognise = ({ id, secret }: typeof kept) =>
       back.backends.administration().accessKeys.recognise(`Basic ${btoa(`${id}:${secret}`)}`);
     expect(await recognise(kept)).toMatchObject({ keyId: kept.id });
