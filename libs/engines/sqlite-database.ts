@@ -228,6 +228,10 @@ export class SqliteDatabase {
       const text = `${this.#file}: SQLite error ${primary}`;
       return new LetheError(this.#unreachable, text, options);
     }
+    if ((error as { code?: string }).code === 'ERR_OUT_OF_RANGE') {
+      const text = `${this.#file} holds a number that is larger than any that Lethe writes`;
+      return new LetheError(this.#unreachable, `${text}: it was changed from outside`, options);
+    }
     return error;
   }
 }

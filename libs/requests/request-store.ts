@@ -42,7 +42,7 @@ export interface RequestStore {
    * Records the step that is about to be done. A request that is done stays done: a slower worker
    * on it changes nothing. False: it is not there, because it was refused meanwhile.
    */
-  record(id: RequestId, step: OpenStep, nowMs: number): Promise<boolean>;
+  record(request: PrivacyRequest, step: OpenStep, nowMs: number): Promise<boolean>;
   /**
    * Ends a request: its target is forgotten and its afterlife begins, with the target if that is
    * needed to know its events by. Can be repeated.
@@ -66,6 +66,10 @@ export interface RequestStore {
   reach(id: RequestId, reached: { t1AtMs?: number; reclaimedAtMs?: number }): Promise<void>;
   /** Puts the time of an end earlier: it was noted by a clock that was ahead. */
   endedBy(id: RequestId, atMs: number): Promise<void>;
+  /** Of those that carry their code, the ones whose T1 was told. */
+  toldOf(): Promise<Set<RequestId>>;
+  /** It was carried out once more: a later turn than this one covers it, and no T1 has come. */
+  recount(id: RequestId, afterTurn: number): Promise<void>;
   /** Ids of rows that wait and do not carry their code: somebody without the key wrote them. */
   forged(): Promise<RequestId[]>;
 }
@@ -77,116 +81,135 @@ const OPEN_MAX = 10_000;
 
 /** Opens it over its rows. */
 export function createRequestStore(table: RequestTable, mac: StoreMac): RequestStore {
-  const codeOf = (of: SignedFields) => mac.mac(...of);
-  const isOurs = async ({ code }: { code: string }, of: SignedFields) =>
-    isSameMac(code, await codeOf(of));
-
-  async function authentic(row: Signed<Afterlife> | undefined) {
-    return row !== undefined && (await isOurs(row, afterlifeFields(row))) ? row : undefined;
-  }
-
-  async function signRequest<Kind extends PrivacyRequest | DoneRequest>(request: Kind) {
-    return { ...request, code: await codeOf(requestFields(request)) };
-  }
-
-  async function signAfterlife(afterlife: Afterlife): Promise<Signed<Afterlife>> {
-    return { ...afterlife, code: await codeOf(afterlifeFields(afterlife)) };
-  }
+  const codes = createCodes(mac);
+  const afterlives = createAfterlives(table, codes);
 
   async function open(limit: number, idleSinceMs: number): Promise<OpenRequest[]> {
     const found: OpenRequest[] = [];
     for (const row of await table.open(limit, idleSinceMs)) {
       const { code: _, ...request } = row;
-      found.push({ ...request, isForged: !(await isOurs(row, requestFields(row))) });
+      found.push({ ...request, isForged: !(await codes.isOurs(row, requestFields(row))) });
     }
     return found;
   }
 
-  /** Changes an afterlife, by whoever is first at each time. */
-  function change(id: RequestId, how: (one: Afterlife) => Afterlife): Promise<void> {
-    return retryContended(async () => {
-      const read = await authentic(await table.afterlife(id));
-      if (read === undefined) return;
-      const { code: _, ...before } = read;
-      const next = await signAfterlife(how(before));
-      if (next.code === read.code || (await table.replaceAfterlife(read, next))) return;
-      return again;
-    });
-  }
-
   return {
-    add: async (request) => table.add(await signRequest(request)),
-    sign: (request) => signRequest(request),
+    ...afterlives,
+    add: async (request) => table.add(await codes.request(request)),
+    sign: (request) => codes.request(request),
     async get(id) {
       const row = await table.get(id);
-      if (row === undefined || !(await isOurs(row, requestFields(row)))) return undefined;
+      if (row === undefined || !(await codes.isOurs(row, requestFields(row)))) return undefined;
       const { code: _, ...request } = row;
       return request;
     },
     open,
-    record: (id, step, nowMs) => table.record(id, step, nowMs),
+    record: async (request, step, nowMs) =>
+      table.record(await codes.request({ ...request, step, changedAtMs: nowMs })),
     async finish(request, { nowMs, keepsTarget, afterTurn }) {
-      const { id, app, kind, receivedAtMs } = request;
+      const { id, loss, app, kind, receivedAtMs } = request;
       const nothing: Nothing = {};
       const ended = { id, app, kind, target: nothing, receivedAtMs };
-      const done = await signRequest<DoneRequest>({ ...ended, step: 'done', changedAtMs: nowMs });
+      const done = await codes.request<DoneRequest>({ ...ended, step: 'done', changedAtMs: nowMs });
       const target = keepsTarget ? request.target : nothing;
       const waits = { doneAtMs: nowMs, afterTurn, t1AtMs: null, reclaimedAtMs: null };
-      const { loss } = request;
-      const begun = await signAfterlife({ id, loss, app, kind, target, ...waits } as Afterlife);
+      const begun = await codes.afterlife({ id, loss, app, kind, target, ...waits } as Afterlife);
       await table.finish(done, begun);
     },
     drop: (id) => table.drop(id),
-    async afterlives() {
-      const found: Afterlife[] = [];
-      for (const row of await table.afterlives()) {
-        const { code: _, ...afterlife } = (await authentic(row)) ?? { code: undefined };
-        if ('id' in afterlife) found.push(afterlife as Afterlife);
-      }
-      return found;
-    },
-    async afterlife(id) {
-      const row = await authentic(await table.afterlife(id));
-      if (row === undefined) return undefined;
-      const { code: _, ...afterlife } = row;
-      return afterlife;
-    },
-    reach: (id, { t1AtMs, reclaimedAtMs }) =>
-      change(
-        id,
-        (one) =>
-          ({
-            ...one,
-            t1AtMs: one.t1AtMs ?? t1AtMs ?? null,
-            reclaimedAtMs: one.reclaimedAtMs ?? reclaimedAtMs ?? null,
-            target: reclaimedAtMs === undefined ? one.target : {},
-            loss: reclaimedAtMs === undefined ? one.loss : null,
-          }) as Afterlife,
-      ),
-    endedBy: (id, atMs) =>
-      change(id, (one) => ({ ...one, doneAtMs: Math.min(one.doneAtMs, atMs) })),
     async forged() {
       const requests = await open(OPEN_MAX, Number.MAX_SAFE_INTEGER);
       const ids = requests.filter(({ isForged }) => isForged).map(({ id }) => id);
       for (const row of await table.afterlives()) {
-        if ((await authentic(row)) === undefined) ids.push(row.id);
+        if (!(await codes.isOurs(row, afterlifeFields(row)))) ids.push(row.id);
       }
       return ids;
     },
   };
 }
 
+/** What makes codes and looks at them. */
+function createCodes(mac: StoreMac) {
+  return {
+    isOurs: async ({ code }: { code: string }, of: SignedFields) =>
+      isSameMac(code, await mac.mac(...of)),
+    request: async <Kind extends PrivacyRequest | DoneRequest>(request: Kind) => {
+      return { ...request, code: await mac.mac(...requestFields(request)) };
+    },
+    afterlife: async (afterlife: Afterlife): Promise<Signed<Afterlife>> => {
+      return { ...afterlife, code: await mac.mac(...afterlifeFields(afterlife)) };
+    },
+  };
+}
+
+type Afterlives = Pick<
+  RequestStore,
+  'afterlives' | 'afterlife' | 'reach' | 'endedBy' | 'toldOf' | 'recount'
+>;
+
+function createAfterlives(table: RequestTable, codes: ReturnType<typeof createCodes>): Afterlives {
+  async function authentic(row: Signed<Afterlife> | undefined): Promise<Afterlife | undefined> {
+    if (row === undefined || !(await codes.isOurs(row, afterlifeFields(row)))) return undefined;
+    const { code: _, ...afterlife } = row;
+    return afterlife;
+  }
+
+  /** Changes an afterlife, by whoever is first at each time. */
+  function change(id: RequestId, how: (one: Afterlife) => Afterlife): Promise<void> {
+    return retryContended(async () => {
+      const read = await table.afterlife(id);
+      const before = await authentic(read);
+      if (before === undefined) return;
+      const next = await codes.afterlife(how(before));
+      if (next.code === read!.code || (await table.replaceAfterlife(read!, next))) return;
+      return again;
+    });
+  }
+
+  return {
+    async afterlives() {
+      const found: Afterlife[] = [];
+      for (const row of await table.afterlives()) {
+        const afterlife = await authentic(row);
+        if (afterlife !== undefined) found.push(afterlife);
+      }
+      return found;
+    },
+    afterlife: async (id) => authentic(await table.afterlife(id)),
+    reach: (id, { t1AtMs, reclaimedAtMs }) =>
+      change(id, (one) => {
+        const reached = {
+          t1AtMs: one.t1AtMs ?? t1AtMs ?? null,
+          reclaimedAtMs: one.reclaimedAtMs ?? reclaimedAtMs ?? null,
+        };
+        const { target, loss } = reclaimedAtMs === undefined ? one : { target: {}, loss: null };
+        return { ...one, ...reached, target, loss } as Afterlife;
+      }),
+    endedBy: (id, atMs) =>
+      change(id, (one) => ({ ...one, doneAtMs: Math.min(one.doneAtMs, atMs) })),
+    async toldOf() {
+      const told = new Set<RequestId>();
+      for await (const row of table.allAfterlives()) {
+        if (row.t1AtMs !== null && (await authentic(row)) !== undefined) told.add(row.id);
+      }
+      return told;
+    },
+    recount: (id, afterTurn) => change(id, (one) => ({ ...one, afterTurn, t1AtMs: null })),
+  };
+}
+
 type SignedFields = readonly [label: Uint8Array, fields: readonly string[]];
 
-/** The step and when it changed are in no code: a worker that repeats one does no harm. */
 function requestFields(request: PrivacyRequest | DoneRequest): SignedFields {
-  const { id, app, kind, target, receivedAtMs } = request;
-  const state = isOpen(request) ? `open ${request.loss}` : 'done';
-  return [labels.request, [id, app, kind, JSON.stringify(target), state, String(receivedAtMs)]];
+  const { id, app, kind, target, step, receivedAtMs, changedAtMs } = request;
+  const loss = isOpen(request) ? request.loss : '';
+  const all = [id, loss, app, kind, JSON.stringify(target), step, receivedAtMs, changedAtMs];
+  return [labels.request, all.map(String)];
 }
 
 function afterlifeFields(afterlife: Afterlife): SignedFields {
   const { id, loss, app, kind, target, doneAtMs, afterTurn, t1AtMs, reclaimedAtMs } = afterlife;
-  const times = [loss, doneAtMs, afterTurn, t1AtMs, reclaimedAtMs].map(String);
-  return [labels.afterlife, [id, app, kind, JSON.stringify(target), ...times]];
+  const times = [loss, doneAtMs, afterTurn, t1AtMs, reclaimedAtMs];
+  const all = [id, app, kind, JSON.stringify(target), ...times];
+  return [labels.afterlife, all.map(String)];
 }

@@ -5,7 +5,7 @@
  * Failures of every method: STATE_UNREACHABLE (retryable), STORE_FULL.
  */
 import type { RequestId } from '../base/ids.ts';
-import type { Afterlife, DoneRequest, OpenStep, PrivacyRequest, Signed } from './request.ts';
+import type { Afterlife, DoneRequest, PrivacyRequest, Signed } from './request.ts';
 
 /** Rows, each durable when its call resolves. */
 export interface RequestTable {
@@ -14,8 +14,8 @@ export interface RequestTable {
   get(id: RequestId): Promise<Signed<PrivacyRequest | DoneRequest> | undefined>;
   /** As RequestStore has it. */
   open(limit: number, idleSinceMs: number): Promise<Signed<PrivacyRequest>[]>;
-  /** As RequestStore has it; the step is in no code. */
-  record(id: RequestId, step: OpenStep, nowMs: number): Promise<boolean>;
+  /** Writes the step of an open one over what is there; false: nothing is. */
+  record(request: Signed<PrivacyRequest>): Promise<boolean>;
   /** Puts a done one in the place of an open one, and begins its afterlife. Can be repeated. */
   finish(done: Signed<DoneRequest>, afterlife: Signed<Afterlife>): Promise<void>;
   /** Removes a request that is not done. */

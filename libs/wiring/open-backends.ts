@@ -329,11 +329,6 @@ function handOut(from: {
   const { keyring, keys } = vault;
   const directory = createDirectory(vault.table);
   const { state, logs, views } = engines;
-  const accessKeys = () => {
-    const { isEndlessTokenAllowed } = configuration;
-    const { randomness } = common;
-    return createAccessKeys({ store: state.accessKeys, keys, randomness, isEndlessTokenAllowed });
-  };
   let clock: Promise<DurableClock> | undefined;
   const recordingClock = () => {
     clock ??= openDurableClock(state.clockMark, common.clock);
@@ -373,7 +368,7 @@ function handOut(from: {
       return {
         apps,
         keyringCreate: keyring,
-        accessKeys: accessKeys(),
+        accessKeys: accessKeysOf(from),
         accessKeyStore: state.accessKeys,
         storeMac: from.mac,
         erasures: erasureList(from),
@@ -382,6 +377,13 @@ function handOut(from: {
       };
     },
   };
+}
+
+function accessKeysOf({ configuration, common, vault, engines }: Parameters<typeof handOut>[0]) {
+  const { isEndlessTokenAllowed } = configuration;
+  const { randomness } = common;
+  const store = engines.state.accessKeys;
+  return createAccessKeys({ store, keys: vault.keys, randomness, isEndlessTokenAllowed });
 }
 
 function erasureList({ configuration, vault, mac }: Parameters<typeof handOut>[0]) {
@@ -418,6 +420,7 @@ function privacyPowers(
     engines: { vault: configuration.vault.engine, kms: configuration.kms.engine },
     leaseMs: configuration.leaseMs,
     recordingClock,
+    accessKeys: accessKeysOf(from),
     accessKeyStore: engines.state.accessKeys,
     views: engines.views(),
     pages: createPageReader({ views: engines.views(), cache: engines.cache }),

@@ -66,7 +66,8 @@ describe.each(adapters.requests)('request store %s', (_, open) => {
     const store = await openRequests(open(temporaryFolder()));
     await store.add(request(1, 'received'));
     await store.add(request(1, 'received'));
-    await store.record(id(1), 'shred', 5);
+    expect(await store.record(request(1, 'received'), 'shred', 5)).toBe(true);
+    expect(await store.record(request(2, 'received'), 'shred', 5)).toBe(false);
     expect(await store.get(id(1))).toMatchObject({ step: 'shred', target: { subject: id(7) } });
     const ended = { nowMs: 6, keepsTarget: false, afterTurn: 0 };
     await store.finish(request(1, 'shred'), ended);

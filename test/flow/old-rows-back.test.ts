@@ -171,6 +171,52 @@ describe('S51 old rows of the vault that somebody without a key writes back undo
     expect(await textsOf(cold, await groupOf(cold))).toEqual([null, 'his']);
   });
 
+  it('of a person who is held: the hold is put back', async () => {
+    const store = await openPeople();
+    const database = openVault(fileOf(store.configuration.vault));
+    const before = rowsOf(database).filter((row) => kindOf(row) === rowKinds.ownerRing);
+    const powers = store.backends.privacy();
+    const ann = await subjectOf(store, 'ann');
+    const held = await createPrivacy(powers).hold(store.app.id, ann);
+    expect(held.status).toBe('held');
+    const told: string[] = [];
+    const look = watchErasures(powers, ({ message }) => told.push(message));
+    await look();
+    expect(told).toEqual([]);
+    put(database, before);
+    await look();
+    expect(told.join()).toContain('It was put back');
+    expect(await createPrivacy(powers).eraseSubject(store.app.id, ann)).toMatchObject({
+      status: 'refused',
+    });
+    if (held.status !== 'held') throw new Error(held.status);
+    await createPrivacy(powers).release(store.app.id, ann, held.hold);
+    await look();
+    expect(told.length).toBe(1);
+  });
+
+  it('of an access key that was revoked: it is revoked once more', async () => {
+    const store = await openPeople();
+    const powers = store.backends.administration();
+    const { accessKeys, clock } = powers;
+    const nowMs = clock.nowMs();
+    const key = await accessKeys.create({ app: store.app.id, scope: 'app', nowMs });
+    const database = openVault(fileOf(store.configuration.vault));
+    const state = openVault(fileOf(store.configuration.state));
+    const before = rowsOf(database).filter((row) => kindOf(row) === rowKinds.accessKey);
+    await revokeKey(powers, key.id);
+    put(database, before);
+    state.exec('UPDATE access_keys SET revoked_at = NULL');
+    const again = await store.reopen();
+    const told: string[] = [];
+    const privacy = again.backends.privacy();
+    await watchErasures(privacy, ({ message }) => told.push(message))();
+    expect(told.join()).toContain(`the access key ${key.id} had been revoked`);
+    const basic = `Basic ${btoa(`${key.id}:${key.secret}`)}`;
+    const administration = again.backends.administration();
+    expect(await administration.accessKeys.recognise(basic)).toBeUndefined();
+  });
+
   it('where the key of the names was taken out: nobody comes anew, and it is told', async () => {
     const store = await openPeople();
     const ann = await subjectOf(store, 'ann');
@@ -233,6 +279,7 @@ describe('S51 old rows of the vault that somebody without a key writes back undo
     const ann = await subjectOf(store, 'ann');
     await createPrivacy(store.backends.privacy()).eraseSubject(store.app.id, ann);
     database.exec('DELETE FROM vault_dirty');
+    openVault(fileOf(store.configuration.state)).exec('DELETE FROM request_afterlives');
     const { turn } = await turnEpoch(store);
     expect(turn.buckets).toBeGreaterThan(0);
     // The thief's rows of her, beside the keys of today.

@@ -163,7 +163,7 @@ describe('requests', () => {
     };
     await requests.add(request);
     await requests.finish(request, { nowMs: 1, keepsTarget: false, afterTurn: 0 });
-    await requests.record(id, 'shred', 2);
+    await requests.record(request, 'shred', 2);
     expect(await requests.open(10, Date.now())).toEqual([]);
   });
 

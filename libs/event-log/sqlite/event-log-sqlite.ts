@@ -54,7 +54,7 @@ export function openEventLogSqlite(
     const sql =
       'SELECT row, key, value FROM log_records WHERE row >= ? AND row < ? ORDER BY row LIMIT ?';
     const base = partition * OFFSETS;
-    const rows = database.all<{ row: number; key: Uint8Array; value: Uint8Array }>(
+    const rows = database.all<{ row: number; key: unknown; value: unknown }>(
       sql,
       base + from,
       base + OFFSETS,
@@ -63,8 +63,8 @@ export function openEventLogSqlite(
     return rows.map(({ row, key, value }) => ({
       partition,
       offset: row - base,
-      key: Buffer.from(key.buffer, key.byteOffset, key.byteLength),
-      value: Buffer.from(value.buffer, value.byteOffset, value.byteLength),
+      key: bytesOf(key),
+      value: bytesOf(value),
     }));
   }
 
@@ -144,4 +144,10 @@ export function insertRecords(
     database.run(sql, partition * OFFSETS + offset, key, value);
     return { partition, offset };
   });
+}
+
+/** What is no bytes was not written by Lethe: it is a record that cannot be read, as others are. */
+function bytesOf(stored: unknown): Buffer {
+  if (!(stored instanceof Uint8Array)) return Buffer.from(String(stored));
+  return Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength);
 }

@@ -46,7 +46,8 @@ const ADD = `INSERT INTO requests (id, app, kind, target, step, received_at, cha
 const OPEN = 'INSERT INTO requests_open (one, received_at, id) VALUES (0, ?, ?)';
 const CLOSE = 'DELETE FROM requests_open WHERE one = 0 AND received_at = ? AND id = ?';
 const OPEN_IDS = 'SELECT id, received_at FROM requests_open WHERE one = 0';
-const RECORD = `UPDATE requests SET step = ?, changed_at = ? WHERE id = ?
+const RECORD = `UPDATE requests SET app = ?, kind = ?, target = ?, received_at = ?, loss = ?,
+  step = ?, changed_at = ?, code = ? WHERE id = ?
   IF step != 'done' AND received_at >= 0`;
 const RECORD_DONE = `UPDATE requests SET step = 'done', changed_at = ?, target = '{}', code = ?,
   loss = null   WHERE id = ?
@@ -106,9 +107,11 @@ export function openRequestTableCassandra(database: CassandraDatabase): RequestT
       }
       return found;
     },
-    async record(id, step, nowMs) {
+    async record(request) {
+      const { id, app, kind, receivedAtMs, loss, step, changedAtMs, code } = request;
       if ((await get(id)) === undefined) return false;
-      await apply(RECORD, step, nowMs, id);
+      const is = [app, kind, JSON.stringify(request.target), receivedAtMs, loss];
+      await apply(RECORD, ...is, step, changedAtMs, code, id);
       return (await get(id)) !== undefined;
     },
     async finish(done, begun) {

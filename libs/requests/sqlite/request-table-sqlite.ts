@@ -25,7 +25,8 @@ const TABLES = `
     WHERE t1_at IS NULL OR reclaimed_at IS NULL;`;
 const ADD = `INSERT INTO requests (id, app, kind, target, step, received_at, changed_at, code,
   loss) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`;
-const RECORD = `UPDATE requests SET step = ?, changed_at = ? WHERE id = ? AND step <> 'done'`;
+const RECORD = `UPDATE requests SET app = ?, kind = ?, target = ?, received_at = ?, loss = ?,
+  step = ?, changed_at = ?, code = ? WHERE id = ? AND step <> 'done'`;
 const IS_OPEN = `SELECT 1 FROM requests WHERE id = ? AND step <> 'done'`;
 const FINISH = `UPDATE requests
   SET step = 'done', target = '{}', loss = NULL, changed_at = ?, code = ?
@@ -57,9 +58,11 @@ export function openRequestTableSqlite(database: SqliteDatabase): RequestTable {
         AND (step = 'received' OR changed_at <= ?) ORDER BY row LIMIT ?`;
       return database.all<StoredRequest>(sql, idleSinceMs, limit).map(toRequest).filter(isOpen);
     },
-    async record(id, step, nowMs) {
+    async record(request) {
+      const { id, app, kind, receivedAtMs, loss, step, changedAtMs, code } = request;
+      const is = [app, kind, JSON.stringify(request.target), receivedAtMs, loss];
       return database.transaction(() => {
-        database.run(RECORD, step, nowMs, id);
+        database.run(RECORD, ...is, step, changedAtMs, code, id);
         return database.get('SELECT 1 FROM requests WHERE id = ?', id) !== undefined;
       });
     },

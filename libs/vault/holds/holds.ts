@@ -36,11 +36,14 @@ export function createKeyringHold(deps: DirectoryContext): KeyringHold {
       const app = await appOf(deps, id);
       const clear = ({ holds }: VaultRow) =>
         holds.includes(hold) ? undefined : { holds: withId(holds, hold) };
+      // It is there already where an old row of the person was written back.
+      const key = holdRow(app, hold);
+      const [previous] = await store.read([key]);
       const first = await editRow(deps, personRow(app, subject), {
         clear,
         puts: (wrapping) => {
           const plain = referenceCodec.encodeTagged({ target: subject });
-          return [wrapRow({ key: holdRow(app, hold) }, plain, wrapping)];
+          return [wrapRow({ key, ...(previous && { previous }) }, plain, wrapping)];
         },
       });
       if (first !== 'done') return first;

@@ -168,7 +168,7 @@ async function openRun(powers: PrivacyPowers, request: PrivacyRequest): Promise<
   const { requests, clock, apps } = powers;
   const step: Run['step'] = async (name) => {
     // Another worker has met a hold and ended it: nothing more may go.
-    if (!(await requests.record(request.id, name, clock.nowMs()))) throw held();
+    if (!(await requests.record(request, name, clock.nowMs()))) throw held();
   };
   const app = await apps.find(request.app);
   return app && { powers, app, request, step };

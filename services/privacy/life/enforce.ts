@@ -61,7 +61,8 @@ export function watchErasures(
     const ids = new Set(waiting.map(({ id }) => id));
     const kept: ListedErasure[] = [];
     for (const one of standing([...watched, ...added])) {
-      if (ids.has(one.id) || (await isUnderWay(powers, one))) kept.push(one);
+      const isOfNoTurn = !isTaking(one);
+      if (isOfNoTurn || ids.has(one.id) || (await isUnderWay(powers, one))) kept.push(one);
     }
     watched = kept;
     return enforce(powers, watched, onUndone);
@@ -73,6 +74,8 @@ async function enforce(
   listed: readonly ListedErasure[],
   onUndone: (error: LetheError) => void,
 ): Promise<number> {
+  await enforceRevocations(powers, listed, onUndone);
+  await enforceHolds(powers, listed, onUndone);
   const undone = await findUndone(powers, listed);
   for (const { id, app, kind } of undone) {
     const text = `${kind} ${id} of the app ${app}: something of it was there again`;
@@ -81,7 +84,47 @@ async function enforce(
     onUndone(new LetheError('VAULT_TAMPERED', `${text}, as ${why}. ${advice}`));
   }
   await takeAgain(powers, undone);
+  // What a turn carried over meanwhile is covered by the next one.
+  const afterTurn = await powers.newestTurn();
+  for (const { id } of undone) await powers.requests.recount(id, afterTurn);
   return undone.length;
+}
+
+/** An access key that was revoked takes nobody in again. */
+async function enforceRevocations(
+  { accessKeys, accessKeyStore, clock }: PrivacyPowers,
+  listed: readonly ListedErasure[],
+  onUndone: (error: LetheError) => void,
+): Promise<void> {
+  for (const one of listed) {
+    if (one.kind !== 'revoke-key') continue;
+    const row = await accessKeyStore.find(one.target.key);
+    if (row === undefined || row.revokedAtMs !== null) continue;
+    await accessKeys.revoke(row.id, clock.nowMs());
+    const text = `the access key ${row.id} had been revoked, and old rows of it were written back`;
+    onUndone(new LetheError('VAULT_TAMPERED', `${text}. It was revoked once more`));
+  }
+}
+
+/** A hold that nobody has released stays. */
+async function enforceHolds(
+  { apps, keyringHold }: PrivacyPowers,
+  listed: readonly ListedErasure[],
+  onUndone: (error: LetheError) => void,
+): Promise<void> {
+  const released = new Set<string | undefined>();
+  for (const one of listed) {
+    if (one.kind !== 'hold') released.add((one.target as { hold?: string }).hold);
+  }
+  for (const one of listed) {
+    if (one.kind !== 'hold' || released.has(one.target.hold)) continue;
+    if ((await apps.find(one.app)) === undefined) continue;
+    const { subject, hold } = one.target;
+    const [isHeld] = await keyringHold.areHeld(one.app, [subject]);
+    if (isHeld || (await keyringHold.hold(one.app, subject, hold)) !== 'held') continue;
+    const text = `the hold ${hold} of the app ${one.app} was gone, as old rows were written back`;
+    onUndone(new LetheError('VAULT_TAMPERED', `${text}. It was put back`));
+  }
 }
 
 /** Carries requests of the list out again, as a restore does. */

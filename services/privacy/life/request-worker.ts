@@ -51,7 +51,8 @@ export async function runOpenRequests(
   let count = 0;
   for (;;) {
     const idleSinceMs = powers.clock.nowMs() - options.idleMs;
-    const limit = BATCH_REQUESTS + failed.size + unknown.size;
+    // Twice what is passed over, so that very many of these take few looks.
+    const limit = BATCH_REQUESTS + 2 * (failed.size + unknown.size);
     const open = await powers.requests.open(limit, idleSinceMs);
     for (const one of open) {
       if (one.isForged || !isKnownKind(one.kind)) unknown.set(one.id, one);
