@@ -292,6 +292,10 @@ function letheToHttpError(error: LetheError): HttpError {
       retryAfterSeconds: 60,
     });
   }
+  if (error.code === 'ERASURES_TAMPERED' || error.code === 'CONFIGURATION_INVALID') {
+    const title = 'The list of erasures is missing or was changed: nothing was done';
+    return new HttpError(503, 'erasures_unavailable', title, { retryAfterSeconds: 60 });
+  }
   if (error.retryable) {
     return new HttpError(503, 'unavailable', 'Try again', { retryAfterSeconds: 1 });
   }

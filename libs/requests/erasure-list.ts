@@ -78,6 +78,8 @@ export interface ErasureList {
   /** Makes an empty list unless there is one: that there is none means that it was lost. */
   begin(): Promise<void>;
   isThere(): Promise<boolean>;
+  /** Throws CONFIGURATION_INVALID: it is not the list of this store, or does not go as far. */
+  assertOwn(): Promise<void>;
   head(): Promise<KnownPlace>;
   /** An entry's number with its code; undefined: there is none. */
   at(number: number): Promise<KnownPlace | undefined>;
@@ -156,6 +158,7 @@ export function createErasureList(
       await entries.begin();
     },
     isThere: () => entries.isThere(),
+    assertOwn: async () => assertOwn(await head()),
     at: read,
     async read(after = LIST_START) {
       const { number: newest } = await head();

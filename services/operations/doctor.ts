@@ -12,6 +12,7 @@ import { readLog } from '../../libs/event-log/read-log.ts';
 import { eventRingRefs } from '../../libs/keyring/event-sealer.ts';
 import { type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
 import { projectorGroup } from '../../libs/projection/views-behind.ts';
+import type { ListedErasure } from '../../libs/requests/erasure-list.ts';
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
 import { isKnownKind } from '../privacy/kinds/kinds.ts';
 import { findUndone } from '../privacy/life/enforce.ts';
@@ -96,7 +97,14 @@ async function checkVault({ backends }: OpenStore): Promise<Check> {
 /** What was erased stays so, by the list of erasures. */
 async function checkErasures({ backends }: OpenStore): Promise<Check> {
   const powers = backends.privacy();
-  const listed = await powers.erasures.read();
+  let listed: readonly ListedErasure[];
+  try {
+    await powers.erasures.assertOwn();
+    listed = await powers.erasures.read();
+  } catch (error) {
+    if (!isLetheError(error) || error.retryable) throw error;
+    return { name: 'erasures', passed: false, detail: error.message };
+  }
   const undone = await findUndone(powers, listed);
   const named = undone.slice(0, DAMAGED_NAMED).map(({ kind, id }) => `${kind} ${id}`);
   const detail = `${listed.length} entries on the list of erasures, ${undone.length} undone`;

@@ -64,12 +64,26 @@ const BATCH_ERASURES = 100;
 export async function restore(
   configuration: Configuration,
   folder: string,
-  { isNewerRemoved, erasuresHead, onProgress }: RestoreOptions,
+  options: RestoreOptions,
 ): Promise<Restored> {
   const backup = await chooseBackup(configuration, folder);
   await assertVacant(configuration);
   const staging = stagingOf(configuration);
-  rmSync(staging, { recursive: true, force: true });
+  // Of a run that ended, or was refused, no copy of the vault is left lying about.
+  const clear = () => rmSync(staging, { recursive: true, force: true });
+  clear();
+  try {
+    return await restoreIn(staging, { configuration, backup }, options);
+  } finally {
+    clear();
+  }
+}
+
+async function restoreIn(
+  staging: string,
+  { configuration, backup }: { configuration: Configuration; backup: FoundBackup },
+  { isNewerRemoved, erasuresHead, onProgress }: RestoreOptions,
+): Promise<Restored> {
   mkdirSync(staging, { recursive: true, mode: 0o700 });
   for (const name of [LOG_COPY, VAULT_COPY]) {
     copyFileSync(join(backup.folder, name), join(staging, name));
@@ -119,7 +133,6 @@ export async function restore(
   await placeRestored(staged, configuration, onProgress);
   // Pages of the store that was lost may lie there under the numbers of this one.
   await removePages(configuration);
-  rmSync(staging, { recursive: true, force: true });
   return { backup: backup.folder, madeAt: backup.manifest.madeAt, ...done, left: [...left] };
 }
 

@@ -25,6 +25,11 @@ export interface T1Listener {
   onBroughtBack(key: KeyId): void;
 }
 
+/** When a turn's T1 came: its own key is gone, and so is every one that was there before. */
+export function reachedT1({ t1AtMs, waiting = [] }: Turn): number | null {
+  return waiting.length === 0 ? t1AtMs : null;
+}
+
 /** Keys that turns replaced and a KMS has still, oldest first. */
 export function keysWaitedFor(turn: Turn): readonly ReplacedKey[] {
   const { oldKmsKey, number, failedApps, original, t1AtMs, waiting = [] } = turn;
@@ -45,9 +50,8 @@ export async function settleT1(
   const last = await turns.read();
   // While a turn runs its record is the runner's.
   if (last === undefined || last.step !== 'done') return;
-  if (last.t1AtMs !== null && (last.waiting ?? []).length === 0) {
-    await onReached({ ...last, t1AtMs: last.t1AtMs });
-  }
+  const t1AtMs = reachedT1(last);
+  if (t1AtMs !== null) await onReached({ ...last, t1AtMs });
   const waiting = keysWaitedFor(last);
   let gone = 0;
   let isWhole = true;
@@ -83,7 +87,10 @@ function withoutKeys(turn: Turn, gone: readonly ReplacedKey[], nowMs: number): T
     (one) => !gone.some(({ oldKmsKey }) => oldKmsKey === one.oldKmsKey),
   );
   const isOwnGone = gone.some(({ oldKmsKey }) => oldKmsKey === turn.oldKmsKey);
-  return { ...turn, waiting: left, t1AtMs: turn.t1AtMs ?? (isOwnGone ? nowMs : null) };
+  const t1AtMs = turn.t1AtMs ?? (isOwnGone ? nowMs : null);
+  // Told when the last of all that are waited for has gone, whichever that is.
+  const isLast = t1AtMs !== null && left.length === 0 && gone.length > 0;
+  return { ...turn, waiting: left, t1AtMs: isLast ? nowMs : t1AtMs };
 }
 
 /** The number of the newest turn that has begun; 0: none has. */

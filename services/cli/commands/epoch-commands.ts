@@ -1,8 +1,9 @@
 /** `lethe epoch`, `lethe backup` and `lethe restore`. */
 import type { Command } from 'commander';
-import { LetheError } from '../../../libs/base/lethe-error.ts';
+import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
 import { readConfiguration } from '../../../libs/configuration/configuration.ts';
 import { headToText, textToHead } from '../../../libs/requests/erasure-list.ts';
+import { reachedT1 } from '../../../libs/vault/turn/epoch-t1.ts';
 import { openRootKms } from '../../../libs/wiring/open-root-kms.ts';
 import { makeBackup } from '../../operations/backup.ts';
 import { restore } from '../../operations/restore.ts';
@@ -16,7 +17,9 @@ const REDELIVERIES =
 
 /** Adds the commands. */
 export function addEpochCommands(program: Command): void {
-  const epoch = program.command('epoch').description('turns of the key at the root: turn, status');
+  const epoch = program
+    .command('epoch')
+    .description('turns of the key at the root: turn, status, end-original');
   epoch
     .command('turn')
     .description('end the epoch: old copies of the vault open nothing from then on (T1)')
@@ -26,7 +29,8 @@ export function addEpochCommands(program: Command): void {
         const progress = createProgress(options.json);
         const { turn, backup } = await turnEpoch(store, (text) => progress.show(text));
         progress.clear();
-        const { buckets, rows, failedApps, t1AtMs } = turn;
+        const { buckets, rows, failedApps } = turn;
+        const t1AtMs = reachedT1(turn);
         const t1 = t1AtMs === null ? null : new Date(t1AtMs).toISOString();
         printResult(options.json, { ...turn, t1, backup: backup ?? null }, [
           `${buckets} buckets and ${rows} rows under new keys`,
@@ -49,8 +53,11 @@ export function addEpochCommands(program: Command): void {
         await settleEpoch({ backends });
         const afterlives = await backends.privacy().requests.afterlives();
         const waitingForT1 = afterlives.filter((one) => one.t1AtMs === null).length;
-        const erasuresHead = headToText(await backends.privacy().erasures.head());
-        const status = { ...(await backends.epoch().status()), waitingForT1, erasuresHead };
+        const { erasures } = backends.privacy();
+        const listProblem = await erasures.assertOwn().then(() => null, messageOf);
+        const erasuresHead = listProblem === null ? headToText(await erasures.head()) : null;
+        const own = { waitingForT1, erasuresHead, listProblem };
+        const status = { ...(await backends.epoch().status()), ...own };
         const { lastTurn, dirtyBuckets, kmsKey, oldKmsKeyState, holdersBehind } = status;
         printResult(options.json, status, [
           `KMS key ${kmsKey}`,
@@ -63,7 +70,7 @@ export function addEpochCommands(program: Command): void {
           ...status.keysOfOriginals.map((key) => `T1 waits for ${key}: ${OF_ORIGINAL}`),
           ...damagedLines(lastTurn?.damaged ?? []),
           ...(lastTurn?.failedApps ?? []).map((app) => `app ${app} failed in that turn`),
-          `the list of erasures goes to ${erasuresHead}`,
+          listProblem ?? `the list of erasures goes to ${erasuresHead}`,
           `${holdersBehind.length} holders of keys have not answered yet`,
         ]);
       }),
@@ -91,6 +98,12 @@ export function addEpochCommands(program: Command): void {
       }),
     );
   addBackupCommands(program);
+}
+
+/** What an operator is told of the list of erasures instead of its head. */
+function messageOf(error: unknown): string {
+  if (isLetheError(error) && !error.retryable) return error.message;
+  throw error;
 }
 
 /** How far a restore takes the list of erasures to go. Throws INPUT_INVALID. */

@@ -185,6 +185,8 @@ async function requestAll(
     const loss = randomId<LossId>(powers.randomness);
     return { id, loss, app, kind, target, step: 'begun', ...times } as PrivacyRequest;
   });
+  // Without it nothing could begin, and what was recorded would be done when nobody is told.
+  await powers.erasures.assertOwn();
   for (const one of made) await powers.requests.add(one);
   const carried = await carryOut(powers, made);
   return carried.map((one, i) => {
