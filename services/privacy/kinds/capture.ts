@@ -18,6 +18,8 @@ export interface Captures {
   /** The user id to ask for at the doors; null: all of the app is erased. */
   readonly user: string | null;
   readonly events: readonly SealedEvent[];
+  /** Are these all events there are? An attack takes a part of very many. */
+  readonly isWhole: boolean;
   readonly rings: CapturedRings;
 }
 
@@ -32,15 +34,18 @@ const named = ({ value }: SubjectEntry) => ({ name: value.alias, user: value.ali
 export async function captureApp({ app, powers }: Run<'erase-app'>): Promise<Captures> {
   const events: SealedEvent[] = [];
   let seen = 0;
+  let isWhole = true;
   for await (const record of powers.views.scanRecords()) {
     seen += 1;
     events.push(...tryDecode(record).filter(({ header }) => header.app === app.id));
-    if (events.length === EVENTS_MAX || seen === RECORDS_MAX) break;
+    isWhole = events.length < EVENTS_MAX && seen < RECORDS_MAX;
+    if (!isWhole) break;
   }
   const ref = { app: app.id, kind: ringKinds.app, id: app.id };
   const rings = await powers.ringCapture.capture([ref]);
   const isFence = await powers.keyring.use([ref], async ([ring]) => ring === 'erased');
-  return { name: app.id, user: null, events, rings: isFence ? NO_RINGS : rings };
+  const captured = { name: app.id, user: null, events, isWhole };
+  return { ...captured, rings: isFence ? NO_RINGS : rings };
 }
 
 const NO_RINGS: CapturedRings = { count: 0, segmentCount: 0, countOpening: async () => 0 };
@@ -53,7 +58,7 @@ export async function capturePerson(run: Run<'erase-subject'>): Promise<Captures
     return await captureSubject(run, subject);
   } catch {
     // What cannot be captured keeps nobody's keys alive: the erasure goes on, and says so.
-    return { ...named(subject), events: [], rings: NO_RINGS };
+    return { ...named(subject), events: [], isWhole: false, rings: NO_RINGS };
   }
 }
 
@@ -78,7 +83,9 @@ async function captureSubject(run: Run<'erase-subject'>, subject: SubjectEntry):
   ]);
   const isFence = await run.powers.keyring.use([owner], async ([ring]) => ring === 'erased');
   // After a crash between fence and end, no ring from before the fence is there to be tried.
-  const captured = { ...named(subject), events: events.slice(0, EVENTS_MAX) };
+  const { conversations: own, groups } = subject.value;
+  const isWhole = events.length <= EVENTS_MAX && own.length + groups.length <= CONVERSATIONS_MAX;
+  const captured = { ...named(subject), events: events.slice(0, EVENTS_MAX), isWhole };
   return { ...captured, rings: isFence ? NO_RINGS : rings };
 }
 

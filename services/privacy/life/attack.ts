@@ -61,6 +61,9 @@ export async function attack(
       ...(captures.rings.count === 0
         ? ['wrapped rings: none could be captured before the fence']
         : []),
+      ...(captures.isWhole
+        ? []
+        : ['further events of theirs: a part was captured, under keys of the same rings']),
       ...notTried,
       'answers that were given before: they are with whoever asked',
       'log, views and backups that lie elsewhere: their events are under the keys that were tried',
