@@ -38,7 +38,11 @@ export interface RequestTargets {
     readonly place: PlaceId;
   };
   'clear-conversation': { readonly conversation: ConversationId; readonly place: PlaceId };
-  'delete-conversation': { readonly conversation: ConversationId };
+  /** `places`: its own when it was asked, so that they are known when its entry is gone. */
+  'delete-conversation': {
+    readonly conversation: ConversationId;
+    readonly places?: readonly PlaceId[];
+  };
   /** Without a subject, everybody's; without a retention class, of every class that ages. */
   'forget-days': DayRange & { readonly subject?: SubjectId; readonly retentionClass?: number };
   'erase-app': Nothing;

@@ -45,7 +45,7 @@ import type { VaultStore } from '../vault/rows/vault-store.ts';
 import { createDirectoryShred } from '../vault/taking/directory-shred.ts';
 import { createRingCapture } from '../vault/taking/ring-captures.ts';
 import { createHolderWait, createKeyringShred } from '../vault/taking/ring-shred.ts';
-import { readEpochStatus, readRootKeyState } from '../vault/turn/epoch-status.ts';
+import { readEpochStatus, readRootKeyState, rootKmsKey } from '../vault/turn/epoch-status.ts';
 import { endOriginals, newestTurn, settleT1 } from '../vault/turn/epoch-t1.ts';
 import { becomeOwnStore, runTurn } from '../vault/turn/epoch-turn.ts';
 import {
@@ -197,7 +197,7 @@ export async function openBackends(
     const table = createDirectoryTable({ ...context, keys });
     const vault = { ...context, keys, keyring, table };
     const mac = createStoreMac(vault);
-    const turns = createTurnStore(opened.vault.turns, mac);
+    const turns = createTurnStore(opened.vault.turns, mac, () => rootKmsKey(store));
     if (isNew) await turns.begin();
     const requests = createRequestStore(opened.state.requests, mac);
     const attacks = createAttackCredentials({ mac });

@@ -15,7 +15,7 @@ import { projectorGroup } from '../../libs/projection/views-behind.ts';
 import type { ListedErasure } from '../../libs/requests/erasure-list.ts';
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
 import { isKnownKind } from '../privacy/kinds/kinds.ts';
-import { findUndone } from '../privacy/life/enforce.ts';
+import { findUndone, readWhole } from '../privacy/life/enforce.ts';
 
 const DEAD_LETTERS_NAMED = 5;
 const DAMAGED_NAMED = 5;
@@ -99,8 +99,7 @@ async function checkErasures({ backends }: OpenStore): Promise<Check> {
   const powers = backends.privacy();
   let listed: readonly ListedErasure[];
   try {
-    await powers.erasures.assertOwn();
-    listed = await powers.erasures.read();
+    listed = await readWhole(powers);
   } catch (error) {
     if (!isLetheError(error) || error.retryable) throw error;
     return { name: 'erasures', passed: false, detail: error.message };

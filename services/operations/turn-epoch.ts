@@ -4,7 +4,7 @@ import type { AnyId, KeyId } from '../../libs/base/ids.ts';
 import type { ReachedT1 } from '../../libs/vault/turn/epoch-t1.ts';
 import type { Backends, OpenStore } from '../../libs/wiring/open-backends.ts';
 import { noteT1 } from '../privacy/life/afterlife.ts';
-import { enforceErasures, standing } from '../privacy/life/enforce.ts';
+import { enforceErasures, readWhole, standing } from '../privacy/life/enforce.ts';
 import { makeBackup, removeBackup, testBackup } from './backup.ts';
 
 /** Runs a turn with its own backup, made and tested before the old KMS key goes. */
@@ -54,7 +54,7 @@ async function lostUncovered(backends: Backends) {
   const powers = backends.privacy();
   // Also those of which nothing says what came of them.
   const told = await powers.requests.toldOf();
-  const listed = standing(await powers.erasures.read()).filter(({ id }) => !told.has(id));
+  const listed = standing(await readWhole(powers)).filter(({ id }) => !told.has(id));
   return listed.flatMap(({ app, target }) => {
     const { subject, place, conversation } = target as Partial<Record<string, AnyId>>;
     const ids = [subject, place, conversation].filter((id) => id !== undefined);

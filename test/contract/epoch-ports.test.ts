@@ -25,7 +25,9 @@ const TURN: Turn = {
 };
 
 describe.each(adapters.turns)('turn record %s', (_, open) => {
-  const openRecord = async (folder: string) => createTurnStore(await open(folder), fixedMac());
+  let rootKey = id(3);
+  const openRecord = async (folder: string) =>
+    createTurnStore(await open(folder), fixedMac(), async () => rootKey);
 
   it('is written only over what was read, across processes', async () => {
     const folder = temporaryFolder();
@@ -55,6 +57,11 @@ describe.each(adapters.turns)('turn record %s', (_, open) => {
     await edit();
     expect(await record.read()).toEqual(TURN);
     expect(await (await openRecord(folder)).read()).toEqual(TURN);
+    // An older one, of another key at the root, says nothing of now; nor does its spare.
+    rootKey = id(7);
+    await expect(record.read()).rejects.toMatchObject({ code: 'VAULT_TAMPERED' });
+    rootKey = id(3);
+    expect(await record.read()).toEqual(TURN);
     await edit();
     await table.writeSpare({ text: 'null', code: 'none' });
     await expect(record.read()).rejects.toMatchObject({ code: 'VAULT_TAMPERED' });

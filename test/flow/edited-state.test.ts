@@ -127,6 +127,34 @@ describe('S51 who can write the tables of the state, but has no key', () => {
     expect(await requests.forged()).toEqual([ann.erasure]);
   });
 
+  it('has no T1 told by writing an older record of turns back around an erasure', async () => {
+    const store = await openPeople();
+    await turnEpoch(store);
+    const tables = openTables(store, 'vault.db');
+    const copy = () =>
+      ['vault_turn', 'vault_turn_spare'].map((name) => {
+        return [name, tables.prepare(`SELECT turn, code FROM ${name}`).get()] as const;
+      });
+    const write = (copied: ReturnType<typeof copy>) => {
+      for (const [name, row] of copied) {
+        const { turn, code } = row as { turn: string; code: string };
+        tables.prepare(`UPDATE ${name} SET turn = ?, code = ?`).run(turn, code);
+      }
+    };
+    const older = copy();
+    await turnEpoch(store);
+    const newer = copy();
+    write(older);
+    await expect(eraseAnn(store)).rejects.toMatchObject({ code: 'VAULT_TAMPERED' });
+    await expect(settleEpoch(store)).rejects.toMatchObject({ code: 'VAULT_TAMPERED' });
+    write(newer);
+    const { done } = await work(store);
+    expect(done).toBe(1);
+    const { requests } = store.backends.privacy();
+    await settleEpoch(store);
+    expect(await requests.afterlives()).toMatchObject([{ t1AtMs: null, afterTurn: 2 }]);
+  });
+
   it('has no T1 told by writing the record of turns', async () => {
     const store = await openPeople();
     await turnEpoch(store);

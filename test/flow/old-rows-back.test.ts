@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, renameSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -215,6 +215,36 @@ describe('S51 old rows of the vault that somebody without a key writes back undo
     const basic = `Basic ${btoa(`${key.id}:${key.secret}`)}`;
     const administration = again.backends.administration();
     expect(await administration.accessKeys.recognise(basic)).toBeUndefined();
+  });
+
+  it.each([
+    ['its newest entry', (names: string[]) => names.slice(-1)],
+    ['every entry', (names: string[]) => names],
+  ])('where the list of erasures was cut off too: no T1 is told without %s', async (_, cut) => {
+    const store = await openPeople();
+    await createPrivacy(store.backends.privacy()).eraseSubject(
+      store.app.id,
+      await subjectOf(store, 'ann'),
+    );
+    const folder = store.configuration.erasuresFolder;
+    for (const name of cut(readdirSync(folder).toSorted())) rmSync(join(folder, name));
+    await expect(turnEpoch(store)).rejects.toThrow('LETHE_ERASURES');
+    const checks = await runDoctor(store, () => undefined);
+    expect(checks.find(({ name }) => name === 'erasures')).toMatchObject({ passed: false });
+    const { requests } = store.backends.privacy();
+    expect(await requests.afterlives()).toMatchObject([{ t1AtMs: null }]);
+  });
+
+  it('of a group that was deleted, its rings alone: they are looked for', async () => {
+    const store = await openPeople();
+    const database = openVault(fileOf(store.configuration.vault));
+    const before = rowsOf(database).filter((row) => kindOf(row) === rowKinds.placeRing);
+    const powers = store.backends.privacy();
+    const look = watchErasures(powers, () => undefined);
+    await createPrivacy(powers).deleteConversation(store.app.id, await groupOf(store));
+    put(database, before);
+    expect(await look()).toBe(1);
+    expect(await look()).toBe(0);
   });
 
   it('where the key of the names was taken out: nobody comes anew, and it is told', async () => {

@@ -1,7 +1,7 @@
 /** The apps of a store: each with its root, its keys, its ring and a place for its own facts. */
 
 import { type AppId, idToBytes, isId, type PlaceId } from '../../base/ids.ts';
-import { LetheError } from '../../base/lethe-error.ts';
+import { isLetheError, LetheError } from '../../base/lethe-error.ts';
 import { type Randomness, randomId, randomIdInBucket } from '../../base/random.ts';
 import { again, retryContended } from '../../base/retry.ts';
 import { recordCodec } from '../../codec/avro.ts';
@@ -83,13 +83,21 @@ export function createAppRegistry(deps: {
 
   async function list(): Promise<App[]> {
     const apps: App[] = [];
+    let damage: unknown;
     for await (const row of store.scan(rowKinds.appRecord)) {
-      const app = await read(row.app);
-      if (app !== undefined) apps.push(app);
-      else if (!(await wasErased(row.app))) {
-        throw new LetheError('VAULT_TAMPERED', `the root of app ${row.app} is missing`);
+      try {
+        const app = await read(row.app);
+        if (app !== undefined) apps.push(app);
+        else if (!(await wasErased(row.app))) {
+          throw new LetheError('VAULT_TAMPERED', `the root of app ${row.app} is missing`);
+        }
+      } catch (error) {
+        // One that is damaged keeps no other from being served; it is named when it is asked for.
+        if (!isLetheError(error, 'VAULT_TAMPERED')) throw error;
+        damage = error;
       }
     }
+    if (apps.length === 0 && damage !== undefined) throw damage;
     // A store that seems to have no app is given one: it must not be for want of a row. One whose
     // making was interrupted has no ring yet.
     if (apps.length === 0) {

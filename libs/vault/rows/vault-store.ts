@@ -100,9 +100,12 @@ export interface VaultBatch {
   readonly needs?: readonly VaultBatch[];
   /** It takes something away: the bucket is marked for the next turn, in the same commit. */
   readonly dirties?: true;
-  /** Removes only this version. */
-  readonly removals?: readonly (RowKey & { readonly version: number })[];
+  /** Removes only this version, and, of a row with a key of its own, only while it holds that. */
+  readonly removals?: readonly Removal[];
 }
+
+/** A row that is to go, as it was read. */
+export type Removal = RowKey & { readonly version: number; readonly ownKey?: KeyId | null };
 
 /** `conflict`: a condition did not hold, and nothing of the batch was written. */
 export type BatchOutcome = 'done' | 'conflict';

@@ -2,6 +2,7 @@
 import type { KeyId } from '../../base/ids.ts';
 import type { KeyState } from '../keys/root-kms.ts';
 import { STORE_ROOT } from '../rows/key-slots.ts';
+import type { VaultStore } from '../rows/vault-store.ts';
 import { keysWaitedFor } from './epoch-t1.ts';
 import type { TurnContext } from './turn-run.ts';
 import type { Turn } from './turn-store.ts';
@@ -23,6 +24,12 @@ export interface EpochStatus {
   readonly keysOfOriginals: readonly KeyId[];
   /** Holders that have not acknowledged everything yet, by their random ids. */
   readonly holdersBehind: readonly string[];
+}
+
+/** The KMS key that wraps the root of the vault. */
+export async function rootKmsKey(store: Pick<VaultStore, 'read'>): Promise<KeyId> {
+  const [root] = await store.read([STORE_ROOT]);
+  return root!.wrappingKey;
 }
 
 /** What the KMS says of the key at the root: without it no process starts any more. */

@@ -1,7 +1,8 @@
 /**
  * How far the turn under way has come, and how the last one ended. The record carries a code under
- * a key of the store: who can write the vault's tables, but has no key, has no T1 told. Where it is
- * damaged its spare counts, which is at most one write older. Where both are, or none is there, no
+ * a key of the store: who can write the vault's tables, but has no key, has no T1 told. It names
+ * the KMS key at the root: an older record, written back, names another. Where it is damaged its
+ * spare counts, which is at most one write older. Where both are, or none is there, no
  * turn is made and no T1 told until a backup is restored.
  *
  * Failures of every method: those of TurnTable and StoreMac; VAULT_TAMPERED.
@@ -74,45 +75,73 @@ export interface TurnStore {
   begin(): Promise<void>;
 }
 
-/** Opens the record. */
-export function createTurnStore(table: TurnTable, mac: StoreMac): TurnStore {
+/** The record of a store that had no turn yet. */
+interface NoTurn {
+  readonly firstKmsKey: KeyId;
+}
+
+/** Opens the record; `rootKey` gives the KMS key at the root of the vault. */
+export function createTurnStore(
+  table: TurnTable,
+  mac: StoreMac,
+  rootKey: () => Promise<KeyId>,
+): TurnStore {
   const codeOf = (text: string) => mac.mac(labels.turn, [text]);
 
-  async function sign(turn: Turn | undefined): Promise<TurnRow> {
-    const text = JSON.stringify(turn ?? null);
+  async function sign(turn: Turn | NoTurn): Promise<TurnRow> {
+    const text = JSON.stringify(turn);
     return { text, code: await codeOf(text) };
   }
 
-  async function isOurs(row: TurnRow | undefined): Promise<boolean> {
-    if (row === undefined || row.text === null || row.code === null) return false;
-    return isSameMac(row.code, await codeOf(row.text));
+  /** What a row says, if it is ours and of now. */
+  async function readOwn(row: TurnRow | undefined): Promise<Turn | NoTurn | undefined> {
+    if (row === undefined || row.text === null || row.code === null) return undefined;
+    if (!isSameMac(row.code, await codeOf(row.text))) return undefined;
+    const record = JSON.parse(row.text) as Turn | NoTurn;
+    return keysAtRoot(record).includes(await rootKey()) ? record : undefined;
   }
 
   /** The record, or its spare, which is put in its place. */
-  async function load(): Promise<{ row: TurnRow; turn: Turn | undefined }> {
+  async function load(): Promise<{ row: TurnRow; record: Turn | NoTurn }> {
     const found = await table.read();
-    const isWhole = await isOurs(found);
-    const row = isWhole ? found : await table.readSpare();
-    if (row === undefined || !(isWhole || (await isOurs(row)))) throw damaged();
-    if (!isWhole && !(await table.replace(found, row))) return load();
-    return { row, turn: (JSON.parse(row.text!) as Turn | null) ?? undefined };
+    const own = await readOwn(found);
+    if (own !== undefined) return { row: found!, record: own };
+    const spare = await table.readSpare();
+    const record = await readOwn(spare);
+    if (record === undefined) throw damaged();
+    if (!(await table.replace(found, spare!))) return load();
+    return { row: spare!, record };
   }
 
   return {
-    read: async () => (await load()).turn,
+    async read() {
+      const { record } = await load();
+      return 'firstKmsKey' in record ? undefined : record;
+    },
     async write(turn, before) {
-      const { row } = await load();
-      if (row.text !== JSON.stringify(before ?? null)) return false;
+      const { row, record } = await load();
+      const isBefore =
+        before === undefined ? 'firstKmsKey' in record : row.text === JSON.stringify(before);
+      if (!isBefore) return false;
       const next = await sign(turn);
       if (!(await table.replace(row, next))) return false;
       await table.writeSpare(next);
       return true;
     },
     async begin() {
-      const first = await sign(undefined);
+      const first = await sign({ firstKmsKey: await rootKey() });
       if (await table.replace(undefined, first)) await table.writeSpare(first);
     },
   };
+}
+
+/** Which KMS keys can be at the root while this is the record: a turn replaces the key. */
+function keysAtRoot(record: Turn | NoTurn): readonly KeyId[] {
+  if ('firstKmsKey' in record) return [record.firstKmsKey];
+  const { step, oldKmsKey, newKmsKey, original } = record;
+  // A restored store writes its record before its root is under its own key.
+  const isReplacing = step !== 'done' || original !== undefined;
+  return isReplacing ? [oldKmsKey, newKmsKey] : [newKmsKey];
 }
 
 /** Is this the record of a store that was closed? It is read before there is a key to check it. */

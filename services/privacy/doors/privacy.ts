@@ -135,7 +135,9 @@ export function createPrivacy(powers: PrivacyPowers): Privacy {
       if (entry.value.isDefault) {
         return { status: 'refused', reason: 'the default conversation can only be cleared' };
       }
-      return request(app, 'delete-conversation', { conversation });
+      const { messagePlace, profilePlace } = entry.value;
+      const places = [messagePlace, profilePlace];
+      return request(app, 'delete-conversation', { conversation, places });
     },
     async forgetDays(app, days) {
       if (days.subject === undefined) return request(app, 'forget-days', { ...days });

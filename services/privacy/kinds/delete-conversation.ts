@@ -30,12 +30,14 @@ export const deleteConversation: Kind<'delete-conversation'> = {
 
 async function shred(run: Run<'delete-conversation'>): Promise<void> {
   const { powers, app, request } = run;
-  const entry = await readConversation(run, request.target.conversation);
-  if (entry === undefined) return;
-  const { messagePlace, profilePlace, kind } = entry.value;
-  const refs: RingRef[] = [messagePlace, profilePlace].map((place) => {
+  const { conversation, places = [] } = request.target;
+  const entry = await readConversation(run, conversation);
+  const own = entry === undefined ? [] : [entry.value.messagePlace, entry.value.profilePlace];
+  const refs: RingRef[] = [...new Set([...places, ...own])].map((place) => {
     return { app: app.id, kind: ringKinds.place, id: place };
   });
-  if (kind === 'sdkGroup') refs.push({ app: app.id, kind: ringKinds.owner, id: entry.id });
+  if (entry?.value.kind === 'sdkGroup') {
+    refs.push({ app: app.id, kind: ringKinds.owner, id: entry.id });
+  }
   await powers.keyringShred.shred(refs, request.loss);
 }

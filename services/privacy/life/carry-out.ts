@@ -73,8 +73,12 @@ export async function carryOut(
   // Before anything goes: a restore must know of it even if this process ends here.
   const listed = requests.filter((request) => !failures.has(request));
   const atMs = powers.clock.nowMs();
+  // A later step was recorded after that; and what a restore carries out is on it.
+  const isListed = ({ step }: PrivacyRequest) =>
+    as === 'restored' || !(step === 'received' || step === 'begun');
+  const unlisted = listed.filter((request) => !isListed(request));
   await powers.erasures.add(
-    listed.map(
+    unlisted.map(
       ({ id, loss, app, kind, target }) => ({ id, loss, app, kind, target, atMs }) as ListedRequest,
     ),
   );

@@ -19,6 +19,23 @@ export function standing(listed: readonly ListedErasure[]): ListedErasure[] {
   return [...newest.values()].filter((one) => one.kind !== 'withdrawn');
 }
 
+/**
+ * The list, if it is this store's and nothing of it is missing that is known to have been on it.
+ * Throws CONFIGURATION_INVALID, ERASURES_TAMPERED.
+ */
+export async function readWhole({ erasures, requests }: PrivacyPowers): Promise<ListedErasure[]> {
+  await erasures.assertOwn();
+  const listed = await erasures.read();
+  const ids = new Set<string>(listed.map(({ id }) => id));
+  // Whoever cut its end off may have put back what the vault knows of it.
+  const missing = (await requests.afterlives()).find(({ id, t1AtMs }) => {
+    return t1AtMs === null && !ids.has(id);
+  });
+  if (missing === undefined) return listed;
+  const text = `LETHE_ERASURES: the entry of ${missing.id} is missing: put the newest copy there`;
+  throw new LetheError('ERASURES_TAMPERED', text);
+}
+
 /** Requests of the list that were carried out and of which something is there again. */
 export async function findUndone(
   powers: PrivacyPowers,
@@ -40,7 +57,7 @@ export async function enforceErasures(
   powers: PrivacyPowers,
   onUndone: (error: LetheError) => void,
 ): Promise<number> {
-  return enforce(powers, await powers.erasures.read(), onUndone);
+  return enforce(powers, await readWhole(powers), onUndone);
 }
 
 /**
@@ -55,6 +72,7 @@ export function watchErasures(
   let last = LIST_START;
   let watched: ListedErasure[] = [];
   return async () => {
+    await erasures.assertOwn();
     const added = await erasures.read(last);
     last = (await erasures.at(last.number + added.length)) ?? last;
     const waiting = (await requests.afterlives()).filter(({ t1AtMs }) => t1AtMs === null);

@@ -3,7 +3,7 @@
 import { hexToBytes } from '../../../base/hex.ts';
 import type { AppId, KeyId, LossId } from '../../../base/ids.ts';
 import type { CqlStatement } from '../../../engines/cassandra-database.ts';
-import type { RowKey, RowKind, RowState, VaultRow } from '../vault-store.ts';
+import type { Removal, RowKey, RowKind, RowState, VaultRow } from '../vault-store.ts';
 
 const WHERE = 'WHERE app = ? AND bucket = ? AND kind = ? AND id = ?';
 const INSERT = `INSERT INTO vault_rows (app, bucket, kind, id, version, state, wrapping_key,
@@ -13,6 +13,7 @@ const UPDATE = `UPDATE vault_rows SET version = ?, state = ?, wrapping_key = ?, 
   holds = ?, edges = ?, wrapped = ?, erasure = ?, fingerprint = ?, owed = ? ${WHERE}
   IF version = ?`;
 const REMOVE = `DELETE FROM vault_rows ${WHERE} IF version = ?`;
+const REMOVE_KEY = `${REMOVE} AND own_key = ?`;
 const GUARD = `UPDATE vault_rows SET own_key = ? ${WHERE} IF own_key = ?`;
 const ENTERED = `UPDATE vault_rows SET owed = null ${WHERE} IF owed = ?`;
 
@@ -63,8 +64,10 @@ export function putStatement(row: VaultRow): CqlStatement {
 }
 
 /** Removes a row if it is still of this version. */
-export function removalStatement(row: RowKey & { version: number }): CqlStatement {
-  return { query: REMOVE, params: [...keyParams(row), row.version] };
+export function removalStatement(row: Removal): CqlStatement {
+  const params = [...keyParams(row), row.version];
+  if (row.ownKey == null) return { query: REMOVE, params };
+  return { query: REMOVE_KEY, params: [...params, hexToBytes(row.ownKey)] };
 }
 
 /** Writes nothing new, and fails when the row holds another key. */

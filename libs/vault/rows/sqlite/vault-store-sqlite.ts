@@ -51,7 +51,8 @@ const UPDATE = `UPDATE vault_rows SET version = ?, state = ?, wrapping_key = ?, 
   holds = ?, edges = ?, wrapped = ?, erasure = ?, fingerprint = ?, owed = ?
   WHERE key = ? AND version = ?`;
 const ENTERED = 'UPDATE vault_rows SET owed = NULL WHERE key = ? AND owed = ?';
-const REMOVE = 'DELETE FROM vault_rows WHERE key = ? AND version = ?';
+const REMOVE = `DELETE FROM vault_rows WHERE key = ?1 AND version = ?2
+  AND (?3 IS NULL OR own_key = ?3)`;
 // Rows of one app and kind lie side by side under this key: app ‖ kind ‖ id.
 const SCAN_ROWS = 500;
 const SCAN = `SELECT * FROM vault_rows WHERE key > ? AND key < ? ORDER BY key LIMIT ${SCAN_ROWS}`;
@@ -157,7 +158,8 @@ function apply(database: SqliteDatabase, batch: VaultBatch): boolean {
       return false;
   }
   for (const key of batch.removals ?? []) {
-    if (database.run(REMOVE, storedKey(key), key.version) !== 1) return false;
+    const ownKey = key.ownKey == null ? null : Buffer.from(key.ownKey, 'hex');
+    if (database.run(REMOVE, storedKey(key), key.version, ownKey) !== 1) return false;
   }
   const [written] = [...(batch.puts ?? []), ...(batch.removals ?? [])];
   if (batch.dirties && written !== undefined) {
