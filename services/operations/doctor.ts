@@ -3,6 +3,7 @@
  * of the views comes from an event of the log. Every request is done, and nothing is behind.
  */
 
+import { existsSync } from 'node:fs';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
 import { sha256 } from '../../libs/codec/hash.ts';
@@ -16,6 +17,7 @@ import type { ListedErasure } from '../../libs/requests/erasure-list.ts';
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
 import { isKnownKind } from '../privacy/kinds/kinds.ts';
 import { findUndone, readWhole } from '../privacy/life/enforce.ts';
+import { stagingOf } from './restore.ts';
 
 const DEAD_LETTERS_NAMED = 5;
 const DAMAGED_NAMED = 5;
@@ -34,7 +36,7 @@ export async function runDoctor(
 ): Promise<Check[]> {
   const log = await scanLog(store, (count) => onProgress(`${count} events looked at`));
   return [
-    { name: 'configuration', passed: true, detail: 'valid; keys lie apart from the data' },
+    checkConfiguration(store),
     await checkRootKey(store),
     log.check,
     await checkVault(store),
@@ -43,6 +45,15 @@ export async function runDoctor(
     await checkViews(store, log.values),
     await checkBacklog(store),
   ];
+}
+
+/** A restore that was killed leaves a copy of the vault, and its key, which no turn ends. */
+function checkConfiguration({ configuration }: OpenStore): Check {
+  const left = stagingOf(configuration);
+  const detail = existsSync(left)
+    ? `${left}: a restore was interrupted there. Run it again, or remove the folder`
+    : 'valid; keys lie apart from the data';
+  return { name: 'configuration', passed: !existsSync(left), detail };
 }
 
 /** A key that is gone is noticed while processes run that have opened the vault with it. */

@@ -155,8 +155,8 @@ async function assertNewerSettled(
   );
 }
 
-/** Beside the vault, or, when that is on servers, beside the backups. */
-function stagingOf({ vault, backupsFolder }: Configuration): string {
+/** Where a restore works: beside the vault, or, when that is on servers, beside the backups. */
+export function stagingOf({ vault, backupsFolder }: Configuration): string {
   return vault.engine === 'sqlite' ? `${vault.file}.restoring` : join(backupsFolder, 'restoring');
 }
 
