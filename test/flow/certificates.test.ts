@@ -169,6 +169,8 @@ describe('a certificate', () => {
     const empty = { ...JSON.parse(text), signatures: [null] };
     const unsigned = file('null.json', JSON.stringify(empty));
     expect(await refused(unsigned, own)).toContain('no signature of it is by this key');
+    const renamed = file(`${'a'.repeat(32)}.json`, text);
+    expect(await refused(renamed, own)).toContain(`it is of the erasure ${outcome.erasure}`);
   });
 });
 

@@ -91,7 +91,9 @@ export function addEpochCommands(program: Command): void {
         const nowMs = backends.privacy().clock.nowMs();
         const ended = await backends.epoch().endOriginals(await openRootKms(of), nowMs);
         await settleEpoch({ backends });
+        const isNone = ended.gone.length + ended.pending.length === 0;
         printResult(options.json === true, ended, [
+          ...(isNone ? ['this store waits for no keys of another one'] : []),
           `${ended.gone.length} keys of the original are gone`,
           `${ended.pending.length} are scheduled to go: run this again when they are gone`,
         ]);
@@ -173,7 +175,8 @@ function addBackupCommands(program: Command): void {
           ? []
           : [`${restored.removed} events that it cannot open were removed from the log`]),
         `${restored.events} events in the views`,
-        'T1 waits for the key of the original: once that is gone, lethe epoch end-original --yes',
+        'T1 waits for the key of the original: when nobody needs that any more, end it with ' +
+          'lethe epoch end-original --yes',
         REDELIVERIES,
         ...damagedLines(restored.damaged),
         ...restored.left,

@@ -1,6 +1,7 @@
 /** `lethe verify`: checks a certificate offline, with a public key that the reader trusts. */
 import { createPublicKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { openEnvelope } from '../../../libs/audit/dsse.ts';
 import { isId } from '../../../libs/base/ids.ts';
@@ -38,9 +39,15 @@ export function addVerifyCommand(program: Command): void {
       const isTheirs =
         options.salt && commitmentOf(options.salt, options.user) === subject?.digest.sha256;
       if (options.salt && !isTheirs) {
-        throw new CommandEnd(exitCodes.failed, 'it holds, but it is about somebody else');
+        const text = 'it holds, but not with this salt and user id: is one of them mistyped?';
+        throw new CommandEnd(exitCodes.failed, text);
       }
       const { predicate } = statement;
+      const [, named] = /^([0-9a-f]{32})\.json$/.exec(basename(file)) ?? [];
+      if (named !== undefined && named !== predicate.erasure) {
+        const text = `it holds, but it is of the erasure ${predicate.erasure}, not of ${named}`;
+        throw new CommandEnd(exitCodes.failed, text);
+      }
       const shown = { valid: true, ...(isTheirs && { aboutThisPerson: true }), predicate };
       printResult(options.json, shown, [
         `it holds: ${subject?.name} (${predicate.kind}) of the app ${predicate.app}`,
