@@ -1,10 +1,10 @@
 /** Turns of the epoch with the backup that each of them needs, and T1 noted where it has come. */
 
-import type { AnyId, KeyId } from '../../libs/base/ids.ts';
+import type { KeyId } from '../../libs/base/ids.ts';
 import type { ReachedT1 } from '../../libs/vault/turn/epoch-t1.ts';
-import type { Backends, OpenStore } from '../../libs/wiring/open-backends.ts';
+import type { OpenStore } from '../../libs/wiring/open-backends.ts';
 import { noteT1 } from '../privacy/life/afterlife.ts';
-import { enforceErasures, readWhole, standing } from '../privacy/life/enforce.ts';
+import { enforceErasures, lostUncovered } from '../privacy/life/enforce.ts';
 import { makeBackup, removeBackup, testBackup } from './backup.ts';
 
 /** Runs a turn with its own backup, made and tested before the old KMS key goes. */
@@ -17,7 +17,7 @@ export async function turnEpoch(
   const options = {
     nowMs,
     onProgress,
-    lost: await lostUncovered(backends),
+    lost: await lostUncovered(backends.privacy()),
     async testBackup() {
       const made = await makeBackup(
         { backends, configuration },
@@ -47,19 +47,6 @@ export async function turnEpoch(
   if (isUndone) turn = await epoch.turn(options);
   await settleEpoch({ backends });
   return { turn, backup };
-}
-
-/** By the list of erasures, the rings of what waits for T1: the vault's marks lie in clear. */
-async function lostUncovered(backends: Backends) {
-  const powers = backends.privacy();
-  // Also those of which nothing says what came of them.
-  const told = await powers.requests.toldOf();
-  const listed = standing(await readWhole(powers)).filter(({ id }) => !told.has(id));
-  return listed.flatMap(({ app, target }) => {
-    const { subject, place, conversation } = target as Partial<Record<string, AnyId>>;
-    const ids = [subject, place, conversation].filter((id) => id !== undefined);
-    return (ids.length === 0 ? [app] : ids).map((id) => ({ app, id }));
-  });
 }
 
 /** Notes T1 where it has come: of the last turn, and of those whose KMS key is gone by now. */

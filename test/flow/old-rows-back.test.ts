@@ -50,8 +50,8 @@ function put(database: DatabaseSync, rows: readonly Row[]): void {
   }
 }
 
-async function openPeople(): Promise<TestStore> {
-  const store = await openTestStore();
+async function openPeople(nowMs = Date.now): Promise<TestStore> {
+  const store = await openTestStore({ clock: { nowMs } });
   await store.deliver(
     received('ann', 'hers', { id: 'a' }),
     received('ben', 'his', { id: 'b' }),
@@ -245,6 +245,38 @@ describe('S51 old rows of the vault that somebody without a key writes back undo
     put(database, before);
     expect(await look()).toBe(1);
     expect(await look()).toBe(0);
+  });
+
+  it('while a turn runs, with the fences back before it ends: it carries none of them over', async () => {
+    let laterMs = 0;
+    const store = await openPeople(() => Date.now() + laterMs);
+    const group = await groupOf(store);
+    const database = openVault(fileOf(store.configuration.vault));
+    const rings: number[] = [rowKinds.ownerRing, rowKinds.placeRing];
+    const before = rowsOf(database).filter((row) => rings.includes(kindOf(row)));
+    const ann = await subjectOf(store, 'ann');
+    await createPrivacy(store.backends.privacy()).eraseSubject(store.app.id, ann);
+    const now = new Map(rowsOf(database).map((row) => [hex(row), row]));
+    const old = before.filter((row) => now.get(hex(row))!.version !== row.version);
+    const fences = old.map((row) => now.get(hex(row))!);
+    let aside: Row[] = [];
+    const swapping = turnEpoch(store, (step) => {
+      if (step.endsWith(': apps')) put(database, old);
+      if (!/buckets, \d+ rows$/.test(step)) return;
+      aside = rowsOf(database).filter((row) => old.some((one) => hex(one) === hex(row)));
+      put(database, fences);
+    });
+    // The fences that were put back are under the key that goes: the turn does not end over them.
+    await expect(swapping).rejects.toMatchObject({ code: 'CONTENDED' });
+    expect(aside.length).toBe(old.length);
+    laterMs = 60_000;
+    await turnEpoch(store);
+    const { requests } = store.backends.privacy();
+    expect(await requests.afterlives()).toMatchObject([{ t1AtMs: expect.any(Number) }]);
+    put(database, aside);
+    const again = await store.reopen();
+    const read = await textsOf(again, group).catch(({ code }: { code: string }) => [code]);
+    expect(read).not.toContain('hers');
   });
 
   it('where the key of the names was taken out: nobody comes anew, and it is told', async () => {

@@ -257,7 +257,7 @@ async function rewrapBucket(
     };
     for await (const row of store.scanBucket({ app: app.id, buckets: app.buckets, bucket })) {
       if (row.wrappingKey === current.id) continue;
-      const put = rewrapped(row, retired, current);
+      const put = damaged.isUndone(row) ? undefined : rewrapped(row, retired, current);
       if (put === undefined && damaged.note(row)) continue;
       seen += 1;
       if (put !== undefined) old.push(put);

@@ -22,7 +22,7 @@ import { DamagedRows } from './damaged-rows.ts';
 import { keysWaitedFor } from './epoch-t1.ts';
 import { originTurn } from './origin-turn.ts';
 import { retire } from './turn-retire.ts';
-import { type TurnContext, type TurnOptions, TurnRun } from './turn-run.ts';
+import { type LostRing, type TurnContext, type TurnOptions, TurnRun } from './turn-run.ts';
 import type { Turn } from './turn-store.ts';
 
 const ALIVE_INTERVAL_MS = 2_000;
@@ -217,7 +217,7 @@ async function rewrapUnderStoreRoot(
 /** The buckets that get new keys, by their apps. */
 async function findDirty(
   { store, apps }: TurnContext,
-  lost: NonNullable<TurnOptions['lost']>,
+  lost: readonly LostRing[],
 ): Promise<Map<AppId, number[]>> {
   const dirty = new Map<AppId, Set<number>>();
   const add = (app: AppId, bucket: number) => {
@@ -231,7 +231,7 @@ async function findDirty(
   return new Map([...dirty].map(([app, buckets]) => [app, [...buckets]]));
 }
 
-async function turnApps(deps: TurnContext, run: TurnRun, lost: NonNullable<TurnOptions['lost']>) {
+async function turnApps(deps: TurnContext, run: TurnRun, lost: readonly LostRing[]) {
   const { store, hierarchy } = deps;
   const dirty = await findDirty(deps, lost);
   // An app whose turn was interrupted has a predecessor of its root, whatever is marked.
@@ -248,7 +248,7 @@ async function turnApps(deps: TurnContext, run: TurnRun, lost: NonNullable<TurnO
     dirty.delete(app);
     if (run.turn.failedApps.includes(app)) failedBefore.push(app);
   }
-  const damagedRows = new DamagedRows();
+  const damagedRows = new DamagedRows(lost.filter(({ isEnded }) => isEnded));
   const damaged = await rewrapUnderStoreRoot(deps, (app) => dirty.has(app), damagedRows);
   const failedApps: AppId[] = [...failedBefore, ...damaged];
   let [buckets, rows] = [0, 0];

@@ -12,17 +12,23 @@ export interface TurnContext extends VaultContext {
   readonly kms: RootKms;
 }
 
+/**
+ * A ring that lost something which a turn is to cover: its bucket gets a new key, also where the
+ * vault's own marks were taken away. `isEnded`: it is a fence; a living one is not wrapped anew.
+ */
+export interface LostRing {
+  readonly app: AppId;
+  readonly id: AnyId;
+  readonly isEnded: boolean;
+}
+
 /** How a turn is run. */
 export interface TurnOptions {
   readonly nowMs: () => number;
   /** Makes and tests the turn's own backup; called before the old KMS key goes. */
   readonly testBackup?: () => Promise<void>;
   readonly onProgress?: (text: string) => void;
-  /**
-   * Ids of rings that lost something which this turn is to cover: their buckets get new keys, also
-   * where the vault's own marks of them were taken away.
-   */
-  readonly lost?: readonly { readonly app: AppId; readonly id: AnyId }[];
+  readonly lost?: readonly LostRing[];
 }
 
 /** The turn under way, as this process runs it. */

@@ -20,6 +20,7 @@ export const clearConversation: Kind<'clear-conversation'> = {
     await recordFact(run, 'ConversationCleared', { conversation });
   },
   lostEvents: { by: 'fence' },
+  ringsEnded: ({ place }) => [place],
   canBeUndone: () => true,
   async matcher({ directory }, app, { conversation }) {
     const [entry] = await directory.conversations(app, [conversation]);

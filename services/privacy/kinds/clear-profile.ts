@@ -22,6 +22,7 @@ export const clearProfile: Kind<'clear-profile'> = {
     await recordFact(run, 'ProfileCleared', { user: subject.value.alias });
   },
   lostEvents: { by: 'fence' },
+  ringsEnded: ({ place }) => [place],
   canBeUndone: () => true,
   async matcher({ directory }, app, { subject }) {
     const [entry] = await directory.subjects(app, [subject]);

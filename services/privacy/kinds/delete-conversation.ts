@@ -22,6 +22,7 @@ export const deleteConversation: Kind<'delete-conversation'> = {
     await run.powers.directoryShred.removeConversation(run.app, entry);
   },
   lostEvents: { by: 'fence' },
+  ringsEnded: ({ places = [] }) => places,
   canBeUndone: () => true,
   matcher: async (_powers, _app, { conversation }) => {
     return ({ stream }) => stream === conversation;

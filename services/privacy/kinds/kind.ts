@@ -2,7 +2,7 @@
  * What privacy has to know of a kind of request: one file answers it for each kind, and `kinds.ts`
  * lists them. Whatever carries requests out asks here, and knows no kind by name.
  */
-import type { AppId, ConversationId, OwnerId, SubjectId } from '../../../libs/base/ids.ts';
+import type { AnyId, AppId, ConversationId, OwnerId, SubjectId } from '../../../libs/base/ids.ts';
 import type { EventHeader } from '../../../libs/codec/sealed-event.ts';
 import type {
   DayRange,
@@ -60,6 +60,8 @@ export interface Kind<Name extends RequestKind> {
   /** After all else, also when the app itself is gone by now. */
   end?(powers: PrivacyPowers, request: RequestOf<Name>): Promise<void>;
   readonly lostEvents: LostEvents;
+  /** Ids of rings that are fences once it is done, as far as its target names them. */
+  ringsEnded?(target: RequestTargets[Name]): readonly AnyId[];
   /** Whether rows that somebody writes back can undo it, by what its target names. */
   canBeUndone(target: RequestTargets[Name]): boolean;
   /** Is something there again beside the rings that `shred` takes? */

@@ -3,6 +3,7 @@
  * the keys that wrap them are still there, is noticed. What is there again is taken once more.
  * Until then its words can be read; no T1 is told before this look.
  */
+import type { AnyId, AppId } from '../../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
 import type { ListedErasure, ListedRequest } from '../../../libs/requests/erasure-list.ts';
 import type { PrivacyRequest } from '../../../libs/requests/request.ts';
@@ -34,6 +35,29 @@ export async function readWhole({ erasures, requests }: PrivacyPowers): Promise<
   if (missing === undefined) return listed;
   const text = `LETHE_ERASURES: the entry of ${missing.id} is missing: put the newest copy there`;
   throw new LetheError('ERASURES_TAMPERED', text);
+}
+
+/** What a turn is to cover of a request. */
+export interface LostRings {
+  readonly app: AppId;
+  readonly id: AnyId;
+  /** It was carried out, and this ring is a fence since: a living one was written back. */
+  readonly isEnded: boolean;
+}
+
+/** By the list, the rings of what no T1 was told of: the vault's own marks lie in clear. */
+export async function lostUncovered(powers: PrivacyPowers): Promise<LostRings[]> {
+  const told = await powers.requests.toldOf();
+  const done = new Set((await powers.requests.afterlives()).map(({ id }) => id));
+  const listed = standing(await readWhole(powers)).filter(({ id }) => !told.has(id));
+  return listed.flatMap((one) => {
+    const { app, id, target } = one;
+    const { subject, place, conversation } = target as Partial<Record<string, AnyId>>;
+    const named = [subject, place, conversation].filter((each) => each !== undefined);
+    const ended = isTaking(one) ? (kindOf(one.kind).ringsEnded?.(target as never) ?? []) : [];
+    const all: readonly AnyId[] = named.length === 0 ? [app] : [...named, ...ended];
+    return all.map((each) => ({ app, id: each, isEnded: done.has(id) && ended.includes(each) }));
+  });
 }
 
 /** Requests of the list that were carried out and of which something is there again. */
