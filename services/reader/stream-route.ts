@@ -94,6 +94,11 @@ async function startOffsets(
   if (asked.lastEventId !== undefined) {
     const offsets = readCursor(String(asked.lastEventId), partitions);
     if (offsets === undefined) throw badRequest('Last-Event-ID is not an id of this stream');
+    const ends = await powers.log.endOffsets();
+    if (offsets.some((offset, i) => offset > ends[i]!)) {
+      const why = 'Last-Event-ID is ahead of this store, which was perhaps restored since';
+      throw badRequest(`${why}: begin anew with ?from=start`);
+    }
     return offsets;
   }
   if (asked.from === 'start') return new Array<number>(partitions).fill(0);

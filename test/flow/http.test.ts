@@ -380,6 +380,11 @@ describe('the REST interface', () => {
     expect(removal).toContain(userId);
     const bad = await door.call('GET', '/stream', undefined, { 'last-event-id': 'x' });
     expect(bad.status).toBe(400);
+    // Of a store that had more events, as one has that was restored since.
+    const ahead = lastId.replace(/^\d+/, '999');
+    const gone = await door.call('GET', '/stream', undefined, { 'last-event-id': ahead });
+    expect(gone.status).toBe(400);
+    expect(JSON.stringify(gone.body)).toContain('begin anew');
     second.stop.abort();
     // A new consumer from the start sees the removal and none of the words.
     const third = await open({}, '?from=start');
