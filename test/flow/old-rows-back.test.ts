@@ -195,6 +195,35 @@ describe('S51 old rows of the vault that somebody without a key writes back undo
     expect(told.length).toBe(1);
   });
 
+  it('takes nobody who is held, where the entry that refused it was cut off the list', async () => {
+    const store = await openPeople();
+    const database = openVault(fileOf(store.configuration.vault));
+    const powers = store.backends.privacy();
+    const ann = await subjectOf(store, 'ann');
+    await createPrivacy(powers).hold(store.app.id, ann);
+    const heads = () => rowsOf(database).filter((row) => kindOf(row) === rowKinds.listHead);
+    // As the vault knew the list when the erasure was on it, and not yet refused.
+    const { erasures } = powers;
+    let asked: Row[] = [];
+    const add: typeof erasures.add = async (entries) => {
+      await erasures.add(entries);
+      if (entries.some(({ kind }) => kind === 'erase-subject')) asked = heads();
+    };
+    const watched = { ...powers, erasures: { ...erasures, add } };
+    // It is listed before the hold is found: a hold that came at the same time refuses it then.
+    const areHeld = async () => [false];
+    const keyringHold = { ...powers.keyringHold, areHeld };
+    const late = createPrivacy({ ...watched, keyringHold });
+    expect((await late.eraseSubject(store.app.id, ann)).status).toBe('refused');
+    expect(asked.length).toBeGreaterThan(0);
+    const folder = store.configuration.erasuresFolder;
+    rmSync(join(folder, readdirSync(folder).toSorted().at(-1)!));
+    put(database, asked);
+    const again = await store.reopen();
+    await watchErasures(again.backends.privacy(), () => undefined)();
+    expect(await textsOf(again, await groupOf(again))).toEqual(['hers', 'his']);
+  });
+
   it('of an access key that was revoked: it is revoked once more', async () => {
     const store = await openPeople();
     const powers = store.backends.administration();

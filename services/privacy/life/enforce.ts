@@ -10,6 +10,7 @@ import type { PrivacyRequest } from '../../../libs/requests/request.ts';
 import { ringKinds } from '../../../libs/sealing/tree-path.ts';
 import { LIST_START } from '../../../libs/vault/keys/list-heads.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
+import type { Asked } from '../kinds/kind.ts';
 import { isKnownKind, kindOf } from '../kinds/kinds.ts';
 import type { Run } from '../kinds/run.ts';
 import { carryOut } from './carry-out.ts';
@@ -125,7 +126,17 @@ async function enforce(
     const advice = 'Look at who can write the vault';
     onUndone(new LetheError('VAULT_TAMPERED', `${text}, as ${why}. ${advice}`));
   }
-  await takeAgain(powers, undone);
+  // Of one that never ended the entry that it was refused may have been cut off: it is asked anew.
+  const ended = await Promise.all(undone.map(({ id }) => powers.requests.afterlife(id)));
+  await takeAgain(
+    powers,
+    undone.filter((_, i) => ended[i] !== undefined),
+  );
+  await takeAgain(
+    powers,
+    undone.filter((_, i) => ended[i] === undefined),
+    'asked',
+  );
   // What a turn carried over meanwhile is covered by the next one.
   const afterTurn = await powers.newestTurn();
   for (const { id } of undone) await powers.requests.recount(id, afterTurn);
@@ -173,6 +184,7 @@ async function enforceHolds(
 export async function takeAgain(
   powers: PrivacyPowers,
   listed: readonly ListedRequest[],
+  as: Asked = 'restored',
 ): Promise<void> {
   if (listed.length === 0) return;
   const nowMs = powers.clock.nowMs();
@@ -181,8 +193,9 @@ export async function takeAgain(
     return { id, loss, app, kind, target, step: 'received', ...times } as PrivacyRequest;
   });
   for (const request of requests) await powers.requests.add(request);
-  for (const carried of await carryOut(powers, requests, 'restored')) {
-    if ('failure' in carried) throw carried.failure;
+  for (const carried of await carryOut(powers, requests, as)) {
+    const isRefused = 'failure' in carried && isLetheError(carried.failure, 'HELD');
+    if ('failure' in carried && !isRefused) throw carried.failure;
   }
 }
 
