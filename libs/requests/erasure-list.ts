@@ -119,12 +119,14 @@ export function createErasureList(
     return { number: number - 1, mac: before.mac };
   }
 
-  /** The list that is there must be the one that this store has written to. */
-  async function assertOwn(now: KnownPlace): Promise<void> {
+  /** The list that is there must be the one that this store has written to. Gives its head. */
+  async function assertOwn(): Promise<KnownPlace> {
+    // First what is known: another process may add, and raise it, between the two.
     const own = await known.read();
-    if (own.number === 0) return;
+    const now = await head();
+    if (own.number === 0) return now;
     const at = own.number <= now.number ? await read(own.number) : undefined;
-    if (at !== undefined && isSameMac(at.mac, own.mac)) return;
+    if (at !== undefined && isSameMac(at.mac, own.mac)) return now;
     throw new LetheError(
       'CONFIGURATION_INVALID',
       `LETHE_ERASURES: ${entries.name} is not the list of this store, which has ` +
@@ -147,8 +149,7 @@ export function createErasureList(
     head,
     async add(erasures) {
       if (erasures.length === 0) return;
-      let last = await head();
-      await assertOwn(last);
+      let last = await assertOwn();
       for (const erasure of erasures) last = await append(erasure, last);
       await known.raise(last);
     },
@@ -158,7 +159,7 @@ export function createErasureList(
       await entries.begin();
     },
     isThere: () => entries.isThere(),
-    assertOwn: async () => assertOwn(await head()),
+    assertOwn: async () => void (await assertOwn()),
     at: read,
     async read(after = LIST_START) {
       const { number: newest } = await head();
