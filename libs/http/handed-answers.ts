@@ -4,7 +4,7 @@
  * something lies that cannot be opened any more, before the loss is acknowledged: T0 waits for it.
  */
 import type { Server, ServerResponse } from 'node:http';
-import { Socket as NetSocket, type Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
 import type { EventSealer, KeyedHeader } from '../keyring/event-sealer.ts';
 import type { KeyringUse } from '../keyring/keyring.ts';
@@ -87,7 +87,7 @@ export function openHandedAnswers(
     const connection = connections.get(socket);
     if (connection === undefined) {
       // One that nobody watches over could not be taken back.
-      if (socket instanceof NetSocket) socket.destroy();
+      if (socket instanceof Socket) socket.destroy();
       return () => undefined;
     }
     const handed = connection.keep(openedEvents(), performance.now());

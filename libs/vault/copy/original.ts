@@ -3,8 +3,8 @@ import { systemClock } from '../../base/clock.ts';
 import { createSystemRandomness } from '../../base/random.ts';
 import { contended } from '../../base/retry.ts';
 import type { RootKms } from '../keys/root-kms.ts';
-import { STORE_ROOT } from '../rows/key-slots.ts';
 import type { VaultStore } from '../rows/vault-store.ts';
+import { rootKmsKey } from '../turn/epoch-status.ts';
 import { originTurn } from '../turn/origin-turn.ts';
 import type { Turn, TurnStore } from '../turn/turn-store.ts';
 
@@ -12,11 +12,6 @@ import type { Turn, TurnStore } from '../turn/turn-store.ts';
 interface TurnedVault {
   readonly store: Pick<VaultStore, 'read'>;
   readonly turns: TurnStore;
-}
-
-async function rootKeyOf({ store }: TurnedVault) {
-  const [root] = await store.read([STORE_ROOT]);
-  return root!.wrappingKey;
 }
 
 /**
@@ -31,7 +26,7 @@ export async function noteOrigin(
 ): Promise<void> {
   const known = await target.turns.read();
   if (known !== undefined && known.original === undefined) return;
-  const [oldKmsKey, newKmsKey] = [await rootKeyOf(source), await rootKeyOf(target)];
+  const [oldKmsKey, newKmsKey] = [await rootKmsKey(source.store), await rootKmsKey(target.store)];
   const original = { store: (await kms.storeOf(oldKmsKey)) ?? null, isEnding: false };
   const of = { last: await source.turns.read(), oldKmsKey, newKmsKey, original };
   const randomness = createSystemRandomness();
@@ -55,7 +50,7 @@ export async function setClosed(vault: TurnedVault, isClosed: boolean): Promise<
 
 /** The record of a store that was never turned: it has nothing to wait for. */
 async function neverTurned(vault: TurnedVault): Promise<Turn> {
-  const key = await rootKeyOf(vault);
+  const key = await rootKmsKey(vault.store);
   const nowMs = systemClock.nowMs();
   const of = { last: undefined, original: undefined, oldKmsKey: key, newKmsKey: key, nowMs };
   return { ...originTurn({ randomness: createSystemRandomness() }, of), t1AtMs: nowMs };

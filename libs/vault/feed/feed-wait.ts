@@ -84,13 +84,7 @@ export function createLossFeed(deps: {
     const { incarnation } = head;
     if (own === undefined || own.incarnation !== incarnation) return head;
     if (!leadsTo(own.link, head) || !(await feed.isThere(own.link))) return undefined;
-    let last = own.link;
-    while (last.number < head.number) {
-      const later = await feed.following(incarnation, last, ENTRIES_PER_READ);
-      if (later.length === 0) return undefined;
-      last = later.at(-1)!;
-    }
-    return last;
+    return follow(feed, incarnation, { from: own.link, to: head.number });
   }
 
   async function knownHolders(): Promise<KnownHolder[]> {
@@ -131,6 +125,20 @@ export function createLossFeed(deps: {
       throw new LetheError('VAULT_TAMPERED', `${text}. What was asked for stays open`);
     },
   };
+}
+
+/** The link of the number `to`, along the chain; undefined: the chain does not lead there. */
+async function follow(
+  feed: SignedFeed,
+  incarnation: string,
+  { from, to }: { readonly from: Link; readonly to: number },
+): Promise<Link | undefined> {
+  let last: Link | undefined = from;
+  while (last !== undefined && last.number < to) {
+    const later: Link[] = await feed.following(incarnation, last, ENTRIES_PER_READ);
+    last = later.find(({ number }) => number === to) ?? later.at(-1);
+  }
+  return last;
 }
 
 /** Can this be the head of a feed on which that entry is? */
@@ -277,14 +285,9 @@ class Wait {
   /** Has it closed what this entry took, and not another of the same number? */
   async #hasHeard(row: HolderRowWithDoor, { incarnation, link }: Waited): Promise<boolean> {
     if (row.acknowledged < link.number) return false;
-    let last = link;
-    while (last.number < row.acknowledged) {
-      const later = await this.#deps.feed.following(incarnation, last, ENTRIES_PER_READ);
-      const found = later.find((entry) => entry.number === row.acknowledged) ?? later.at(-1);
-      if (found === undefined) return false;
-      last = found;
-    }
-    return last.code === row.entryCode;
+    const way = { from: link, to: row.acknowledged };
+    const heard = await follow(this.#deps.feed, incarnation, way);
+    return heard?.code === row.entryCode;
   }
 
   /** Is the longest lease over since this mark was seen? Then all that are left are known. */

@@ -37,8 +37,7 @@ export async function readRootKeyState({
   store,
   kms,
 }: Pick<TurnContext, 'store' | 'kms'>): Promise<KeyState> {
-  const [root] = await store.read([STORE_ROOT]);
-  return kms.describeKey(root!.wrappingKey);
+  return kms.describeKey(await rootKmsKey(store));
 }
 
 /** Reads it. */

@@ -56,7 +56,7 @@ export interface Repeating {
 
 /**
  * Accepts a command that the answer repeats: the answer is taken back if what it says is erased
- * before the client has it. Where its events lie.
+ * before the client has it. Gives the outcome, with where its events lie.
  */
 export async function acceptRepeated(
   { request, answers, powers }: Repeating,

@@ -3,12 +3,13 @@
  * the keys that wrap them are still there, is noticed. What is there again is taken once more.
  * Until then its words can be read; no T1 is told before this look.
  */
-import type { AnyId, AppId } from '../../../libs/base/ids.ts';
+import type { AnyId } from '../../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
 import type { ListedErasure, ListedRequest } from '../../../libs/requests/erasure-list.ts';
 import type { PrivacyRequest } from '../../../libs/requests/request.ts';
 import { ringKinds } from '../../../libs/sealing/tree-path.ts';
 import { LIST_START } from '../../../libs/vault/keys/list-heads.ts';
+import type { LostRing } from '../../../libs/vault/turn/turn-run.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import type { Asked } from '../kinds/kind.ts';
 import { isKnownKind, kindOf } from '../kinds/kinds.ts';
@@ -38,16 +39,8 @@ export async function readWhole({ erasures, requests }: PrivacyPowers): Promise<
   throw new LetheError('ERASURES_TAMPERED', text);
 }
 
-/** What a turn is to cover of a request. */
-export interface LostRings {
-  readonly app: AppId;
-  readonly id: AnyId;
-  /** It was carried out, and this ring is a fence since: a living one was written back. */
-  readonly isEnded: boolean;
-}
-
 /** By the list, the rings of what no T1 was told of: the vault's own marks lie in clear. */
-export async function lostUncovered(powers: PrivacyPowers): Promise<LostRings[]> {
+export async function lostUncovered(powers: PrivacyPowers): Promise<LostRing[]> {
   const told = await powers.requests.toldOf();
   const done = new Set((await powers.requests.afterlives()).map(({ id }) => id));
   const listed = standing(await readWhole(powers)).filter(({ id }) => !told.has(id));

@@ -23,7 +23,7 @@ export interface UnknownRequest {
   readonly isForged: boolean;
 }
 
-/** Why it is not. */
+/** Why a request is not carried out. */
 export function whyUnknown({ id, kind, isForged }: UnknownRequest): LetheError {
   if (!isForged) return kindUnknown(kind);
   const text = `the request ${id} was written or changed from outside: it is not carried out`;
