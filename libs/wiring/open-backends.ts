@@ -45,6 +45,7 @@ import type { VaultStore } from '../vault/rows/vault-store.ts';
 import { createDirectoryShred } from '../vault/taking/directory-shred.ts';
 import { createRingCapture } from '../vault/taking/ring-captures.ts';
 import { createHolderWait, createKeyringShred } from '../vault/taking/ring-shred.ts';
+import { createRowJudge } from '../vault/taking/row-judge.ts';
 import { readEpochStatus, readRootKeyState, rootKmsKey } from '../vault/turn/epoch-status.ts';
 import { endOriginals, newestTurn, settleT1 } from '../vault/turn/epoch-t1.ts';
 import { becomeOwnStore, runTurn } from '../vault/turn/epoch-turn.ts';
@@ -217,7 +218,10 @@ export async function openBackends(
         t0Listeners,
       }),
       epoch: () => ({
-        turn: (given) => runTurn({ ...vault, turns, kms }, given),
+        turn: (given) => {
+          const judge = createRowJudge(vault, given.lost ?? []);
+          return runTurn({ ...vault, turns, kms }, { ...given, judge });
+        },
         rootKeyState: () => readRootKeyState({ store, kms }),
         status: () => readEpochStatus({ ...vault, turns, kms }),
         settleT1: (nowMs, listener) => settleT1({ turns, kms }, nowMs, listener),

@@ -25,6 +25,7 @@ import type { Directory, DirectoryShred, DirectoryWriter } from '../vault/direct
 import type { AppRegistry } from '../vault/keys/app-registry.ts';
 import type { KnownPlaceRow } from '../vault/keys/list-heads.ts';
 import type { KeyState, RootKms } from '../vault/keys/root-kms.ts';
+import type { TakenRing } from '../vault/taking/row-judge.ts';
 import type { EpochStatus } from '../vault/turn/epoch-status.ts';
 import type { EndedOriginals, T1Listener } from '../vault/turn/epoch-t1.ts';
 import type { TurnOptions } from '../vault/turn/turn-run.ts';
@@ -106,8 +107,10 @@ export interface PrivacyPowers extends CommonPowers {
 
 /** Turns of the epoch; privacy's, like all that takes key material away. */
 export interface EpochPowers {
-  /** Runs a turn, or goes on with the one that was interrupted. */
-  turn(options: TurnOptions): Promise<Turn>;
+  /** Runs a turn, or goes on with the one that was interrupted; `lost`: what it is to cover. */
+  turn(
+    options: Omit<TurnOptions, 'judge' | 'lost'> & { readonly lost?: readonly TakenRing[] },
+  ): Promise<Turn>;
   status(): Promise<EpochStatus>;
   /** What the KMS says of the key at the root of the vault now. */
   rootKeyState(): Promise<KeyState>;

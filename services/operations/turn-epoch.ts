@@ -4,7 +4,7 @@ import type { KeyId } from '../../libs/base/ids.ts';
 import type { ReachedT1 } from '../../libs/vault/turn/epoch-t1.ts';
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
 import { noteT1 } from '../privacy/life/afterlife.ts';
-import { enforceErasures, lostUncovered } from '../privacy/life/enforce.ts';
+import { enforceErasures, takenUncovered } from '../privacy/life/enforce.ts';
 import { makeBackup, removeBackup, testBackup } from './backup.ts';
 
 /** Runs a turn with its own backup, made and tested before the old KMS key goes. */
@@ -14,10 +14,12 @@ export async function turnEpoch(
 ) {
   const nowMs = () => backends.privacy().clock.nowMs();
   let backup: string | undefined;
+  const onUndone = ({ message }: Error) => onProgress(message);
   const options = {
     nowMs,
     onProgress,
-    lost: await lostUncovered(backends.privacy()),
+    lost: await takenUncovered(backends.privacy()),
+    takeAgain: () => enforceErasures(backends.privacy(), onUndone),
     async testBackup() {
       const made = await makeBackup(
         { backends, configuration },
@@ -35,7 +37,6 @@ export async function turnEpoch(
     },
   };
   const epoch = backends.epoch();
-  const onUndone = ({ message }: Error) => onProgress(message);
   await enforceErasures(backends.privacy(), onUndone);
   const { lastTurn } = await epoch.status();
   let turn = await epoch.turn(options);

@@ -9,9 +9,11 @@ import type { App } from '../keys/app-registry.ts';
 import type { KeyHierarchy } from '../keys/key-hierarchy.ts';
 import type { VaultContext } from '../keys/vault-context.ts';
 import { ringRow } from '../rings/vault-rings.ts';
+import { APP_KINDS, STORE_KINDS, STORE_ROOT } from '../rows/key-slots.ts';
 import {
   BUCKETED_KINDS,
   type RowKey,
+  type RowKind,
   rowKinds,
   rowStates,
   type VaultRow,
@@ -22,7 +24,7 @@ import { openRow } from '../rows/wrapped-row.ts';
 /** What was found. */
 export interface VaultFindings {
   rows: number;
-  /** Rows that do not authenticate. */
+  /** Rows that do not authenticate: damaged, or made by nobody who may. */
   tampered: number;
   /** Owner rings that live without the entry of their person or group. */
   missing: number;
@@ -32,26 +34,41 @@ export interface VaultFindings {
 
 const NAMED_MAX = 1_000;
 
-/** Checks the rows of all living apps. A fault that `original` has too is not counted. */
+/**
+ * Checks the rows of the store itself and of all living apps, keys and what lies under them. A
+ * fault that `original` has too is not counted.
+ */
 export async function checkVault(
   deps: Pick<VaultContext, 'store' | 'hierarchy' | 'apps'>,
   original?: Pick<VaultStore, 'read'>,
 ): Promise<VaultFindings> {
   const found: VaultFindings = { rows: 0, tampered: 0, missing: 0, named: [] };
-  for (const app of await deps.apps.list()) {
-    for (const kind of BUCKETED_KINDS) {
-      for await (const row of deps.store.scan(kind, app.id)) {
-        found.rows += 1;
-        if ((await firstLook(deps, app, row)) === undefined) continue;
-        const fault = await faultNow(deps, app, row);
-        if (fault === undefined || (await isSame(original, row))) continue;
-        found[fault] += 1;
-        const { id } = row;
-        if (found.named.length < NAMED_MAX) found.named.push({ app: app.id, kind, id });
-      }
-    }
+  for await (const row of checkedRows(deps)) {
+    found.rows += 1;
+    if ((await firstLook(deps, row)) === undefined) continue;
+    const fault = await faultNow(deps, row);
+    if (fault === undefined || (await isSame(original, row))) continue;
+    found[fault] += 1;
+    const { app, kind, id } = row;
+    if (found.named.length < NAMED_MAX) found.named.push({ app, kind, id });
   }
   return found;
+}
+
+const KINDS_OF_APP: readonly RowKind[] = [
+  rowKinds.appRoot,
+  rowKinds.appRootPrevious,
+  ...APP_KINDS,
+  rowKinds.bucketKeyPrevious,
+  ...BUCKETED_KINDS,
+];
+
+/** The store's root is opened before all else: without it there is nothing to check. */
+async function* checkedRows({ store, apps }: Pick<VaultContext, 'store' | 'apps'>) {
+  for (const kind of STORE_KINDS) yield* store.scan(kind, STORE_ROOT.app);
+  for (const { id } of await apps.list()) {
+    for (const kind of KINDS_OF_APP) yield* store.scan(kind, id);
+  }
 }
 
 async function isSame(original: Pick<VaultStore, 'read'> | undefined, row: VaultRow) {
@@ -60,20 +77,19 @@ async function isSame(original: Pick<VaultStore, 'read'> | undefined, row: Vault
 }
 
 type Fault = 'tampered' | 'missing' | undefined;
+type Deps = Parameters<typeof checkVault>[0];
 
-async function faultOf(
-  { store, hierarchy }: { store: VaultStore; hierarchy: KeyHierarchy },
-  app: App,
-  row: VaultRow,
-): Promise<Fault> {
+async function faultOf({ store, hierarchy, apps }: Deps, row: VaultRow): Promise<Fault> {
   if (!(await isAuthentic(hierarchy, row))) return 'tampered';
-  return (await lacksEntry(store, app, row)) ? 'missing' : undefined;
+  if (row.kind !== rowKinds.ownerRing) return undefined;
+  const app = await apps.find(row.app);
+  return app !== undefined && (await lacksEntry(store, app, row)) ? 'missing' : undefined;
 }
 
 /** A row that was wrapped anew since it was read may name a key that is gone. */
-async function firstLook(...of: Parameters<typeof faultOf>): Promise<Fault> {
+async function firstLook(deps: Deps, row: VaultRow): Promise<Fault> {
   try {
-    return await faultOf(...of);
+    return await faultOf(deps, row);
   } catch (error) {
     if (isLetheError(error, 'CONTENDED')) return 'tampered';
     throw error;
@@ -81,20 +97,20 @@ async function firstLook(...of: Parameters<typeof faultOf>): Promise<Fault> {
 }
 
 /** Writers go on meanwhile: what they removed or wrapped anew since it was read is no fault. */
-async function faultNow(
-  deps: Parameters<typeof faultOf>[0],
-  app: App,
-  row: VaultRow,
-): Promise<Fault> {
-  deps.hierarchy.forgetBucketKey(app.id, row.bucket);
+async function faultNow(deps: Deps, row: VaultRow): Promise<Fault> {
+  deps.hierarchy.forgetBucketKey(row.app, row.bucket);
   const [now] = await deps.store.read([row]);
-  return now && faultOf(deps, app, now);
+  return now && faultOf(deps, now);
 }
 
 async function isAuthentic(hierarchy: KeyHierarchy, row: VaultRow): Promise<boolean> {
   try {
-    openRow(row, await hierarchy.openerOf(row));
-    return true;
+    const plain = openRow(row, await hierarchy.openerOf(row));
+    if (plain === 'erased') return true;
+    // A row that holds a key says its id in clear too.
+    const isItsOwn = row.ownKey === null || plain.toString('hex', 0, 16) === row.ownKey;
+    plain.fill(0);
+    return isItsOwn;
   } catch (error) {
     if (isLetheError(error, 'VAULT_TAMPERED')) return false;
     throw error;
@@ -102,9 +118,7 @@ async function isAuthentic(hierarchy: KeyHierarchy, row: VaultRow): Promise<bool
 }
 
 async function lacksEntry(store: VaultStore, app: App, row: VaultRow): Promise<boolean> {
-  if (row.kind !== rowKinds.ownerRing || row.state === rowStates.erased || row.id === app.id) {
-    return false;
-  }
+  if (row.state === rowStates.erased || row.id === app.id) return false;
   const entries = await store.versions([
     directoryRow(app, rowKinds.subject, row.id),
     directoryRow(app, rowKinds.conversation, row.id),

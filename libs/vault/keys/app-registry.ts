@@ -6,7 +6,7 @@ import { type Randomness, randomId, randomIdInBucket } from '../../base/random.t
 import { again, retryContended } from '../../base/retry.ts';
 import { recordCodec } from '../../codec/avro.ts';
 import type { WrappingKey } from '../../keyring/wrapping-key.ts';
-import { appRootRow, STORE_ROOT } from '../rows/key-slots.ts';
+import { appRecordRow, appRootRow, STORE_ROOT } from '../rows/key-slots.ts';
 import { type RowKey, rowKinds, type VaultRow, type VaultStore } from '../rows/vault-store.ts';
 import { unwrapRow, wrapRow } from '../rows/wrapped-row.ts';
 import type { KeyHierarchy } from './key-hierarchy.ts';
@@ -48,10 +48,6 @@ export interface AppRegistry {
   drop(app: AppId | 'all'): void;
 }
 
-function recordRow(app: AppId): RowKey {
-  return { app, bucket: 0, kind: rowKinds.appRecord, id: app };
-}
-
 /** Opens the registry of a vault. */
 export function createAppRegistry(deps: {
   store: VaultStore;
@@ -66,7 +62,7 @@ export function createAppRegistry(deps: {
     if (known !== undefined) return known;
     const root = await hierarchy.appRoot(app);
     if (root === undefined) return undefined;
-    const [row] = await store.read([recordRow(app)]);
+    const [row] = await store.read([appRecordRow(app)]);
     if (row === undefined) {
       throw new LetheError('VAULT_TAMPERED', `the record of app ${app} is missing`);
     }
@@ -134,7 +130,7 @@ export function createAppRegistry(deps: {
         deps,
         appRootRow(id),
         () => hierarchy.appRoot(id),
-        (root) => wrapRow({ key: recordRow(id) }, appCodec.encodeTagged(record), root),
+        (root) => wrapRow({ key: appRecordRow(id) }, appCodec.encodeTagged(record), root),
       );
       return { ...record, id };
     },

@@ -163,8 +163,10 @@ class Hierarchy implements KeyHierarchy {
     if (row.kind !== rowKinds.storeRoot && row.kind !== rowKinds.storeRootPrevious) {
       return this.#open(row);
     }
-    await this.#openStoreRoots(row.ownKey!);
-    return this.#keys.get(row.ownKey!)!;
+    if (row.ownKey !== null) await this.#openStoreRoots(row.ownKey);
+    const opened = row.ownKey === null ? undefined : this.#keys.get(row.ownKey);
+    if (opened !== undefined) return opened;
+    throw new LetheError('VAULT_TAMPERED', 'a root of the store names no key');
   }
 
   forgetBucketKey(app: AppId, bucket: number): void {

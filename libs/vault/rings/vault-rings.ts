@@ -38,6 +38,12 @@ export function ringRow(ref: RingRef, buckets: number): RowKey {
   return { app: ref.app, bucket, kind: RING_ROW_KINDS[ref.kind], id: ref.id };
 }
 
+/** The ring that lies in a row of one of `RING_KINDS`. */
+export function ringRefOf({ app, kind, id }: RowKey): RingRef {
+  const found = Object.entries(RING_ROW_KINDS).find(([, one]) => one === kind);
+  return { app, kind: Number(found![0]) as RingRef['kind'], id };
+}
+
 /** The text form of a ring's row key, for maps. */
 export function ringText({ app, kind, id }: RingRef): string {
   return rowKeyToText({ app, kind: RING_ROW_KINDS[kind], id });

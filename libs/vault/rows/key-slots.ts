@@ -38,9 +38,24 @@ export function bucketKeyRow(app: AppId, bucket: number): RowKey {
   return { app, bucket, kind: rowKinds.bucketKey, id };
 }
 
+/**
+ * The bucket that a row lies in, as its kind and id alone say it, which its wrap covers; undefined:
+ * it takes the app's number of buckets to know.
+ */
+export function bucketOf({ kind, id }: Pick<RowKey, 'kind' | 'id'>): number | undefined {
+  if (BUCKETED_KINDS.includes(kind)) return undefined;
+  const isBucketKey = kind === rowKinds.bucketKey || kind === rowKinds.bucketKeyPrevious;
+  return isBucketKey ? Number.parseInt(id, 16) : 0;
+}
+
 /** The row of an app's root. */
 export function appRootRow(app: AppId): RowKey {
   return { app, bucket: 0, kind: rowKinds.appRoot, id: app };
+}
+
+/** The row of an app's record. */
+export function appRecordRow(app: AppId): RowKey {
+  return { app, bucket: 0, kind: rowKinds.appRecord, id: app };
 }
 
 /** Where the store's root lies. */

@@ -86,6 +86,13 @@ export function openRow(row: VaultRow, key: WrappingKey): Buffer | 'erased' {
   return 'erased';
 }
 
+/** Does a row authenticate under this key? */
+export function isWrappedUnder(row: VaultRow, key: WrappingKey): boolean {
+  const plain = key.unwrap(row.wrapped, rowAssociatedData(row));
+  plain?.fill(0);
+  return plain !== undefined;
+}
+
 /** The plain bytes of a row. Throws VAULT_TAMPERED when it does not authenticate. */
 export function unwrapRow(row: VaultRow, key: WrappingKey): Buffer {
   const plain =

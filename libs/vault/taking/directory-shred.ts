@@ -138,12 +138,11 @@ async function replacePlace(
     const holder = await placeHolder(deps, app, cleared);
     if (holder === undefined) return 'absent';
     if (holder.place !== cleared.place) {
-      // Replaced before, perhaps by a run that ended before it was entered.
-      await enterLoss(
-        deps,
-        [ringRow({ app: app.id, kind, id: cleared.place }, app.buckets)],
-        cleared.by,
-      );
+      // Replaced before, perhaps by a run that ended before it was entered. Its ring is a fence,
+      // but where old rows were written back.
+      const replaced = [ringRow({ app: app.id, kind, id: cleared.place }, app.buckets)];
+      await fenceRows(deps, replaced, cleared.by);
+      await enterLoss(deps, replaced, cleared.by);
       return 'done';
     }
     const { wrapping, guard } = await currentBucketKey(deps, holder.row);

@@ -1,23 +1,16 @@
 /** KeyringShred over the vault: rings become fences, or lose parts. Privacy alone receives it. */
-import type { LossId, SegmentId } from '../../base/ids.ts';
+import type { LossId } from '../../base/ids.ts';
 import { again, retryContended } from '../../base/retry.ts';
 import type { HolderWait, PassedHolder } from '../../keyring/holder-wait.ts';
 import type { KeyringShred } from '../../keyring/keyring-shred.ts';
 import type { RingRef } from '../../keyring/ring.ts';
-import {
-  encodeRingMaterial,
-  type MaterialChange,
-  punctureMaterial,
-  type RingMaterial,
-  segmentsOf,
-  type Taken,
-  wipeMaterial,
-} from '../../keyring/ring-material.ts';
+import { encodeRingMaterial, type Taken, wipeMaterial } from '../../keyring/ring-material.ts';
 import type { StoreMac } from '../../keyring/store-mac.ts';
 import type { SeenHolder } from '../feed/feed-wait.ts';
 import { readDoor } from '../keys/signed-doors.ts';
 import type { VaultContext } from '../keys/vault-context.ts';
-import { loadSegments, openRingRow, ringRow, wrapSegment } from '../rings/vault-rings.ts';
+import { isTakenFrom, takeParts } from '../rings/ring-parts.ts';
+import { openRingRow, ringRow, wrapSegment } from '../rings/vault-rings.ts';
 import type { RowKey } from '../rows/vault-store.ts';
 import { wrapRow } from '../rows/wrapped-row.ts';
 import { commitUnderKeys, currentBucketKey, enterLoss, fenceRows, isFence } from './shred-rows.ts';
@@ -53,12 +46,7 @@ export function createKeyringShred(deps: VaultContext): KeyringShred {
         wipeMaterial(opened);
         return false;
       }
-      const change = await takeAll(deps, ref, { material: opened, taken });
-      const isSame = isSameMaterial(opened, change.material);
-      for (const { nodes } of change.written) nodes.fill(0);
-      wipeMaterial(opened);
-      wipeMaterial(change.material);
-      return isSame;
+      return isTakenFrom(deps, ref, { material: opened, taken });
     },
     async fencedBy(refs) {
       const fences: (LossId | null)[] = [];
@@ -103,7 +91,7 @@ async function punctureRing(
     const { wrapping, guard } = await currentBucketKey(deps, row);
     const opened = openRingRow(row, await deps.hierarchy.openerOf(row));
     if (opened === 'erased') return 'erased';
-    const change = await takeAll(deps, ref, { material: opened, taken });
+    const change = await takeParts(deps, ref, { material: opened, taken });
     const segments = change.written.map((part) => wrapSegment(ref, part, randomness));
     // Segments first, the row last: the row is the only commit point.
     await store.writeSegments(ref.app, segments);
@@ -122,47 +110,4 @@ async function punctureRing(
     }
     return again;
   });
-}
-
-/** Has nothing been taken by a change, because it had been taken before? */
-function isSameMaterial(before: RingMaterial, after: RingMaterial): boolean {
-  const [one, other] = [before, after].map(encodeRingMaterial) as [Buffer, Buffer];
-  const isSame = one.equals(other);
-  one.fill(0);
-  other.fill(0);
-  return isSame;
-}
-
-async function takeAll(
-  deps: VaultContext,
-  ref: RingRef,
-  from: { material: RingMaterial; taken: readonly Taken[] },
-): Promise<MaterialChange> {
-  let { material } = from;
-  const written = new Map<SegmentId, MaterialChange['written'][number]>();
-  const removed: SegmentId[] = [];
-  for (const taken of from.taken) {
-    const entries = segmentsOf(material, taken);
-    const stored = entries.filter((entry) => !written.has(entry.id));
-    const context = { entries: stored, randomness: deps.randomness };
-    const fromStore = await loadSegments(deps.store, ref, context);
-    const loaded = new Map(fromStore);
-    for (const entry of entries) {
-      const own = written.get(entry.id);
-      if (own !== undefined) loaded.set(entry.id, own.nodes);
-    }
-    const change = punctureMaterial(material, taken, { loaded, randomness: deps.randomness });
-    // What is left lies in other memory: these still have what was taken.
-    for (const nodes of fromStore.values()) nodes.fill(0);
-    if (material !== from.material && material.nodes !== change.material.nodes) {
-      material.nodes.fill(0);
-    }
-    material = change.material;
-    for (const id of change.removed) {
-      written.get(id)?.nodes.fill(0);
-      if (!written.delete(id)) removed.push(id);
-    }
-    for (const part of change.written) written.set(part.entry.id, part);
-  }
-  return { material, written: [...written.values()], removed };
 }

@@ -4,7 +4,7 @@
  */
 
 import type { LossId } from '../../base/ids.ts';
-import { LetheError } from '../../base/lethe-error.ts';
+import { isLetheError, LetheError } from '../../base/lethe-error.ts';
 import { again, retryContended } from '../../base/retry.ts';
 import { secretConcat } from '../../base/secret-bytes.ts';
 import type { WrappingKey } from '../../keyring/wrapping-key.ts';
@@ -27,7 +27,7 @@ import {
 } from '../rows/vault-store.ts';
 import { rewrapped, wrapRow } from '../rows/wrapped-row.ts';
 import type { DamagedRows } from './damaged-rows.ts';
-import type { TurnContext } from './turn-run.ts';
+import type { TurnContext, TurnRun } from './turn-run.ts';
 
 const ROWS_PER_COMMIT = 200;
 // Rows of a bucket are written some at a time, together: on a server each write is a round of
@@ -35,24 +35,32 @@ const ROWS_PER_COMMIT = 200;
 const BATCH_BYTES_MAX = 4_096;
 const ROW_BYTES = 150;
 
+/** What of an app is turned, and by which run. */
+interface AppScope {
+  readonly run: TurnRun;
+  readonly damaged: DamagedRows;
+  /** Buckets that get new keys. */
+  readonly dirty: readonly number[];
+}
+
 /** Turns one app; what was interrupted is gone on with. */
 export async function turnApp(
   deps: TurnContext,
   app: App,
-  scope: { dirty: readonly number[]; turn: LossId; damaged: DamagedRows },
+  scope: AppScope,
 ): Promise<{ buckets: number; rows: number }> {
-  const { damaged } = scope;
   await finishLeftover(deps, app, scope);
-  await replaceRoot(deps, app);
+  await replaceRoot(deps, app, scope);
   if (deps.store.guards === 'inPartition') await insertMissingBuckets(deps, app);
-  await rewrapKeys(deps, app, { dirty: new Set(scope.dirty), damaged });
-  return rewrapBuckets(deps, app, damaged);
+  await rewrapKeys(deps, app, scope);
+  return rewrapBuckets(deps, app, scope);
 }
 
-async function rewrapBuckets(deps: TurnContext, app: App, damaged: DamagedRows) {
+async function rewrapBuckets(deps: TurnContext, app: App, scope: AppScope) {
   let [buckets, rows] = [0, 0];
-  for (const row of await list(deps, rowKinds.bucketKeyPrevious, app)) {
-    rows += await rewrapBucket(deps, app, { bucket: row.bucket, damaged });
+  for (const { bucket } of await list(deps, rowKinds.bucketKeyPrevious, app)) {
+    if ((await predecessor(deps, bucketSlot(app.id, bucket), scope)) === undefined) continue;
+    rows += await rewrapBucket(deps, app, { ...scope, bucket });
     buckets += 1;
   }
   return { buckets, rows };
@@ -62,22 +70,49 @@ async function rewrapBuckets(deps: TurnContext, app: App, damaged: DamagedRows) 
  * Ends what an earlier turn failed to do for this app, so that this one begins from the start. A
  * predecessor that this turn made is at its first version; one that was kept is at a later one.
  */
-async function finishLeftover(
-  deps: TurnContext,
-  app: App,
-  { turn, damaged }: { turn: LossId; damaged: DamagedRows },
-): Promise<void> {
+async function finishLeftover(deps: TurnContext, app: App, scope: AppScope): Promise<void> {
   const { store } = deps;
-  const [row, dying] = await store.read([appSlot(app.id).previous, storeSlot().previous]);
+  const row = await predecessor(deps, appSlot(app.id), scope);
   if (row === undefined) return;
+  const [dying] = await store.read([storeSlot().previous]);
   if (row.version === 1 && row.wrappingKey === dying?.ownKey) return;
-  await rewrapKeys(deps, app, { dirty: new Set(), damaged });
-  await rewrapBuckets(deps, app, damaged);
+  await rewrapKeys(deps, app, { ...scope, dirty: [] });
+  await rewrapBuckets(deps, app, scope);
   // The root's last: it opens the others.
   const done = [...(await list(deps, rowKinds.bucketKeyPrevious, app)), row];
-  const retired = done.map(({ kind, ownKey }) => ({ app: app.id, kind, id: ownKey! }));
-  await deps.lossFeed.enter(retired, turn);
+  const retired = done.flatMap(({ kind, ownKey }) => {
+    return ownKey === null ? [] : [{ app: app.id, kind, id: ownKey }];
+  });
+  await deps.lossFeed.enter(retired, scope.run.turn.id as LossId);
   await store.commit(done.map((one) => ({ removals: [one] })));
+}
+
+/** Does a row that holds a key open? */
+export async function opensNow({ hierarchy }: TurnContext, row: VaultRow): Promise<boolean> {
+  try {
+    return (await hierarchy.openKeyRow(row)) !== 'erased';
+  } catch (error) {
+    if (isLetheError(error, 'VAULT_TAMPERED')) return false;
+    throw error;
+  }
+}
+
+/**
+ * The row of the key that a turn retires in this slot, if there is one that opens. Another, which
+ * nobody made or a disk damaged, holds nothing and keeps the place: it is named and goes.
+ */
+async function predecessor(
+  deps: TurnContext,
+  { previous }: KeySlot,
+  { damaged }: Pick<AppScope, 'damaged'>,
+): Promise<VaultRow | undefined> {
+  const { store } = deps;
+  return retryContended(async () => {
+    const [row] = await store.read([previous]);
+    if (row === undefined || (await opensNow(deps, row))) return row;
+    if (damaged.note(row)) await store.commit([{ removals: [{ ...row, ownKey: null }] }]);
+    return again;
+  });
 }
 
 async function list({ store }: TurnContext, kind: VaultRow['kind'], app: App): Promise<VaultRow[]> {
@@ -111,15 +146,19 @@ async function retiredKey(deps: TurnContext, slot: KeySlot): Promise<WrappingKey
   return opened.wrapping;
 }
 
-async function replaceRoot(deps: TurnContext, app: App): Promise<void> {
+async function replaceRoot(deps: TurnContext, app: App, scope: AppScope): Promise<void> {
   const { store, hierarchy } = deps;
   const slot = appSlot(app.id);
   return retryContended(async () => {
     hierarchy.forgetCurrent();
-    const [row, previous] = await store.read([slot.current, slot.previous]);
-    if (previous !== undefined) return;
+    if ((await predecessor(deps, slot, scope)) !== undefined) return;
+    const [row] = await store.read([slot.current]);
     const parent = await hierarchy.storeRoot();
     const dying = await retiredKey(deps, storeSlot());
+    if ((await scope.run.judge(row!, dying)) !== 'carry') {
+      await scope.run.takeAgain();
+      throw new LetheError('VAULT_TAMPERED', 'it was erased, and its root is there again');
+    }
     const puts = await replaceKey(deps, slot, { row: row!, parent, dying });
     const guard = { key: storeSlot().current, ownKey: parent.id };
     const [outcome] = await store.commit([{ guard, puts }]);
@@ -153,11 +192,9 @@ async function insertMissingBuckets(deps: TurnContext, app: App): Promise<void> 
 }
 
 /** Keys under the app's root: unchanged under the new one, new where a bucket lost something. */
-async function rewrapKeys(
-  deps: TurnContext,
-  app: App,
-  { dirty, damaged }: { dirty: ReadonlySet<number>; damaged: DamagedRows },
-): Promise<void> {
+async function rewrapKeys(deps: TurnContext, app: App, scope: AppScope): Promise<void> {
+  const { damaged } = scope;
+  const dirty = new Set(scope.dirty);
   const { store, hierarchy } = deps;
   return retryContended(async () => {
     hierarchy.forgetCurrent();
@@ -183,6 +220,7 @@ async function rewrapKeys(
           continue;
         }
         const under = { row, parent, dying };
+        if (isNew(row)) await predecessor(deps, bucketSlot(app.id, bucket), scope);
         const batch = isNew(row)
           ? {
               puts: await replaceKey(deps, bucketSlot(app.id, bucket), under),
@@ -237,7 +275,7 @@ function groupBySize(rows: readonly VaultRow[]): VaultRow[][] {
 async function rewrapBucket(
   deps: TurnContext,
   app: App,
-  { bucket, damaged }: { bucket: number; damaged: DamagedRows },
+  { bucket, damaged, run }: AppScope & { readonly bucket: number },
 ): Promise<number> {
   const { store, hierarchy } = deps;
   const key: RowKey = bucketKeyRow(app.id, bucket);
@@ -249,6 +287,7 @@ async function rewrapBucket(
     const guard = { key, ownKey: current.id };
     let old: VaultRow[] = [];
     let seen = 0;
+    let isTakenAgain = false;
     const flush = async () => {
       count += await commitRows(store, guard, old);
       old = [];
@@ -257,14 +296,17 @@ async function rewrapBucket(
     };
     for await (const row of store.scanBucket({ app: app.id, buckets: app.buckets, bucket })) {
       if (row.wrappingKey === current.id) continue;
-      const put = damaged.isUndone(row) ? undefined : rewrapped(row, retired, current);
-      if (put === undefined && damaged.note(row)) continue;
+      const put = rewrapped(row, retired, current);
+      const judged = put === undefined ? 'leave' : await run.judge(row, retired);
+      if (judged === 'leave' && damaged.note(row)) continue;
       seen += 1;
-      if (put !== undefined) old.push(put);
+      if (judged === 'takeAgain') isTakenAgain = true;
+      if (judged === 'carry') old.push(put!);
       if (old.length >= ROWS_PER_COMMIT) await flush();
     }
     await flush();
     if (seen === 0) return count;
+    if (isTakenAgain) await run.takeAgain();
     return again;
   });
 }

@@ -2,8 +2,7 @@
  * Rows that do not authenticate, as a turn meets them. Each is looked at twice, then named and left
  * as it is: it delays nobody else's T1.
  */
-import { rowKeyToText, rowKinds, rowStates, type VaultRow } from '../rows/vault-store.ts';
-import type { LostRing } from './turn-run.ts';
+import { rowKeyToText, type VaultRow } from '../rows/vault-store.ts';
 import type { DamagedRow } from './turn-store.ts';
 
 // What is recorded and shown; more than that is a disk to be replaced.
@@ -13,18 +12,6 @@ const NAMED_MAX = 1_000;
 export class DamagedRows {
   readonly #seen = new Map<string, Buffer>();
   readonly #named = new Map<string, DamagedRow>();
-  readonly #ended: ReadonlySet<string>;
-
-  /** `ended`: rings that are fences; a living one was written back. */
-  constructor(ended: readonly Pick<LostRing, 'app' | 'id'>[]) {
-    this.#ended = new Set(ended.map(({ app, id }) => `${app} ${id}`));
-  }
-
-  /** Is it a ring that lives although it was ended? It goes with the key that wraps it. */
-  isUndone({ app, kind, id, state }: VaultRow): boolean {
-    const isRing = kind === rowKinds.ownerRing || kind === rowKinds.placeRing;
-    return isRing && state !== rowStates.erased && this.#ended.has(`${app} ${id}`);
-  }
 
   /** Notes one; false: it was not seen like this before, and is to be read again. */
   note(row: VaultRow): boolean {

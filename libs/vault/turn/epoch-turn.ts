@@ -7,17 +7,17 @@
  * that was read and on the key that its parent holds now.
  */
 
-import { type AppId, idToBucket, type KeyId, type LossId } from '../../base/ids.ts';
+import { type AppId, idToBucket, type KeyId } from '../../base/ids.ts';
 import { LetheError } from '../../base/lethe-error.ts';
 import { randomId } from '../../base/random.ts';
 import { again, contended, retryContended } from '../../base/retry.ts';
 import { secretConcat } from '../../base/secret-bytes.ts';
 import { newStoreRootRow, wrapByKms } from '../keys/key-rows.ts';
 import type { RootKms } from '../keys/root-kms.ts';
-import { STORE_KINDS, storeSlot } from '../rows/key-slots.ts';
-import { rowKinds, type VaultRow } from '../rows/vault-store.ts';
+import { appRecordRow, STORE_KINDS, storeSlot } from '../rows/key-slots.ts';
+import { rowKinds, type VaultRow, type VaultStore } from '../rows/vault-store.ts';
 import { rewrapped, rowAssociatedData } from '../rows/wrapped-row.ts';
-import { turnApp } from './app-turn.ts';
+import { opensNow, turnApp } from './app-turn.ts';
 import { DamagedRows } from './damaged-rows.ts';
 import { keysWaitedFor } from './epoch-t1.ts';
 import { originTurn } from './origin-turn.ts';
@@ -52,7 +52,7 @@ async function runSteps(deps: TurnContext, options: TurnOptions, run: TurnRun): 
     deps.hierarchy.forgetCurrent();
     const done = await turnApps(deps, run, options.lost ?? []);
     const { damaged, ...turned } = done;
-    await retire(deps, { run, failedApps: done.failedApps, damaged });
+    await retire(deps, { run, failedApps: done.failedApps });
     await run.advance('retired', { ...turned, damaged: damaged.list });
   }
   if (run.turn.step === 'retired') {
@@ -156,6 +156,9 @@ async function turnStoreRoot(deps: TurnContext, turn: Turn): Promise<void> {
     if (root!.wrappingKey === turn.newKmsKey) return;
     const opened = await hierarchy.openKeyRow(root!);
     if (opened === 'erased') throw new LetheError('VAULT_TAMPERED', 'the store root is a fence');
+    // Every turn ends without one: nobody made what lies there, and it keeps the place.
+    const [leftover] = await store.read([previous]);
+    if (leftover !== undefined) await store.commit([{ removals: [{ ...leftover, ownKey: null }] }]);
     const ownKey = root!.ownKey!;
     const plain = secretConcat([Buffer.from(ownKey, 'hex'), opened.bytes]);
     const as = { kmsKey: turn.newKmsKey, version: root!.version + 1 };
@@ -171,47 +174,56 @@ async function turnStoreRoot(deps: TurnContext, turn: Turn): Promise<void> {
 }
 
 /**
- * What the old store root wraps is wrapped by the new one, unchanged, but for the apps that get a
- * new root. Gives the apps whose root does not authenticate: they delay nobody else.
+ * What the old store root wraps is wrapped by the new one, unchanged, but for the apps whose root
+ * is another one now. Gives those whose root does not authenticate: they delay nobody else.
  */
 async function rewrapUnderStoreRoot(
   { store, hierarchy }: TurnContext,
-  isSpared: (app: AppId) => boolean,
-  rows: DamagedRows,
+  run: TurnRun,
+  { isSpared, damaged }: { isSpared: (app: AppId) => boolean; damaged: DamagedRows },
 ): Promise<Set<AppId>> {
   const { current, previous } = storeSlot();
-  const damaged = new Set<AppId>();
+  const failed = new Set<AppId>();
   return retryContended(async () => {
     hierarchy.forgetCurrent();
     const root = await hierarchy.storeRoot();
     const old: VaultRow[] = [];
     const look = (row: VaultRow) => {
-      if (row.wrappingKey === root.id || rows.has(row)) return;
-      if (damaged.has(row.app) || isSpared(row.app)) return;
-      old.push(row);
+      if (row.wrappingKey !== root.id && !damaged.has(row)) old.push(row);
     };
-    for await (const row of store.scan(rowKinds.appRoot)) look(row);
+    for await (const row of store.scan(rowKinds.appRoot)) if (!isSpared(row.app)) look(row);
     for (const kind of STORE_KINDS) {
       for await (const row of store.scan(kind, current.app)) look(row);
     }
-    if (old.length === 0) return damaged;
+    if (old.length === 0) return failed;
     const [row] = await store.read([previous]);
     const opened = row && (await hierarchy.openKeyRow(row));
     if (opened === undefined || opened === 'erased') {
       throw new LetheError('VAULT_TAMPERED', 'rows of the vault name a root that is not there');
     }
-    const puts = old.flatMap((one) => {
+    const puts: VaultRow[] = [];
+    let isTakenAgain = false;
+    for (const one of old) {
       const put = rewrapped(one, opened.wrapping, root);
-      // A row that names another root than the one this turn retires is not for it to judge.
-      const isDamaged = put === undefined && one.wrappingKey === opened.wrapping.id;
-      // Looked at twice; a row of the store itself is nobody's but its own.
-      if (isDamaged && rows.note(one) && one.app !== current.app) damaged.add(one.app);
-      return put ?? [];
-    });
+      if (put === undefined) {
+        if (damaged.note(one) && (await isApp(store, one.app))) failed.add(one.app);
+      } else if ((await run.judge(one, opened.wrapping)) === 'carry') {
+        puts.push(put);
+      } else {
+        isTakenAgain = true;
+      }
+    }
     const guard = { key: current, ownKey: root.id };
     await store.commit(puts.map((put) => ({ guard, puts: [put] })));
+    if (isTakenAgain) await run.takeAgain();
     return again;
   });
+}
+
+/** Has it a record, as every app has? A root alone may have been made up. */
+async function isApp(store: VaultStore, app: AppId): Promise<boolean> {
+  const [record] = await store.versions([appRecordRow(app)]);
+  return record !== undefined;
 }
 
 /** The buckets that get new keys, by their apps. */
@@ -232,25 +244,12 @@ async function findDirty(
 }
 
 async function turnApps(deps: TurnContext, run: TurnRun, lost: readonly LostRing[]) {
-  const { store, hierarchy } = deps;
-  const dirty = await findDirty(deps, lost);
-  // An app whose turn was interrupted has a predecessor of its root, whatever is marked.
-  const begun = new Map<AppId, VaultRow>();
-  for await (const row of store.scan(rowKinds.appRootPrevious)) begun.set(row.app, row);
-  for (const app of begun.keys()) if (!dirty.has(app)) dirty.set(app, []);
-  const root = await hierarchy.storeRoot();
-  const failedBefore: AppId[] = [];
-  for await (const { app, wrappingKey } of store.scan(rowKinds.appRoot)) {
-    const isUnderWay = begun.get(app)?.version === 1;
-    if (wrappingKey !== root.id || isUnderWay) continue;
-    // Before this run its root was wrapped anew, unchanged, or a root that it had failed to replace
-    // was kept: copies from since then hold what this turn is to retire. It waits for the next.
-    dirty.delete(app);
-    if (run.turn.failedApps.includes(app)) failedBefore.push(app);
-  }
-  const damagedRows = new DamagedRows(lost.filter(({ isEnded }) => isEnded));
-  const damaged = await rewrapUnderStoreRoot(deps, (app) => dirty.has(app), damagedRows);
-  const failedApps: AppId[] = [...failedBefore, ...damaged];
+  const damaged = new DamagedRows();
+  const { dirty, failedBefore } = await findAppsToTurn(deps, run, lost);
+  const isDirty = (app: AppId) => dirty.has(app);
+  const failed = await rewrapUnderStoreRoot(deps, run, { isSpared: isDirty, damaged });
+  const failedApps: AppId[] = [...failedBefore, ...failed];
+  const turned = new Set<AppId>();
   let [buckets, rows] = [0, 0];
   for (const [id, marked] of dirty) {
     try {
@@ -258,8 +257,8 @@ async function turnApps(deps: TurnContext, run: TurnRun, lost: readonly LostRing
       const app = await deps.apps.find(id);
       // An app that was erased has nothing left that could be wrapped anew.
       if (app === undefined) continue;
-      const turn = run.turn.id as LossId;
-      const done = await turnApp(deps, app, { dirty: marked, turn, damaged: damagedRows });
+      const done = await turnApp(deps, app, { run, dirty: marked, damaged });
+      turned.add(id);
       buckets += done.buckets;
       rows += done.rows;
       run.report(`app ${id}: ${done.buckets} buckets, ${done.rows} rows`);
@@ -271,10 +270,34 @@ async function turnApps(deps: TurnContext, run: TurnRun, lost: readonly LostRing
   }
   // Whoever goes on with this turn could not tell them from apps that had nothing to turn.
   if (failedApps.length > 0) await run.advance('apps', { failedApps });
-  // Erased apps, and those that failed before they got a new root.
-  const spared = (one: AppId) => damaged.has(one);
-  for (const app of await rewrapUnderStoreRoot(deps, spared, damagedRows)) {
+  // Erased apps, and those that failed before they got a new root. The root that an app had before
+  // it was turned is never carried over, whoever writes it back.
+  const isSpared = (app: AppId) => failed.has(app) || turned.has(app);
+  for (const app of await rewrapUnderStoreRoot(deps, run, { isSpared, damaged })) {
     if (!failedApps.includes(app)) failedApps.push(app);
   }
-  return { failedApps, buckets, rows, damaged: damagedRows };
+  return { failedApps, buckets, rows, damaged };
+}
+
+/** The apps that get a new root, with their buckets that get new keys. */
+async function findAppsToTurn(deps: TurnContext, run: TurnRun, lost: readonly LostRing[]) {
+  const { store, hierarchy } = deps;
+  const dirty = await findDirty(deps, lost);
+  // An app whose turn was interrupted has a predecessor of its root, whatever is marked.
+  const begun = new Map<AppId, VaultRow>();
+  for await (const row of store.scan(rowKinds.appRootPrevious)) begun.set(row.app, row);
+  for (const app of begun.keys()) if (!dirty.has(app)) dirty.set(app, []);
+  const root = await hierarchy.storeRoot();
+  const failedBefore: AppId[] = [];
+  for await (const row of store.scan(rowKinds.appRoot)) {
+    const { app } = row;
+    const previous = begun.get(app);
+    const isUnderWay = previous?.version === 1 && (await opensNow(deps, previous));
+    if (row.wrappingKey !== root.id || isUnderWay || !(await opensNow(deps, row))) continue;
+    // Before this run its root was wrapped anew, unchanged, or a root that it had failed to replace
+    // was kept: copies from since then hold what this turn is to retire. It waits for the next.
+    dirty.delete(app);
+    if (run.turn.failedApps.includes(app)) failedBefore.push(app);
+  }
+  return { dirty, failedBefore };
 }

@@ -4,8 +4,8 @@ import type { AppId, KeyId, LossId } from '../../base/ids.ts';
 import { contended } from '../../base/retry.ts';
 import { APP_KINDS, appSlot, PREVIOUS_KINDS, STORE_KINDS } from '../rows/key-slots.ts';
 import { type RowKind, rowKinds, type VaultRow } from '../rows/vault-store.ts';
-import { rewrapped } from '../rows/wrapped-row.ts';
-import type { DamagedRows } from './damaged-rows.ts';
+import { isWrappedUnder, rewrapped } from '../rows/wrapped-row.ts';
+import { opensNow } from './app-turn.ts';
 import type { TurnContext, TurnRun } from './turn-run.ts';
 
 /**
@@ -14,10 +14,10 @@ import type { TurnContext, TurnRun } from './turn-run.ts';
  */
 export async function retire(
   deps: TurnContext,
-  turned: { run: TurnRun; failedApps: readonly AppId[]; damaged: DamagedRows },
+  turned: { run: TurnRun; failedApps: readonly AppId[] },
 ): Promise<void> {
   const { store, hierarchy } = deps;
-  const { run, failedApps, damaged } = turned;
+  const { run, failedApps } = turned;
   await keepPredecessors(deps, failedApps);
   const retired: { app: AppId; kind: RowKind; id: KeyId }[] = [];
   for (const kind of PREVIOUS_KINDS) {
@@ -27,8 +27,8 @@ export async function retire(
     }
     for (const row of rows) {
       await run.stillMine();
-      if (await isNamed(deps, row, { failedApps, damaged })) throw contended();
-      retired.push({ app: row.app, kind, id: row.ownKey! });
+      if (await isNamed(deps, row, turned)) throw contended();
+      if (row.ownKey !== null) retired.push({ app: row.app, kind, id: row.ownKey });
       await store.commit([{ removals: [row] }]);
     }
   }
@@ -39,34 +39,40 @@ export async function retire(
   await deps.lossFeed.pass();
 }
 
-/** Is there a row that is still wrapped under the key that this predecessor holds? */
+/**
+ * Is there a row that is still wrapped under the key that this predecessor holds? One that only
+ * says so, or that was taken before, loses nothing by its end.
+ */
 async function isNamed(
-  { store, apps }: TurnContext,
+  deps: TurnContext,
   row: VaultRow,
-  { failedApps, damaged }: { failedApps: readonly AppId[]; damaged: DamagedRows },
+  { run, failedApps }: { run: TurnRun; failedApps: readonly AppId[] },
 ): Promise<boolean> {
-  const names = (one: VaultRow) =>
-    one.wrappingKey === row.ownKey && !failedApps.includes(one.app) && !damaged.has(one);
+  if (!(await opensNow(deps, row))) return false;
+  const opened = await deps.hierarchy.openKeyRow(row);
+  if (opened === 'erased') return false;
+  for await (const one of mayBeUnder(deps, row)) {
+    if (one.wrappingKey !== row.ownKey || failedApps.includes(one.app)) continue;
+    if (!isWrappedUnder(one, opened.wrapping)) continue;
+    if ((await run.judge(one, opened.wrapping)) !== 'leave') return true;
+  }
+  return false;
+}
+
+/** The rows of the kinds that lie under the key of a predecessor. */
+async function* mayBeUnder({ store, apps }: TurnContext, row: VaultRow): AsyncIterable<VaultRow> {
   if (row.kind === rowKinds.bucketKeyPrevious) {
     const app = await apps.find(row.app);
-    if (app === undefined) return false;
-    const at = { app: app.id, buckets: app.buckets, bucket: row.bucket };
-    for await (const one of store.scanBucket(at)) if (names(one)) return true;
-    return false;
+    if (app === undefined) return;
+    yield* store.scanBucket({ app: app.id, buckets: app.buckets, bucket: row.bucket });
+    return;
   }
   const isStore = row.kind === rowKinds.storeRootPrevious;
   const kinds = isStore
     ? [rowKinds.appRoot, rowKinds.appRootPrevious]
     : [...APP_KINDS, rowKinds.bucketKeyPrevious];
-  for (const kind of isStore ? STORE_KINDS : []) {
-    for await (const one of store.scan(kind, row.app)) if (names(one)) return true;
-  }
-  for (const kind of kinds) {
-    for await (const one of store.scan(kind, isStore ? undefined : row.app)) {
-      if (names(one)) return true;
-    }
-  }
-  return false;
+  for (const kind of isStore ? STORE_KINDS : []) yield* store.scan(kind, row.app);
+  for (const kind of kinds) yield* store.scan(kind, isStore ? undefined : row.app);
 }
 
 async function keepPredecessors(deps: TurnContext, apps: readonly AppId[]): Promise<void> {

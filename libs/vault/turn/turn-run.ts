@@ -2,8 +2,10 @@
 
 import type { AnyId, AppId } from '../../base/ids.ts';
 import { contended } from '../../base/retry.ts';
+import type { WrappingKey } from '../../keyring/wrapping-key.ts';
 import type { RootKms } from '../keys/root-kms.ts';
 import type { VaultContext } from '../keys/vault-context.ts';
+import type { VaultRow } from '../rows/vault-store.ts';
 import type { Turn, TurnStep, TurnStore } from './turn-store.ts';
 
 /** The vault, its turns and its KMS. */
@@ -14,13 +16,22 @@ export interface TurnContext extends VaultContext {
 
 /**
  * A ring that lost something which a turn is to cover: its bucket gets a new key, also where the
- * vault's own marks were taken away. `isEnded`: it is a fence; a living one is not wrapped anew.
+ * vault's own marks were taken away.
  */
 export interface LostRing {
   readonly app: AppId;
   readonly id: AnyId;
-  readonly isEnded: boolean;
 }
+
+/**
+ * What becomes of a row that a turn is about to wrap anew. `carry`: it is. `takeAgain`: it holds
+ * what was taken before, which is to be taken once more. `leave`: it names what was taken, or
+ * cannot be whole any more, and goes with the key that wraps it.
+ */
+export type Judgement = 'carry' | 'leave' | 'takeAgain';
+
+/** Judges a row as it was read; `key` wraps it. */
+export type RowJudge = (row: VaultRow, key: WrappingKey) => Promise<Judgement>;
 
 /** How a turn is run. */
 export interface TurnOptions {
@@ -29,6 +40,10 @@ export interface TurnOptions {
   readonly testBackup?: () => Promise<void>;
   readonly onProgress?: (text: string) => void;
   readonly lost?: readonly LostRing[];
+  /** Without it every row is carried over. */
+  readonly judge?: RowJudge;
+  /** Takes away once more what was taken; afterwards rows are read anew. */
+  readonly takeAgain?: () => Promise<unknown>;
 }
 
 /** The turn under way, as this process runs it. */
@@ -42,6 +57,16 @@ export class TurnRun {
     this.#deps = deps;
     this.#options = options;
     this.turn = turn;
+  }
+
+  /** Judges a row that is about to be wrapped anew. */
+  async judge(row: VaultRow, key: WrappingKey): Promise<Judgement> {
+    return (await this.#options.judge?.(row, key)) ?? 'carry';
+  }
+
+  /** Takes away once more what was taken. */
+  async takeAgain(): Promise<void> {
+    await this.#options.takeAgain?.();
   }
 
   async advance(step: TurnStep, more: Partial<Turn> = {}): Promise<void> {

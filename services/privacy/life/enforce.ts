@@ -5,11 +5,13 @@
  */
 import type { AnyId } from '../../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
+import type { RingRef } from '../../../libs/keyring/ring.ts';
+import type { Taken } from '../../../libs/keyring/ring-material.ts';
 import type { ListedErasure, ListedRequest } from '../../../libs/requests/erasure-list.ts';
 import type { PrivacyRequest } from '../../../libs/requests/request.ts';
 import { ringKinds } from '../../../libs/sealing/tree-path.ts';
 import { LIST_START } from '../../../libs/vault/keys/list-heads.ts';
-import type { LostRing } from '../../../libs/vault/turn/turn-run.ts';
+import type { TakenRing } from '../../../libs/vault/taking/row-judge.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import type { Asked } from '../kinds/kind.ts';
 import { isKnownKind, kindOf } from '../kinds/kinds.ts';
@@ -39,19 +41,20 @@ export async function readWhole({ erasures, requests }: PrivacyPowers): Promise<
   throw new LetheError('ERASURES_TAMPERED', text);
 }
 
-/** By the list, the rings of what no T1 was told of: the vault's own marks lie in clear. */
-export async function lostUncovered(powers: PrivacyPowers): Promise<LostRing[]> {
+/** By the list, what was taken of which no T1 was told: the vault's own marks lie in clear. */
+export async function takenUncovered(powers: PrivacyPowers): Promise<TakenRing[]> {
   const told = await powers.requests.toldOf();
   const done = new Set((await powers.requests.afterlives()).map(({ id }) => id));
-  const listed = standing(await readWhole(powers)).filter(({ id }) => !told.has(id));
-  return listed.flatMap((one) => {
-    const { app, id, target } = one;
+  const uncovered: TakenRing[] = [];
+  for (const one of standing(await readWhole(powers))) {
+    if (told.has(one.id)) continue;
+    const { app, target } = one;
     const { subject, place, conversation } = target as Partial<Record<string, AnyId>>;
     const named = [subject, place, conversation].filter((each) => each !== undefined);
-    const ended = isTaking(one) ? (kindOf(one.kind).ringsEnded?.(target as never) ?? []) : [];
-    const all: readonly AnyId[] = named.length === 0 ? [app] : [...named, ...ended];
-    return all.map((each) => ({ app, id: each, isEnded: done.has(id) && ended.includes(each) }));
-  });
+    for (const id of named.length === 0 ? [app] : named) uncovered.push({ app, id });
+    if (isTaking(one) && done.has(one.id)) uncovered.push(...(await takenBy(powers, one)));
+  }
+  return uncovered;
 }
 
 /** Requests of the list that were carried out and of which something is there again. */
@@ -201,14 +204,38 @@ async function isUnderWay({ requests }: PrivacyPowers, { id }: ListedErasure): P
   return request !== undefined && request.step !== 'done';
 }
 
-/** Asks the kind itself, with powers that only look. */
+/** What a request that was carried out has taken, as far as it can be told. */
+async function takenBy(powers: PrivacyPowers, one: ListedRequest): Promise<TakenRing[]> {
+  const { app, kind, target } = one;
+  const { lostEvents, ringsEnded } = kindOf(kind);
+  const ended = lostEvents.by === 'app' ? [app] : (ringsEnded?.(target as never) ?? []);
+  const taken: TakenRing[] = ended.map((id) => ({ app, id, taken: 'all' }));
+  await askKind(powers, one, async (ref, parts) => {
+    const of = parts === 'all' ? parts : { ring: ref, parts };
+    taken.push({ app, id: ref.id as AnyId, taken: of });
+  });
+  return taken;
+}
+
+/** Is something that a request has taken there again? */
 async function isThereAgain(powers: PrivacyPowers, one: ListedRequest): Promise<boolean> {
-  const app = await powers.apps.find(one.app);
-  if (app === undefined) return false;
   let isThere = false;
-  const look = async (...[ref, taken]: Parameters<PrivacyPowers['keyringShred']['isTaken']>) => {
-    isThere ||= !(await powers.keyringShred.isTaken(ref, taken));
-  };
+  const isEntryThere = await askKind(powers, one, async (ref, parts) => {
+    isThere ||= !(await powers.keyringShred.isTaken(ref, parts));
+  });
+  return isThere || isEntryThere;
+}
+
+/**
+ * Asks the kind itself what it takes, with powers that only look. Is an entry there that it would
+ * have taken away? Rows that do not open are passed over: they are named where all rows are looked
+ * at.
+ */
+async function askKind(
+  powers: PrivacyPowers,
+  one: ListedRequest,
+  look: (ref: RingRef, taken: readonly Taken[] | 'all') => Promise<void>,
+): Promise<boolean> {
   const looking: PrivacyPowers = {
     ...powers,
     keyringShred: {
@@ -231,14 +258,17 @@ async function isThereAgain(powers: PrivacyPowers, one: ListedRequest): Promise<
   };
   const times = { receivedAtMs: one.atMs, changedAtMs: one.atMs };
   const request = { ...one, ...times, step: 'received' } as PrivacyRequest;
-  const run: Run = { powers: looking, app, request, step: async () => undefined };
   try {
+    const app = await powers.apps.find(one.app);
+    if (app === undefined) return false;
+    const run: Run = { powers: looking, app, request, step: async () => undefined };
     const kind = kindOf(request.kind);
     await kind.shred(run, 'restored');
-    return isThere || ((await kind.isThereAgain?.(run)) ?? false);
+    return (await kind.isThereAgain?.(run)) ?? false;
   } catch (error) {
-    // A row that does not authenticate opens nothing; it is named where all rows are looked at.
-    if (isLetheError(error, 'VAULT_TAMPERED')) return isThere;
+    if (isLetheError(error, 'VAULT_TAMPERED') || isLetheError(error, 'SEGMENT_MISSING')) {
+      return false;
+    }
     throw error;
   }
 }

@@ -3,19 +3,27 @@ import type { AppId, SegmentId } from '../../../base/ids.ts';
 import type { SqliteDatabase } from '../../../engines/sqlite-database.ts';
 import {
   insertVaultRow,
+  ROW_COLUMNS,
   type StoredRow,
   storedKey,
   toVaultRow,
 } from '../../rows/sqlite/vault-store-sqlite.ts';
+import { storedBytes } from '../../rows/stored-values.ts';
 import type { VaultStore } from '../../rows/vault-store.ts';
 import type { VaultCopy } from '../vault-copy.ts';
 
 const ROWS_PER_READ = 500;
+// What is named by a key of another length is found by nobody.
+const TABLES = {
+  vault_rows: { columns: ROW_COLUMNS, keyBytes: 33 },
+  vault_segments: { columns: 'key, wrapped', keyBytes: 32 },
+} as const;
+type Table = keyof typeof TABLES;
 const DROP_OLDER = 'DELETE FROM vault_rows WHERE key = ? AND version < ?';
 
 interface StoredPart {
   key: Uint8Array;
-  wrapped: Uint8Array;
+  wrapped: unknown;
 }
 
 function nameOf(key: Uint8Array) {
@@ -28,8 +36,10 @@ export function openVaultCopySqlite(
   database: SqliteDatabase,
   store: Pick<VaultStore, 'dirtyBuckets'>,
 ): VaultCopy {
-  function* all<Row extends { key: Uint8Array }>(table: string): Iterable<Row> {
-    const sql = `SELECT * FROM ${table} WHERE key > ? ORDER BY key LIMIT ${ROWS_PER_READ}`;
+  function* all<Row extends { key: Uint8Array }>(table: Table): Iterable<Row> {
+    const { columns, keyBytes } = TABLES[table];
+    const sql = `SELECT ${columns} FROM ${table} WHERE key > ? AND length(key) = ${keyBytes}
+      ORDER BY key LIMIT ${ROWS_PER_READ}`;
     for (let after: Uint8Array = Buffer.alloc(0); ; ) {
       const rows = database.all<Row>(sql, after);
       yield* rows;
@@ -50,7 +60,7 @@ export function openVaultCopySqlite(
     },
     async *segments() {
       for (const { key, wrapped } of all<StoredPart>('vault_segments')) {
-        yield { ...nameOf(key), wrapped: Buffer.from(wrapped) };
+        yield { ...nameOf(key), wrapped: Buffer.from(storedBytes(wrapped)) };
       }
     },
     async *segmentNames() {

@@ -3,6 +3,13 @@
 import { hexToBytes } from '../../../base/hex.ts';
 import type { AppId, KeyId, LossId } from '../../../base/ids.ts';
 import type { CqlStatement } from '../../../engines/cassandra-database.ts';
+import {
+  storedBytes,
+  storedId,
+  storedIdOrNull,
+  storedIds,
+  storedNumber,
+} from '../stored-values.ts';
 import type { Removal, RowKey, RowKind, RowState, VaultRow } from '../vault-store.ts';
 
 const WHERE = 'WHERE app = ? AND bucket = ? AND kind = ? AND id = ?';
@@ -27,12 +34,12 @@ export interface StoredVaultRow {
   readonly kind: number;
   readonly id: Buffer;
   readonly version: unknown;
-  readonly state: number;
-  readonly wrapping_key: Buffer;
+  readonly state: unknown;
+  readonly wrapping_key: Buffer | null;
   readonly own_key: Buffer | null;
   readonly holds: Buffer | null;
   readonly edges: Buffer | null;
-  readonly wrapped: Buffer;
+  readonly wrapped: Buffer | null;
   readonly erasure: Buffer | null;
   readonly fingerprint: Buffer | null;
   readonly owed: Buffer | null;
@@ -65,7 +72,8 @@ export function putStatement(row: VaultRow): CqlStatement {
 
 /** Removes a row if it is still of this version. */
 export function removalStatement(row: Removal): CqlStatement {
-  const params = [...keyParams(row), row.version];
+  // One that nobody made may have none.
+  const params = [...keyParams(row), row.version === 0 ? null : row.version];
   if (row.ownKey == null) return { query: REMOVE, params };
   return { query: REMOVE_KEY, params: [...params, hexToBytes(row.ownKey)] };
 }
@@ -79,26 +87,22 @@ export function enteredStatement(key: RowKey, loss: LossId): CqlStatement {
   return { query: ENTERED, params: [...keyParams(key), hexToBytes(loss)] };
 }
 
-/** A row as the port has it. */
+/** A row as the port has it, whoever wrote it. */
 export function toVaultRow(row: StoredVaultRow): VaultRow {
   return {
     app: row.app.toString('hex') as AppId,
     bucket: row.bucket,
     kind: row.kind as RowKind,
     id: row.id.toString('hex'),
-    version: Number(row.version),
-    state: row.state as RowState,
-    wrappingKey: row.wrapping_key.toString('hex') as KeyId,
-    ownKey: row.own_key && (row.own_key.toString('hex') as KeyId),
-    holds: toIds(row.holds),
-    edges: toIds(row.edges),
-    wrapped: row.wrapped,
-    erasure: row.erasure && (row.erasure.toString('hex') as LossId),
+    version: storedNumber(row.version),
+    state: storedNumber(row.state) as RowState,
+    wrappingKey: storedId<KeyId>(row.wrapping_key),
+    ownKey: storedIdOrNull<KeyId>(row.own_key),
+    holds: storedIds(row.holds),
+    edges: storedIds(row.edges),
+    wrapped: storedBytes(row.wrapped),
+    erasure: storedIdOrNull<LossId>(row.erasure),
     fingerprint: row.fingerprint,
-    owed: row.owed && (row.owed.toString('hex') as LossId),
+    owed: storedIdOrNull<LossId>(row.owed),
   };
-}
-
-function toIds(stored: Buffer | null): string[] {
-  return stored?.toString('hex').match(/.{32}/g) ?? [];
 }

@@ -9,7 +9,8 @@ import { chunks } from '../../../base/chunks.ts';
 import { hexToBytes } from '../../../base/hex.ts';
 import type { AppId, LossId, SegmentId } from '../../../base/ids.ts';
 import type { CassandraDatabase, CqlStatement } from '../../../engines/cassandra-database.ts';
-import { bucketKeyRow } from '../key-slots.ts';
+import { bucketKeyRow, bucketOf } from '../key-slots.ts';
+import { storedNumber } from '../stored-values.ts';
 import {
   type BatchOutcome,
   BUCKETED_KINDS,
@@ -75,7 +76,7 @@ class VaultStoreCassandra implements VaultStore {
         READ_VERSION,
         ...keyParams(key),
       );
-      return row && { version: Number(row.version), state: row.state as RowState };
+      return row && { version: storedNumber(row.version), state: row.state as RowState };
     });
   }
 
@@ -113,7 +114,10 @@ class VaultStoreCassandra implements VaultStore {
           buckets.slice(at, at + BUCKETS_PER_LOOK),
           (bucket) => this.#database.all<StoredVaultRow>(query, hexToBytes(one), bucket, kind),
         );
-        for (const row of found.flat()) yield toVaultRow(row);
+        for (const stored of found.flat()) {
+          const row = toVaultRow(stored);
+          if (isInPlace(row)) yield row;
+        }
       }
     }
   }
@@ -259,7 +263,7 @@ class VaultStoreCassandra implements VaultStore {
     const [removal] = removals;
     const key = put ?? removal!;
     const row = await this.#database.getSerial<StoredVaultRow>(READ_ROW, ...keyParams(key));
-    if (put !== undefined) return row?.wrapped.equals(put.wrapped) === true;
+    if (put !== undefined) return row?.wrapped?.equals(put.wrapped) === true;
     return row === undefined;
   }
 
@@ -277,9 +281,16 @@ class VaultStoreCassandra implements VaultStore {
   async *#scanRare(kind: RowKind, app: AppId | undefined): AsyncIterable<VaultRow> {
     const listed = listedRows(this.#database, kind, app);
     for await (const keys of chunks(listed, BUCKETS_PER_LOOK)) {
-      yield* (await this.read(keys)).filter((row) => row !== undefined);
+      yield* (await this.read(keys)).filter(
+        (row): row is VaultRow => row !== undefined && isInPlace(row),
+      );
     }
   }
+}
+
+/** One that lies elsewhere than its id says is found by nobody who asks for it. */
+function isInPlace(row: VaultRow): boolean {
+  return (bucketOf(row) ?? row.bucket) === row.bucket;
 }
 
 /** Batches that may go side by side: those with removals go alone, others after what they need. */

@@ -1,7 +1,14 @@
 /** The vault's rows in one SQLite file. Removed bytes are zeroed (secure_delete) and scrubbed. */
 import type { AppId, KeyId, LossId } from '../../../base/ids.ts';
-import { LetheError } from '../../../base/lethe-error.ts';
 import type { SqliteDatabase } from '../../../engines/sqlite-database.ts';
+import { bucketOf } from '../key-slots.ts';
+import {
+  storedBytes,
+  storedId,
+  storedIdOrNull,
+  storedIds,
+  storedNumber,
+} from '../stored-values.ts';
 import {
   BUCKETED_KINDS,
   type RowKey,
@@ -41,8 +48,19 @@ const LAY_ANEW = `
   DROP TABLE vault_rows_made;
   UPDATE vault_segments SET row = random() >> 12;`;
 
-const READ = 'SELECT * FROM vault_rows WHERE key IN (KEYS)';
-const VERSIONS = 'SELECT key, version, state FROM vault_rows WHERE key IN (KEYS)';
+// The driver gives up on numbers beyond what a double holds, and Lethe writes none.
+const READABLE = (name: string) =>
+  `CASE WHEN typeof(${name}) = 'integer' AND ${name} BETWEEN 0 AND 9007199254740991
+    THEN ${name} ELSE 0 END`;
+/** The columns of a row, each as one that Lethe may have written. */
+export const ROW_COLUMNS = `key, ${READABLE('bucket')} AS bucket, ${READABLE('version')} AS version,
+  ${READABLE('state')} AS state, wrapping_key, own_key, holds, edges, wrapped, erasure, fingerprint,
+  owed`;
+const READ = `SELECT ${ROW_COLUMNS} FROM vault_rows WHERE key IN (KEYS)`;
+const DIRTY = `SELECT app, ${READABLE('bucket')} AS bucket FROM vault_dirty
+  ORDER BY app, bucket`;
+const VERSIONS = `SELECT key, ${READABLE('version')} AS version, ${READABLE('state')} AS state
+  FROM vault_rows WHERE key IN (KEYS)`;
 const OWN_KEY = 'SELECT own_key FROM vault_rows WHERE key = ?';
 const INSERT = `INSERT INTO vault_rows (key, bucket, version, state, wrapping_key, own_key,
   holds, edges, wrapped, erasure, fingerprint, owed)
@@ -51,29 +69,31 @@ const UPDATE = `UPDATE vault_rows SET version = ?, state = ?, wrapping_key = ?, 
   holds = ?, edges = ?, wrapped = ?, erasure = ?, fingerprint = ?, owed = ?
   WHERE key = ? AND version = ?`;
 const ENTERED = 'UPDATE vault_rows SET owed = NULL WHERE key = ? AND owed = ?';
-const REMOVE = `DELETE FROM vault_rows WHERE key = ?1 AND version = ?2
+const REMOVE = `DELETE FROM vault_rows WHERE key = ?1 AND ${READABLE('version')} = ?2
   AND (?3 IS NULL OR own_key = ?3)`;
 // Rows of one app and kind lie side by side under this key: app ‖ kind ‖ id.
 const SCAN_ROWS = 500;
-const SCAN = `SELECT * FROM vault_rows WHERE key > ? AND key < ? ORDER BY key LIMIT ${SCAN_ROWS}`;
-const NEXT_KEY = 'SELECT key FROM vault_rows WHERE key > ? AND key < ? ORDER BY key LIMIT 1';
 const KEY_BYTES = 33;
+const BETWEEN = `key > ? AND key < ? AND length(key) = ${KEY_BYTES}`;
+const SCAN = `SELECT ${ROW_COLUMNS} FROM vault_rows WHERE ${BETWEEN}
+  ORDER BY key LIMIT ${SCAN_ROWS}`;
+const NEXT_KEY = `SELECT key FROM vault_rows WHERE ${BETWEEN} ORDER BY key LIMIT 1`;
 const LAST_KEY = Buffer.alloc(KEY_BYTES + 1, 0xff);
 
 /** A row of the table, as the driver gives it. */
 export interface StoredRow {
   key: Uint8Array;
-  bucket: number;
-  version: number;
-  state: number;
-  wrapping_key: Uint8Array;
-  own_key: Uint8Array | null;
-  holds: Uint8Array;
-  edges: Uint8Array;
-  wrapped: Uint8Array;
-  erasure: Uint8Array | null;
-  fingerprint: Uint8Array | null;
-  owed: Uint8Array | null;
+  bucket: unknown;
+  version: unknown;
+  state: unknown;
+  wrapping_key: unknown;
+  own_key: unknown;
+  holds: unknown;
+  edges: unknown;
+  wrapped: unknown;
+  erasure: unknown;
+  fingerprint: unknown;
+  owed: unknown;
 }
 
 /** Opens the vault's tables in a database. */
@@ -87,7 +107,7 @@ export function openVaultStoreSqlite(database: SqliteDatabase): VaultStore {
       const stored = keys.map(storedKey);
       const rows = database.allIn<StoredRow>(READ, stored).map(toVaultRow);
       const byKey = new Map(rows.map((row) => [rowKeyToText(row), row]));
-      return keys.map((key) => byKey.get(rowKeyToText(key)));
+      return keys.map((key) => inBucket(byKey.get(rowKeyToText(key)), key.bucket));
     },
     async versions(keys) {
       const rows = database.allIn<RowVersion & { key: Uint8Array }>(VERSIONS, keys.map(storedKey));
@@ -115,15 +135,14 @@ export function openVaultStoreSqlite(database: SqliteDatabase): VaultStore {
     scan: (kind, app) => scan(database, kind, app),
     scanBucket: (at) => scanBucket(database, at),
     async dirtyBuckets() {
-      const sql = 'SELECT app, bucket FROM vault_dirty ORDER BY app, bucket';
-      const rows = database.all<{ app: Uint8Array; bucket: number }>(sql);
-      return rows.map(({ app, bucket }) => ({ app: toHex(app) as AppId, bucket }));
+      const rows = database.all<{ app: unknown; bucket: number }>(DIRTY);
+      return rows.map(({ app, bucket }) => ({ app: storedId<AppId>(app), bucket }));
     },
     async readSegments(app, ids) {
       return ids.map((id) => {
         const sql = 'SELECT wrapped FROM vault_segments WHERE key = ?';
-        const row = database.get<{ wrapped: Uint8Array }>(sql, Buffer.from(app + id, 'hex'));
-        return row && toBuffer(row.wrapped);
+        const row = database.get<{ wrapped: unknown }>(sql, Buffer.from(app + id, 'hex'));
+        return row && storedBytes(row.wrapped);
       });
     },
     async writeSegments(app, parts) {
@@ -204,7 +223,8 @@ async function* scan(
   app?: AppId,
 ): AsyncIterable<VaultRow> {
   for (const id of app === undefined ? appsOf(database) : [app]) {
-    yield* scanPrefix(database, Buffer.concat([Buffer.from(id, 'hex'), Buffer.from([kind])]));
+    const rows = scanPrefix(database, Buffer.concat([Buffer.from(id, 'hex'), Buffer.from([kind])]));
+    for (const row of rows) yield inBucket(row, bucketOf(row) ?? row.bucket);
   }
 }
 
@@ -214,7 +234,7 @@ function* appsOf(database: SqliteDatabase): Iterable<AppId> {
   for (;;) {
     const row = database.get<{ key: Uint8Array }>(NEXT_KEY, after, LAST_KEY);
     if (row === undefined) return;
-    const app = toBuffer(row.key).subarray(0, 16);
+    const app = storedBytes(row.key).subarray(0, 16);
     yield toHex(app) as AppId;
     after = Buffer.concat([app, Buffer.alloc(18, 0xff)]);
   }
@@ -250,13 +270,22 @@ async function* scanBucket(
     for (let first = bucket; first < 65_536; ) {
       const next = database.get<{ key: Uint8Array }>(NEXT_KEY, prefixOf(kind, first), end);
       if (next === undefined) break;
-      const found = toBuffer(next.key).readUInt16BE(17);
+      const found = storedBytes(next.key).readUInt16BE(17);
       // The smallest number of this bucket that is not below what was found.
       const ahead = first + Math.ceil((found - first) / buckets) * buckets;
-      if (ahead === found) yield* scanPrefix(database, prefixOf(kind, found));
+      if (ahead === found) {
+        for (const row of scanPrefix(database, prefixOf(kind, found))) {
+          yield inBucket(row, bucket);
+        }
+      }
       first = ahead === found ? found + buckets : ahead;
     }
   }
+}
+
+/** Where a row lies is said by its id, whatever its column says. */
+function inBucket<Row extends VaultRow | undefined>(row: Row, bucket: number): Row {
+  return row === undefined || row.bucket === bucket ? row : { ...row, bucket };
 }
 
 /** app ‖ kind ‖ id, by which a row is found. */
@@ -268,46 +297,31 @@ export function storedKey(key: Pick<RowKey, 'app' | 'kind' | 'id'>): Buffer {
   return out;
 }
 
-/** Throws VAULT_TAMPERED for values of types that were never written. */
+/** A row as the port has it, whoever wrote it. */
 export function toVaultRow(row: StoredRow): VaultRow {
-  try {
-    return readVaultRow(row);
-  } catch (cause) {
-    const text = 'a row of the vault holds values of another type';
-    throw new LetheError('VAULT_TAMPERED', text, { cause });
-  }
-}
-
-function readVaultRow(row: StoredRow): VaultRow {
   const key = toHex(row.key);
+  const kind = row.key[16] as RowKind;
+  const id = key.slice(34);
   return {
     app: key.slice(0, 32) as AppId,
-    kind: row.key[16] as RowKind,
-    id: key.slice(34),
-    bucket: row.bucket,
-    version: row.version,
-    state: row.state as RowState,
-    wrappingKey: toHex(row.wrapping_key) as KeyId,
-    ownKey: row.own_key === null ? null : (toHex(row.own_key) as KeyId),
-    holds: toIds(row.holds),
-    edges: toIds(row.edges),
-    wrapped: toBuffer(row.wrapped),
-    erasure: row.erasure === null ? null : (toHex(row.erasure) as LossId),
-    fingerprint: row.fingerprint === null ? null : toBuffer(row.fingerprint),
-    owed: row.owed === null ? null : (toHex(row.owed) as LossId),
+    kind,
+    id,
+    bucket: storedNumber(row.bucket),
+    version: storedNumber(row.version),
+    state: storedNumber(row.state) as RowState,
+    wrappingKey: storedId<KeyId>(row.wrapping_key),
+    ownKey: storedIdOrNull<KeyId>(row.own_key),
+    holds: storedIds(row.holds),
+    edges: storedIds(row.edges),
+    wrapped: storedBytes(row.wrapped),
+    erasure: storedIdOrNull<LossId>(row.erasure),
+    fingerprint: row.fingerprint === null ? null : storedBytes(row.fingerprint),
+    owed: storedIdOrNull<LossId>(row.owed),
   };
 }
 
-function toIds(bytes: Uint8Array): string[] {
-  return toHex(bytes).match(/.{32}/g) ?? [];
-}
-
-function toBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
 function toHex(bytes: Uint8Array): string {
-  return toBuffer(bytes).toString('hex');
+  return storedBytes(bytes).toString('hex');
 }
 
 function lieAsTheyWereMade(database: SqliteDatabase): boolean {
