@@ -55,6 +55,12 @@ export interface ListedRevocation extends Listed {
 /** One entry of the list. */
 export type ListedErasure = ListedRequest | ListedHold | ListedRevocation | Withdrawal;
 
+/** The entries that stand at the end: of one that was refused nothing is to be done. */
+export function standing(listed: readonly ListedErasure[]): ListedErasure[] {
+  const newest = new Map(listed.map((one) => [one.id, one]));
+  return [...newest.values()].filter((one) => one.kind !== 'withdrawn');
+}
+
 /** Where the texts of entries lie, by their numbers. Failures: STATE_UNREACHABLE. */
 export interface ErasureEntries {
   /** For messages. */

@@ -33,11 +33,10 @@ export interface RequestStore {
   /** Undefined: there is none that carries its code. */
   get(id: RequestId): Promise<PrivacyRequest | DoneRequest | undefined>;
   /**
-   * Requests that are not done, oldest first: those that nobody has begun, and those that have not
-   * moved since `idleSinceMs`. Those that do not carry their code are told apart: nobody who may
-   * has made them.
+   * Requests that are not done, oldest first. Those that do not carry their code are told apart:
+   * nobody who may has made them.
    */
-  open(limit: number, idleSinceMs: number): Promise<OpenRequest[]>;
+  open(limit: number): Promise<OpenRequest[]>;
   /**
    * Records the step that is about to be done. A request that is done stays done: a slower worker
    * on it changes nothing. False: it is not there, because it was refused meanwhile.
@@ -84,9 +83,9 @@ export function createRequestStore(table: RequestTable, mac: StoreMac): RequestS
   const codes = createCodes(mac);
   const afterlives = createAfterlives(table, codes);
 
-  async function open(limit: number, idleSinceMs: number): Promise<OpenRequest[]> {
+  async function open(limit: number): Promise<OpenRequest[]> {
     const found: OpenRequest[] = [];
-    for (const row of await table.open(limit, idleSinceMs)) {
+    for (const row of await table.open(limit)) {
       const { code: _, ...request } = row;
       found.push({ ...request, isForged: !(await codes.isOurs(row, requestFields(row))) });
     }
@@ -118,7 +117,7 @@ export function createRequestStore(table: RequestTable, mac: StoreMac): RequestS
     },
     drop: (id) => table.drop(id),
     async forged() {
-      const requests = await open(OPEN_MAX, Number.MAX_SAFE_INTEGER);
+      const requests = await open(OPEN_MAX);
       const ids = requests.filter(({ isForged }) => isForged).map(({ id }) => id);
       for (const row of await table.afterlives()) {
         if (!(await codes.isOurs(row, afterlifeFields(row)))) ids.push(row.id);

@@ -13,7 +13,7 @@ export interface RequestTable {
   add(request: Signed<PrivacyRequest | DoneRequest>): Promise<void>;
   get(id: RequestId): Promise<Signed<PrivacyRequest | DoneRequest> | undefined>;
   /** As RequestStore has it. */
-  open(limit: number, idleSinceMs: number): Promise<Signed<PrivacyRequest>[]>;
+  open(limit: number): Promise<Signed<PrivacyRequest>[]>;
   /** Writes the step of an open one over what is there; false: nothing is. */
   record(request: Signed<PrivacyRequest>): Promise<boolean>;
   /** Puts a done one in the place of an open one, and begins its afterlife. Can be repeated. */

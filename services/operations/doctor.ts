@@ -162,8 +162,8 @@ async function checkBacklog({ backends }: OpenStore): Promise<Check> {
   const places = letters
     .slice(0, DEAD_LETTERS_NAMED)
     .map(({ partition, offset, reason }) => `${partition}:${offset} ${reason}`);
-  const { requests, clock } = backends.privacy();
-  const open = await requests.open(1_000, clock.nowMs());
+  const { requests } = backends.privacy();
+  const open = await requests.open(1_000);
   const forged = await requests.forged();
   const ours = open.filter(({ isForged }) => !isForged);
   const kinds = new Set(ours.map(({ kind }) => kind).filter((kind) => !isKnownKind(kind)));

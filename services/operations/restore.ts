@@ -9,10 +9,11 @@ import { LetheError } from '../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
 import { isSameMac } from '../../libs/keyring/store-mac.ts';
 import { catchUp, rebuildViews } from '../../libs/projection/project.ts';
-import type {
-  ErasureList,
-  ListedErasure,
-  ListedRequest,
+import {
+  type ErasureList,
+  type ListedErasure,
+  type ListedRequest,
+  standing,
 } from '../../libs/requests/erasure-list.ts';
 import type { KnownPlace } from '../../libs/vault/keys/list-heads.ts';
 import type { DamagedRow } from '../../libs/vault/turn/turn-store.ts';
@@ -21,7 +22,7 @@ import { removePages } from '../../libs/wiring/open-engines.ts';
 import { openRootKms } from '../../libs/wiring/open-root-kms.ts';
 import { endForsakenGroup } from '../privacy/kinds/end-group.ts';
 import { isKnownKind } from '../privacy/kinds/kinds.ts';
-import { enforceErasures, standing, takeAgain } from '../privacy/life/enforce.ts';
+import { enforceErasures, takeAgain } from '../privacy/life/enforce.ts';
 import {
   runOpenRequests,
   type UnknownRequest,
@@ -111,7 +112,7 @@ async function restoreIn(
     );
     // What had been asked for, but was not finished when the copy was made.
     const onUnknown = (one: UnknownRequest) => left.add(whyUnknown(one).message);
-    await runOpenRequests(backends.privacy(), { idleMs: 0, onUnknown });
+    await runOpenRequests(backends.privacy(), { onUnknown });
     const applied = await applyErasures(backends, later, onProgress);
     // Also what is older than the backup: where that begins lies in it, and may have been moved.
     await enforceErasures(backends.privacy(), ({ message }) => left.add(message));

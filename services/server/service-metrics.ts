@@ -79,7 +79,7 @@ export function addPrivacyMetrics(
   const buckets = 'From the first fence of an erasure to T0';
   const observe = metrics.durations('lethe_erasure_t0_seconds', buckets, T0_BUCKETS);
   backends.onT0((milliseconds) => observe(milliseconds / 1_000));
-  const open = () => requests.open(OPEN_REQUESTS_MAX, Number.MAX_SAFE_INTEGER);
+  const open = () => requests.open(OPEN_REQUESTS_MAX);
   const help = 'Requests of privacy that are not done';
   metrics.measure('lethe_erasures_open', help, async () => (await open()).length);
   const oldest = 'Age of the oldest request of privacy that is not done';

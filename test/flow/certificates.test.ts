@@ -6,17 +6,20 @@ import {
 } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { openEnvelope, signStatement } from '../../libs/audit/dsse.ts';
 import { Ring, ringRefToKey } from '../../libs/keyring/ring.ts';
+import type { PrivacyRequest } from '../../libs/requests/request.ts';
 import { settleEpoch, turnEpoch } from '../../services/operations/turn-epoch.ts';
 import { createPrivacy, type PrivacyOutcome } from '../../services/privacy/doors/privacy.ts';
 import { carryOut, type Done } from '../../services/privacy/life/carry-out.ts';
 import { commitmentOf } from '../../services/privacy/life/certificate.ts';
+import { createSilenceWatch, runOpenRequests } from '../../services/privacy/life/request-worker.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { lethe } from '../support/processes.ts';
 import { groupOf, subjectOf, textsOf } from '../support/reading.ts';
-import { openTestStore, type TestStore } from '../support/temporary-store.ts';
+import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';
 
 type Erased = Extract<PrivacyOutcome, { status: 'done' }>;
 
@@ -98,9 +101,8 @@ describe('a certificate', () => {
     leaking.done();
     const folder = join(store.folder, 'certificates');
     expect(existsSync(folder) ? readdirSync(folder) : []).toEqual([]);
-    expect((await powers.requests.open(10, Date.now())).length).toBe(1);
+    expect((await powers.requests.open(10)).length).toBe(1);
     // Without the leak, running it again finishes it.
-    const { runOpenRequests } = await import('../../services/privacy/life/request-worker.ts');
     await runOpenRequests(powers);
     await store.project();
     expect(await textsOf(store, await groupOf(store))).toEqual([null, 'his']);
@@ -132,7 +134,7 @@ describe('a certificate', () => {
     const [entry] = await store.backends.reader().directory.subjects(store.app.id, [ann]);
     const purging = { ...powers, cache: { drop: () => Promise.reject(new Error('died here')) } };
     await expect(createPrivacy(purging).eraseSubject(store.app.id, ann)).rejects.toThrow('died');
-    const [open] = await powers.requests.open(10, Date.now());
+    const [open] = await powers.requests.open(10);
     const [carried] = await carryOut(powers, [open!]);
     const { certificate } = carried as Done;
     const key = createPublicKey(readFileSync(certificate!.publicKey));
@@ -141,6 +143,40 @@ describe('a certificate', () => {
     expect(statement.subject[0]!.digest.sha256).toBe(commitment);
     // What the first run attacked is still what it says.
     expect(statement.predicate).toMatchObject({ attack: { events: { opened: 0 } } });
+  });
+
+  it('keeps the salt that was answered, however long T0 takes beside another worker', async () => {
+    const store = await openVictim();
+    const ann = await subjectOf(store, 'ann');
+    const [entry] = await store.backends.reader().directory.subjects(store.app.id, [ann]);
+    const other = await openAt(store.folder, {}, store.app.id);
+    onTestFinished(() => other.backends.close());
+    const powers = store.backends.privacy();
+    const passHolders = async () => {
+      await sleep(4_000);
+      return powers.holders.passHolders();
+    };
+    const slow = { ...powers, holders: { ...powers.holders, passHolders } };
+    const erasing = createPrivacy(slow).eraseSubject(store.app.id, ann);
+    const isInterrupted = createSilenceWatch(powers.clock, 1_500);
+    let taken = 0;
+    let stale: PrivacyRequest | undefined;
+    for (let isOver = false; !isOver; ) {
+      stale ??= (await powers.requests.open(1))[0];
+      taken += await runOpenRequests(other.backends.privacy(), { isInterrupted });
+      isOver = await Promise.race([erasing.then(() => true), sleep(100).then(() => false)]);
+    }
+    expect(taken).toBe(0);
+    const { certificate } = (await erasing) as Erased;
+    const key = createPublicKey(readFileSync(certificate!.publicKey));
+    const statement = openEnvelope(readFileSync(certificate!.file, 'utf8'), key);
+    const commitment = commitmentOf(certificate!.salt!, entry!.value.alias);
+    expect(statement.subject[0]!.digest.sha256).toBe(commitment);
+    // A worker that has it in hand still, as it was read before, puts nothing in its place.
+    await carryOut(other.backends.privacy(), [stale!]);
+    expect(openEnvelope(readFileSync(certificate!.file, 'utf8'), key).subject).toEqual(
+      statement.subject,
+    );
   });
 
   it('is verified as what it is, by a key of its kind, and refused in words else', async () => {

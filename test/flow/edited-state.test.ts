@@ -34,7 +34,7 @@ async function openPeople(): Promise<TestStore> {
 async function work(store: TestStore) {
   const left: UnknownRequest[] = [];
   const onUnknown = (one: UnknownRequest) => left.push(one);
-  const done = await runOpenRequests(store.backends.privacy(), { idleMs: 0, onUnknown });
+  const done = await runOpenRequests(store.backends.privacy(), { onUnknown });
   return { done, left };
 }
 

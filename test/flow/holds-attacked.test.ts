@@ -6,6 +6,7 @@ import type { HoldId, SubjectId } from '../../libs/base/ids.ts';
 import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 import { makeBackup } from '../../services/operations/backup.ts';
 import { restore } from '../../services/operations/restore.ts';
+import { turnEpoch } from '../../services/operations/turn-epoch.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { runOpenRequests } from '../../services/privacy/life/request-worker.ts';
 import { PERSONAL, reacted, received, removed } from '../support/events.ts';
@@ -65,7 +66,7 @@ describe('a hold that is asked for while something is under way', () => {
     ]);
     expect(held.status).toBe('held');
     const { requests } = store.backends.privacy();
-    expect(await requests.open(10, Number.MAX_SAFE_INTEGER)).toEqual([]);
+    expect(await requests.open(10)).toEqual([]);
     expect((await requests.afterlives()).map((one) => one.kind)).toEqual(['clear-conversation']);
   });
 
@@ -214,6 +215,45 @@ describe('a group', () => {
     const { directory } = store.backends.reader();
     expect(typeof (await directory.conversations(store.app.id, [group]))[0]).toBe('object');
     expect(await textsOf(store, group)).toEqual([null]);
+  });
+});
+
+describe('an erasure that was listed when its process ended, and then met a hold', () => {
+  async function refuse() {
+    const store = await openCase();
+    const ann = await subjectOf(store, 'ann');
+    const backup = await makeBackup(store, join(store.folder, 'kept'), Date.now());
+    const powers = store.backends.privacy();
+    const record = () => Promise.reject(new Error('killed'));
+    const dying = { ...powers, requests: { ...powers.requests, record } };
+    const erasing = createPrivacy(dying).eraseSubject(store.app.id, ann);
+    await expect(erasing).rejects.toThrow('killed');
+    const holding = holdOn(store, ann);
+    await expect.poll(() => powers.keyringHold.heldSubjects(store.app.id)).toEqual([ann]);
+    await expect(runOpenRequests(powers)).rejects.toMatchObject({ code: 'HELD' });
+    return { store, ann, backup, hold: await holding };
+  }
+
+  it('is not carried out by a restore', async () => {
+    const { store, ann, backup } = await refuse();
+    await store.ingest.close();
+    await store.backends.close();
+    rmSync(join(store.folder, 'data'), { recursive: true });
+    await restore(store.configuration, backup.folder, quiet);
+    const after = await openAt(store.folder, {}, store.app.id);
+    expect(await groupTexts(after)).toContain('ann 2024');
+    expect(await after.backends.privacy().keyringHold.areHeld(store.app.id, [ann])).toEqual([true]);
+  });
+
+  it('is not carried out by a turn either, nor after the hold has ended', async () => {
+    const { store, ann, hold } = await refuse();
+    const told: string[] = [];
+    await turnEpoch(store, (step) => told.push(step));
+    expect(told.join()).not.toContain('there again');
+    await privacyOf(store).release(store.app.id, ann, hold);
+    await turnEpoch(store);
+    expect(await groupTexts(store)).toContain('ann 2024');
+    expect((await privacyOf(store).eraseSubject(store.app.id, ann)).status).toBe('done');
   });
 });
 

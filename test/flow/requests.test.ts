@@ -8,7 +8,11 @@ import { restore } from '../../services/operations/restore.ts';
 import { reclaimDue } from '../../services/operations/upkeep.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { carryOut } from '../../services/privacy/life/carry-out.ts';
-import { runOpenRequests, runRequestWorker } from '../../services/privacy/life/request-worker.ts';
+import {
+  createSilenceWatch,
+  runOpenRequests,
+  runRequestWorker,
+} from '../../services/privacy/life/request-worker.ts';
 import { received, removed } from '../support/events.ts';
 import { groupOf, messagesOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';
@@ -40,10 +44,10 @@ describe('requests', () => {
     await store.deliver(removed('a'));
     const unknown: string[] = [];
     const onUnknown = ({ kind }: { kind: string }) => unknown.push(kind);
-    expect(await runOpenRequests(powers, { idleMs: 0, onUnknown })).toBe(1);
+    expect(await runOpenRequests(powers, { onUnknown })).toBe(1);
     expect(unknown).toEqual(['of a newer version']);
     expect(await textsOf(store, await groupOf(store))).toEqual([null]);
-    expect((await powers.requests.open(10, Date.now())).length).toBe(1);
+    expect((await powers.requests.open(10)).length).toBe(1);
   });
 
   it('more requests of unknown kinds than one look takes do not hide what is behind them', async () => {
@@ -63,7 +67,7 @@ describe('requests', () => {
     const powers = store.backends.privacy();
     await addUnknown(store, 'e'.repeat(32) as AppId);
     await store.deliver(removed('a'));
-    const all = await powers.requests.open(10, Date.now());
+    const all = await powers.requests.open(10);
     const carried = await carryOut(powers, all);
     expect(carried.map((one) => 'failure' in one).toSorted()).toEqual([false, true]);
     const listed = await powers.erasures.read();
@@ -114,7 +118,7 @@ describe('requests', () => {
     const restored = await restore(store.configuration, backups, quiet);
     expect(restored.left).toEqual([expect.stringContaining('of a newer version')]);
     const back = await openAt(store.folder, {}, store.app.id);
-    expect((await back.backends.privacy().requests.open(10, Date.now())).length).toBe(1);
+    expect((await back.backends.privacy().requests.open(10)).length).toBe(1);
   });
 
   it('a list of erasures with a newer kind refuses a restore before anything is done', async () => {
@@ -164,7 +168,7 @@ describe('requests', () => {
     await requests.add(request);
     await requests.finish(request, { nowMs: 1, keepsTarget: false, afterTurn: 0 });
     await requests.record(request, 'shred', 2);
-    expect(await requests.open(10, Date.now())).toEqual([]);
+    expect(await requests.open(10)).toEqual([]);
   });
 
   it('forgetting many messages does not push the clock ahead of time', async () => {
@@ -177,5 +181,24 @@ describe('requests', () => {
     }
     const clock = await store.backends.privacy().recordingClock();
     expect(clock.latestMs() - Date.now()).toBeLessThan(60_000);
+  });
+
+  it('that a process began whose clock was a month ahead is finished when it gives no sign', async () => {
+    let aheadMs = 30 * 24 * 3_600_000;
+    const store = await openTestStore({ clock: { nowMs: () => Date.now() + aheadMs } });
+    await store.deliver(received('ann', 'hers', { id: 'a' }), received('ben', 'his', { id: 'b' }));
+    const powers = store.backends.privacy();
+    const passHolders = () => Promise.reject(new Error('killed'));
+    const dying = { ...powers, holders: { ...powers.holders, passHolders } };
+    const erasing = createPrivacy(dying).eraseSubject(store.app.id, await subjectOf(store, 'ann'));
+    await expect(erasing).rejects.toThrow('killed');
+    aheadMs = 0;
+    let monotonicMs = 0;
+    const isInterrupted = createSilenceWatch({ monotonicMs: () => monotonicMs }, 10_000);
+    expect(await runOpenRequests(powers, { isInterrupted })).toBe(0);
+    monotonicMs = 9_999;
+    expect(await runOpenRequests(powers, { isInterrupted })).toBe(0);
+    monotonicMs = 10_000;
+    expect(await runOpenRequests(powers, { isInterrupted })).toBe(1);
   });
 });

@@ -95,14 +95,14 @@ export function openRequestTableCassandra(database: CassandraDatabase): RequestT
       const text = JSON.stringify(target);
       await apply(ADD, id, app, kind, text, step, receivedAtMs, changedAtMs, code, loss);
     },
-    async open(limit, idleSinceMs) {
+    async open(limit) {
       const found: Signed<PrivacyRequest>[] = [];
       const listed = database.each<{ id: string; received_at: unknown }>(OPEN_IDS);
       for await (const { id, received_at } of listed) {
         const request = await get(id as RequestId);
         if (request?.step === 'done') await database.run(CLOSE, received_at, id);
         if (request === undefined || !isOpen(request)) continue;
-        if (request.step === 'received' || request.changedAtMs <= idleSinceMs) found.push(request);
+        found.push(request);
         if (found.length >= limit) break;
       }
       return found;

@@ -53,10 +53,9 @@ export function openRequestTableSqlite(database: SqliteDatabase): RequestTable {
       const row = database.get<StoredRequest>('SELECT * FROM requests WHERE id = ?', id);
       return row && toRequest(row);
     },
-    async open(limit, idleSinceMs) {
-      const sql = `SELECT * FROM requests WHERE step <> 'done'
-        AND (step = 'received' OR changed_at <= ?) ORDER BY row LIMIT ?`;
-      return database.all<StoredRequest>(sql, idleSinceMs, limit).map(toRequest).filter(isOpen);
+    async open(limit) {
+      const sql = `SELECT * FROM requests WHERE step <> 'done' ORDER BY row LIMIT ?`;
+      return database.all<StoredRequest>(sql, limit).map(toRequest).filter(isOpen);
     },
     async record(request) {
       const { id, app, kind, receivedAtMs, loss, step, changedAtMs, code } = request;

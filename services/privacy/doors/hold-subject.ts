@@ -1,6 +1,5 @@
 /** Puts a legal hold on a person, and grants it when it is certain to have been seen. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DAY_MS } from '../../../libs/base/day.ts';
 import {
   type AppId,
   type HoldId,
@@ -52,7 +51,7 @@ async function waitForRunning(
   app: AppId,
   hold: HoldId,
 ): Promise<void> {
-  const open = await requests.open(Number.MAX_SAFE_INTEGER, clock.nowMs() + DAY_MS);
+  const open = await requests.open(Number.MAX_SAFE_INTEGER);
   const deadlineMs = clock.monotonicMs() + GRANT_TIMEOUT_MS + leaseMs;
   for (const { id, kind } of open.filter((one) => one.app === app)) {
     const what = isKnownKind(kind) ? 'privacy request' : `request of the unknown kind ${kind}`;

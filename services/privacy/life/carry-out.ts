@@ -9,7 +9,7 @@
 import { isLetheError } from '../../../libs/base/lethe-error.ts';
 import { inSpan } from '../../../libs/engines/tracing.ts';
 import type { PassedHolders } from '../../../libs/keyring/holder-wait.ts';
-import type { ListedRequest } from '../../../libs/requests/erasure-list.ts';
+import { type ListedRequest, standing } from '../../../libs/requests/erasure-list.ts';
 import type { PrivacyRequest, RequestKind } from '../../../libs/requests/request.ts';
 import { held } from '../../../libs/vault/taking/shred-rows.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
@@ -22,6 +22,7 @@ import { type AttackReport, attack } from './attack.ts';
 import { type Certified, certify, issuedBefore } from './certificate.ts';
 import { purgePages } from './purge-pages.ts';
 import { respectHolds } from './respect-holds.ts';
+import { giveSigns, type SignsOfLife } from './signs-of-life.ts';
 
 /** What came of one request: how T0 was reached, or why it stays open. */
 export type Carried = Done | { readonly failure: unknown };
@@ -43,6 +44,19 @@ export async function carryOut(
   requests: readonly PrivacyRequest[],
   as: Asked = 'asked',
 ): Promise<Carried[]> {
+  const signs = giveSigns(powers, requests);
+  try {
+    return await carryOutTogether(powers, requests, { as, signs });
+  } finally {
+    await signs.end();
+  }
+}
+
+async function carryOutTogether(
+  powers: PrivacyPowers,
+  requests: readonly PrivacyRequest[],
+  { as, signs }: { readonly as: Asked; readonly signs: SignsOfLife },
+): Promise<Carried[]> {
   const failures = new Map<PrivacyRequest, unknown>();
   // What fails in one request, also by being of an unknown kind, holds up no other.
   const attempt = async (
@@ -61,7 +75,7 @@ export async function carryOut(
     work: (run: Run, kind: Kind<RequestKind>) => Promise<void>,
   ) =>
     attempt(request, async (kind) => {
-      const run = await openRun(powers, request);
+      const run = await openRun(powers, request, signs);
       if (run !== undefined) await work(run, kind);
     });
   for (const request of requests) {
@@ -92,7 +106,7 @@ export async function carryOut(
       await kind.shred(run, as);
     });
   }
-  await endRefused(powers, failures, new Set(listed));
+  await endRefused(powers, failures);
   const t0 = await inSpan('pass holders', {}, () => powers.holders.passHolders());
   powers.onT0(powers.clock.monotonicMs() - fencedAtMs);
   const done = new Map<PrivacyRequest, Done>();
@@ -112,6 +126,7 @@ export async function carryOut(
       // After the last write of it, so that a turn that begins later finds all it took.
       const afterTurn = await powers.newestTurn();
       const nowMs = powers.clock.nowMs();
+      signs.done(request);
       await powers.requests.finish(request, { nowMs, keepsTarget, afterTurn });
       await confirmSalt(powers, request, done);
     });
@@ -137,13 +152,14 @@ async function confirmSalt(
 async function endRefused(
   { requests, erasures, clock }: PrivacyPowers,
   failures: ReadonlyMap<PrivacyRequest, unknown>,
-  listed: ReadonlySet<PrivacyRequest>,
 ): Promise<void> {
-  for (const [request, error] of failures) {
-    if (!isLetheError(error, 'HELD')) continue;
-    const { id, app } = request;
+  const refused = [...failures].filter(([, error]) => isLetheError(error, 'HELD'));
+  if (refused.length === 0) return;
+  // It may have been listed by a process that ended before it took anything.
+  const listed = new Set(standing(await erasures.read()).map(({ id }) => id));
+  for (const [{ id, app }] of refused) {
     const withdrawn = { id, app, kind: 'withdrawn' as const, target: {}, atMs: clock.nowMs() };
-    if (listed.has(request)) await erasures.add([withdrawn]);
+    if (listed.has(id)) await erasures.add([withdrawn]);
     await requests.drop(id);
   }
 }
@@ -161,19 +177,25 @@ async function verify(
     passed: t0,
   });
   const { name } = captured;
+  // Another worker has ended it meanwhile: what it has certified counts, and so does its salt.
+  const now = await powers.requests.get(request.id);
+  const isEnded = now === undefined || now.step === 'done';
   // What was handed out when it was asked for must count after it was carried out again.
-  const issued = as === 'restored' ? await issuedBefore(powers, request) : undefined;
+  const issued = as === 'restored' || isEnded ? await issuedBefore(powers, request) : undefined;
   const certificate =
     issued ?? (await certify(powers, request, { name, passed: t0, attack: report }));
   return { attack: report, certificate };
 }
 
-async function openRun(powers: PrivacyPowers, request: PrivacyRequest): Promise<Run | undefined> {
-  const { requests, clock, apps } = powers;
+async function openRun(
+  powers: PrivacyPowers,
+  request: PrivacyRequest,
+  signs: SignsOfLife,
+): Promise<Run | undefined> {
   const step: Run['step'] = async (name) => {
     // Another worker has met a hold and ended it: nothing more may go.
-    if (!(await requests.record(request, name, clock.nowMs()))) throw held();
+    if (!(await signs.step(request, name))) throw held();
   };
-  const app = await apps.find(request.app);
+  const app = await powers.apps.find(request.app);
   return app && { powers, app, request, step };
 }

@@ -7,7 +7,11 @@ import type { AnyId } from '../../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
 import type { RingRef } from '../../../libs/keyring/ring.ts';
 import type { Taken } from '../../../libs/keyring/ring-material.ts';
-import type { ListedErasure, ListedRequest } from '../../../libs/requests/erasure-list.ts';
+import {
+  type ListedErasure,
+  type ListedRequest,
+  standing,
+} from '../../../libs/requests/erasure-list.ts';
 import type { PrivacyRequest } from '../../../libs/requests/request.ts';
 import { ringKinds } from '../../../libs/sealing/tree-path.ts';
 import { LIST_START } from '../../../libs/vault/keys/list-heads.ts';
@@ -17,12 +21,6 @@ import type { Asked } from '../kinds/kind.ts';
 import { isKnownKind, kindOf } from '../kinds/kinds.ts';
 import type { Run } from '../kinds/run.ts';
 import { carryOut } from './carry-out.ts';
-
-/** The entries that stand at the end: of one that was refused nothing is to be done. */
-export function standing(listed: readonly ListedErasure[]): ListedErasure[] {
-  const newest = new Map(listed.map((one) => [one.id, one]));
-  return [...newest.values()].filter((one) => one.kind !== 'withdrawn');
-}
 
 /**
  * The list, if it is this store's and nothing of it is missing that is known to have been on it.

@@ -221,8 +221,8 @@ type Waiting = PrivacyRequest | Afterlife;
 
 /** Losses whose events must stay: their day has not come, or they are under way. */
 async function readWaiting(powers: PrivacyPowers, due: ReadonlySet<RequestId>): Promise<Waiting[]> {
-  const { requests, clock } = powers;
-  const open = await requests.open(Number.MAX_SAFE_INTEGER, clock.nowMs() + DAY_MS);
+  const { requests } = powers;
+  const open = await requests.open(Number.MAX_SAFE_INTEGER);
   const done = (await requests.afterlives()).filter(isUnreclaimed);
   const ours = open.filter(({ isForged }) => !isForged);
   return [...ours, ...done].filter((one) => !due.has(one.id));

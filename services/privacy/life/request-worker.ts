@@ -3,17 +3,20 @@
  * interrupted. Two workers may meet over one request: every step can be repeated.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Clock } from '../../../libs/base/clock.ts';
 import type { RequestId } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
+import type { PrivacyRequest } from '../../../libs/requests/request.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import { isKnownKind, kindUnknown } from '../kinds/kinds.ts';
 import { carryOut } from './carry-out.ts';
 
 const BATCH_REQUESTS = 100;
 const LOOK_INTERVAL_MS = 200;
-// Whoever began a request is given this long between two steps, on top of the lease that it may
-// wait for. After that it counts as interrupted.
-const IDLE_MS = 5_000;
+const SEEN_MAX = 100_000;
+// Whoever carries a request out says so each second. After this long without a sign, on top of the
+// lease, it counts as interrupted.
+const SILENT_MS = 5_000;
 
 /** A request of a kind that only a newer version knows, or that nobody who may has made. */
 export interface UnknownRequest {
@@ -32,8 +35,8 @@ export function whyUnknown({ id, kind, isForged }: UnknownRequest): LetheError {
 
 /** How open requests are to be looked for. */
 export interface OpenRequestsOptions {
-  /** Leaves alone what was changed less than this long ago; 0: nothing is left alone. */
-  readonly idleMs: number;
+  /** Leaves alone what somebody else may be carrying out; without it, nothing is left alone. */
+  isInterrupted?(request: PrivacyRequest): boolean;
   /** Is told, once a call, of each that stays open because it must not be carried out here. */
   onUnknown?(request: UnknownRequest): void;
 }
@@ -44,20 +47,21 @@ export interface OpenRequestsOptions {
  */
 export async function runOpenRequests(
   powers: PrivacyPowers,
-  options: OpenRequestsOptions = { idleMs: 0 },
+  options: OpenRequestsOptions = {},
 ): Promise<number> {
   const failed = new Map<string, unknown>();
   const unknown = new Map<string, UnknownRequest>();
+  const others = new Set<string>();
   let count = 0;
   for (;;) {
-    const idleSinceMs = powers.clock.nowMs() - options.idleMs;
     // Twice what is passed over, so that very many of these take few looks.
-    const limit = BATCH_REQUESTS + 2 * (failed.size + unknown.size);
-    const open = await powers.requests.open(limit, idleSinceMs);
+    const limit = BATCH_REQUESTS + 2 * (failed.size + unknown.size + others.size);
+    const open = await powers.requests.open(limit);
     for (const one of open) {
       if (one.isForged || !isKnownKind(one.kind)) unknown.set(one.id, one);
+      else if (options.isInterrupted?.(one) === false) others.add(one.id);
     }
-    const next = open.filter(({ id }) => !failed.has(id) && !unknown.has(id));
+    const next = open.filter(({ id }) => !(failed.has(id) || unknown.has(id) || others.has(id)));
     if (next.length === 0 && open.length < limit) break;
     // All of this look stay open: nothing is waited for, and the next look takes more.
     if (next.length === 0) continue;
@@ -69,6 +73,26 @@ export async function runOpenRequests(
   for (const one of unknown.values()) options.onUnknown?.(one);
   for (const error of failed.values()) throw error;
   return count;
+}
+
+/**
+ * Tells which requests are interrupted: those that nobody has begun, and those of which no sign has
+ * come for `silentMs`. That is told by this process's own clock: others' may be wrong.
+ */
+export function createSilenceWatch(
+  clock: Pick<Clock, 'monotonicMs'>,
+  silentMs: number,
+): (request: PrivacyRequest) => boolean {
+  const seen = new Map<RequestId, { readonly sign: string; readonly sinceMs: number }>();
+  return ({ id, step, changedAtMs }) => {
+    const sign = `${step} ${changedAtMs}`;
+    const nowMs = clock.monotonicMs();
+    const before = seen.get(id);
+    if (before?.sign === sign) return step === 'received' || nowMs - before.sinceMs >= silentMs;
+    if (seen.size >= SEEN_MAX) seen.clear();
+    seen.set(id, { sign, sinceMs: nowMs });
+    return step === 'received';
+  };
 }
 
 /**
@@ -85,9 +109,10 @@ export async function runRequestWorker(
     if (!reported.has(request.id)) onFailure(whyUnknown(request));
     reported.add(request.id);
   };
+  const isInterrupted = createSilenceWatch(powers.clock, powers.leaseMs + SILENT_MS);
   while (!signal.aborted) {
     try {
-      await runOpenRequests(powers, { idleMs: powers.leaseMs + IDLE_MS, onUnknown });
+      await runOpenRequests(powers, { isInterrupted, onUnknown });
     } catch (error) {
       onFailure(error);
     }
