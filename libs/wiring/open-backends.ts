@@ -4,8 +4,9 @@ import { createAccessKeys } from '../access/access-keys.ts';
 import { type AttackCredentials, createAttackCredentials } from '../access/attack-credentials.ts';
 import { openCertificatesFile } from '../audit/file/certificates-file.ts';
 import { type Clock, type HolderClocks, systemClock, systemHolderClocks } from '../base/clock.ts';
+import type { LossId } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
-import { createSystemRandomness, type Randomness } from '../base/random.ts';
+import { createSystemRandomness, type Randomness, randomId } from '../base/random.ts';
 import { type Configuration, embeddedFiles } from '../configuration/configuration.ts';
 import { createDeliveryLedger } from '../deliveries/delivery-ledger.ts';
 import { type DurableClock, openDurableClock } from '../event-log/clock-mark.ts';
@@ -39,6 +40,7 @@ import { createKeyHierarchy } from '../vault/keys/key-hierarchy.ts';
 import { createListHeads } from '../vault/keys/list-heads.ts';
 import { signDoor } from '../vault/keys/signed-doors.ts';
 import { createAppKeys } from '../vault/keys/vault-app-keys.ts';
+import type { VaultContext } from '../vault/keys/vault-context.ts';
 import { createStoreMac } from '../vault/keys/vault-store-mac.ts';
 import { createVaultKeyring, type VaultKeyring } from '../vault/rings/vault-keyring.ts';
 import type { VaultStore } from '../vault/rows/vault-store.ts';
@@ -49,6 +51,7 @@ import { createRowJudge } from '../vault/taking/row-judge.ts';
 import { readEpochStatus, readRootKeyState, rootKmsKey } from '../vault/turn/epoch-status.ts';
 import { endOriginals, newestTurn, settleT1 } from '../vault/turn/epoch-t1.ts';
 import { becomeOwnStore, runTurn } from '../vault/turn/epoch-turn.ts';
+import type { TurnContext } from '../vault/turn/turn-run.ts';
 import {
   createTurnStore,
   type DamagedRow,
@@ -114,6 +117,8 @@ export interface Backends {
   beginFeed(): Promise<void>;
   /** Begins another incarnation of the feed: every holder of keys drops them. */
   renewFeed(): Promise<void>;
+  /** How many other processes that hold keys of this store are alive; it waits for a lease. */
+  otherHolders(): Promise<number>;
   /** Makes the directory of a copied vault one again; the groups that are to end. */
   settleDirectory(damaged: readonly DamagedRow[]): Promise<ForsakenGroup[]>;
   /** Tells where this process answers requests, so that an erasure can be attacked there. */
@@ -218,10 +223,7 @@ export async function openBackends(
         t0Listeners,
       }),
       epoch: () => ({
-        turn: (given) => {
-          const judge = createRowJudge(vault, given.lost ?? []);
-          return runTurn({ ...vault, turns, kms }, { ...given, judge });
-        },
+        turn: (given) => turnJudged({ ...vault, turns, kms }, given),
         rootKeyState: () => readRootKeyState({ store, kms }),
         status: () => readEpochStatus({ ...vault, turns, kms }),
         settleT1: (nowMs, listener) => settleT1({ turns, kms }, nowMs, listener),
@@ -235,6 +237,7 @@ export async function openBackends(
       ringCheck: (refs) => checkRings(vault, refs),
       beginFeed: () => feed.begin(),
       renewFeed: () => feed.renew(),
+      otherHolders: () => countOthers(context),
       settleDirectory: (damaged) => settleDirectory(vault, damaged),
       announce: (door) => lease.announce((holder) => signDoor(mac, holder, door)),
       attacks: { ...attacks, holderId: () => lease.holderId },
@@ -253,6 +256,28 @@ export async function openBackends(
     await opened.close();
     throw error;
   }
+}
+
+/** Runs a turn that carries over nothing of what it is to cover. */
+function turnJudged(
+  deps: TurnContext,
+  given: Parameters<EpochPowers['turn']>[0],
+): ReturnType<EpochPowers['turn']> {
+  return runTurn(deps, { ...given, judge: createRowJudge(deps, given.lost ?? []) });
+}
+
+/** An entry that takes nothing: whoever acknowledges it is alive. */
+async function countOthers({
+  lossFeed,
+  lease,
+  randomness,
+}: Pick<VaultContext, 'lossFeed' | 'lease' | 'randomness'>): Promise<number> {
+  await lossFeed.enter([], randomId<LossId>(randomness));
+  const { holders } = await lossFeed.pass();
+  const others = holders.filter(({ holder, how }) => {
+    return how === 'acknowledged' && holder !== lease.holderId;
+  });
+  return others.length;
 }
 
 type Engines = Awaited<ReturnType<typeof openEngines>>;

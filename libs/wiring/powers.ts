@@ -28,6 +28,7 @@ import type { KeyState, RootKms } from '../vault/keys/root-kms.ts';
 import type { TakenRing } from '../vault/taking/row-judge.ts';
 import type { EpochStatus } from '../vault/turn/epoch-status.ts';
 import type { EndedOriginals, T1Listener } from '../vault/turn/epoch-t1.ts';
+import type { OwnStore } from '../vault/turn/epoch-turn.ts';
 import type { TurnOptions } from '../vault/turn/turn-run.ts';
 import type { Turn } from '../vault/turn/turn-store.ts';
 import type { PageReader } from '../views/cache/page-reader.ts';
@@ -117,7 +118,7 @@ export interface EpochPowers {
   /** Tells of turns whose T1 has come by now; it may tell twice. */
   settleT1(nowMs: number, listener: T1Listener): Promise<void>;
   /** Makes a restored vault a store of its own; see becomeOwnStore. */
-  becomeOwnStore(as: { readonly id: string; readonly nowMs: number }): Promise<void>;
+  becomeOwnStore(as: OwnStore): Promise<void>;
   /** Ends the keys of the stores that this one came from, in the KMS that has them. */
   endOriginals(kms: RootKms, nowMs: number): Promise<EndedOriginals>;
 }

@@ -10,7 +10,7 @@ import { type CopiedLog, copyLog } from '../../libs/event-log/copy-log.ts';
 import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { countDiffering, dropAbsent } from '../../libs/vault/copy/compare-vaults.ts';
 import { moveRoot } from '../../libs/vault/copy/move-root.ts';
-import { noteOrigin, setClosed } from '../../libs/vault/copy/original.ts';
+import { endFormerKeys, noteOrigin, setClosed } from '../../libs/vault/copy/original.ts';
 import { type CopiedVault, copyVault } from '../../libs/vault/copy/vault-copy.ts';
 import { openConnections } from '../../libs/wiring/connections.ts';
 import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts';
@@ -56,19 +56,51 @@ export async function copyStore(
       throw new LetheError('INPUT_INVALID', 'the log was written to meanwhile: copy once more');
     }
     const erasures = await copyErasures(from, to);
+    const ended = await endFormerKeys(target.vault, kms.to);
     await withBackends(to, async (copy) => {
       await withBackends(from, async (original) => {
         // Nobody has used the copy's keys yet: it had no turn, and no unknown holder of keys.
-        await copy.turns.begin();
         await copy.beginFeed();
-        await noteOrigin(turnedOf(original), turnedOf(copy), kms.from);
-        if (!isKeptOpen) await setClosed(turnedOf(original), true);
+        await copy.turns.begin();
+        await noteOrigin(turnedOf(original), turnedOf(copy), { originals: kms.from, ended });
+        if (!isKeptOpen) await close(original, () => hasGoneOn({ from, to, source, target, log }));
       });
     });
     return { log, vault: { ...vault, differing }, state, erasures };
   } finally {
     await Promise.all([source.close(), target.close()]);
   }
+}
+
+/**
+ * Closes the original, if nobody uses it: a process that has it open would go on with it. Throws
+ * INPUT_INVALID: somebody does, or has done so meanwhile.
+ */
+async function close(original: Backends, hasGoneOn: () => Promise<boolean>): Promise<void> {
+  await setClosed(turnedOf(original), true);
+  const running = await original.otherHolders();
+  if (running === 0 && !(await hasGoneOn())) return;
+  await setClosed(turnedOf(original), false);
+  const text =
+    running > 0
+      ? `${running} processes have the original open: stop all services, and copy once more`
+      : 'the original was used meanwhile: copy once more';
+  throw new LetheError('INPUT_INVALID', text);
+}
+
+type Opened = Awaited<ReturnType<typeof openAll>>;
+
+/** Has anything been written to log or list of the original since they were copied? */
+async function hasGoneOn(copied: {
+  readonly from: Configuration;
+  readonly to: Configuration;
+  readonly source: Opened;
+  readonly target: Opened;
+  readonly log: CopiedLog;
+}): Promise<boolean> {
+  const { appended, hash } = await copyLog(copied.source.log, copied.target.log);
+  const listed = await copyErasures(copied.from, copied.to);
+  return appended > 0 || hash !== copied.log.hash || listed > 0;
 }
 
 /** Opens an original again: its copy is given up. Throws CONTENDED, VAULT_UNREACHABLE. */

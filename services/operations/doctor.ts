@@ -47,11 +47,11 @@ export async function runDoctor(
   ];
 }
 
-/** A restore that was killed leaves a copy of the vault, and its key, which no turn ends. */
+/** A restore that was killed leaves a copy of the vault, and its key, which the next one ends. */
 function checkConfiguration({ configuration }: OpenStore): Check {
   const left = stagingOf(configuration);
   const detail = existsSync(left)
-    ? `${left}: a restore was interrupted there. Run it again, or remove the folder`
+    ? `${left}: a restore was interrupted there. Run it again: it ends the key that was made for that`
     : 'valid; keys lie apart from the data';
   return { name: 'configuration', passed: !existsSync(left), detail };
 }

@@ -2,9 +2,10 @@
  * `lethe restore`: a backup becomes the store again. Everything happens in a folder beside the
  * data, so that nobody can open it before what was erased since was erased again.
  */
-import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { RequestId } from '../../libs/base/ids.ts';
+import { writeFileDurably } from '../../libs/base/durable-file.ts';
+import { isId, type KeyId, type RequestId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
 import { isSameMac } from '../../libs/keyring/store-mac.ts';
@@ -70,19 +71,49 @@ export async function restore(
   const backup = await chooseBackup(configuration, folder);
   await assertVacant(configuration);
   const staging = stagingOf(configuration);
-  // Of a run that ended, or was refused, no copy of the vault is left lying about.
-  const clear = () => rmSync(staging, { recursive: true, force: true });
-  clear();
+  const ended = await giveUp(configuration, staging, backup);
   try {
-    return await restoreIn(staging, { configuration, backup }, options);
+    return await restoreIn(staging, { configuration, backup, ended }, options);
   } finally {
-    clear();
+    await giveUp(configuration, staging, backup);
   }
+}
+
+/**
+ * Of a run that ended, or was refused, no copy of the vault is left lying about. Somebody may have
+ * copied it: the key that was made for it goes too. Gives that key.
+ */
+async function giveUp(
+  configuration: Configuration,
+  staging: string,
+  { manifest }: FoundBackup,
+): Promise<KeyId[]> {
+  const file = madeKeyOf(configuration);
+  const made = existsSync(file) ? readFileSync(file, 'utf8').trim() : '';
+  // The key of a backup is none that a restore has made, whatever that file says.
+  const ended = isId(made) && made !== manifest.kmsKey ? [made as KeyId] : [];
+  const kms = await openRootKms(configuration);
+  for (const key of ended) await kms.destroyKey(key);
+  rmSync(staging, { recursive: true, force: true });
+  rmSync(file, { force: true });
+  return ended;
+}
+
+/** Where the key is noted that a restore has made, until it is the store's. */
+function madeKeyOf({ backupsFolder }: Configuration): string {
+  return join(backupsFolder, 'restoring.key-id');
+}
+
+interface Restoring {
+  readonly configuration: Configuration;
+  readonly backup: FoundBackup;
+  /** Keys of runs that were given up. */
+  readonly ended: readonly KeyId[];
 }
 
 async function restoreIn(
   staging: string,
-  { configuration, backup }: { configuration: Configuration; backup: FoundBackup },
+  { configuration, backup, ended }: Restoring,
   { isNewerRemoved, erasuresHead, onProgress }: RestoreOptions,
 ): Promise<Restored> {
   mkdirSync(staging, { recursive: true, mode: 0o700 });
@@ -126,12 +157,17 @@ async function restoreIn(
     await catchUp(backends.projector());
     const { incarnation: id } = await backends.engines.vault.feed.head();
     const nowMs = backends.privacy().clock.nowMs();
-    await backends.epoch().becomeOwnStore({ id, nowMs });
+    const onKeyMade = (key: KeyId) => writeFileDurably(madeKeyOf(configuration), key, 0o600);
+    await backends.epoch().becomeOwnStore({ id, nowMs, ended, onKeyMade });
     done = { applied, removed, events, damaged };
   } finally {
     await backends.close();
   }
-  await placeRestored(staged, configuration, onProgress);
+  // Once the vault is in its place the key is that store's. Files are there by one step, after which
+  // they may be moved away again: it is forgotten before. On servers nothing moves.
+  const forgetKey = () => rmSync(madeKeyOf(configuration), { force: true });
+  await placeRestored(staged, configuration, { onProgress, onVaultNext: forgetKey });
+  forgetKey();
   // Pages of the store that was lost may lie there under the numbers of this one.
   await removePages(configuration);
   return { backup: backup.folder, madeAt: backup.manifest.madeAt, ...done, left: [...left] };

@@ -47,7 +47,8 @@ export async function turnEpoch(
   const isUndone = (await enforceErasures(backends.privacy(), onUndone)) > 0;
   if (isUndone) turn = await epoch.turn(options);
   await settleEpoch({ backends });
-  return { turn, backup };
+  // As it is recorded now: keys that were waited for may be gone.
+  return { turn: (await epoch.status()).lastTurn ?? turn, backup };
 }
 
 /** Notes T1 where it has come: of the last turn, and of those whose KMS key is gone by now. */

@@ -1,17 +1,28 @@
 /** A store that is copied to other engines, and its copy: one waits for the keys of the other. */
 import { systemClock } from '../../base/clock.ts';
+import type { KeyId } from '../../base/ids.ts';
+import { isLetheError } from '../../base/lethe-error.ts';
 import { createSystemRandomness } from '../../base/random.ts';
 import { contended } from '../../base/retry.ts';
+import type { FeedStore } from '../feed/feed-store.ts';
 import type { RootKms } from '../keys/root-kms.ts';
 import type { VaultStore } from '../rows/vault-store.ts';
 import { rootKmsKey } from '../turn/epoch-status.ts';
-import { originTurn } from '../turn/origin-turn.ts';
+import { originTurn, withEnded } from '../turn/origin-turn.ts';
 import type { Turn, TurnStore } from '../turn/turn-store.ts';
 
 /** A vault's root and its record of turns. */
 interface TurnedVault {
   readonly store: Pick<VaultStore, 'read'>;
   readonly turns: TurnStore;
+}
+
+/** The KMS keys of a copy. */
+export interface KeysOfCopy {
+  /** The KMS of its original. */
+  readonly originals: RootKms;
+  /** Keys of earlier runs, which were ended. */
+  readonly ended: readonly KeyId[];
 }
 
 /**
@@ -22,17 +33,44 @@ interface TurnedVault {
 export async function noteOrigin(
   source: TurnedVault,
   target: TurnedVault,
-  kms: RootKms,
+  { originals: kms, ended }: KeysOfCopy,
 ): Promise<void> {
-  const known = await target.turns.read();
-  if (known !== undefined && known.original === undefined) return;
+  const known = await readNoted(target.turns);
+  if (known !== undefined && known !== 'outdated' && known.original === undefined) return;
   const [oldKmsKey, newKmsKey] = [await rootKmsKey(source.store), await rootKmsKey(target.store)];
   const original = { store: (await kms.storeOf(oldKmsKey)) ?? null, isEnding: false };
   const of = { last: await source.turns.read(), oldKmsKey, newKmsKey, original };
   const randomness = createSystemRandomness();
   const turn = originTurn({ randomness }, { ...of, nowMs: systemClock.nowMs() });
   const waiting = turn.waiting!.map((one) => ({ ...one, original: one.original ?? original }));
-  if (!(await target.turns.write({ ...turn, waiting }, known))) throw contended();
+  const noted = withEnded({ ...turn, waiting }, ended);
+  if (known === 'outdated') return target.turns.beginCopy(noted);
+  if (!(await target.turns.write(noted, known))) throw contended();
+}
+
+/** `outdated`: it was noted by a run after which the original was turned. */
+async function readNoted(turns: TurnStore): Promise<Turn | undefined | 'outdated'> {
+  try {
+    return await turns.read();
+  } catch (error) {
+    if (isLetheError(error, 'VAULT_TAMPERED')) return 'outdated';
+    throw error;
+  }
+}
+
+/**
+ * Ends the keys that earlier runs of a copy have made and that are not at its root: older copies of
+ * its vault may lie under them. Gives those keys.
+ */
+export async function endFormerKeys(
+  target: { readonly store: Pick<VaultStore, 'read'>; readonly feed: Pick<FeedStore, 'head'> },
+  kms: RootKms,
+): Promise<KeyId[]> {
+  const own = await rootKmsKey(target.store);
+  const made = await kms.keysOf((await target.feed.head()).incarnation);
+  const former = made.filter((key) => key !== own);
+  for (const key of former) await kms.destroyKey(key);
+  return former;
 }
 
 /**

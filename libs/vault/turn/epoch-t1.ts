@@ -63,8 +63,11 @@ export async function settleT1(
     gone += 1;
   }
   if (gone === 0) return;
+  const left = withoutKeys(last, waiting.slice(0, gone), nowMs);
   // Not written: another process noted the same, or began a turn, which carries them on.
-  await turns.write(withoutKeys(last, waiting.slice(0, gone), nowMs), last);
+  if (!(await turns.write(left, last))) return;
+  const leftAtMs = reachedT1(left);
+  if (leftAtMs !== null) await onReached({ ...left, t1AtMs: leftAtMs });
 }
 
 /** Is a key of this store gone? One that was brought back is ended again. */

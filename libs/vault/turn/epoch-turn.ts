@@ -20,7 +20,7 @@ import { rewrapped, rowAssociatedData } from '../rows/wrapped-row.ts';
 import { opensNow, turnApp } from './app-turn.ts';
 import { DamagedRows } from './damaged-rows.ts';
 import { keysWaitedFor } from './epoch-t1.ts';
-import { originTurn } from './origin-turn.ts';
+import { originTurn, withEnded } from './origin-turn.ts';
 import { retire } from './turn-retire.ts';
 import { type LostRing, type TurnContext, type TurnOptions, TurnRun } from './turn-run.ts';
 import type { Turn } from './turn-store.ts';
@@ -45,6 +45,7 @@ export async function runTurn(deps: TurnContext, options: TurnOptions): Promise<
 async function runSteps(deps: TurnContext, options: TurnOptions, run: TurnRun): Promise<Turn> {
   deps.hierarchy.forgetCurrent();
   if (run.turn.step === 'begun') {
+    await endStrayKeys(deps, run);
     await turnStoreRoot(deps, run.turn);
     await run.advance('apps');
   }
@@ -67,6 +68,16 @@ async function runSteps(deps: TurnContext, options: TurnOptions, run: TurnRun): 
   return run.turn;
 }
 
+/** What a restored vault becomes. */
+export interface OwnStore {
+  readonly id: string;
+  readonly nowMs: number;
+  /** Keys of restores that were given up: T1 waits until they are gone too. */
+  readonly ended: readonly KeyId[];
+  /** Is told of the new key before anything is wrapped under it. */
+  onKeyMade(key: KeyId): void;
+}
+
 /**
  * Makes a restored vault a store of its own, named by `id`, with a new KMS key at its root. The key
  * of the original stays: the original may run beside it, and only `endOriginals` ends it. A turn
@@ -74,19 +85,21 @@ async function runSteps(deps: TurnContext, options: TurnOptions, run: TurnRun): 
  */
 export async function becomeOwnStore(
   deps: TurnContext,
-  { id, nowMs }: { readonly id: string; readonly nowMs: number },
+  { id, nowMs, ended, onKeyMade }: OwnStore,
 ): Promise<void> {
   const { store, kms, turns, hierarchy } = deps;
   const [root] = await store.read([storeSlot().current]);
   const oldKmsKey = root!.wrappingKey;
   const original = { store: (await kms.storeOf(oldKmsKey)) ?? null, isEnding: false };
   const newKmsKey = await kms.createKey(id);
+  onKeyMade(newKmsKey);
   const context = rowAssociatedData(root!).toString('hex');
   const plain = await kms.unwrap(oldKmsKey, root!.wrapped, context);
   const moved = { ...root!, version: root!.version + 1, wrappingKey: newKmsKey };
   const put = await wrapByKms(kms, { ...moved, ownKey: root!.ownKey! }, plain);
   const last = await turns.read();
-  const turn = originTurn(deps, { last, oldKmsKey, newKmsKey, original, nowMs });
+  const origin = originTurn(deps, { last, oldKmsKey, newKmsKey, original, nowMs });
+  const turn = withEnded(origin, ended);
   if (!(await turns.write(turn, last))) throw contended();
   const [outcome] = await store.commit([{ puts: [put] }]);
   if (outcome !== 'done') throw contended();
@@ -133,6 +146,21 @@ async function beginTurn(deps: TurnContext, nowMs: number) {
   // Another process began one: its KMS key counts, ours was never used.
   await kms.destroyKey(turn.newKmsKey);
   throw contended();
+}
+
+/**
+ * Ends keys of this store that nothing names: who made them ended before they were used, or was
+ * given up. Older copies of the vault may lie under them, so T1 waits for them too.
+ */
+async function endStrayKeys({ kms, lossFeed }: TurnContext, run: TurnRun): Promise<void> {
+  const { oldKmsKey, newKmsKey, waiting = [] } = run.turn;
+  const known = [oldKmsKey, newKmsKey, ...waiting.map((one) => one.oldKmsKey)];
+  const { incarnation } = await lossFeed.head();
+  const strays = (await kms.keysOf(incarnation)).filter((key) => !known.includes(key));
+  if (strays.length === 0) return;
+  // Noted first: who goes on with this turn must not forget that they were there.
+  await run.advance('begun', withEnded(run.turn, strays));
+  for (const key of strays) await kms.destroyKey(key);
 }
 
 /** A key that another store uses is not this one's to end. Throws CONFIGURATION_INVALID. */

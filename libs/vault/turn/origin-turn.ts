@@ -4,6 +4,14 @@ import { type Randomness, randomId } from '../../base/random.ts';
 import { keysWaitedFor } from './epoch-t1.ts';
 import type { Original, Turn } from './turn-store.ts';
 
+/** The record with keys that were ended by the way: T1 waits until they are gone. */
+export function withEnded(turn: Turn, ended: readonly KeyId[]): Turn {
+  const { waiting = [] } = turn;
+  // No turn replaced them: that they are gone tells by itself of no loss.
+  const more = ended.map((oldKmsKey) => ({ oldKmsKey, number: 0, failedApps: [] }));
+  return { ...turn, waiting: [...waiting, ...more] };
+}
+
 /**
  * Makes it. Turns go on being numbered as they were: losses that came along have noted numbers.
  * `last`: the record of the original; keys that it waits for are waited for here too.

@@ -9,6 +9,7 @@
  */
 import type { AppId, KeyId } from '../../base/ids.ts';
 import { LetheError } from '../../base/lethe-error.ts';
+import { contended } from '../../base/retry.ts';
 import { labels } from '../../codec/labels.ts';
 import { isSameMac, type StoreMac } from '../../keyring/store-mac.ts';
 import type { RowKey } from '../rows/vault-store.ts';
@@ -73,6 +74,8 @@ export interface TurnStore {
   write(turn: Turn, before: Turn | undefined): Promise<boolean>;
   /** Records of a store that has just been made that there was no turn yet. */
   begin(): Promise<void>;
+  /** Records of a copy that nobody has opened yet what it came from, whatever is there. */
+  beginCopy(copied: Turn): Promise<void>;
 }
 
 /** The record of a store that had no turn yet. */
@@ -131,6 +134,11 @@ export function createTurnStore(
     async begin() {
       const first = await sign({ firstKmsKey: await rootKey() });
       if (await table.replace(undefined, first)) await table.writeSpare(first);
+    },
+    async beginCopy(copied) {
+      const first = await sign(copied);
+      if (!(await table.replace(await table.read(), first))) throw contended();
+      await table.writeSpare(first);
     },
   };
 }

@@ -1,0 +1,195 @@
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { ConversationId } from '../../../libs/base/ids.ts';
+import { readConfiguration } from '../../../libs/configuration/configuration.ts';
+import { openRootKms } from '../../../libs/wiring/open-root-kms.ts';
+import { makeBackup } from '../../../services/operations/backup.ts';
+import { createPrivacy } from '../../../services/privacy/doors/privacy.ts';
+import { PERSONAL, received } from '../../support/events.ts';
+import { lethe, type Running, startLethe } from '../../support/processes.ts';
+import { defaultConversationOf, subjectOf, textsOf } from '../../support/reading.ts';
+import {
+  embeddedVariables,
+  openConfigured,
+  temporaryFolder,
+} from '../../support/temporary-store.ts';
+
+// A copy or a restore makes a KMS key, wraps a vault under it, and is killed. Somebody has copied
+// that vault. Once T1 is told, the key folder of today must not open it.
+
+type Variables = Record<string, string>;
+
+/** A store of two people, closed again. */
+async function makeStore(folder: string) {
+  const variables = embeddedVariables(folder);
+  const store = await openConfigured(readConfiguration(variables), folder);
+  await store.deliver(
+    received('ann', 'secret', { id: 'p', conversation: PERSONAL }),
+    received('ben', 'of ben', { id: 'q', conversation: PERSONAL }),
+  );
+  const conversation = await defaultConversationOf(store, 'ann');
+  const { folder: backup } = await makeBackup(store, join(folder, 'mine'), Date.now());
+  await store.ingest.close();
+  await store.backends.close();
+  return { variables, conversation, app: store.app.id, backup };
+}
+
+async function eraseAnn(folder: string, variables: Variables, app: string): Promise<void> {
+  const store = await openConfigured(readConfiguration(variables), folder, {}, app as never);
+  const ann = await subjectOf(store, 'ann');
+  const erased = await createPrivacy(store.backends.privacy()).eraseSubject(store.app.id, ann);
+  expect(erased.status).toBe('done');
+  await store.ingest.close();
+  await store.backends.close();
+}
+
+/** What a thief reads with a copy of the data, beside the keys of today. */
+async function readStolen(
+  thief: string,
+  of: { keys: string; app: string; conversation: ConversationId },
+): Promise<(string | null)[]> {
+  const variables = { ...embeddedVariables(thief), LETHE_KMS: `local:${of.keys}` };
+  try {
+    const store = await openConfigured(readConfiguration(variables), thief, {}, of.app as never);
+    await store.project();
+    const texts = await textsOf(store, of.conversation);
+    await store.ingest.close();
+    await store.backends.close();
+    return texts;
+  } catch (error) {
+    return [(error as { code: string }).code];
+  }
+}
+
+function environmentFile(folder: string, variables: Variables): string {
+  const file = join(folder, 'store.env');
+  const lines = Object.entries(variables).map(([name, value]) => `${name}='${value}'`);
+  writeFileSync(file, lines.join('\n'));
+  return file;
+}
+
+/** Kills a process as soon as something is so. */
+async function killWhen(running: Running, isSo: () => boolean): Promise<void> {
+  while (!isSo() && running.child.exitCode === null) await sleep(1);
+  running.child.kill('SIGKILL');
+  await running.ended;
+}
+
+/** How many rows a vault has; 0 while it cannot be read. */
+function rowsIn(file: string): number {
+  if (!existsSync(file)) return 0;
+  try {
+    const database = new DatabaseSync(file, { readOnly: true });
+    const { n } = database.prepare('SELECT count(*) AS n FROM vault_rows').get() as { n: number };
+    database.close();
+    return n;
+  } catch {
+    return 0;
+  }
+}
+
+const keysIn = (folder: string) =>
+  readdirSync(join(folder, 'keys')).filter((name) => name.endsWith('.key'));
+
+describe('S49 a key that was made for what was given up', () => {
+  it.each(['killed', 'ended'])(
+    'by a copy that was %s before the original was turned goes when it is made again',
+    async (how) => {
+      const [from, to, thief] = [temporaryFolder(), temporaryFolder(), temporaryFolder()];
+      const { variables, conversation, app } = await makeStore(from);
+      const target = embeddedVariables(to);
+      const files = ['--from-env', environmentFile(from, variables)];
+      files.push('--to-env', environmentFile(to, target));
+      const copying = startLethe(from, ['copy', ...files, '--keep-open']);
+      if (how === 'killed') await killWhen(copying, () => rowsIn(join(to, 'data/vault.db')) > 20);
+      else expect((await copying.ended).code).toBe(0);
+      cpSync(join(to, 'data'), join(thief, 'data'), { recursive: true });
+      await eraseAnn(from, variables, app);
+      expect((await lethe(from, ['epoch', 'turn'], variables)).code).toBe(0);
+      const again = await lethe(from, ['copy', ...files]);
+      expect(again.err).toBe('');
+      const ending = ['epoch', 'end-original', '--from-env', files[1]!, '--yes'];
+      expect((await lethe(to, ending, target)).code).toBe(0);
+      const { json } = await lethe(to, ['epoch', 'turn'], target);
+      expect(json).toMatchObject({ step: 'done', waiting: [], t1: expect.any(String) });
+      expect(keysIn(to).length).toBe(1);
+      const keys = join(to, 'keys');
+      expect(await readStolen(thief, { keys, app, conversation })).not.toContain('secret');
+    },
+    60_000,
+  );
+
+  it('by a restore that was killed goes when it is run again', async () => {
+    const [folder, thief] = [temporaryFolder(), temporaryFolder()];
+    const { variables, conversation, app, backup } = await makeStore(folder);
+    renameSync(join(folder, 'data'), join(folder, 'lost'));
+    const restoring = ['restore', backup, '--erasures-may-end-early'];
+    const staging = join(folder, 'data/vault.db.restoring');
+    // The key that is made is noted; the copy of the vault is wrapped under it a moment later.
+    const note = join(folder, 'backups/restoring.key-id');
+    for (let isKilled = false; !isKilled; isKilled = existsSync(note)) {
+      await killWhen(startLethe(folder, restoring, variables), () => existsSync(note));
+    }
+    const made = `${readFileSync(note, 'utf8')}.key`;
+    expect(keysIn(folder)).toContain(made);
+    mkdirSync(join(thief, 'data'));
+    cpSync(staging, join(thief, 'data'), { recursive: true });
+    const again = await lethe(folder, restoring, variables);
+    expect(again).toMatchObject({ code: 0 });
+    expect((await lethe(folder, ['epoch', 'end-original', '--yes'], variables)).code).toBe(0);
+    expect(keysIn(folder)).not.toContain(made);
+    await eraseAnn(folder, variables, app);
+    const { json } = await lethe(folder, ['epoch', 'turn'], variables);
+    expect(json).toMatchObject({ step: 'done', waiting: [], t1: expect.any(String) });
+    const keys = join(folder, 'keys');
+    expect(await readStolen(thief, { keys, app, conversation })).not.toContain('secret');
+  }, 60_000);
+
+  it('and that nothing names any more goes with the next turn', async () => {
+    const folder = temporaryFolder();
+    const { variables, app } = await makeStore(folder);
+    const [own] = keysIn(folder);
+    const kms = await openRootKms(readConfiguration(variables));
+    const id = (await kms.storeOf(own!.slice(0, -4) as never))!;
+    await kms.createKey(id);
+    expect(keysIn(folder).length).toBe(2);
+    await eraseAnn(folder, variables, app);
+    const { json } = await lethe(folder, ['epoch', 'turn'], variables);
+    expect(json).toMatchObject({ step: 'done', t1: expect.any(String) });
+    expect(keysIn(folder).length).toBe(1);
+    const status = await lethe(folder, ['epoch', 'status'], variables);
+    expect(status.json).toMatchObject({ keysWaitedFor: 0, waitingForT1: 0 });
+  });
+});
+
+describe('a copy that closes its original', () => {
+  it('is refused while a process has that open, and nothing is closed', async () => {
+    const [from, to] = [temporaryFolder(), temporaryFolder()];
+    const { variables, app } = await makeStore(from);
+    const running = await openConfigured(readConfiguration(variables), from, {}, app as never);
+    onTestFinished(() => running.backends.close());
+    await subjectOf(running, 'ann');
+    const files = ['--from-env', environmentFile(from, variables)];
+    files.push('--to-env', environmentFile(to, embeddedVariables(to)));
+    const refused = await lethe(from, ['copy', ...files]);
+    expect(refused.code).not.toBe(0);
+    expect(refused.err).toContain('have the original open: stop all services');
+    const ann = await subjectOf(running, 'ann');
+    const privacy = createPrivacy(running.backends.privacy());
+    expect((await privacy.eraseSubject(running.app.id, ann)).status).toBe('done');
+    await running.ingest.close();
+    await running.backends.close();
+    expect((await lethe(from, ['copy', ...files])).json).toMatchObject({ erasures: 1 });
+  }, 30_000);
+});
