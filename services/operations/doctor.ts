@@ -51,7 +51,7 @@ export async function runDoctor(
 function checkConfiguration({ configuration }: OpenStore): Check {
   const left = stagingOf(configuration);
   const detail = existsSync(left)
-    ? `${left}: a restore was interrupted there. Run it again: it ends the key that was made for that`
+    ? `${left}: a restore was interrupted there. Run it again: it ends the key it had made`
     : 'valid; keys lie apart from the data';
   return { name: 'configuration', passed: !existsSync(left), detail };
 }

@@ -6,7 +6,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:
 import { dirname, join } from 'node:path';
 import { writeFileDurably } from '../../libs/base/durable-file.ts';
 import { isId, type KeyId, type RequestId } from '../../libs/base/ids.ts';
-import { LetheError } from '../../libs/base/lethe-error.ts';
+import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
 import { isSameMac } from '../../libs/keyring/store-mac.ts';
 import { catchUp, rebuildViews } from '../../libs/projection/project.ts';
@@ -143,10 +143,11 @@ async function restoreIn(
     );
     // What had been asked for, but was not finished when the copy was made.
     const onUnknown = (one: UnknownRequest) => left.add(whyUnknown(one).message);
-    await runOpenRequests(backends.privacy(), { onUnknown });
-    const applied = await applyErasures(backends, later, onProgress);
+    await passDamaged(left, () => runOpenRequests(backends.privacy(), { onUnknown }));
+    const applied = await applyErasures(backends, later, { left, onProgress });
     // Also what is older than the backup: where that begins lies in it, and may have been moved.
-    await enforceErasures(backends.privacy(), ({ message }) => left.add(message));
+    const onUndone = ({ message }: LetheError) => left.add(message);
+    await passDamaged(left, () => enforceErasures(backends.privacy(), onUndone));
     // Whoever came anew under the name of somebody who was erased has it now.
     for (const { app, group, by } of await backends.settleDirectory(damaged)) {
       await endForsakenGroup(
@@ -163,8 +164,8 @@ async function restoreIn(
   } finally {
     await backends.close();
   }
-  // Once the vault is in its place the key is that store's. Files are there by one step, after which
-  // they may be moved away again: it is forgotten before. On servers nothing moves.
+  // Once the vault is in its place the key is that store's. A file is there by one step, and may
+  // be moved away again: the key is forgotten before that. On servers nothing moves.
   const forgetKey = () => rmSync(madeKeyOf(configuration), { force: true });
   await placeRestored(staged, configuration, { onProgress, onVaultNext: forgetKey });
   forgetKey();
@@ -264,10 +265,20 @@ function listMissing(why: string): LetheError {
   );
 }
 
+/** What a row that does not authenticate keeps from being done is told, and keeps nothing back. */
+async function passDamaged(left: Set<string>, work: () => Promise<unknown>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!isLetheError(error, 'VAULT_TAMPERED')) throw error;
+    left.add(error.message);
+  }
+}
+
 async function applyErasures(
   backends: Backends,
   later: readonly ListedErasure[],
-  onProgress: (text: string) => void,
+  { left, onProgress }: { left: Set<string>; onProgress: (text: string) => void },
 ): Promise<number> {
   const powers = backends.privacy();
   for (let at = 0; at < later.length; ) {
@@ -279,14 +290,15 @@ async function applyErasures(
     }
     if (one.kind === 'hold') {
       const { subject, hold } = one.target;
-      await powers.keyringHold.hold(one.app, subject, hold);
+      await passDamaged(left, () => powers.keyringHold.hold(one.app, subject, hold));
       at += 1;
       continue;
     }
     // In the order of then: what was asked for between two holds stays between them.
     const next = later.findIndex((other, i) => i > at && !isRequest(other));
     const end = Math.min(next < 0 ? later.length : next, at + BATCH_ERASURES);
-    await takeAgain(powers, later.slice(at, end).filter(isRequest));
+    const part = later.slice(at, end).filter(isRequest);
+    await passDamaged(left, () => takeAgain(powers, part));
     at = end;
     onProgress(`${at} of ${later.length} erasures applied again`);
   }
