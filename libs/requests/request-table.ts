@@ -16,7 +16,10 @@ export interface RequestTable {
   open(limit: number): Promise<Signed<PrivacyRequest>[]>;
   /** Writes the step of an open one over what is there; false: nothing is. */
   record(request: Signed<PrivacyRequest>): Promise<boolean>;
-  /** Puts a done one in the place of an open one, and begins its afterlife. Can be repeated. */
+  /**
+   * Puts a done one in the place of an open one, and begins its afterlife. Can be repeated: one that
+   * is done gets an afterlife again, if it has none. One that is not there gets none.
+   */
   finish(done: Signed<DoneRequest>, afterlife: Signed<Afterlife>): Promise<void>;
   /** Removes a request that is not done. */
   drop(id: RequestId): Promise<void>;

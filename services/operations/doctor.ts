@@ -116,9 +116,11 @@ async function checkErasures({ backends }: OpenStore): Promise<Check> {
     return { name: 'erasures', passed: false, detail: error.message };
   }
   const undone = await findUndone(powers, listed);
-  const named = undone.slice(0, DAMAGED_NAMED).map(({ kind, id }) => `${kind} ${id}`);
+  const first = undone.slice(0, DAMAGED_NAMED);
+  const named = first.map(({ request }) => `${request.kind} ${request.id}`);
   const detail = `${listed.length} entries on the list of erasures, ${undone.length} undone`;
-  const which = named.length > 0 ? ` (${named.join(', ')}): old rows were written back` : '';
+  const which =
+    named.length > 0 ? ` (${named.join(', ')}): rows were written back, or removed` : '';
   return { name: 'erasures', passed: undone.length === 0, detail: `${detail}${which}` };
 }
 

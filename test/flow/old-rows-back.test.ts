@@ -210,6 +210,37 @@ describe('S51 old rows of the vault that somebody without a key writes back undo
     expect(await textsOf(cold, await groupOf(cold))).toEqual([null, 'his']);
   });
 
+  it('while privacy serves, also where the record of its end was taken out with them', async () => {
+    const store = await openPeople();
+    const group = await groupOf(store);
+    const ann = await subjectOf(store, 'ann');
+    const database = openVault(fileOf(store.configuration.vault));
+    const state = openVault(fileOf(store.configuration.state));
+    const before = rowsOf(database);
+    const erased = await createPrivacy(store.backends.privacy()).eraseSubject(store.app.id, ann);
+    if (erased.status !== 'done') throw new Error(erased.status);
+    const now = new Map(rowsOf(database).map((row) => [hex(row), row]));
+    const old = before.filter((row) => now.get(hex(row))?.version !== row.version);
+    const privacy = store.backends.privacy();
+    const told: string[] = [];
+    const look = watchErasures(privacy, ({ message }) => told.push(message));
+    expect(await look()).toBe(0);
+    state.exec('DELETE FROM request_afterlives');
+    database.exec('DELETE FROM vault_dirty');
+    put(
+      database,
+      old.filter((row) => kindOf(row) !== rowKinds.listHead),
+    );
+    expect(await look()).toBe(1);
+    expect(told.join()).toContain('there was no record that it had ended');
+    expect(await textsOf(store, group)).toEqual([null, 'his']);
+    // It waits for T1 again, and a turn is due by that.
+    expect(await privacy.requests.afterlives()).toMatchObject([
+      { id: erased.erasure, t1AtMs: null },
+    ]);
+    expect(await look()).toBe(0);
+  });
+
   it('of a person who is held: the hold is put back', async () => {
     const store = await openPeople();
     const database = openVault(fileOf(store.configuration.vault));

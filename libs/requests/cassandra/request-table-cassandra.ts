@@ -116,8 +116,9 @@ export function openRequestTableCassandra(database: CassandraDatabase): RequestT
     },
     async finish(done, begun) {
       const request = await get(done.id);
-      if (request === undefined || !isOpen(request)) return;
+      if (request === undefined) return;
       await addAfterlife(begun);
+      if (!isOpen(request)) return;
       await apply(RECORD_DONE, done.changedAtMs, done.code, done.id);
       await database.run(CLOSE, request.receivedAtMs, done.id);
     },

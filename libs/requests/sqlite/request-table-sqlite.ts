@@ -27,7 +27,7 @@ const ADD = `INSERT INTO requests (id, app, kind, target, step, received_at, cha
   loss) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`;
 const RECORD = `UPDATE requests SET app = ?, kind = ?, target = ?, received_at = ?, loss = ?,
   step = ?, changed_at = ?, code = ? WHERE id = ? AND step <> 'done'`;
-const IS_OPEN = `SELECT 1 FROM requests WHERE id = ? AND step <> 'done'`;
+const IS_THERE = 'SELECT 1 FROM requests WHERE id = ?';
 const FINISH = `UPDATE requests
   SET step = 'done', target = '{}', loss = NULL, changed_at = ?, code = ?
   WHERE id = ? AND step <> 'done'`;
@@ -62,12 +62,12 @@ export function openRequestTableSqlite(database: SqliteDatabase): RequestTable {
       const is = [app, kind, JSON.stringify(request.target), receivedAtMs, loss];
       return database.transaction(() => {
         database.run(RECORD, ...is, step, changedAtMs, code, id);
-        return database.get('SELECT 1 FROM requests WHERE id = ?', id) !== undefined;
+        return database.get(IS_THERE, id) !== undefined;
       });
     },
     async finish(done, afterlife) {
       database.transaction(() => {
-        if (database.get(IS_OPEN, done.id) === undefined) return;
+        if (database.get(IS_THERE, done.id) === undefined) return;
         addAfterlife(afterlife);
         database.run(FINISH, done.changedAtMs, done.code, done.id);
       });

@@ -3,7 +3,7 @@
  * the keys that wrap them are still there, is noticed. What is there again is taken once more.
  * Until then its words can be read; no T1 is told before this look.
  */
-import type { AnyId } from '../../../libs/base/ids.ts';
+import type { AnyId, RequestId } from '../../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
 import type { RingRef } from '../../../libs/keyring/ring.ts';
 import type { Taken } from '../../../libs/keyring/ring-material.ts';
@@ -21,6 +21,9 @@ import type { Asked } from '../kinds/kind.ts';
 import { isKnownKind, kindOf } from '../kinds/kinds.ts';
 import type { Run } from '../kinds/run.ts';
 import { carryOut } from './carry-out.ts';
+
+// Rows that are read one by one, rather than all at once.
+const MANY = 100;
 
 /**
  * The list, if it is this store's and nothing of it is missing that is known to have been on it.
@@ -42,7 +45,6 @@ export async function readWhole({ erasures, requests }: PrivacyPowers): Promise<
 /** By the list, what was taken of which no T1 was told: the vault's own marks lie in clear. */
 export async function takenUncovered(powers: PrivacyPowers): Promise<TakenRing[]> {
   const told = await powers.requests.toldOf();
-  const done = new Set((await powers.requests.afterlives()).map(({ id }) => id));
   const uncovered: TakenRing[] = [];
   for (const one of standing(await readWhole(powers))) {
     if (told.has(one.id)) continue;
@@ -50,20 +52,30 @@ export async function takenUncovered(powers: PrivacyPowers): Promise<TakenRing[]
     const { subject, place, conversation } = target as Partial<Record<string, AnyId>>;
     const named = [subject, place, conversation].filter((each) => each !== undefined);
     for (const id of named.length === 0 ? [app] : named) uncovered.push({ app, id });
-    if (isTaking(one) && done.has(one.id)) uncovered.push(...(await takenBy(powers, one)));
+    const isTaken = isTaking(one) && !(await isUnderWay(powers, one));
+    if (isTaken) uncovered.push(...(await takenBy(powers, one)));
   }
   return uncovered;
 }
 
-/** Requests of the list that were carried out and of which something is there again. */
+/** A request of the list that is to be carried out once more. */
+export interface Undone {
+  readonly request: ListedRequest;
+  /** Its end is on record, but something of it is there; or that record is gone. */
+  readonly why: 'isThere' | 'noRecord';
+}
+
+/** Requests of the list that are not as they were left when they were carried out. */
 export async function findUndone(
   powers: PrivacyPowers,
   listed: readonly ListedErasure[],
-): Promise<ListedRequest[]> {
-  const undone: ListedRequest[] = [];
-  for (const one of standing(listed)) {
-    if (!isTaking(one) || (await isUnderWay(powers, one))) continue;
-    if (await isThereAgain(powers, one)) undone.push(one);
+): Promise<Undone[]> {
+  const undone: Undone[] = [];
+  for (const request of standing(listed)) {
+    if (!isTaking(request) || (await isUnderWay(powers, request))) continue;
+    const hasRecord = (await powers.requests.afterlife(request.id)) !== undefined;
+    if (!hasRecord) undone.push({ request, why: 'noRecord' });
+    else if (await isThereAgain(powers, request)) undone.push({ request, why: 'isThere' });
   }
   return undone;
 }
@@ -94,12 +106,16 @@ export function watchErasures(
     await erasures.assertOwn();
     const added = await erasures.read(last);
     last = (await erasures.at(last.number + added.length)) ?? last;
-    const waiting = (await requests.afterlives()).filter(({ t1AtMs }) => t1AtMs === null);
-    const ids = new Set(waiting.map(({ id }) => id));
+    // At first, the whole list.
+    const told = added.length > MANY ? await requests.toldOf() : new Set<RequestId>();
+    const isTold = async (id: RequestId) => {
+      const t1AtMs = (await requests.afterlife(id))?.t1AtMs;
+      return t1AtMs !== undefined && t1AtMs !== null;
+    };
     const kept: ListedErasure[] = [];
     for (const one of standing([...watched, ...added])) {
-      const isOfNoTurn = !isTaking(one);
-      if (isOfNoTurn || ids.has(one.id) || (await isUnderWay(powers, one))) kept.push(one);
+      if (!isTaking(one)) kept.push(one);
+      else if (!told.has(one.id) && !(await isTold(one.id))) kept.push(one);
     }
     watched = kept;
     return enforce(powers, watched, onUndone);
@@ -114,27 +130,25 @@ async function enforce(
   await enforceRevocations(powers, listed, onUndone);
   await enforceHolds(powers, listed, onUndone);
   const undone = await findUndone(powers, listed);
-  for (const { id, app, kind } of undone) {
-    const text = `${kind} ${id} of the app ${app}: something of it was there again`;
-    const why = 'old rows had been written back. It was carried out once more';
-    const advice = 'Look at who can write the vault';
-    onUndone(new LetheError('VAULT_TAMPERED', `${text}, as ${why}. ${advice}`));
-  }
-  // Of one that never ended the entry that it was refused may have been cut off: it is asked anew.
-  const ended = await Promise.all(undone.map(({ id }) => powers.requests.afterlife(id)));
-  await takeAgain(
-    powers,
-    undone.filter((_, i) => ended[i] !== undefined),
-  );
-  await takeAgain(
-    powers,
-    undone.filter((_, i) => ended[i] === undefined),
-    'asked',
-  );
+  for (const one of undone) onUndone(new LetheError('VAULT_TAMPERED', undoneText(one)));
+  const those = (why: Undone['why']) =>
+    undone.filter((one) => one.why === why).map(({ request }) => request);
+  await takeAgain(powers, those('isThere'));
+  // The entry that it was refused may have been cut off: it is asked anew.
+  await takeAgain(powers, those('noRecord'), 'asked');
   // What a turn carried over meanwhile is covered by the next one.
   const afterTurn = await powers.newestTurn();
-  for (const { id } of undone) await powers.requests.recount(id, afterTurn);
+  for (const { request } of undone) await powers.requests.recount(request.id, afterTurn);
   return undone.length;
+}
+
+function undoneText({ request: { id, app, kind }, why }: Undone): string {
+  const what = {
+    isThere: 'something of it was there again, as old rows had been written back',
+    noRecord: 'there was no record that it had ended, as rows had been removed',
+  }[why];
+  const advice = 'It is carried out once more. Look at who can write vault and state';
+  return `${kind} ${id} of the app ${app}: ${what}. ${advice}`;
 }
 
 /** An access key that was revoked takes nobody in again. */
