@@ -17,8 +17,8 @@ export interface RequestTable {
   /** Writes the step of an open one over what is there; false: nothing is. */
   record(request: Signed<PrivacyRequest>): Promise<boolean>;
   /**
-   * Puts a done one in the place of an open one, and begins its afterlife. Can be repeated: one that
-   * is done gets an afterlife again, if it has none. One that is not there gets none.
+   * Puts a done one in the place of an open one, and begins its afterlife. Can be repeated: one
+   * that is done gets an afterlife again, if it has none. One that is not there gets none.
    */
   finish(done: Signed<DoneRequest>, afterlife: Signed<Afterlife>): Promise<void>;
   /** Removes a request that is not done. */

@@ -1,11 +1,8 @@
 import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { type MessageId, NO_ID } from '../../libs/base/ids.ts';
-import { decodeSealedEvent } from '../../libs/codec/sealed-event.ts';
+import type { MessageId } from '../../libs/base/ids.ts';
 import { fileOf } from '../../libs/configuration/configuration.ts';
-import { openEvents } from '../../libs/keyring/open-events.ts';
 import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
 import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { makeBackup } from '../../services/operations/backup.ts';
@@ -14,116 +11,28 @@ import { runDoctor } from '../../services/operations/doctor.ts';
 import { restore } from '../../services/operations/restore.ts';
 import { revokeKey } from '../../services/operations/revoke-key.ts';
 import { turnEpoch } from '../../services/operations/turn-epoch.ts';
-import { createPrivacy, type Privacy } from '../../services/privacy/doors/privacy.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { watchErasures } from '../../services/privacy/life/enforce.ts';
 import { runOpenRequests } from '../../services/privacy/life/request-worker.ts';
-import { PERSONAL, profile, received } from '../support/events.ts';
+import { received } from '../support/events.ts';
 import {
   defaultConversationOf,
   groupOf,
   messagesOf,
-  recordsOf,
   subjectOf,
   textsOf,
 } from '../support/reading.ts';
-import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';
-
-type Row = Record<string, Uint8Array | number | null> & { key: Uint8Array; version: number };
-
-const kindOf = ({ key }: Row) => key[16]!;
-const hex = ({ key }: Row) => Buffer.from(key).toString('hex');
-
-function openVault(file: string): DatabaseSync {
-  const database = new DatabaseSync(file);
-  onTestFinished(() => {
-    if (database.isOpen) database.close();
-  });
-  return database;
-}
-
-const rowsOf = (database: DatabaseSync) =>
-  database.prepare('SELECT * FROM vault_rows').all() as Row[];
-
-function put(database: DatabaseSync, rows: readonly Row[]): void {
-  for (const row of rows) {
-    const names = Object.keys(row);
-    const places = names.map(() => '?').join();
-    const sql = `INSERT OR REPLACE INTO vault_rows (${names.join()}) VALUES (${places})`;
-    database.prepare(sql).run(...(Object.values(row) as never[]));
-  }
-}
-
-async function openPeople(nowMs = Date.now): Promise<TestStore> {
-  const store = await openTestStore({ clock: { nowMs } });
-  await store.deliver(
-    received('ann', 'hers', { id: 'a' }),
-    received('ben', 'his', { id: 'b' }),
-    received('ann', 'secret', { id: 'c', conversation: PERSONAL }),
-    profile('ann', { givenName: 'Ann' }),
-  );
-  return store;
-}
-
-const taking: Record<string, (privacy: Privacy, store: TestStore) => Promise<{ status: string }>> =
-  {
-    'the erasure of a person': async (privacy, store) =>
-      privacy.eraseSubject(store.app.id, await subjectOf(store, 'ann')),
-    'a message’s': async (privacy, store) => {
-      const group = await groupOf(store);
-      const [first] = await messagesOf(store, group);
-      return privacy.forgetMessage(store.app.id, group, first!.id as MessageId);
-    },
-    'a conversation’s, cleared': async (privacy, store) =>
-      privacy.clearConversation(store.app.id, await defaultConversationOf(store, 'ann')),
-    'a profile’s': async (privacy, store) =>
-      privacy.clearProfile(store.app.id, await subjectOf(store, 'ann')),
-    'a group’s, deleted': async (privacy, store) =>
-      privacy.deleteConversation(store.app.id, await groupOf(store)),
-    'days of one person': async (privacy, store) =>
-      privacy.forgetDays(store.app.id, {
-        fromDay: 0,
-        toDay: 60_000,
-        subject: await subjectOf(store, 'ann'),
-      }),
-    'an app’s': (privacy, store) => privacy.eraseApp(store.app.id),
-    'days of everybody': (privacy, store) =>
-      privacy.forgetDays(store.app.id, { fromDay: 0, toDay: 60_000 }),
-  };
-
-interface Swap {
-  readonly what: string;
-  readonly taking: string;
-  readonly kinds: readonly number[];
-  /** After the app was turned, before the turn ends. */
-  readonly isLate?: true;
-}
-
-const RINGS: readonly number[] = [rowKinds.appRing, rowKinds.ownerRing, rowKinds.placeRing];
-const NAMES: readonly number[] = [
-  rowKinds.identity,
-  rowKinds.alias,
-  rowKinds.externalConversation,
-  rowKinds.subject,
-  rowKinds.conversation,
-  rowKinds.member,
-];
-const KEYS: readonly number[] = [rowKinds.appRoot];
-
-/** Every word on the log that can be opened, and every name that leads to somebody. */
-async function readAll(store: TestStore): Promise<string[]> {
-  const powers = store.backends.reader();
-  const found: string[] = [];
-  for await (const { value } of recordsOf(store)) {
-    const event = decodeSealedEvent(value);
-    const [content] = await openEvents(powers, [event]).catch(() => [undefined]);
-    if (content !== undefined) found.push(content.toString('hex'));
-  }
-  for (const name of ['ann', 'ben']) {
-    const leads = await subjectOf(store, name).catch(() => undefined);
-    if (leads !== undefined) found.push(name);
-  }
-  return found;
-}
+import { openAt, type TestStore } from '../support/temporary-store.ts';
+import {
+  hex,
+  kindOf,
+  openPeople,
+  openVault,
+  put,
+  type Row,
+  rowsOf,
+  taking,
+} from '../support/vault-rows.ts';
 
 /** Loses the data, and restores it. */
 async function restoreFrom(store: TestStore, backup: string): Promise<TestStore> {
@@ -344,77 +253,6 @@ describe('S51 old rows of the vault that somebody without a key writes back undo
     put(database, before);
     expect(await look()).toBe(1);
     expect(await look()).toBe(0);
-  });
-
-  // Old rows lie there only while the turn looks; what it has made of them is put aside.
-  it.each<Swap>([
-    { what: 'the rings of a person', taking: 'the erasure of a person', kinds: RINGS },
-    { what: 'the names of a person', taking: 'the erasure of a person', kinds: NAMES },
-    { what: 'all of a person', taking: 'the erasure of a person', kinds: [...RINGS, ...NAMES] },
-    { what: 'a place with a message', taking: 'a message’s', kinds: RINGS },
-    { what: 'days of one person', taking: 'days of one person', kinds: RINGS },
-    { what: 'days of everybody', taking: 'days of everybody', kinds: RINGS },
-    { what: 'a place', taking: 'a conversation’s, cleared', kinds: RINGS },
-    { what: 'a group', taking: 'a group’s, deleted', kinds: [...RINGS, ...NAMES] },
-    { what: 'an app', taking: 'an app’s', kinds: [rowKinds.appRoot, ...RINGS] },
-    {
-      what: 'the root of an app that was turned',
-      taking: 'a message’s',
-      kinds: KEYS,
-      isLate: true,
-    },
-  ])('while a turn runs, in step with it: it carries over nothing of $what', async (swap) => {
-    let laterMs = 0;
-    const store = await openPeople(() => Date.now() + laterMs);
-    const database = openVault(fileOf(store.configuration.vault));
-    const before = rowsOf(database);
-    const texts = await readAll(store);
-    await taking[swap.taking]!(createPrivacy(store.backends.privacy()), store);
-    const left = await readAll(store);
-    expect(left).not.toEqual(texts);
-    const isOfSwap = (row: Row) => swap.kinds.includes(kindOf(row) as never);
-    const now = new Map(rowsOf(database).map((row) => [hex(row), row]));
-    const isOld = (row: Row) => now.get(hex(row))?.version !== row.version;
-    const old = before.filter((row) => isOfSwap(row) && (swap.isLate === true || isOld(row)));
-    let aside: Row[] = [];
-    let whole: Row[] = [];
-    const swapping = turnEpoch(store, (step) => {
-      const isApp = /^app /.test(step);
-      if (step.endsWith(': apps') && !swap.isLate && aside.length === 0) put(database, old);
-      if (isApp && swap.isLate) {
-        whole = rowsOf(database).filter(isOfSwap);
-        put(database, old);
-      }
-      if (!(swap.isLate ? step.endsWith(': retired') : isApp)) return;
-      aside = rowsOf(database).filter((row) => old.some((one) => hex(one) === hex(row)));
-      const rest = old.flatMap((row) => now.get(hex(row)) ?? []);
-      put(database, swap.isLate ? whole : rest);
-      for (const row of swap.isLate ? [] : old.filter((one) => !now.has(hex(one)))) {
-        database.prepare('DELETE FROM vault_rows WHERE key = ?').run(row.key);
-      }
-    });
-    const refusal = await swapping.then(
-      () => undefined,
-      ({ code }: { code: string }) => code,
-    );
-    if (swap.isLate) put(database, whole);
-    const { requests } = store.backends.privacy();
-    const isWaiting = async () =>
-      (await requests.afterlives()).some(({ t1AtMs }) => t1AtMs === null);
-    if (refusal !== undefined || (await isWaiting())) {
-      laterMs = 60_000;
-      await turnEpoch(store);
-    }
-    expect(await requests.afterlives()).toMatchObject([{ t1AtMs: expect.any(Number) }]);
-    // What the turn made of them; then with whatever else of then it takes to read.
-    for (const rows of [aside, [...before.filter((row) => !isOfSwap(row)), ...aside]]) {
-      put(
-        database,
-        rows.filter((row) => !hex(row).startsWith(NO_ID)),
-      );
-      const read = await store.reopen().then(readAll, ({ code }: { code: string }) => [code]);
-      expect(texts.filter((text) => !left.includes(text) && read.includes(text))).toEqual([]);
-    }
   });
 
   it('where the key of the names was taken out: nobody comes anew, and it is told', async () => {

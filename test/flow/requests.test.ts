@@ -13,7 +13,7 @@ import {
   runOpenRequests,
   runRequestWorker,
 } from '../../services/privacy/life/request-worker.ts';
-import { received, removed } from '../support/events.ts';
+import { PERSONAL, received, removed } from '../support/events.ts';
 import { groupOf, messagesOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';
 
@@ -87,7 +87,7 @@ describe('requests', () => {
   it('while a request of an unknown kind is open, nothing of its app is reclaimed', async () => {
     let aheadMs = 0;
     const store = await openTestStore({ clock: { nowMs: () => Date.now() + aheadMs } });
-    await store.deliver(received('ann', 'hers', { id: 'a' }));
+    await store.deliver(received('ann', 'hers', { id: 'a', conversation: PERSONAL }));
     const privacy = createPrivacy(store.backends.privacy());
     await privacy.eraseSubject(store.app.id, await subjectOf(store, 'ann'));
     await addUnknown(store, store.app.id);
@@ -123,7 +123,7 @@ describe('requests', () => {
 
   it('a list of erasures with a newer kind refuses a restore before anything is done', async () => {
     const store = await openTestStore();
-    await store.deliver(received('ann', 'words', { id: 'a' }));
+    await store.deliver(received('ann', 'words', { id: 'a', conversation: PERSONAL }));
     const backups = join(store.folder, 'mine');
     await makeBackup(store, backups, Date.now());
     const privacy = createPrivacy(store.backends.privacy());

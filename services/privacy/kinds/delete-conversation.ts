@@ -22,7 +22,7 @@ export const deleteConversation: Kind<'delete-conversation'> = {
     await run.powers.directoryShred.removeConversation(run.app, entry);
   },
   lostEvents: { by: 'fence' },
-  ringsEnded: ({ places = [] }) => places,
+  ringsEnded: ({ conversation, places = [] }) => [conversation, ...places],
   canBeUndone: () => true,
   matcher: async (_powers, _app, { conversation }) => {
     return ({ stream }) => stream === conversation;
@@ -37,8 +37,7 @@ async function shred(run: Run<'delete-conversation'>): Promise<void> {
   const refs: RingRef[] = [...new Set([...places, ...own])].map((place) => {
     return { app: app.id, kind: ringKinds.place, id: place };
   });
-  if (entry?.value.kind === 'sdkGroup') {
-    refs.push({ app: app.id, kind: ringKinds.owner, id: entry.id });
-  }
+  // Of a group; a personal conversation has none of this id.
+  refs.push({ app: app.id, kind: ringKinds.owner, id: conversation });
   await powers.keyringShred.shred(refs, request.loss);
 }

@@ -8,6 +8,8 @@ import {
 import { sha256 } from '../../../libs/codec/hash.ts';
 import { labels } from '../../../libs/codec/labels.ts';
 import { decodeSealedEvent } from '../../../libs/codec/sealed-event.ts';
+import type { PrivacyRequest } from '../../../libs/requests/request.ts';
+import type { ConversationValue, DirectoryEntry } from '../../../libs/vault/directory/directory.ts';
 import { recordLoss } from './record-loss.ts';
 import type { Run } from './run.ts';
 
@@ -24,10 +26,32 @@ export async function endForsakenGroup(run: Ending, id: ConversationId): Promise
   // Whoever only reacted there is no member, but held all the same: the group stays with them.
   if (await hasHeldReactions(run, id)) return;
   if ((await powers.directoryShred.shredForsakenGroup(app, id, request.loss)) === 'kept') return;
+  const own = await listEnd(run, group);
   await powers.holders.passHolders();
-  const fact = { id: furtherFact(request.id, id), type: 'ConversationDeleted' as const };
+  const fact = { id: own.id, type: 'ConversationDeleted' as const };
   await recordLoss(powers, app, { ...fact, content: { conversation: id } });
   await powers.directoryShred.removeConversation(app, group);
+  const afterTurn = await powers.newestTurn();
+  const nowMs = powers.clock.nowMs();
+  await powers.requests.finish(own, { nowMs, keepsTarget: false, afterTurn });
+}
+
+/**
+ * The end of a group is a request of its own, and stands on the list as one: nothing else leads to
+ * its places when its entry is gone.
+ */
+async function listEnd(
+  { powers, app, request }: Ending,
+  { id, value }: DirectoryEntry<ConversationId, ConversationValue>,
+): Promise<PrivacyRequest> {
+  const nowMs = powers.clock.nowMs();
+  const target = { conversation: id, places: [value.messagePlace, value.profilePlace] };
+  const ids = { id: furtherFact(request.id, id), loss: request.loss, app: app.id };
+  const asked = { ...ids, kind: 'delete-conversation' as const, target };
+  const own = { ...asked, step: 'begun' as const, receivedAtMs: nowMs, changedAtMs: nowMs };
+  await powers.requests.add(own);
+  await powers.erasures.add([{ ...asked, atMs: nowMs }]);
+  return own;
 }
 
 /** The id of a further fact of one request: the same whenever the step is repeated. */

@@ -60,7 +60,7 @@ export interface Kind<Name extends RequestKind> {
   /** After all else, also when the app itself is gone by now. */
   end?(powers: PrivacyPowers, request: RequestOf<Name>): Promise<void>;
   readonly lostEvents: LostEvents;
-  /** Ids of rings that are fences once it is done, as far as its target names them. */
+  /** Ids of rings and entries that are gone once it is done, as far as its target names them. */
   ringsEnded?(target: RequestTargets[Name]): readonly AnyId[];
   /** Whether rows that somebody writes back can undo it, by what its target names. */
   canBeUndone(target: RequestTargets[Name]): boolean;
