@@ -141,6 +141,25 @@ describe('S47 what was handed to a connection that reads slowly', () => {
     expect((await client.readOn(200)).ended).toBe(true);
   });
 
+  it.each([
+    ['erased', (agent: string) => `users/${agent}`],
+    ['cleared of their profile', (agent: string) => `users/${agent}/personalinformation`],
+  ])('is taken back from answers that name an agent who is %s', async (_, path) => {
+    const door = await openSlowDoor();
+    await door.store.deliver(received('ann', 'hello', { conversation: PERSONAL }));
+    const page = `conversations/${await defaultConversationOf(door.store, 'ann')}/messages`;
+    const author = { type: 'business', userId: 'agent-7', displayName: 'Susan Smith' };
+    const message = { author, content: { type: 'text', text: LONG } };
+    await door.call('POST', page, { author, content: { type: 'text', text: 'hello' } });
+    await door.store.project();
+    const { messages } = (await door.call('GET', page)).body;
+    const client = await door.ask('POST', page, ...Array.from({ length: 60 }, () => message));
+    await expect.poll(() => client.queuedBytes(), { timeout: 10_000 }).toBeGreaterThan(500_000);
+    expect((await door.call('DELETE', path(messages.at(-1).author.userId))).status).toBe(200);
+    expect(client.queuedBytes()).toBe(0);
+    expect((await client.readOn(200)).ended).toBe(true);
+  });
+
   it('is taken back from the answer that repeats a new person’s first profile', async () => {
     const door = await openSlowDoor();
     const metadata = { note: LONG.slice(0, 3_900) };

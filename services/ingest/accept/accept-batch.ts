@@ -150,8 +150,8 @@ async function commit(
     }
     const row = rowOf.get(one);
     one.known = row && { row, entry: entries[i]!, isSettled: true };
-    const { eventId, records } = one.sealed!;
-    const headers = records.map(({ header }) => header);
+    const { eventId, records, said } = one.sealed!;
+    const headers = [...records.map(({ header }) => header), ...said];
     outcomes[one.index] = { status: 'accepted', eventId, positions: [...placed], headers };
   }
   try {

@@ -13,10 +13,10 @@ import {
 import type { HmacKey } from '../../../libs/codec/hash.ts';
 import { labels } from '../../../libs/codec/labels.ts';
 import { contentCodecs } from '../../../libs/conversation/event-types.ts';
-import type { EventSealer, SealedRecord } from '../../../libs/keyring/event-sealer.ts';
+import type { EventSealer, KeyedHeader, SealedRecord } from '../../../libs/keyring/event-sealer.ts';
 import type { RingOutcome } from '../../../libs/keyring/keyring.ts';
 import { Ring, type RingRef, ringRefToKey } from '../../../libs/keyring/ring.ts';
-import { ringKinds } from '../../../libs/sealing/tree-path.ts';
+import { retentionClasses, ringKinds } from '../../../libs/sealing/tree-path.ts';
 import type { App } from '../../../libs/vault/keys/app-registry.ts';
 import type { EventDraft, EventName, MessageName, NameDraft, Plan } from './ingest-item.ts';
 import { identityDraft, profileDraft } from './plan-parts.ts';
@@ -48,6 +48,8 @@ export interface SealedPlan {
   readonly eventId: EventId;
   /** The message that a removal is about. */
   readonly removedMessage?: MessageId;
+  /** What the names of those who say it are kept under, also where they were known before. */
+  readonly said: readonly KeyedHeader[];
   /** Subjects whose name mark changes once the records are durable. */
   readonly nameMarks: readonly { subject: SubjectId; mark: string; name: string }[];
 }
@@ -110,7 +112,8 @@ export function sealPlan(
     if (typeof sealed === 'string') return sealed;
     records.push(sealed);
   }
-  const result = { records, rings: [...used], nameMarks: named.marks };
+  const said = saidOf(plan, records, context);
+  const result = { records, said, rings: [...used], nameMarks: named.marks };
   if (plan.removal === undefined) {
     return { ...result, eventId: (records[0]?.header.eventId ?? plan.stream) as string as EventId };
   }
@@ -203,6 +206,22 @@ function namedDrafts(plan: Plan, context: SealContext) {
     resolver.lastNames.set(name.subject, name.name);
   }
   return { drafts, marks };
+}
+
+/** An answer that repeats who says it is taken back with that person, or their profile. */
+function saidOf(
+  { drafts, names }: Plan,
+  [own]: readonly SealedRecord[],
+  { resolver }: SealContext,
+): KeyedHeader[] {
+  const retentionClass = retentionClasses.ageless;
+  const actors = drafts.flatMap(({ id }) => (typeof id === 'string' ? [] : (id.actor ?? [])));
+  const subjects = new Set([...actors, ...names.map(({ subject }) => subject)]);
+  return [...subjects].flatMap((subject) => {
+    const known = resolver.subject(subject);
+    if (known === undefined || own === undefined) return [];
+    return { ...own.header, owner: known.id, place: known.value.profilePlace, retentionClass };
+  });
 }
 
 /** HMAC of a channel's display name under the profile place's id key, first 16 bytes. */
