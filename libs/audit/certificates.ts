@@ -5,6 +5,13 @@
  */
 import type { Statement } from './dsse.ts';
 
+/** A public key, and its name: whoever keeps that elsewhere knows the key again. */
+export interface PublicKey {
+  readonly file: string;
+  /** SHA-256 of its DER form, in hex. */
+  readonly keyId: string;
+}
+
 /** Where certificates are signed and kept. */
 export interface Certificates {
   /**
@@ -27,6 +34,11 @@ export interface Certificates {
    * CERTIFICATE_INVALID when it is not ours.
    */
   complete(name: string, complete: (issued: Statement) => Statement): Promise<boolean>;
-  /** Where the public key lies that its readers need. */
-  publicKeyFile(): Promise<string>;
+  /**
+   * The public key that its readers need. Another one that lies there, which somebody may have put
+   * there to have false certificates believed, is set aside.
+   */
+  publicKey(): Promise<PublicKey>;
+  /** Where another key lies than that of our signatures; undefined: nowhere. */
+  foreignKeyFile(): Promise<string | undefined>;
 }

@@ -41,6 +41,7 @@ export async function runDoctor(
     log.check,
     await checkVault(store),
     await checkErasures(store),
+    await checkCertificates(store),
     await checkKeys(store, log.refs),
     await checkViews(store, log.values),
     await checkBacklog(store),
@@ -122,6 +123,16 @@ async function checkErasures({ backends }: OpenStore): Promise<Check> {
   const which =
     named.length > 0 ? ` (${named.join(', ')}): rows were written back, or removed` : '';
   return { name: 'erasures', passed: undone.length === 0, detail: `${detail}${which}` };
+}
+
+/** Certificates are believed by the public key that lies beside them. */
+async function checkCertificates({ backends }: OpenStore): Promise<Check> {
+  const foreign = await backends.privacy().certificates.foreignKeyFile();
+  const detail =
+    foreign === undefined
+      ? 'the public key beside the certificates is that of their signatures'
+      : `${foreign} is another key: what verifies with it was not signed by this store`;
+  return { name: 'certificates', passed: foreign === undefined, detail };
 }
 
 /** The first of them: by these an operator finds the rows, and whose app they are. */

@@ -1,7 +1,8 @@
-import { createPublicKey } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { createPublicKey, generateKeyPairSync } from 'node:crypto';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { openEnvelope } from '../../libs/audit/dsse.ts';
+import { keyIdOf, openEnvelope } from '../../libs/audit/dsse.ts';
 import { createTurnStore, type Turn } from '../../libs/vault/turn/turn-store.ts';
 import { fixedMac } from '../support/fixed-mac.ts';
 import { temporaryFolder } from '../support/temporary-store.ts';
@@ -109,7 +110,7 @@ describe.each(adapters.certificates)('certificates %s', (_, open) => {
     await other.issue('one', { ...statementOf(2), subject }, isSame);
     expect(await one.holds('one', statementOf(1).subject)).toBe(false);
     expect(await one.holds('one', subject)).toBe(true);
-    const key = createPublicKey(readFileSync(await one.publicKeyFile()));
+    const key = createPublicKey(readFileSync((await one.publicKey()).file));
     const statement = openEnvelope(readFileSync(file, 'utf8'), key);
     expect(statement).toEqual({ ...statementOf(1), subject });
   });
@@ -122,7 +123,7 @@ describe.each(adapters.certificates)('certificates %s', (_, open) => {
     };
     expect(await (await open(folder)).complete('one', complete as never)).toBe(true);
     expect(await (await open(folder)).complete('another', complete as never)).toBe(false);
-    const key = createPublicKey(readFileSync(await (await open(folder)).publicKeyFile()));
+    const key = createPublicKey(readFileSync((await (await open(folder)).publicKey()).file));
     expect(openEnvelope(readFileSync(file, 'utf8'), key)).toEqual(complete(statementOf(1)));
   });
 
@@ -137,8 +138,26 @@ describe.each(adapters.certificates)('certificates %s', (_, open) => {
       await expect(completing).rejects.toMatchObject({ code: 'CERTIFICATE_INVALID' });
     }
     await certificates.issue('one', statementOf(3), isSame);
-    const key = createPublicKey(readFileSync(await certificates.publicKeyFile()));
+    const key = createPublicKey(readFileSync((await certificates.publicKey()).file));
     expect(openEnvelope(readFileSync(file, 'utf8'), key)).toEqual(statementOf(3));
+  });
+
+  it('S51 are told with their own public key, whatever key somebody else has put there', async () => {
+    const folder = temporaryFolder();
+    const certificates = await open(folder);
+    const own = await certificates.publicKey();
+    const { file } = await certificates.issue('one', statementOf(1), isSame);
+    expect(await certificates.foreignKeyFile()).toBeUndefined();
+    const planted = generateKeyPairSync('ed25519').publicKey;
+    writeFileSync(own.file, planted.export({ type: 'spki', format: 'pem' }));
+    expect(await (await open(folder)).foreignKeyFile()).toBe(own.file);
+    expect(await certificates.publicKey()).toEqual(own);
+    const key = createPublicKey(readFileSync(own.file));
+    expect(keyIdOf(key)).toBe(own.keyId);
+    expect(openEnvelope(readFileSync(file, 'utf8'), key)).toEqual(statementOf(1));
+    // It may be the key of before, by which older certificates are verified.
+    const aside = readdirSync(dirname(own.file)).filter((name) => name.includes('.other-'));
+    expect(aside.length).toBe(1);
   });
 });
 

@@ -137,7 +137,7 @@ describe('a certificate', () => {
     const [open] = await powers.requests.open(10);
     const [carried] = await carryOut(powers, [open!]);
     const { certificate } = carried as Done;
-    const key = createPublicKey(readFileSync(certificate!.publicKey));
+    const key = createPublicKey(readFileSync(certificate!.publicKey.file));
     const statement = openEnvelope(readFileSync(certificate!.file, 'utf8'), key);
     const commitment = commitmentOf(certificate!.salt!, entry!.value.alias);
     expect(statement.subject[0]!.digest.sha256).toBe(commitment);
@@ -168,7 +168,7 @@ describe('a certificate', () => {
     }
     expect(taken).toBe(0);
     const { certificate } = (await erasing) as Erased;
-    const key = createPublicKey(readFileSync(certificate!.publicKey));
+    const key = createPublicKey(readFileSync(certificate!.publicKey.file));
     const statement = openEnvelope(readFileSync(certificate!.file, 'utf8'), key);
     const commitment = commitmentOf(certificate!.salt!, entry!.value.alias);
     expect(statement.subject[0]!.digest.sha256).toBe(commitment);

@@ -8,12 +8,13 @@ import {
   generateKeyPairSync,
   type KeyObject,
 } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileDurably, writeNewFileDurably } from '../../base/durable-file.ts';
 import { isLetheError, LetheError } from '../../base/lethe-error.ts';
+import { sha256 } from '../../codec/hash.ts';
 import type { Certificates } from '../certificates.ts';
-import { openEnvelope, type Statement, signStatement } from '../dsse.ts';
+import { keyIdOf, openEnvelope, type Statement, signStatement } from '../dsse.ts';
 
 /** Opens the folder; key and folder are made at the first use. */
 export function openCertificatesFile(folders: { folder: string; keyFolder: string }): Certificates {
@@ -22,11 +23,18 @@ export function openCertificatesFile(folders: { folder: string; keyFolder: strin
 
   function signingKey(): KeyObject {
     key ??= readOrMakeKey(folders.keyFolder);
-    if (!existsSync(publicFile)) {
-      const pem = createPublicKey(key).export({ type: 'spki', format: 'pem' });
-      orExplain(publicFile, () => writeFileDurably(publicFile, String(pem), 0o644));
-    }
     return key;
+  }
+
+  const publicPem = () => {
+    return String(createPublicKey(signingKey()).export({ type: 'spki', format: 'pem' }));
+  };
+
+  /** What lies in the place of the public key, and is another; undefined: nothing is. */
+  function foreignText(): string | undefined {
+    if (!existsSync(publicFile)) return undefined;
+    const text = readFileSync(publicFile, 'utf8');
+    return text === publicPem() ? undefined : text;
   }
 
   const fileOf = (name: string) => join(folders.folder, `${name}.json`);
@@ -69,11 +77,26 @@ export function openCertificatesFile(folders: { folder: string; keyFolder: strin
       orExplain(file, () => writeFileDurably(file, text, 0o644));
       return true;
     },
-    async publicKeyFile() {
-      signingKey();
-      return publicFile;
+    async publicKey() {
+      const foreign = foreignText();
+      if (foreign !== undefined) {
+        const aside = join(folders.folder, `public-key.other-${sha256Hex(foreign)}.pem`);
+        orExplain(aside, () => renameSync(publicFile, aside));
+      }
+      if (!existsSync(publicFile)) {
+        orExplain(publicFile, () => writeFileDurably(publicFile, publicPem(), 0o644));
+      }
+      return { file: publicFile, keyId: keyIdOf(createPublicKey(signingKey())) };
+    },
+    async foreignKeyFile() {
+      return foreignText() === undefined ? undefined : publicFile;
     },
   };
+}
+
+/** For a file's name. */
+function sha256Hex(text: string): string {
+  return sha256(Buffer.from(text)).toString('hex', 0, 8);
 }
 
 function readOrMakeKey(folder: string): KeyObject {

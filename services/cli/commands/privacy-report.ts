@@ -73,13 +73,18 @@ function attackLines(attack: AttackReport | undefined): string[] {
 
 /** What is printed of a certificate as JSON. */
 export function certificateFields({ file, publicKey, salt }: Certified) {
-  return { certificate: file, publicKey, salt };
+  return { certificate: file, publicKey: publicKey.file, publicKeyId: publicKey.keyId, salt };
 }
 
 /** What people are told of a certificate, with the salt that they are to hand out. */
 export function certificateLines({ file, publicKey, salt }: Certified): string[] {
   const handOut = salt === null ? [] : [`salt for the person, kept nowhere: ${salt}`];
-  return [`certificate: ${file}`, `verified with: ${publicKey}`, ...handOut];
+  return [
+    `certificate: ${file}`,
+    `verified with: ${publicKey.file}`,
+    `SHA-256 of that key: ${publicKey.keyId}`,
+    ...handOut,
+  ];
 }
 
 /** Prints what a request would take. */

@@ -3,7 +3,7 @@ import { createPublicKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Command } from 'commander';
-import { openEnvelope } from '../../../libs/audit/dsse.ts';
+import { keyIdOf, openEnvelope } from '../../../libs/audit/dsse.ts';
 import { isId } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
 import { commitmentOf } from '../../privacy/life/certificate.ts';
@@ -21,7 +21,9 @@ export function addVerifyCommand(program: Command): void {
     .option('--user <id>', 'the user id that the person had')
     .option('--json', 'print JSON')
     .action((file: string, options) => {
-      const statement = openEnvelope(read(file, 'the certificate'), readKey(options.key));
+      const publicKey = readKey(options.key);
+      const statement = openEnvelope(read(file, 'the certificate'), publicKey);
+      const publicKeyId = keyIdOf(publicKey);
       const [subject] = statement.subject;
       if (statement.predicateType !== PREDICATE_TYPE) {
         const text = 'this certificate does not hold: it is not of an erasure by Lethe';
@@ -48,10 +50,12 @@ export function addVerifyCommand(program: Command): void {
         const text = `it holds, but it is of the erasure ${predicate.erasure}, not of ${named}`;
         throw new CommandEnd(exitCodes.failed, text);
       }
-      const shown = { valid: true, ...(isTheirs && { aboutThisPerson: true }), predicate };
+      const about = isTheirs && { aboutThisPerson: true };
+      const shown = { valid: true, ...about, publicKeyId, predicate };
       printResult(options.json, shown, [
         `it holds: ${subject?.name} (${predicate.kind}) of the app ${predicate.app}`,
         ...(isTheirs ? ['it is about this person'] : []),
+        `signed with the key whose SHA-256 is ${publicKeyId}`,
         JSON.stringify(predicate, undefined, 2),
       ]);
     });

@@ -1,5 +1,6 @@
 /** The certificate of an erasure, first form: what is claimed, and under which conditions. */
 
+import type { PublicKey } from '../../../libs/audit/certificates.ts';
 import type { Statement } from '../../../libs/audit/dsse.ts';
 import { DAY_MS } from '../../../libs/base/day.ts';
 import { sha256 } from '../../../libs/codec/hash.ts';
@@ -15,8 +16,8 @@ import { reclaimDueMs } from './reclaim.ts';
 /** A certificate that was issued. */
 export interface Certified {
   readonly file: string;
-  /** The file of the public key that it is verified with. */
-  readonly publicKey: string;
+  /** The public key that it is verified with. */
+  readonly publicKey: PublicKey;
   /**
    * To be handed to the person: with it, and their user id, they can show that it is theirs. Null:
    * another process has certified it since, and has the salt.
@@ -39,7 +40,7 @@ export async function issuedBefore(
 ): Promise<Certified | undefined> {
   const found = await certificates.find(id);
   if (found === undefined || !isAbout(found.statement, { id, app, kind })) return undefined;
-  const publicKey = await certificates.publicKeyFile();
+  const publicKey = await certificates.publicKey();
   return { file: found.file, publicKey, salt: null, subject: found.statement.subject };
 }
 
@@ -57,7 +58,7 @@ export async function certify(
   const erasuresHead = headToText(await powers.erasures.head());
   const statement = statementOf(powers, request, { ...done, commitment, erasuresHead });
   // Before the certificate is there: a failure here must not cost its salt.
-  const publicKey = await powers.certificates.publicKeyFile();
+  const publicKey = await powers.certificates.publicKey();
   const { id, app, kind } = request;
   const isSame = (issued: Statement) => isAbout(issued, { id, app, kind });
   const { file } = await powers.certificates.issue(id, statement, isSame);
