@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { runOpenRequests } from '../../services/privacy/life/request-worker.ts';
 import { PERSONAL, received, removed } from '../support/events.ts';
 import {
@@ -48,6 +49,27 @@ describe('what is taken in', () => {
     expect((await messagesOf(store, group))[0]!.content).toEqual(content);
     const { searchFiles, filesBelow } = await import('../../services/operations/disk-search.ts');
     expect(searchFiles(filesBelow(store.folder), ['+49 170 555'])).toEqual([]);
+  });
+
+  it('a message of somebody whose erasure is under way is to be sent again, not lost', async () => {
+    const store = await openTestStore();
+    const conversation = { type: 'personal', externalId: 'ticket-7' };
+    await store.deliver(received('ann', 'before', { id: 'a', conversation }));
+    const powers = store.backends.privacy();
+    // Her identities are gone, her conversations are not: somebody new has her name.
+    const removeConversation = () => Promise.reject(new Error('killed'));
+    const directoryShred = { ...powers.directoryShred, removeConversation };
+    const dying = createPrivacy({ ...powers, directoryShred });
+    const erasing = dying.eraseSubject(store.app.id, await subjectOf(store, 'ann'));
+    await expect(erasing).rejects.toThrow('killed');
+    const after = received('ann', 'after', { id: 'b', conversation });
+    const [outcome] = await store.accept(after);
+    expect(outcome).toMatchObject({
+      status: 'rejected',
+      error: { code: 'person_changing', retryable: true },
+    });
+    await runOpenRequests(powers);
+    expect((await store.accept(after))[0]!.status).toBe('accepted');
   });
 
   it('more than can wait is told to come again, and what waits is answered', async () => {

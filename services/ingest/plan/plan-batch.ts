@@ -1,6 +1,7 @@
 /** Resolves and plans the items of a batch together, so that look-ups are shared. */
 import type { ConversationId, IndexId } from '../../../libs/base/ids.ts';
 import type { Delivery, Identity } from '../../../libs/conversation/delivery.ts';
+import { ringKinds } from '../../../libs/sealing/tree-path.ts';
 import { areGone, type KnownMessage, messageFromViews, targetNames } from './delivery-check.ts';
 import type { Announcement, IngestItem, Outcome, Plan, Planned } from './ingest-item.ts';
 import { type AcceptContext, newEventId, type PendingItem } from './pending-item.ts';
@@ -51,7 +52,9 @@ export async function planBatch(
   for (const [i, one] of now.entries()) {
     const conversation = conversations[i];
     const planned = await planOne(one, { conversation, target: targets.get(one) }, context);
-    if (planned === 'later' || isGone(planned)) later.push(one);
+    if (planned === 'later' || isRefused(planned, 'person_changing')) later.push(one);
+    else if (isRefused(planned, 'conversation_mismatch') && (await isOfGone(conversation, context)))
+      later.push(one);
     else if ('status' in planned) outcomes[one.index] = planned;
     else {
       one.plan = { ...planned, announcements: await announce(one.item, resolver, announced) };
@@ -67,13 +70,24 @@ function isAboutMessage(item: IngestItem): boolean {
   return item.kind === 'delivery' && 'message' in item.delivery.body;
 }
 
-function isGone(planned: Planned): boolean {
+function isRefused(planned: Planned, code: string): boolean {
   return (
     typeof planned === 'object' &&
     'status' in planned &&
     planned.status === 'rejected' &&
-    planned.error.code === 'person_changing'
+    planned.error.code === code
   );
+}
+
+/** Is it of somebody whose erasure is under way? Its name still leads to it, but not for long. */
+async function isOfGone(
+  conversation: KnownConversation | undefined,
+  { powers, resolver }: AcceptContext,
+): Promise<boolean> {
+  const person = conversation?.value.person;
+  if (person === null || person === undefined) return false;
+  const ref = { app: resolver.app.id, kind: ringKinds.owner, id: person };
+  return powers.keyring.use([ref], async ([outcome]) => outcome === 'erased');
 }
 
 type Target = KnownMessage | 'later' | undefined;
