@@ -14,6 +14,8 @@ export interface KeyringHold {
   hold(app: AppId, subject: SubjectId, hold: HoldId): Promise<'held' | 'erased' | 'absent'>;
   /** Takes a hold away, with the app parts that only it kept. */
   release(app: AppId, subject: SubjectId, hold: HoldId): Promise<void>;
+  /** Has a person, or whom they were merged with, the mark of a hold? */
+  hasMark(app: AppId, subject: SubjectId, hold: HoldId): Promise<boolean>;
   /** Everybody in the app on whom there is a hold. */
   heldSubjects(app: AppId): Promise<SubjectId[]>;
   /** Of these owners, those on whom there is a hold: as of this call. */

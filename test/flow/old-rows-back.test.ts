@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { textToDay } from '../../libs/base/day.ts';
 import type { MessageId } from '../../libs/base/ids.ts';
 import { fileOf } from '../../libs/configuration/configuration.ts';
 import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
@@ -22,7 +23,7 @@ import {
   subjectOf,
   textsOf,
 } from '../support/reading.ts';
-import { openAt, type TestStore } from '../support/temporary-store.ts';
+import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';
 import {
   hex,
   kindOf,
@@ -201,6 +202,59 @@ describe('S51 old rows of the vault that somebody without a key writes back undo
     const again = await store.reopen();
     await turnEpoch(again);
     expect(await textsOf(again, await groupOf(again))).toEqual(['hers', 'his']);
+  });
+
+  it('of a hold: an erasure that it would have refused is told, once', async () => {
+    const store = await openPeople();
+    const ann = await subjectOf(store, 'ann');
+    const privacy = createPrivacy(store.backends.privacy());
+    const database = openVault(fileOf(store.configuration.vault));
+    const before = rowsOf(database).filter((row) => {
+      return kindOf(row) === rowKinds.ownerRing && hex(row).endsWith(ann);
+    });
+    const held = await privacy.hold(store.app.id, ann);
+    if (held.status !== 'held') throw new Error(held.status);
+    put(database, before);
+    expect((await privacy.eraseSubject(store.app.id, ann)).status).toBe('done');
+    const told: string[] = [];
+    const look = watchErasures(store.backends.privacy(), ({ message }) => told.push(message));
+    for (let i = 0; i < 2; i += 1) await look();
+    expect(told).toEqual([expect.stringContaining('Who it was on has been erased')]);
+  });
+
+  it('of what a hold had kept, after its end: it goes once more', async () => {
+    const store = await openTestStore();
+    const { id: app } = store.app;
+    const in2024 = { time: '2024-06-01T12:00:00.000Z' };
+    await store.deliver(
+      received('ann', 'ann 2024', { id: 'a', ...in2024 }),
+      received('ben', 'ben 2025', { id: 'b' }),
+    );
+    const ann = await subjectOf(store, 'ann');
+    const group = await groupOf(store);
+    const privacy = createPrivacy(store.backends.privacy());
+    const held = await privacy.hold(app, ann);
+    if (held.status !== 'held') throw new Error(held.status);
+    await privacy.forgetDays(app, { fromDay: 0, toDay: textToDay('2024-12-31') });
+    const database = openVault(fileOf(store.configuration.vault));
+    const before = rowsOf(database).filter((row) => {
+      return kindOf(row) === rowKinds.ownerRing && hex(row).endsWith(ann);
+    });
+    database.exec('CREATE TABLE aside AS SELECT * FROM vault_segments');
+    const back = () => {
+      put(database, before);
+      database.exec('INSERT OR IGNORE INTO vault_segments SELECT * FROM aside');
+    };
+    await privacy.release(app, ann, held.hold);
+    back();
+    const again = await store.reopen();
+    expect(await textsOf(again, group)).toContain('ann 2024');
+    const look = watchErasures(again.backends.privacy(), () => undefined);
+    expect(await look()).toBe(1);
+    expect(await textsOf(again, group)).toEqual([null, 'ben 2025']);
+    // Nor while a turn looks.
+    await turnEpoch(again, (step) => step.endsWith(': apps') && back());
+    expect(await textsOf(await again.reopen(), group)).toEqual([null, 'ben 2025']);
   });
 
   it('of an access key that was revoked: it is revoked once more', async () => {

@@ -57,6 +57,14 @@ export function createKeyringHold(deps: DirectoryContext): KeyringHold {
       return 'held';
     },
     release: async (id, subject, hold) => release(await appOf(deps, id), subject, hold),
+    async hasMark(id, subject, hold) {
+      const app = await appOf(deps, id);
+      for (const one of await mergedWith(deps, app, subject)) {
+        const row = await readLiving(deps, personRow(app, one));
+        if (typeof row === 'object' && row.holds.includes(hold)) return true;
+      }
+      return false;
+    },
     async heldSubjects(id) {
       const app = await appOf(deps, id);
       const held = new Set<SubjectId>();

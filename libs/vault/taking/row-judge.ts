@@ -3,6 +3,7 @@
  * them are still there, could have them carried over, and put them aside for later. So each row is
  * judged by its bytes as they are wrapped, however short a time it lies there.
  */
+import type { HoldId } from '../../base/ids.ts';
 import { isLetheError } from '../../base/lethe-error.ts';
 import type { RingRef } from '../../keyring/ring.ts';
 import type { Taken } from '../../keyring/ring-material.ts';
@@ -17,8 +18,14 @@ import type { Judgement, LostRing, RowJudge } from '../turn/turn-run.ts';
 
 /** What was taken that a turn is to cover. */
 export interface TakenRing extends LostRing {
-  /** All of this id, or parts of its ring; undefined: it may be being taken yet. */
-  readonly taken?: 'all' | { readonly ring: RingRef; readonly parts: readonly Taken[] };
+  /**
+   * All of this id, parts of its ring, or a hold with what was kept for it; undefined: it may be
+   * being taken yet.
+   */
+  readonly taken?:
+    | 'all'
+    | { readonly ring: RingRef; readonly parts: readonly Taken[] }
+    | { readonly hold: HoldId };
 }
 
 type Deps = Pick<VaultContext, 'store' | 'apps' | 'randomness'>;
@@ -27,9 +34,14 @@ type Deps = Pick<VaultContext, 'store' | 'apps' | 'randomness'>;
 export function createRowJudge(deps: Deps, lost: readonly TakenRing[]): RowJudge {
   const ended = new Set<string>();
   const appsOfEnded = new Set<string>();
+  const released = new Set<string>();
   const parts = new Map<string, Taken[]>();
   for (const { app, id, taken } of lost) {
     if (taken === undefined) continue;
+    if (typeof taken === 'object' && 'hold' in taken) {
+      released.add(`${app} ${taken.hold}`);
+      continue;
+    }
     if (taken === 'all') {
       ended.add(`${app} ${id}`);
       appsOfEnded.add(app);
@@ -41,7 +53,8 @@ export function createRowJudge(deps: Deps, lost: readonly TakenRing[]): RowJudge
   const isEnded = (row: VaultRow, id: string) => ended.has(`${row.app} ${id}`);
 
   async function judgeRing(row: VaultRow, key: WrappingKey): Promise<Judgement> {
-    if (isEnded(row, row.id)) return 'takeAgain';
+    const isReleased = row.holds.some((hold) => released.has(`${row.app} ${hold}`));
+    if (isReleased || isEnded(row, row.id)) return 'takeAgain';
     const taken = parts.get(rowKeyToText(row));
     if (taken === undefined) return 'carry';
     const material = openRingRow(row, key);

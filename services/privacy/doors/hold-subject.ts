@@ -35,15 +35,15 @@ export async function holdSubject(
   const hold = asked.hold ?? randomIdInBucket<HoldId>(powers.randomness, idToBucket(subject));
   const outcome = await powers.keyringHold.hold(app, subject, hold);
   if (outcome !== 'held') return { status: outcome === 'erased' ? 'erased' : 'notFound' };
-  const atMs = powers.clock.nowMs();
-  await powers.erasures.add([
-    { id: hold as string as RequestId, app, kind: 'hold', target: { subject, hold }, atMs },
-  ]);
+  const listed = { id: hold as string as RequestId, app, atMs: powers.clock.nowMs() };
+  await powers.erasures.add([{ ...listed, kind: 'hold', target: { subject, hold } }]);
   await waitForRunning(powers, app, hold);
   // What ended meanwhile may have been the erasure of the app, or of the person.
-  if ((await powers.apps.find(app)) === undefined) return { status: 'erased' };
-  const [isHeld] = await powers.keyringHold.areHeld(app, [subject]);
-  return isHeld ? { status: 'held', hold } : { status: 'erased' };
+  const isThere = (await powers.apps.find(app)) !== undefined;
+  const [isHeld] = isThere ? await powers.keyringHold.areHeld(app, [subject]) : [false];
+  if (isHeld) return { status: 'held', hold };
+  await powers.erasures.add([{ ...listed, kind: 'withdrawn', target: {} }]);
+  return { status: 'erased' };
 }
 
 async function waitForRunning(

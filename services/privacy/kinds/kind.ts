@@ -2,7 +2,14 @@
  * What privacy has to know of a kind of request: one file answers it for each kind, and `kinds.ts`
  * lists them. Whatever carries requests out asks here, and knows no kind by name.
  */
-import type { AnyId, AppId, ConversationId, OwnerId, SubjectId } from '../../../libs/base/ids.ts';
+import type {
+  AnyId,
+  AppId,
+  ConversationId,
+  HoldId,
+  OwnerId,
+  SubjectId,
+} from '../../../libs/base/ids.ts';
 import type { EventHeader } from '../../../libs/codec/sealed-event.ts';
 import type {
   DayRange,
@@ -62,6 +69,8 @@ export interface Kind<Name extends RequestKind> {
   readonly lostEvents: LostEvents;
   /** Ids of rings and entries that are gone once it is done, as far as its target names them. */
   ringsEnded?(target: RequestTargets[Name]): readonly AnyId[];
+  /** The hold that it ends: what was kept for it goes with its mark. */
+  holdEnded?(target: RequestTargets[Name]): HoldId;
   /** Whether rows that somebody writes back can undo it, by what its target names. */
   canBeUndone(target: RequestTargets[Name]): boolean;
   /** Is something there again beside the rings that `shred` takes? */

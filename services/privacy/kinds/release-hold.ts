@@ -14,7 +14,12 @@ export const releaseHold: Kind<'release-hold'> = {
   stalePages: () => 'none',
   finish: async () => undefined,
   lostEvents: { by: 'fence' },
-  // It takes nothing that could be written back by itself.
-  canBeUndone: () => false,
+  holdEnded: ({ hold }) => hold,
+  canBeUndone: () => true,
+  // What it kept lies in a row that has its mark.
+  async isThereAgain({ app, powers, request }) {
+    const { subject, hold } = request.target;
+    return powers.keyringHold.hasMark(app.id, subject, hold);
+  },
   matcher: matchesNothing,
 };

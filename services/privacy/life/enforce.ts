@@ -88,7 +88,7 @@ export async function enforceErasures(
   powers: PrivacyPowers,
   onUndone: (error: LetheError) => void,
 ): Promise<number> {
-  return enforce(powers, await readWhole(powers), onUndone);
+  return enforce(powers, await readWhole(powers), { onUndone, toldGone: new Set() });
 }
 
 /**
@@ -102,6 +102,7 @@ export function watchErasures(
   const { erasures, requests } = powers;
   let last = LIST_START;
   let watched: ListedErasure[] = [];
+  const toldGone = new Set<string>();
   return async () => {
     await erasures.assertOwn();
     const added = await erasures.read(last);
@@ -118,17 +119,23 @@ export function watchErasures(
       else if (!told.has(one.id) && !(await isTold(one.id))) kept.push(one);
     }
     watched = kept;
-    return enforce(powers, watched, onUndone);
+    return enforce(powers, watched, { onUndone, toldGone });
   };
+}
+
+/** Who is told of what; of a hold that cannot be put back, once. */
+interface Listener {
+  readonly onUndone: (error: LetheError) => void;
+  readonly toldGone: Set<string>;
 }
 
 async function enforce(
   powers: PrivacyPowers,
   listed: readonly ListedErasure[],
-  onUndone: (error: LetheError) => void,
+  { onUndone, toldGone }: Listener,
 ): Promise<number> {
   await enforceRevocations(powers, listed, onUndone);
-  await enforceHolds(powers, listed, onUndone);
+  await enforceHolds(powers, listed, { onUndone, toldGone });
   const undone = await findUndone(powers, listed);
   for (const one of undone) onUndone(new LetheError('VAULT_TAMPERED', undoneText(one)));
   const those = (why: Undone['why']) =>
@@ -171,20 +178,23 @@ async function enforceRevocations(
 async function enforceHolds(
   { apps, keyringHold }: PrivacyPowers,
   listed: readonly ListedErasure[],
-  onUndone: (error: LetheError) => void,
+  { onUndone, toldGone }: Listener,
 ): Promise<void> {
   const released = new Set<string | undefined>();
   for (const one of listed) {
     if (one.kind !== 'hold') released.add((one.target as { hold?: string }).hold);
   }
-  for (const one of listed) {
+  for (const one of standing(listed)) {
     if (one.kind !== 'hold' || released.has(one.target.hold)) continue;
     if ((await apps.find(one.app)) === undefined) continue;
     const { subject, hold } = one.target;
     const [isHeld] = await keyringHold.areHeld(one.app, [subject]);
-    if (isHeld || (await keyringHold.hold(one.app, subject, hold)) !== 'held') continue;
+    const outcome = isHeld ? 'there' : await keyringHold.hold(one.app, subject, hold);
+    const what = { held: 'It was put back', erased: 'Who it was on has been erased' };
+    if (outcome !== 'held' && (outcome !== 'erased' || toldGone.has(hold))) continue;
+    if (outcome === 'erased') toldGone.add(hold);
     const text = `the hold ${hold} of the app ${one.app} was gone, as old rows were written back`;
-    onUndone(new LetheError('VAULT_TAMPERED', `${text}. It was put back`));
+    onUndone(new LetheError('VAULT_TAMPERED', `${text}. ${what[outcome]}`));
   }
 }
 
@@ -219,9 +229,11 @@ async function isUnderWay({ requests }: PrivacyPowers, { id }: ListedErasure): P
 /** What a request that was carried out has taken, as far as it can be told. */
 async function takenBy(powers: PrivacyPowers, one: ListedRequest): Promise<TakenRing[]> {
   const { app, kind, target } = one;
-  const { lostEvents, ringsEnded } = kindOf(kind);
+  const { lostEvents, ringsEnded, holdEnded } = kindOf(kind);
   const ended = lostEvents.by === 'app' ? [app] : (ringsEnded?.(target as never) ?? []);
   const taken: TakenRing[] = ended.map((id) => ({ app, id, taken: 'all' }));
+  const hold = holdEnded?.(target as never);
+  if (hold !== undefined) taken.push({ app, id: hold, taken: { hold } });
   await askKind(powers, one, async (ref, parts) => {
     const of = parts === 'all' ? parts : { ring: ref, parts };
     taken.push({ app, id: ref.id as AnyId, taken: of });
@@ -260,6 +272,7 @@ async function askKind(
         return 'done';
       },
     },
+    keyringHold: { ...powers.keyringHold, release: async () => undefined },
     directoryShred: {
       ...powers.directoryShred,
       async replacePlace({ id }, { place }) {
