@@ -40,7 +40,7 @@ import type { RootKms } from '../../libs/vault/keys/root-kms.ts';
 import { vaultSchema } from '../../libs/vault/rows/cassandra/vault-schema-cassandra.ts';
 import { openVaultStoreCassandra } from '../../libs/vault/rows/cassandra/vault-store-cassandra.ts';
 import { openVaultStoreSqlite } from '../../libs/vault/rows/sqlite/vault-store-sqlite.ts';
-import type { VaultStore } from '../../libs/vault/rows/vault-store.ts';
+import type { VaultRow, VaultStore } from '../../libs/vault/rows/vault-store.ts';
 import { openTurnTableCassandra } from '../../libs/vault/turn/cassandra/turn-table-cassandra.ts';
 import { openTurnTableSqlite } from '../../libs/vault/turn/sqlite/turn-table-sqlite.ts';
 import { openViewCacheMemory } from '../../libs/views/cache/memory/view-cache-memory.ts';
@@ -94,6 +94,32 @@ export const adapters = {
   ],
   turns: [...sqlite(openTurnTableSqlite), ...cassandra([vaultSchema], openTurnTableCassandra)],
   vault: [...sqlite(openVaultStoreSqlite), ...cassandra([vaultSchema], openVaultStoreCassandra)],
+  vaultForged: [
+    ...sqlite((one) => {
+      const store = openVaultStoreSqlite(one);
+      const forge = async ({ app, kind, id }: VaultRow) => {
+        const key = Buffer.concat([
+          Buffer.from(app, 'hex'),
+          Buffer.of(kind),
+          Buffer.from(id, 'hex'),
+        ]);
+        const sql = `INSERT INTO vault_rows VALUES (?, 'x', 9e18, 'y', 3, NULL, 4, 5, 'z', 6, 7, 8)`;
+        one.run(sql, key);
+      };
+      return { store, forge };
+    }),
+    ...cassandra([vaultSchema], (one) => {
+      const store = openVaultStoreCassandra(one);
+      const forge = async ({ app, bucket, kind, id }: VaultRow) => {
+        const names = [Buffer.from(app, 'hex'), bucket, kind, Buffer.from(id, 'hex')];
+        await one.run(
+          'INSERT INTO vault_rows (app, bucket, kind, id) VALUES (?, ?, ?, ?)',
+          ...names,
+        );
+      };
+      return { store, forge };
+    }),
+  ],
   vaultCopy: [
     ...sqlite((one) => withCopy(openVaultStoreSqlite(one), openVaultCopySqlite, one)),
     ...cassandra([vaultSchema], (one) =>

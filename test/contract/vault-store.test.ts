@@ -139,3 +139,29 @@ describe.each(adapters.vault)('vault store %s', (_, open) => {
     expect(await store.readSegments(id(1), [id(2)])).toEqual([undefined]);
   });
 });
+
+describe.each(adapters.vaultForged)('S51 a row of the vault that nobody made, in %s', (_, open) => {
+  it('is read as one that no key opens, hides no other, and can be removed', async () => {
+    const { store, forge } = await open(temporaryFolder());
+    await store.commit([{ puts: [row()] }]);
+    const forged = row({ id: id(4) });
+    await forge(forged);
+    const [read] = await store.read([forged]);
+    expect(read).toMatchObject({ version: 0, state: 0, wrapped: Buffer.alloc(0), holds: [] });
+    const scanned: string[] = [];
+    for await (const one of store.scan(forged.kind, forged.app)) scanned.push(one.id);
+    expect(scanned.toSorted()).toEqual([id(2), id(4)]);
+    expect(await store.commit([{ removals: [read!] }])).toEqual(['done']);
+    expect(await store.versions([forged, row()])).toEqual([
+      undefined,
+      { version: 1, state: rowStates.active },
+    ]);
+  });
+
+  it('is scanned only where its name says that it lies', async () => {
+    const { store } = await open(temporaryFolder());
+    const bucketKey = row({ kind: rowKinds.bucketKey, id: '5'.padStart(32, '0'), bucket: 7 });
+    await store.commit([{ puts: [bucketKey] }]);
+    for await (const one of store.scan(bucketKey.kind, bucketKey.app)) expect(one.bucket).toBe(5);
+  });
+});
