@@ -33,6 +33,7 @@ export const labels = {
   request: label('lethe.request.v1'),
   afterlife: label('lethe.after.v1'),
   turn: label('lethe.turn.v1'),
+  madeKey: label('lethe.made.v1'),
   feedEntry: label('lethe.feed.v1'),
   feedHolder: label('lethe.holder.v1'),
   feedRoster: label('lethe.roster.v1'),

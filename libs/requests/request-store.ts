@@ -113,6 +113,10 @@ export function createRequestStore(table: RequestTable, mac: StoreMac): RequestS
       const target = keepsTarget ? request.target : nothing;
       const waits = { doneAtMs: nowMs, afterTurn, t1AtMs: null, reclaimedAtMs: null };
       const begun = await codes.afterlife({ id, loss, app, kind, target, ...waits } as Afterlife);
+      // One that somebody has changed says nothing, and keeps the place.
+      const there = await table.afterlife(id);
+      const isForged = there !== undefined && (await afterlives.afterlife(id)) === undefined;
+      if (isForged) await table.replaceAfterlife(there, begun);
       await table.finish(done, begun);
     },
     drop: (id) => table.drop(id),

@@ -263,7 +263,13 @@ function turnJudged(
   deps: TurnContext,
   given: Parameters<EpochPowers['turn']>[0],
 ): ReturnType<EpochPowers['turn']> {
-  return runTurn(deps, { ...given, judge: createRowJudge(deps, given.lost ?? []) });
+  const { findLost, ...options } = given;
+  if (findLost === undefined) return runTurn(deps, options);
+  const findTaken = async () => {
+    const lost = await findLost();
+    return { lost, judge: createRowJudge(deps, lost) };
+  };
+  return runTurn(deps, { ...options, findTaken });
 }
 
 /** An entry that takes nothing: whoever acknowledges it is alive. */

@@ -108,9 +108,12 @@ export interface PrivacyPowers extends CommonPowers {
 
 /** Turns of the epoch; privacy's, like all that takes key material away. */
 export interface EpochPowers {
-  /** Runs a turn, or goes on with the one that was interrupted; `lost`: what it is to cover. */
+  /**
+   * Runs a turn, or goes on with the one that was interrupted. `findLost` is asked what it is to
+   * cover, when it has begun.
+   */
   turn(
-    options: Omit<TurnOptions, 'judge' | 'lost'> & { readonly lost?: readonly TakenRing[] },
+    options: Omit<TurnOptions, 'findTaken'> & { findLost?(): Promise<readonly TakenRing[]> },
   ): Promise<Turn>;
   status(): Promise<EpochStatus>;
   /** What the KMS says of the key at the root of the vault now. */

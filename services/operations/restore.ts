@@ -2,10 +2,9 @@
  * `lethe restore`: a backup becomes the store again. Everything happens in a folder beside the
  * data, so that nobody can open it before what was erased since was erased again.
  */
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { writeFileDurably } from '../../libs/base/durable-file.ts';
-import { isId, type KeyId, type RequestId } from '../../libs/base/ids.ts';
+import type { KeyId, RequestId } from '../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
 import { isSameMac } from '../../libs/keyring/store-mac.ts';
@@ -23,7 +22,7 @@ import { removePages } from '../../libs/wiring/open-engines.ts';
 import { openRootKms } from '../../libs/wiring/open-root-kms.ts';
 import { endForsakenGroup } from '../privacy/kinds/end-group.ts';
 import { isKnownKind } from '../privacy/kinds/kinds.ts';
-import { enforceErasures, takeAgain } from '../privacy/life/enforce.ts';
+import { enforceErasures, findOpening, takeAgain } from '../privacy/life/enforce.ts';
 import {
   runOpenRequests,
   type UnknownRequest,
@@ -31,6 +30,7 @@ import {
 } from '../privacy/life/request-worker.ts';
 import { type FoundBackup, findBackups, stagedConfiguration } from './backup.ts';
 import { LOG_COPY, VAULT_COPY } from './copy-data.ts';
+import { openMadeKeys } from './made-keys.ts';
 import { findNewerEvents } from './newer-events.ts';
 import { assertVacant, placeRestored } from './place-restored.ts';
 
@@ -71,49 +71,19 @@ export async function restore(
   const backup = await chooseBackup(configuration, folder);
   await assertVacant(configuration);
   const staging = stagingOf(configuration);
-  const ended = await giveUp(configuration, staging, backup);
+  // Of a run that ended, or was refused, no copy of the vault is left lying about.
+  const clear = () => rmSync(staging, { recursive: true, force: true });
+  clear();
   try {
-    return await restoreIn(staging, { configuration, backup, ended }, options);
+    return await restoreIn(staging, { configuration, backup }, options);
   } finally {
-    await giveUp(configuration, staging, backup);
+    clear();
   }
-}
-
-/**
- * Of a run that ended, or was refused, no copy of the vault is left lying about. Somebody may have
- * copied it: the key that was made for it goes too. Gives that key.
- */
-async function giveUp(
-  configuration: Configuration,
-  staging: string,
-  { manifest }: FoundBackup,
-): Promise<KeyId[]> {
-  const file = madeKeyOf(configuration);
-  const made = existsSync(file) ? readFileSync(file, 'utf8').trim() : '';
-  // The key of a backup is none that a restore has made, whatever that file says.
-  const ended = isId(made) && made !== manifest.kmsKey ? [made as KeyId] : [];
-  const kms = await openRootKms(configuration);
-  for (const key of ended) await kms.destroyKey(key);
-  rmSync(staging, { recursive: true, force: true });
-  rmSync(file, { force: true });
-  return ended;
-}
-
-/** Where the key is noted that a restore has made, until it is the store's. */
-function madeKeyOf({ backupsFolder }: Configuration): string {
-  return join(backupsFolder, 'restoring.key-id');
-}
-
-interface Restoring {
-  readonly configuration: Configuration;
-  readonly backup: FoundBackup;
-  /** Keys of runs that were given up. */
-  readonly ended: readonly KeyId[];
 }
 
 async function restoreIn(
   staging: string,
-  { configuration, backup, ended }: Restoring,
+  { configuration, backup }: { configuration: Configuration; backup: FoundBackup },
   { isNewerRemoved, erasuresHead, onProgress }: RestoreOptions,
 ): Promise<Restored> {
   mkdirSync(staging, { recursive: true, mode: 0o700 });
@@ -122,11 +92,17 @@ async function restoreIn(
   }
   const staged = stagedConfiguration(configuration, staging);
   const backends = await openBackends(staged);
+  const kms = await openRootKms(configuration);
+  const made = openMadeKeys(configuration, backends.administration().storeMac);
+  let own: KeyId | undefined;
   const left = new Set<string>();
   let done: Pick<Restored, 'applied' | 'removed' | 'events' | 'damaged'>;
   try {
     // Another incarnation of the feed: every holder drops its keys.
     await backends.renewFeed();
+    const { kmsKey } = await backends.epoch().status();
+    const ended = (await made.read()).filter((key) => key !== kmsKey);
+    for (const key of ended) await kms.destroyKey(key);
     const { named: damaged } = await backends.vaultCheck();
     // Everything that can refuse comes before anything that is done.
     const later = await listedSince(backends, erasuresHead);
@@ -156,19 +132,26 @@ async function restoreIn(
       );
     }
     await catchUp(backends.projector());
+    await assertAllTaken(backends, later, left);
     const { incarnation: id } = await backends.engines.vault.feed.head();
     const nowMs = backends.privacy().clock.nowMs();
-    const onKeyMade = (key: KeyId) => writeFileDurably(madeKeyOf(configuration), key, 0o600);
+    const onKeyMade = async (key: KeyId) => {
+      await made.note(key);
+      own = key;
+    };
     await backends.epoch().becomeOwnStore({ id, nowMs, ended, onKeyMade });
     done = { applied, removed, events, damaged };
+  } catch (error) {
+    // Its note stays: the store that is restored at last waits until it is gone.
+    if (own !== undefined) await kms.destroyKey(own);
+    throw error;
   } finally {
     await backends.close();
   }
   // Once the vault is in its place the key is that store's. A file is there by one step, and may
   // be moved away again: the key is forgotten before that. On servers nothing moves.
-  const forgetKey = () => rmSync(madeKeyOf(configuration), { force: true });
-  await placeRestored(staged, configuration, { onProgress, onVaultNext: forgetKey });
-  forgetKey();
+  await placeRestored(staged, configuration, { onProgress, onVaultNext: () => made.forget() });
+  made.forget();
   // Pages of the store that was lost may lie there under the numbers of this one.
   await removePages(configuration);
   return { backup: backup.folder, madeAt: backup.manifest.madeAt, ...done, left: [...left] };
@@ -265,13 +248,32 @@ function listMissing(why: string): LetheError {
   );
 }
 
+/**
+ * Nothing that was taken since the backup may open in what it becomes. Throws VAULT_TAMPERED:
+ * something does, as rows of the backup are damaged, or were changed.
+ */
+async function assertAllTaken(
+  backends: Backends,
+  later: readonly ListedErasure[],
+  left: ReadonlySet<string>,
+): Promise<void> {
+  const opening = await findOpening(backends.privacy(), later);
+  if (opening.length === 0) return;
+  const named = opening.map(({ kind, id }) => `${kind} ${id}`).join(', ');
+  const text = `what was taken since this backup cannot be taken out of it again (${named})`;
+  const why = left.size > 0 ? `: ${[...left].join('; ')}` : '';
+  throw new LetheError('VAULT_TAMPERED', `${text}${why}. Restore another backup`);
+}
+
 /** What a row that does not authenticate keeps from being done is told, and keeps nothing back. */
 async function passDamaged(left: Set<string>, work: () => Promise<unknown>): Promise<void> {
   try {
     await work();
   } catch (error) {
-    if (!isLetheError(error, 'VAULT_TAMPERED')) throw error;
-    left.add(error.message);
+    // A hold has refused what was open: it is over, as it would be in a store that goes on.
+    const isTold = isLetheError(error, 'VAULT_TAMPERED') || isLetheError(error, 'HELD');
+    if (!isTold) throw error;
+    left.add((error as LetheError).message);
   }
 }
 

@@ -18,7 +18,7 @@ export async function turnEpoch(
   const options = {
     nowMs,
     onProgress,
-    lost: await takenUncovered(backends.privacy()),
+    findLost: () => takenUncovered(backends.privacy()),
     takeAgain: () => enforceErasures(backends.privacy(), onUndone),
     async testBackup() {
       const made = await makeBackup(

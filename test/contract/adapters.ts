@@ -103,8 +103,8 @@ export const adapters = {
           Buffer.of(kind),
           Buffer.from(id, 'hex'),
         ]);
-        const sql = `INSERT INTO vault_rows VALUES (?, 'x', 9e18, 'y', 3, NULL, 4, 5, 'z', 6, 7, 8)`;
-        one.run(sql, key);
+        const values = `(?, 'x', 9e18, 'y', 3, NULL, 4, 5, 'z', 6, 7, 8)`;
+        one.run(`INSERT INTO vault_rows VALUES ${values}`, key);
       };
       return { store, forge };
     }),

@@ -33,8 +33,9 @@ export function openCertificatesFile(folders: { folder: string; keyFolder: strin
   /** What lies in the place of the public key, and is another; undefined: nothing is. */
   function foreignText(): string | undefined {
     if (!existsSync(publicFile)) return undefined;
-    const text = readFileSync(publicFile, 'utf8');
-    return text === publicPem() ? undefined : text;
+    const text = orExplain(publicFile, () => readFileSync(publicFile, 'utf8'));
+    // A line may end in another way where the file went over another system.
+    return text.replaceAll('\r', '') === publicPem() ? undefined : text;
   }
 
   const fileOf = (name: string) => join(folders.folder, `${name}.json`);
@@ -113,6 +114,6 @@ function orExplain<Result>(file: string, write: () => Result): Result {
   try {
     return write();
   } catch (cause) {
-    throw new LetheError('STATE_UNREACHABLE', `cannot write ${file}`, { cause });
+    throw new LetheError('STATE_UNREACHABLE', `cannot use ${file}`, { cause });
   }
 }

@@ -56,8 +56,9 @@ const DROP = `DELETE FROM requests WHERE id = ? IF step != 'done'`;
 const AFTERLIFE = 'SELECT * FROM request_afterlives WHERE id = ?';
 const ADD_AFTERLIFE = `INSERT INTO request_afterlives (id, app, kind, target, done_at, t1_at,
   reclaimed_at, after_turn, code, loss) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS`;
-const REPLACE_AFTERLIFE = `UPDATE request_afterlives SET target = ?, done_at = ?, t1_at = ?,
-  reclaimed_at = ?, after_turn = ?, code = ?, loss = ? WHERE id = ? IF code = ?`;
+const REPLACE_AFTERLIFE = `UPDATE request_afterlives SET app = ?, kind = ?, target = ?,
+  done_at = ?, t1_at = ?, reclaimed_at = ?, after_turn = ?, code = ?, loss = ?
+  WHERE id = ? IF code = ?`;
 const OPEN_AFTERLIFE = 'INSERT INTO request_afterlives_open (one, id) VALUES (0, ?)';
 const CLOSE_AFTERLIFE = 'DELETE FROM request_afterlives_open WHERE one = 0 AND id = ?';
 const AFTERLIFE_IDS = 'SELECT id FROM request_afterlives_open WHERE one = 0';
@@ -134,14 +135,15 @@ export function openRequestTableCassandra(database: CassandraDatabase): RequestT
       return found.filter((one) => one !== undefined).filter(isWaiting);
     },
     async replaceAfterlife(read, next) {
-      const { id, doneAtMs, t1AtMs, reclaimedAtMs, afterTurn, code, loss } = next;
+      const { id, app, kind, doneAtMs, t1AtMs, reclaimedAtMs, afterTurn, code, loss } = next;
       const reached = [doneAtMs, t1AtMs, reclaimedAtMs, afterTurn, code, loss];
-      const values = [JSON.stringify(next.target), ...reached];
-      const statement = { query: REPLACE_AFTERLIFE, params: [...values, id, read.code] };
+      const values = [app, kind, JSON.stringify(next.target), ...reached];
+      const before = read.code === '' ? null : read.code;
+      const statement = { query: REPLACE_AFTERLIFE, params: [...values, id, before] };
       const isDone = await database.applySettled([statement], async () => {
         return (await afterlife(id))?.code === code;
       });
-      if (isDone && !isWaiting(next)) await database.run(CLOSE_AFTERLIFE, id);
+      if (isDone) await database.run(isWaiting(next) ? OPEN_AFTERLIFE : CLOSE_AFTERLIFE, id);
       return isDone;
     },
     all: () => allOf(database, 'requests', toRequest),

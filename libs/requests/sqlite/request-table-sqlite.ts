@@ -34,8 +34,9 @@ const FINISH = `UPDATE requests
 const ADD_AFTERLIFE = `INSERT INTO request_afterlives (id, app, kind, target, done_at, t1_at,
   reclaimed_at, after_turn, code, loss) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
   ON CONFLICT DO NOTHING`;
-const REPLACE_AFTERLIFE = `UPDATE request_afterlives SET target = ?, done_at = ?, t1_at = ?,
-  reclaimed_at = ?, after_turn = ?, code = ?, loss = ? WHERE id = ? AND code = ?`;
+const REPLACE_AFTERLIFE = `UPDATE request_afterlives SET app = ?, kind = ?, target = ?,
+  done_at = ?, t1_at = ?, reclaimed_at = ?, after_turn = ?, code = ?, loss = ?
+  WHERE id = ? AND ifnull(code, '') = ?`;
 
 /** Opens the requests' tables. */
 export function openRequestTableSqlite(database: SqliteDatabase): RequestTable {
@@ -88,9 +89,9 @@ export function openRequestTableSqlite(database: SqliteDatabase): RequestTable {
       addAfterlife(afterlife);
     },
     async replaceAfterlife(read, next) {
-      const { doneAtMs, t1AtMs, reclaimedAtMs, afterTurn, code, loss } = next;
+      const { app, kind, doneAtMs, t1AtMs, reclaimedAtMs, afterTurn, code, loss } = next;
       const reached = [doneAtMs, t1AtMs, reclaimedAtMs, afterTurn, code, loss];
-      const values = [JSON.stringify(next.target), ...reached];
+      const values = [app, kind, JSON.stringify(next.target), ...reached];
       return database.run(REPLACE_AFTERLIFE, ...values, read.id, read.code) === 1;
     },
     async *all() {

@@ -4,7 +4,6 @@ import type { KeyId } from '../../base/ids.ts';
 import { isLetheError } from '../../base/lethe-error.ts';
 import { createSystemRandomness } from '../../base/random.ts';
 import { contended } from '../../base/retry.ts';
-import type { FeedStore } from '../feed/feed-store.ts';
 import type { RootKms } from '../keys/root-kms.ts';
 import type { VaultStore } from '../rows/vault-store.ts';
 import { rootKmsKey } from '../turn/epoch-status.ts';
@@ -63,11 +62,13 @@ async function readNoted(turns: TurnStore): Promise<Turn | undefined | 'outdated
  * its vault may lie under them. Gives those keys.
  */
 export async function endFormerKeys(
-  target: { readonly store: Pick<VaultStore, 'read'>; readonly feed: Pick<FeedStore, 'head'> },
+  target: { readonly store: Pick<VaultStore, 'read'> },
   kms: RootKms,
 ): Promise<KeyId[]> {
   const own = await rootKmsKey(target.store);
-  const made = await kms.keysOf((await target.feed.head()).incarnation);
+  // As the KMS says: what the vault says of its own id lies in clear.
+  const store = await kms.storeOf(own);
+  const made = store === undefined ? [] : await kms.keysOf(store);
   const former = made.filter((key) => key !== own);
   for (const key of former) await kms.destroyKey(key);
   return former;

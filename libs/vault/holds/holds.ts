@@ -3,12 +3,13 @@
  * the same row, cannot both win; and a row of its own for each, by which an app's holds are found.
  */
 import type { HoldId, SubjectId } from '../../base/ids.ts';
+import { isLetheError } from '../../base/lethe-error.ts';
 import type { KeyringHold } from '../../keyring/keyring-hold.ts';
 import type { DirectoryContext } from '../directory/directory-table.ts';
 import { directoryRow, referenceCodec } from '../directory/directory-table.ts';
 import type { App } from '../keys/app-registry.ts';
-import { rowKinds, type VaultRow } from '../rows/vault-store.ts';
-import { wrapRow } from '../rows/wrapped-row.ts';
+import { rowKinds, rowStates, type VaultRow } from '../rows/vault-store.ts';
+import { isWrappedUnder, wrapRow } from '../rows/wrapped-row.ts';
 import { openAnyRow } from '../taking/shred-rows.ts';
 import { dropHold, keepDays } from './kept-days.ts';
 import { mergeRings } from './merges.ts';
@@ -16,6 +17,30 @@ import { appOf, editRow, mergedWith, personRow, readLiving, withId } from './per
 
 function holdRow(app: App, id: HoldId) {
   return directoryRow(app, rowKinds.hold, id);
+}
+
+/** The person of a hold; undefined: the row does not authenticate. */
+async function targetOf(deps: DirectoryContext, row: VaultRow): Promise<SubjectId | undefined> {
+  try {
+    const plain = await openAnyRow(deps, row);
+    return plain === 'erased'
+      ? undefined
+      : (referenceCodec.decodeTagged(plain).target as SubjectId);
+  } catch (error) {
+    if (isLetheError(error, 'VAULT_TAMPERED')) return undefined;
+    throw error;
+  }
+}
+
+/** Everybody whose ring has the mark of a hold, and authenticates. */
+async function markedSubjects(deps: DirectoryContext, app: App): Promise<SubjectId[]> {
+  const marked: SubjectId[] = [];
+  for await (const row of deps.store.scan(rowKinds.ownerRing, app.id)) {
+    if (row.holds.length === 0 || row.state === rowStates.erased) continue;
+    const isWhole = isWrappedUnder(row, await deps.hierarchy.openerOf(row));
+    if (isWhole) marked.push(row.id as SubjectId);
+  }
+  return marked;
 }
 
 /** Opens the power to hold and to merge. */
@@ -59,7 +84,11 @@ export function createKeyringHold(deps: DirectoryContext): KeyringHold {
     release: async (id, subject, hold) => release(await appOf(deps, id), subject, hold),
     async hasMark(id, subject, hold) {
       const app = await appOf(deps, id);
-      for (const one of await mergedWith(deps, app, subject)) {
+      const everybody = await mergedWith(deps, app, subject);
+      const [own] = await store.read([holdRow(app, hold)]);
+      const target = own && (await targetOf(deps, own));
+      if (target !== undefined && everybody.includes(target)) return true;
+      for (const one of everybody) {
         const row = await readLiving(deps, personRow(app, one));
         if (typeof row === 'object' && row.holds.includes(hold)) return true;
       }
@@ -68,12 +97,14 @@ export function createKeyringHold(deps: DirectoryContext): KeyringHold {
     async heldSubjects(id) {
       const app = await appOf(deps, id);
       const held = new Set<SubjectId>();
+      let isWhole = true;
       for await (const row of store.scan(rowKinds.hold, id)) {
-        const plain = await openAnyRow(deps, row);
-        if (plain === 'erased') continue;
-        const { target } = referenceCodec.decodeTagged(plain);
-        for (const one of await mergedWith(deps, app, target as SubjectId)) held.add(one);
+        const target = await targetOf(deps, row);
+        if (target === undefined) isWhole = false;
+        else for (const one of await mergedWith(deps, app, target)) held.add(one);
       }
+      // A row that does not open may be of a hold: the marks in the rings themselves say of whom.
+      if (!isWhole) for (const one of await markedSubjects(deps, app)) held.add(one);
       return [...held];
     },
     async areHeld(id, owners) {

@@ -101,8 +101,9 @@ export function createRowJudge(deps: Deps, lost: readonly TakenRing[]): RowJudge
   return async (row, key) => {
     if (row.state === rowStates.erased) return 'carry';
     if (RING_KINDS.includes(row.kind)) return judgeRing(row, key);
+    if (row.kind === rowKinds.hold && released.has(`${row.app} ${row.id}`)) return 'remove';
     if (!appsOfEnded.has(row.app)) return 'carry';
     if (isEnded(row, row.id)) return 'takeAgain';
-    return (await leadsToEnded(row, key)) ? 'leave' : 'carry';
+    return (await leadsToEnded(row, key)) ? 'remove' : 'carry';
   };
 }

@@ -300,6 +300,7 @@ async function rewrapBucket(
       const judged = put === undefined ? 'leave' : await run.judge(row, retired);
       if (judged === 'leave' && damaged.note(row)) continue;
       seen += 1;
+      if (judged === 'remove') await store.commit([{ removals: [row] }]);
       if (judged === 'takeAgain') isTakenAgain = true;
       if (judged === 'carry') old.push(put!);
       if (old.length >= ROWS_PER_COMMIT) await flush();

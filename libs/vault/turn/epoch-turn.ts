@@ -13,7 +13,6 @@ import { randomId } from '../../base/random.ts';
 import { again, contended, retryContended } from '../../base/retry.ts';
 import { secretConcat } from '../../base/secret-bytes.ts';
 import { newStoreRootRow, wrapByKms } from '../keys/key-rows.ts';
-import type { RootKms } from '../keys/root-kms.ts';
 import { appRecordRow, STORE_KINDS, storeSlot } from '../rows/key-slots.ts';
 import { rowKinds, type VaultRow, type VaultStore } from '../rows/vault-store.ts';
 import { rewrapped, rowAssociatedData } from '../rows/wrapped-row.ts';
@@ -51,7 +50,7 @@ async function runSteps(deps: TurnContext, options: TurnOptions, run: TurnRun): 
   }
   if (run.turn.step === 'apps') {
     deps.hierarchy.forgetCurrent();
-    const done = await turnApps(deps, run, options.lost ?? []);
+    const done = await turnApps(deps, run);
     const { damaged, ...turned } = done;
     await retire(deps, { run, failedApps: done.failedApps });
     await run.advance('retired', { ...turned, damaged: damaged.list });
@@ -75,7 +74,7 @@ export interface OwnStore {
   /** Keys of restores that were given up: T1 waits until they are gone too. */
   readonly ended: readonly KeyId[];
   /** Is told of the new key before anything is wrapped under it. */
-  onKeyMade(key: KeyId): void;
+  onKeyMade(key: KeyId): Promise<void>;
 }
 
 /**
@@ -92,7 +91,7 @@ export async function becomeOwnStore(
   const oldKmsKey = root!.wrappingKey;
   const original = { store: (await kms.storeOf(oldKmsKey)) ?? null, isEnding: false };
   const newKmsKey = await kms.createKey(id);
-  onKeyMade(newKmsKey);
+  await onKeyMade(newKmsKey);
   const context = rowAssociatedData(root!).toString('hex');
   const plain = await kms.unwrap(oldKmsKey, root!.wrapped, context);
   const moved = { ...root!, version: root!.version + 1, wrappingKey: newKmsKey };
@@ -125,14 +124,13 @@ async function beginTurn(deps: TurnContext, nowMs: number) {
     throw contended();
   }
   const [root] = await store.read([storeSlot().current]);
-  const { incarnation } = await lossFeed.head();
-  await assertOwnKey(kms, root!.wrappingKey, incarnation);
+  const owner = await ownerOf({ kms, lossFeed }, root!.wrappingKey);
   const turn: Turn = {
     id: randomId(randomness),
     number: (last?.number ?? 0) + 1,
     step: 'begun',
     oldKmsKey: root!.wrappingKey,
-    newKmsKey: await kms.createKey(incarnation),
+    newKmsKey: await kms.createKey(owner),
     startedAtMs: nowMs,
     runner,
     aliveAtMs: nowMs,
@@ -152,21 +150,30 @@ async function beginTurn(deps: TurnContext, nowMs: number) {
  * Ends keys of this store that nothing names: who made them ended before they were used, or was
  * given up. Older copies of the vault may lie under them, so T1 waits for them too.
  */
-async function endStrayKeys({ kms, lossFeed }: TurnContext, run: TurnRun): Promise<void> {
+async function endStrayKeys({ kms }: TurnContext, run: TurnRun): Promise<void> {
   const { oldKmsKey, newKmsKey, waiting = [] } = run.turn;
   const known = [oldKmsKey, newKmsKey, ...waiting.map((one) => one.oldKmsKey)];
-  const { incarnation } = await lossFeed.head();
-  const strays = (await kms.keysOf(incarnation)).filter((key) => !known.includes(key));
+  // As the KMS says: what the vault says of its own id lies in clear.
+  const store = await kms.storeOf(oldKmsKey);
+  if (store === undefined) return;
+  const strays = (await kms.keysOf(store)).filter((key) => !known.includes(key));
   if (strays.length === 0) return;
   // Noted first: who goes on with this turn must not forget that they were there.
   await run.advance('begun', withEnded(run.turn, strays));
   for (const key of strays) await kms.destroyKey(key);
 }
 
-/** A key that another store uses is not this one's to end. Throws CONFIGURATION_INVALID. */
-async function assertOwnKey(kms: RootKms, key: KeyId, incarnation: string): Promise<void> {
+/**
+ * The store that a key is of, which is this one: a key that another store uses is not this one's to
+ * end. Throws CONFIGURATION_INVALID.
+ */
+async function ownerOf(
+  { kms, lossFeed }: Pick<TurnContext, 'kms' | 'lossFeed'>,
+  key: KeyId,
+): Promise<string> {
+  const { incarnation } = await lossFeed.head();
   const owner = await kms.storeOf(key);
-  if (owner === undefined || owner === incarnation) return;
+  if (owner === undefined || owner === incarnation) return incarnation;
   throw new LetheError(
     'CONFIGURATION_INVALID',
     `LETHE_KMS: the key ${key} was made for another store, which this one was copied from: ` +
@@ -271,9 +278,9 @@ async function findDirty(
   return new Map([...dirty].map(([app, buckets]) => [app, [...buckets]]));
 }
 
-async function turnApps(deps: TurnContext, run: TurnRun, lost: readonly LostRing[]) {
+async function turnApps(deps: TurnContext, run: TurnRun) {
   const damaged = new DamagedRows();
-  const { dirty, failedBefore } = await findAppsToTurn(deps, run, lost);
+  const { dirty, failedBefore } = await findAppsToTurn(deps, run);
   const isDirty = (app: AppId) => dirty.has(app);
   const failed = await rewrapUnderStoreRoot(deps, run, { isSpared: isDirty, damaged });
   const failedApps: AppId[] = [...failedBefore, ...failed];
@@ -308,9 +315,9 @@ async function turnApps(deps: TurnContext, run: TurnRun, lost: readonly LostRing
 }
 
 /** The apps that get a new root, with their buckets that get new keys. */
-async function findAppsToTurn(deps: TurnContext, run: TurnRun, lost: readonly LostRing[]) {
+async function findAppsToTurn(deps: TurnContext, run: TurnRun) {
   const { store, hierarchy } = deps;
-  const dirty = await findDirty(deps, lost);
+  const dirty = await findDirty(deps, (await run.taken()).lost);
   // An app whose turn was interrupted has a predecessor of its root, whatever is marked.
   const begun = new Map<AppId, VaultRow>();
   for await (const row of store.scan(rowKinds.appRootPrevious)) begun.set(row.app, row);

@@ -25,13 +25,19 @@ export interface LostRing {
 
 /**
  * What becomes of a row that a turn is about to wrap anew. `carry`: it is. `takeAgain`: it holds
- * what was taken before, which is to be taken once more. `leave`: it names what was taken, or
- * cannot be whole any more, and goes with the key that wraps it.
+ * what was taken before, which is to be taken once more. `remove`: it only names what was taken.
+ * `leave`: it cannot be whole any more, and goes with the key that wraps it.
  */
-export type Judgement = 'carry' | 'leave' | 'takeAgain';
+export type Judgement = 'carry' | 'takeAgain' | 'remove' | 'leave';
 
 /** Judges a row as it was read; `key` wraps it. */
 export type RowJudge = (row: VaultRow, key: WrappingKey) => Promise<Judgement>;
+
+/** What was taken before a turn, and who judges rows by that. */
+export interface TakenBefore {
+  readonly lost: readonly LostRing[];
+  readonly judge: RowJudge;
+}
 
 /** How a turn is run. */
 export interface TurnOptions {
@@ -39,18 +45,20 @@ export interface TurnOptions {
   /** Makes and tests the turn's own backup; called before the old KMS key goes. */
   readonly testBackup?: () => Promise<void>;
   readonly onProgress?: (text: string) => void;
-  readonly lost?: readonly LostRing[];
-  /** Without it every row is carried over. */
-  readonly judge?: RowJudge;
+  /** What it is to cover, asked for when it has begun; without it every row is carried over. */
+  readonly findTaken?: () => Promise<TakenBefore>;
   /** Takes away once more what was taken; afterwards rows are read anew. */
   readonly takeAgain?: () => Promise<unknown>;
 }
+
+const NOTHING_TAKEN: TakenBefore = { lost: [], judge: async () => 'carry' };
 
 /** The turn under way, as this process runs it. */
 export class TurnRun {
   readonly #deps: TurnContext;
   readonly #options: TurnOptions;
   #written: Promise<unknown> = Promise.resolve();
+  #taken: Promise<TakenBefore> | undefined;
   turn: Turn;
 
   constructor(deps: TurnContext, options: TurnOptions, turn: Turn) {
@@ -59,9 +67,16 @@ export class TurnRun {
     this.turn = turn;
   }
 
+  /** What this run is to cover: all that was taken before it began, and some of what came since. */
+  taken(): Promise<TakenBefore> {
+    this.#taken ??= this.#options.findTaken?.() ?? Promise.resolve(NOTHING_TAKEN);
+    return this.#taken;
+  }
+
   /** Judges a row that is about to be wrapped anew. */
   async judge(row: VaultRow, key: WrappingKey): Promise<Judgement> {
-    return (await this.#options.judge?.(row, key)) ?? 'carry';
+    const { judge } = await this.taken();
+    return judge(row, key);
   }
 
   /** Takes away once more what was taken. */

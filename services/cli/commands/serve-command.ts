@@ -1,4 +1,5 @@
 /** `lethe serve`: services in this process, until a signal ends them. */
+import { setFlagsFromString } from 'node:v8';
 import type { Command } from 'commander';
 import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
 import { readConfiguration } from '../../../libs/configuration/configuration.ts';
@@ -25,6 +26,7 @@ export function addServeCommand(program: Command): void {
     .argument('[services...]', `some of ${serviceNames.join(', ')}`, readService, [])
     .option('--json', 'print JSON')
     .action(async (named: ServiceName[], options) => {
+      overwriteFreedMemory();
       if (named.join() === 'projector') {
         warnOfKeys();
         const configuration = readConfiguration(process.env);
@@ -59,6 +61,14 @@ export function addServeCommand(program: Command): void {
         (configuration) => openPatiently(() => openBackends(configuration)),
       );
     });
+}
+
+/**
+ * Words that were unsealed lie in memory until it is used again. What the collector frees is
+ * zeroed, for about 5 % of CPU: most copies are gone then.
+ */
+function overwriteFreedMemory(): void {
+  setFlagsFromString('--clear-free-memory');
 }
 
 /** The projector alone needs nothing that opens the vault: whoever gives it that hears so. */

@@ -6,7 +6,7 @@ import { areGone, type KnownMessage, messageFromViews, targetNames } from './del
 import type { Announcement, IngestItem, Outcome, Plan, Planned } from './ingest-item.ts';
 import { type AcceptContext, newEventId, type PendingItem } from './pending-item.ts';
 import { planCommand, REST_SOURCE } from './plan-command.ts';
-import { personOf, planDelivery } from './plan-delivery.ts';
+import { GONE, personOf, planDelivery } from './plan-delivery.ts';
 import {
   agentIdentity,
   type ConversationQuery,
@@ -54,7 +54,7 @@ export async function planBatch(
     const planned = await planOne(one, { conversation, target: targets.get(one) }, context);
     if (planned === 'later' || isRefused(planned, 'person_changing')) later.push(one);
     else if (isRefused(planned, 'conversation_mismatch') && (await isOfGone(conversation, context)))
-      later.push(one);
+      outcomes[one.index] = GONE;
     else if ('status' in planned) outcomes[one.index] = planned;
     else {
       one.plan = { ...planned, announcements: await announce(one.item, resolver, announced) };

@@ -39,7 +39,8 @@ export interface PlanContext {
 const UNKNOWN_MESSAGE = 'the message that this is about is not known: send it first, then again';
 const OTHERS_CONVERSATION = 'this conversation is another person’s, or of another type';
 const OTHERS_MESSAGE = 'a person can edit their own messages only';
-const GONE = rejected('person_changing', 'the person is being erased: send it again', true);
+/** Somebody it is about is being erased: it can be sent again. */
+export const GONE = rejected('person_changing', 'the person is being erased: send it again', true);
 
 /** Plans one delivery. */
 export function planDelivery(delivery: Delivery, context: PlanContext): Planned {

@@ -152,7 +152,11 @@ export function createPrivacy(powers: PrivacyPowers): Privacy {
       return request(app, 'erase-app', {});
     },
     hold: (app, subject, hold) => holdSubject(powers, app, { subject, hold }),
-    release: (app, subject, hold) => request(app, 'release-hold', { subject, hold }),
+    async release(app, subject, hold) {
+      // Else what the hold kept of another would count as taken.
+      if (!(await powers.keyringHold.hasMark(app, subject, hold))) return { status: 'notFound' };
+      return request(app, 'release-hold', { subject, hold });
+    },
     merge: (app, discarded, survivor) => mergeSubjects(powers, app, { discarded, survivor }),
   };
 }

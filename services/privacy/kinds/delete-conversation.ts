@@ -32,12 +32,17 @@ export const deleteConversation: Kind<'delete-conversation'> = {
 async function shred(run: Run<'delete-conversation'>): Promise<void> {
   const { powers, app, request } = run;
   const { conversation, places = [] } = request.target;
+  const ref = (kind: RingRef['kind'], id: string) => ({ app: app.id, kind, id });
+  // Of a group there is an owner's ring; a personal conversation has none of its id. First what the
+  // target names: the entry may be damaged.
+  const named = places.map((place) => ref(ringKinds.place, place));
+  await powers.keyringShred.shred([...named, ref(ringKinds.owner, conversation)], request.loss);
   const entry = await readConversation(run, conversation);
   const own = entry === undefined ? [] : [entry.value.messagePlace, entry.value.profilePlace];
-  const refs: RingRef[] = [...new Set([...places, ...own])].map((place) => {
-    return { app: app.id, kind: ringKinds.place, id: place };
-  });
-  // Of a group; a personal conversation has none of this id.
-  refs.push({ app: app.id, kind: ringKinds.owner, id: conversation });
-  await powers.keyringShred.shred(refs, request.loss);
+  const others = own.filter((place) => !places.includes(place));
+  if (others.length === 0) return;
+  await powers.keyringShred.shred(
+    others.map((place) => ref(ringKinds.place, place)),
+    request.loss,
+  );
 }

@@ -46,8 +46,12 @@ export type LostEvents =
   /** A hole does not say whose it is: the target, kept until then, does. */
   | { readonly by: 'target' };
 
-/** Asked again by a restore: it was carried out before, when nothing held it. */
-export type Asked = 'asked' | 'restored';
+/**
+ * How a request comes to be carried out. `restored`: it was carried out before, when nothing held
+ * it. `uncertain`: it is on the list of erasures, but whether it was carried out or refused is on
+ * no record any more: holds count, and it stays listed.
+ */
+export type Asked = 'asked' | 'restored' | 'uncertain';
 
 /** A target as it is named by whoever asks: the place is looked up. */
 export type NamedTarget<Name extends RequestKind> = Omit<RequestTargets[Name], 'place'>;

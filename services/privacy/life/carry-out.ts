@@ -6,12 +6,11 @@
  * request that was interrupted anywhere is finished by running it again.
  */
 
-import { isLetheError } from '../../../libs/base/lethe-error.ts';
+import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
 import { inSpan } from '../../../libs/engines/tracing.ts';
 import type { PassedHolders } from '../../../libs/keyring/holder-wait.ts';
 import { type ListedRequest, standing } from '../../../libs/requests/erasure-list.ts';
 import type { PrivacyRequest, RequestKind } from '../../../libs/requests/request.ts';
-import { held } from '../../../libs/vault/taking/shred-rows.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import type { Captures } from '../kinds/capture.ts';
 import type { Asked, Kind } from '../kinds/kind.ts';
@@ -87,9 +86,9 @@ async function carryOutTogether(
   // Before anything goes: a restore must know of it even if this process ends here.
   const listed = requests.filter((request) => !failures.has(request));
   const atMs = powers.clock.nowMs();
-  // A later step was recorded after that; and what a restore carries out is on it.
+  // A later step was recorded after that; and what is carried out again is on it.
   const isListed = ({ step }: PrivacyRequest) =>
-    as === 'restored' || !(step === 'received' || step === 'begun');
+    as !== 'asked' || !(step === 'received' || step === 'begun');
   const unlisted = listed.filter((request) => !isListed(request));
   await powers.erasures.add(
     unlisted.map(
@@ -100,13 +99,17 @@ async function carryOutTogether(
   const fencedAtMs = powers.clock.monotonicMs();
   for (const request of requests) {
     await attemptInApp(request, async (run, kind) => {
-      const captured = await kind.certificate?.capture(run);
+      const captured = await kind.certificate?.capture(run).catch((error) => {
+        // Of what is damaged nothing can be tried; what was taken before goes all the same.
+        if (as === 'asked' || !isLetheError(error, 'VAULT_TAMPERED')) throw error;
+        return undefined;
+      });
       if (captured !== undefined) captures.set(request, captured);
       await run.step('shred');
       await kind.shred(run, as);
     });
   }
-  await endRefused(powers, failures);
+  await endRefused(powers, failures, as);
   const t0 = await inSpan('pass holders', {}, () => powers.holders.passHolders());
   powers.onT0(powers.clock.monotonicMs() - fencedAtMs);
   const done = new Map<PrivacyRequest, Done>();
@@ -152,11 +155,14 @@ async function confirmSalt(
 async function endRefused(
   { requests, erasures, clock }: PrivacyPowers,
   failures: ReadonlyMap<PrivacyRequest, unknown>,
+  as: Asked,
 ): Promise<void> {
   const refused = [...failures].filter(([, error]) => isLetheError(error, 'HELD'));
   if (refused.length === 0) return;
-  // It may have been listed by a process that ended before it took anything.
-  const listed = new Set(standing(await erasures.read()).map(({ id }) => id));
+  // It may have been listed by a process that ended before it took anything. What may have been
+  // carried out before stays on the list.
+  const entries = as === 'asked' ? standing(await erasures.read()) : [];
+  const listed = new Set(entries.map(({ id }) => id));
   for (const [{ id, app }] of refused) {
     const withdrawn = { id, app, kind: 'withdrawn' as const, target: {}, atMs: clock.nowMs() };
     if (listed.has(id)) await erasures.add([withdrawn]);
@@ -181,7 +187,7 @@ async function verify(
   const now = await powers.requests.get(request.id);
   const isEnded = now === undefined || now.step === 'done';
   // What was handed out when it was asked for must count after it was carried out again.
-  const issued = as === 'restored' || isEnded ? await issuedBefore(powers, request) : undefined;
+  const issued = as !== 'asked' || isEnded ? await issuedBefore(powers, request) : undefined;
   const certificate =
     issued ?? (await certify(powers, request, { name, passed: t0, attack: report }));
   return { attack: report, certificate };
@@ -193,9 +199,19 @@ async function openRun(
   signs: SignsOfLife,
 ): Promise<Run | undefined> {
   const step: Run['step'] = async (name) => {
-    // Another worker has met a hold and ended it: nothing more may go.
-    if (!(await signs.step(request, name))) throw held();
+    if (await signs.step(request, name)) return;
+    // Another worker may have met a hold, and ended it. Where there is none, its row was removed.
+    const app = await powers.apps.find(request.app);
+    const anew = { ...request, step: 'received' as const } as PrivacyRequest;
+    if (app !== undefined) await respectHolds({ powers, app, request: anew, step }, 'asked');
+    throw notThere();
   };
   const app = await powers.apps.find(request.app);
   return app && { powers, app, request, step };
+}
+
+/** Nothing more may go: nobody could tell what it was. */
+function notThere(): LetheError {
+  const text = 'the request is on no record any more: somebody removed it';
+  return new LetheError('CONTENDED', `${text}. Ask once more`, { retryable: true });
 }

@@ -103,6 +103,7 @@ export function watchErasures(
   let last = LIST_START;
   let watched: ListedErasure[] = [];
   const toldGone = new Set<string>();
+  const released = new Set<string | undefined>();
   return async () => {
     await erasures.assertOwn();
     const added = await erasures.read(last);
@@ -113,8 +114,10 @@ export function watchErasures(
       const t1AtMs = (await requests.afterlife(id))?.t1AtMs;
       return t1AtMs !== undefined && t1AtMs !== null;
     };
+    for (const one of added) if (one.kind !== 'hold') released.add(holdOf(one));
     const kept: ListedErasure[] = [];
     for (const one of standing([...watched, ...added])) {
+      if (one.kind === 'hold' && released.has(one.target.hold)) continue;
       if (!isTaking(one)) kept.push(one);
       else if (!told.has(one.id) && !(await isTold(one.id))) kept.push(one);
     }
@@ -141,8 +144,8 @@ async function enforce(
   const those = (why: Undone['why']) =>
     undone.filter((one) => one.why === why).map(({ request }) => request);
   await takeAgain(powers, those('isThere'));
-  // The entry that it was refused may have been cut off: it is asked anew.
-  await takeAgain(powers, those('noRecord'), 'asked');
+  // The entry that it was refused may have been cut off.
+  await takeAgain(powers, those('noRecord'), 'uncertain');
   // What a turn carried over meanwhile is covered by the next one.
   const afterTurn = await powers.newestTurn();
   for (const { request } of undone) await powers.requests.recount(request.id, afterTurn);
@@ -182,7 +185,7 @@ async function enforceHolds(
 ): Promise<void> {
   const released = new Set<string | undefined>();
   for (const one of listed) {
-    if (one.kind !== 'hold') released.add((one.target as { hold?: string }).hold);
+    if (one.kind !== 'hold') released.add(holdOf(one));
   }
   for (const one of standing(listed)) {
     if (one.kind !== 'hold' || released.has(one.target.hold)) continue;
@@ -217,11 +220,18 @@ export async function takeAgain(
   }
 }
 
+/** The hold that an entry names, if it is about one. */
+function holdOf({ target }: ListedErasure): string | undefined {
+  return (target as { hold?: string }).hold;
+}
+
 function isTaking(one: ListedErasure): one is ListedRequest {
   return isKnownKind(one.kind) && kindOf(one.kind).canBeUndone(one.target as never);
 }
 
+/** What has an afterlife has ended, whatever older row of it was written back. */
 async function isUnderWay({ requests }: PrivacyPowers, { id }: ListedErasure): Promise<boolean> {
+  if ((await requests.afterlife(id)) !== undefined) return false;
   const request = await requests.get(id);
   return request !== undefined && request.step !== 'done';
 }
@@ -239,6 +249,22 @@ async function takenBy(powers: PrivacyPowers, one: ListedRequest): Promise<Taken
     taken.push({ app, id: ref.id as AnyId, taken: of });
   });
   return taken;
+}
+
+/** Can something that requests of the list have taken be opened? Which requests. */
+export async function findOpening(
+  powers: PrivacyPowers,
+  listed: readonly ListedErasure[],
+): Promise<ListedRequest[]> {
+  const opening: ListedRequest[] = [];
+  for (const one of standing(listed).filter(isTaking)) {
+    let opens = false;
+    await askKind(powers, one, async (ref, parts) => {
+      opens ||= !(await powers.keyringShred.isTaken(ref, parts));
+    });
+    if (opens) opening.push(one);
+  }
+  return opening;
 }
 
 /** Is something that a request has taken there again? */

@@ -1,6 +1,8 @@
 /** Legal holds are looked at after a request is recorded, and before anything goes. */
+import type { SubjectId } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
 import { lastPositions, waitForViews } from '../../../libs/projection/views-behind.ts';
+import { standing } from '../../../libs/requests/erasure-list.ts';
 import { held } from '../../../libs/vault/taking/shred-rows.ts';
 import type { Asked, Kind } from '../kinds/kind.ts';
 import { kindOf } from '../kinds/kinds.ts';
@@ -16,16 +18,21 @@ const VIEWS_TIMEOUT_MS = 10_000;
 export async function respectHolds(run: Run, as: Asked): Promise<void> {
   const { app, request, powers } = run;
   const { keyringHold } = powers;
-  const heldSubjects = await keyringHold.heldSubjects(app.id);
-  if (heldSubjects.length === 0) return;
   const kind: Kind<typeof request.kind> = kindOf(request.kind);
   const from = kind.takesFrom(run);
-  if (typeof from === 'object' && 'days' in from) {
-    for (const one of heldSubjects) await keyringHold.keepDays(app.id, one, from.days);
+  const areDays = typeof from === 'object' && 'days' in from;
+  if (as === 'restored' && !areDays) return;
+  const heldSubjects = await keyringHold.heldSubjects(app.id);
+  if (heldSubjects.length === 0) return;
+  if (areDays) {
+    // Days that went before a hold was made do not come back for it.
+    const then = as === 'asked' ? undefined : await heldBefore(run);
+    const kept = heldSubjects.filter((one) => then?.has(one) ?? true);
+    for (const one of kept) await keyringHold.keepDays(app.id, one, from.days);
     return;
   }
   const hasBegunToTake = request.step !== 'received' && request.step !== 'begun';
-  if (as === 'restored' || hasBegunToTake || from === 'nobody') return;
+  if (hasBegunToTake || from === 'nobody') return;
   if (from === 'everybody') throw held();
   // Whose a message is, and who reacted to it, is judged by what is on the log by now.
   const positions = await lastPositions(powers.log);
@@ -36,4 +43,21 @@ export async function respectHolds(run: Run, as: Asked): Promise<void> {
   }
   const areHeld = await keyringHold.areHeld(app.id, await from.owners());
   if (areHeld.includes(true)) throw held();
+}
+
+/** On whom there was a hold when a request came on the list of erasures. */
+async function heldBefore({ app, powers, request }: Run): Promise<Set<SubjectId>> {
+  const listed = standing(await powers.erasures.read());
+  const at = listed.findIndex(({ id }) => id === request.id);
+  const holds = new Map<string, SubjectId>();
+  for (const one of listed.slice(0, at < 0 ? listed.length : at)) {
+    if (one.app !== app.id) continue;
+    if (one.kind === 'hold') holds.set(one.target.hold, one.target.subject);
+    else holds.delete((one.target as { hold?: string }).hold ?? '');
+  }
+  const held = new Set<SubjectId>();
+  for (const subject of holds.values()) {
+    for (const one of await powers.keyringHold.mergedWith(app.id, subject)) held.add(one);
+  }
+  return held;
 }

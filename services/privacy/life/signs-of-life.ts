@@ -26,6 +26,7 @@ export function giveSigns(
   const begun = of.filter(({ step }) => step !== 'received');
   const steps = new Map(begun.map((request) => [request, request.step]));
   const written = new Map<PrivacyRequest, Promise<unknown>>();
+  const busy = new Set<PrivacyRequest>();
 
   /** One after the other: a sign must not write an older step over a newer one. */
   function record(request: PrivacyRequest, step: OpenStep): Promise<boolean> {
@@ -38,9 +39,16 @@ export function giveSigns(
     return writing;
   }
 
+  async function sign(request: PrivacyRequest, step: OpenStep): Promise<void> {
+    if (busy.has(request)) return;
+    busy.add(request);
+    // One that cannot be written is no failure: others may take the request over, and repeat it.
+    await record(request, step).catch(() => undefined);
+    busy.delete(request);
+  }
+
   const timer = setInterval(() => {
-    // A sign that cannot be written is no failure: others may take the request over, and repeat it.
-    for (const [request, step] of steps) void record(request, step).catch(() => undefined);
+    for (const [request, step] of steps) void sign(request, step);
   }, SIGN_INTERVAL_MS);
   return {
     async step(request, step) {

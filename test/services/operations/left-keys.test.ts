@@ -137,11 +137,11 @@ describe('S49 a key that was made for what was given up', () => {
     const restoring = ['restore', backup, '--erasures-may-end-early'];
     const staging = join(folder, 'data/vault.db.restoring');
     // The key that is made is noted; the copy of the vault is wrapped under it a moment later.
-    const note = join(folder, 'backups/restoring.key-id');
+    const note = join(folder, 'backups/restoring.keys');
     for (let isKilled = false; !isKilled; isKilled = existsSync(note)) {
       await killWhen(startLethe(folder, restoring, variables), () => existsSync(note));
     }
-    const made = `${readFileSync(note, 'utf8')}.key`;
+    const made = `${JSON.parse(readFileSync(note, 'utf8')).key}.key`;
     expect(keysIn(folder)).toContain(made);
     mkdirSync(join(thief, 'data'));
     cpSync(staging, join(thief, 'data'), { recursive: true });

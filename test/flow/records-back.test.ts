@@ -1,0 +1,300 @@
+import { renameSync } from 'node:fs';
+import { join } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { textToDay } from '../../libs/base/day.ts';
+import type { MessageId } from '../../libs/base/ids.ts';
+import { fileOf } from '../../libs/configuration/configuration.ts';
+import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
+import { makeBackup } from '../../services/operations/backup.ts';
+import { runDoctor } from '../../services/operations/doctor.ts';
+import { restore } from '../../services/operations/restore.ts';
+import { turnEpoch } from '../../services/operations/turn-epoch.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
+import { watchErasures } from '../../services/privacy/life/enforce.ts';
+import { received, removed, sent } from '../support/events.ts';
+import { groupOf, messagesOf, subjectOf, textsOf } from '../support/reading.ts';
+import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';
+import {
+  hex,
+  kindOf,
+  openPeople,
+  openVault,
+  put,
+  type Row,
+  rowsOf,
+} from '../support/vault-rows.ts';
+
+// Who can write the tables of state and vault, but holds no key, writes rows of requests back, or
+// takes them away, so that what they write back of the vault is passed over.
+
+const privacyOf = (store: TestStore) => createPrivacy(store.backends.privacy());
+const quiet = { isNewerRemoved: false, erasuresHead: 'any' as const, onProgress: () => undefined };
+
+/** What the erasure of ann has changed, as it was before. */
+async function eraseAnn(store: TestStore) {
+  const vault = openVault(fileOf(store.configuration.vault));
+  const state = openVault(fileOf(store.configuration.state));
+  const ann = await subjectOf(store, 'ann');
+  const before = rowsOf(vault);
+  state.exec(`CREATE TABLE IF NOT EXISTS aside (id, step, target, changed_at, code, loss);
+    CREATE TRIGGER keep AFTER UPDATE ON requests BEGIN
+      INSERT INTO aside SELECT NEW.id, NEW.step, NEW.target, NEW.changed_at, NEW.code, NEW.loss;
+    END`);
+  const erased = await privacyOf(store).eraseSubject(store.app.id, ann);
+  if (erased.status !== 'done') throw new Error(erased.status);
+  state.exec('DROP TRIGGER keep');
+  const now = new Map(rowsOf(vault).map((row) => [hex(row), row]));
+  const old = before.filter((row) => {
+    return now.get(hex(row))?.version !== row.version && kindOf(row) !== rowKinds.listHead;
+  });
+  return { vault, state, old, erasure: erased.erasure };
+}
+
+async function lookTwice(store: TestStore): Promise<string[]> {
+  const told: string[] = [];
+  const look = watchErasures(store.backends.privacy(), ({ message }) => told.push(message));
+  for (let i = 0; i < 2; i += 1) await look();
+  return told;
+}
+
+describe('S51 records of requests that somebody without a key', () => {
+  it('writes back as they were keep nobody’s rows from being noticed', async () => {
+    const store = await openPeople();
+    const { vault, state, old } = await eraseAnn(store);
+    state.exec(`UPDATE requests SET (step, target, changed_at, code, loss) =
+      (SELECT step, target, changed_at, code, loss FROM aside WHERE step = 'shred' LIMIT 1)`);
+    put(vault, old);
+    const again = await store.reopen();
+    expect((await lookTwice(again)).join()).toContain('was there again');
+    expect(await textsOf(again, await groupOf(again))).toEqual([null, 'his']);
+    put(vault, old);
+    await turnEpoch(again);
+    expect(await textsOf(again, await groupOf(again))).toEqual([null, 'his']);
+  });
+
+  it('removes while they are carried out withdraw nothing: no T1 is told', async () => {
+    const store = await openPeople();
+    const { vault, state, old, erasure } = await eraseAnn(store);
+    state.exec(`DELETE FROM requests;
+      CREATE TRIGGER gone AFTER INSERT ON requests BEGIN DELETE FROM requests; END`);
+    put(vault, old);
+    const again = await store.reopen();
+    const privacy = again.backends.privacy();
+    await expect(watchErasures(privacy, () => undefined)()).rejects.toThrow('on no record');
+    await expect(turnEpoch(again)).rejects.toMatchObject({ code: 'CONTENDED' });
+    expect((await privacy.erasures.read()).map(({ kind }) => kind)).toEqual(['erase-subject']);
+    expect(await privacy.requests.afterlife(erasure)).toMatchObject({ t1AtMs: null });
+    const checks = await runDoctor(again, () => undefined);
+    expect(checks.find(({ name }) => name === 'erasures')).toMatchObject({ passed: false });
+    state.exec('DROP TRIGGER gone');
+    await turnEpoch(again);
+    expect(await textsOf(again, await groupOf(again))).toEqual([null, 'his']);
+  });
+
+  it('changes after they ended are written anew, once', async () => {
+    const store = await openPeople();
+    const privacy = privacyOf(store);
+    await privacy.deleteConversation(store.app.id, await groupOf(store));
+    openVault(fileOf(store.configuration.state)).exec(
+      'UPDATE request_afterlives SET done_at = done_at + 1',
+    );
+    const again = await store.reopen();
+    expect((await lookTwice(again)).length).toBe(1);
+    const { requests } = again.backends.privacy();
+    expect(await requests.afterlives()).toMatchObject([{ t1AtMs: null }]);
+    await turnEpoch(again);
+    expect(await requests.afterlives()).toMatchObject([{ t1AtMs: expect.any(Number) }]);
+  });
+
+  it('removes, of what was forgotten before a hold: it stays on the list, and is told', async () => {
+    const store = await openPeople();
+    const group = await groupOf(store);
+    const [first] = await messagesOf(store, group);
+    const privacy = privacyOf(store);
+    await privacy.forgetMessage(store.app.id, group, first!.id as MessageId);
+    const held = await privacy.hold(store.app.id, await subjectOf(store, 'ann'));
+    expect(held.status).toBe('held');
+    openVault(fileOf(store.configuration.state)).exec('DELETE FROM request_afterlives');
+    const again = await store.reopen();
+    await again.project();
+    expect((await lookTwice(again)).join()).toContain('no record that it had ended');
+    const listed = await again.backends.privacy().erasures.read();
+    expect(listed.map(({ kind }) => kind)).toEqual(['forget-message', 'hold']);
+  });
+});
+
+describe('S51 rows beside those that are written back', () => {
+  /** A row of a kind that nobody made, in the app. */
+  function makeUp(vault: DatabaseSync, store: TestStore, kind: number): void {
+    const app = Buffer.from(store.app.id, 'hex');
+    const key = Buffer.concat([app, Buffer.of(kind), Buffer.alloc(16, 7)]);
+    vault
+      .prepare(`INSERT INTO vault_rows VALUES (?, 0, 1, 1, ?, NULL, x'', x'', ?, NULL, NULL, NULL)`)
+      .run(key, Buffer.alloc(16, 5), Buffer.alloc(60, 1));
+  }
+
+  it('a made-up hold keeps nothing from being taken once more, and no one from being erased', async () => {
+    const store = await openPeople();
+    const { vault, old } = await eraseAnn(store);
+    put(vault, old);
+    makeUp(vault, store, rowKinds.hold);
+    const again = await store.reopen();
+    expect((await lookTwice(again)).join()).toContain('was there again');
+    expect(await textsOf(again, await groupOf(again))).toEqual([null, 'his']);
+    const ben = await subjectOf(again, 'ben');
+    expect((await privacyOf(again).eraseSubject(again.app.id, ben)).status).toBe('done');
+  });
+
+  it('a damaged entry of a deleted group keeps its rings from nothing', async () => {
+    const store = await openPeople();
+    const group = await groupOf(store);
+    const vault = openVault(fileOf(store.configuration.vault));
+    const rings: number[] = [rowKinds.ownerRing, rowKinds.placeRing];
+    const before = rowsOf(vault);
+    await privacyOf(store).deleteConversation(store.app.id, group);
+    const now = new Map(rowsOf(vault).map((row) => [hex(row), row]));
+    const old = before.filter((row) => {
+      return rings.includes(kindOf(row)) && now.get(hex(row))?.version !== row.version;
+    });
+    put(vault, old);
+    const entry = rowsOf(vault).find((row) => {
+      return kindOf(row) === rowKinds.conversation && hex(row).endsWith(group);
+    })!;
+    (entry.wrapped as Uint8Array)[20]! ^= 1;
+    put(vault, [entry]);
+    const again = await store.reopen();
+    const look = watchErasures(again.backends.privacy(), () => undefined);
+    await look().catch(() => undefined);
+    const refs = old.map((row) => ({
+      app: again.app.id,
+      kind: kindOf(row) === rowKinds.ownerRing ? 2 : 3,
+      id: hex(row).slice(34),
+    }));
+    await again.backends.reader().keyring.use(refs as never, async (outcomes) => {
+      expect(outcomes.every((one) => one === 'erased')).toBe(true);
+    });
+    expect((await turnEpoch(again)).turn.failedApps).toEqual([]);
+  });
+
+  it('a name that a turn leaves behind is removed: who has it later is taken in', async () => {
+    const store = await openPeople();
+    const { vault, old } = await eraseAnn(store);
+    put(
+      vault,
+      old.filter((row) => kindOf(row) === rowKinds.identity),
+    );
+    const again = await store.reopen();
+    await turnEpoch(again);
+    const outcomes = await again.accept(received('ann', 'anew', { id: 'z' }));
+    expect(outcomes.map(({ status }) => status)).toEqual(['accepted']);
+  });
+});
+
+describe('S51 a backup that somebody without a key has edited', () => {
+  async function eraseAfterBackup(edit: (vault: DatabaseSync, store: TestStore) => void) {
+    const store = await openPeople();
+    const { folder } = await makeBackup(store, join(store.folder, 'kept'), Date.now());
+    await eraseAnn(store);
+    const copy = openVault(join(folder, 'vault.db'));
+    edit(copy, store);
+    copy.close();
+    await store.ingest.close();
+    await store.backends.close();
+    renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
+    return { store, folder };
+  }
+
+  it('by a made-up hold, or a flipped bit in one, brings nobody back', async () => {
+    const { store, folder } = await eraseAfterBackup((vault, { app }) => {
+      const key = Buffer.concat([
+        Buffer.from(app.id, 'hex'),
+        Buffer.of(rowKinds.hold),
+        Buffer.alloc(16, 7),
+      ]);
+      vault
+        .prepare(
+          `INSERT INTO vault_rows VALUES (?, 0, 1, 1, ?, NULL, x'', x'', ?, NULL, NULL, NULL)`,
+        )
+        .run(key, Buffer.alloc(16, 5), Buffer.alloc(60, 1));
+    });
+    await restore(store.configuration, folder, quiet);
+    const back = await openAt(store.folder, {}, store.app.id);
+    onTestFinished(() => back.backends.close());
+    expect(await textsOf(back, await groupOf(back))).toEqual([null, 'his']);
+  });
+
+  it('is refused where what was taken since can be read in what it would become', async () => {
+    const store = await openPeople();
+    const { folder } = await makeBackup(store, join(store.folder, 'kept'), Date.now());
+    await eraseAnn(store);
+    const state = openVault(join(folder, 'lethe.db'));
+    state.exec('CREATE TRIGGER gone AFTER INSERT ON requests BEGIN DELETE FROM requests; END');
+    state.close();
+    await store.ingest.close();
+    await store.backends.close();
+    renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
+    const restoring = restore(store.configuration, folder, quiet);
+    await expect(restoring).rejects.toMatchObject({ code: 'CONTENDED' });
+  });
+
+  it('that has a request which a hold refuses is restored all the same', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ann', 'hers', { id: 'a' }), sent(null, 'hello', { id: 'b' }));
+    await privacyOf(store).hold(store.app.id, await subjectOf(store, 'ann'));
+    await store.deliver(removed('a'));
+    const { folder } = await makeBackup(store, join(store.folder, 'kept'), Date.now());
+    await store.ingest.close();
+    await store.backends.close();
+    renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
+    const { left } = await restore(store.configuration, folder, quiet);
+    expect(left.join()).toContain('legal hold');
+  });
+});
+
+describe('a hold', () => {
+  it('that was released does not come back when T1 of its release was told', async () => {
+    const store = await openPeople();
+    const ann = await subjectOf(store, 'ann');
+    const held = await privacyOf(store).hold(store.app.id, ann);
+    if (held.status !== 'held') throw new Error(held.status);
+    const told: string[] = [];
+    const look = watchErasures(store.backends.privacy(), ({ message }) => told.push(message));
+    await look();
+    await privacyOf(store).release(store.app.id, ann, held.hold);
+    await turnEpoch(store);
+    for (let i = 0; i < 2; i += 1) await look();
+    expect([...told, ...(await lookTwice(store))]).toEqual([]);
+    expect((await privacyOf(store).eraseSubject(store.app.id, ann)).status).toBe('done');
+    expect(await lookTwice(store)).toEqual([]);
+  });
+
+  it('of another person is not released', async () => {
+    const store = await openPeople();
+    const [ann, ben] = [await subjectOf(store, 'ann'), await subjectOf(store, 'ben')];
+    const held = await privacyOf(store).hold(store.app.id, ann);
+    if (held.status !== 'held') throw new Error(held.status);
+    const released = await privacyOf(store).release(store.app.id, ben, held.hold);
+    expect(released.status).toBe('notFound');
+  });
+
+  it('keeps no days that had gone before it, though old rows of them were written back', async () => {
+    const store = await openTestStore();
+    const in2024 = { time: '2024-06-01T12:00:00.000Z' };
+    await store.deliver(
+      received('ann', 'ann 2024', { id: 'a', ...in2024 }),
+      received('ben', 'ben 2025', { id: 'b' }),
+    );
+    const group = await groupOf(store);
+    const vault = openVault(fileOf(store.configuration.vault));
+    const isAppRing = (row: Row) => kindOf(row) === rowKinds.appRing;
+    const before = rowsOf(vault).filter(isAppRing);
+    const year = { fromDay: textToDay('2024-01-01'), toDay: textToDay('2024-12-31') };
+    await privacyOf(store).forgetDays(store.app.id, year);
+    await privacyOf(store).hold(store.app.id, await subjectOf(store, 'ann'));
+    put(vault, before);
+    const again = await store.reopen();
+    expect((await lookTwice(again)).length).toBe(1);
+    expect(await textsOf(again, group)).toEqual([null, 'ben 2025']);
+  });
+});
