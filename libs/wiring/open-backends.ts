@@ -1,5 +1,4 @@
 /** Opens the engines that the configuration names, and hands out each power by itself. */
-import { existsSync } from 'node:fs';
 import { createAccessKeys } from '../access/access-keys.ts';
 import { type AttackCredentials, createAttackCredentials } from '../access/attack-credentials.ts';
 import { openCertificatesFile } from '../audit/file/certificates-file.ts';
@@ -7,7 +6,7 @@ import { type Clock, type HolderClocks, systemClock, systemHolderClocks } from '
 import type { LossId } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import { createSystemRandomness, type Randomness, randomId } from '../base/random.ts';
-import { type Configuration, embeddedFiles } from '../configuration/configuration.ts';
+import type { Configuration } from '../configuration/configuration.ts';
 import { createDeliveryLedger } from '../deliveries/delivery-ledger.ts';
 import { type DurableClock, openDurableClock } from '../event-log/clock-mark.ts';
 import type { EventLog } from '../event-log/event-log.ts';
@@ -48,7 +47,12 @@ import { createDirectoryShred } from '../vault/taking/directory-shred.ts';
 import { createRingCapture } from '../vault/taking/ring-captures.ts';
 import { createHolderWait, createKeyringShred } from '../vault/taking/ring-shred.ts';
 import { createRowJudge } from '../vault/taking/row-judge.ts';
-import { readEpochStatus, readRootKeyState, rootKmsKey } from '../vault/turn/epoch-status.ts';
+import {
+  noteServing,
+  readEpochStatus,
+  readRootKeyState,
+  rootKmsKey,
+} from '../vault/turn/epoch-status.ts';
 import { endOriginals, newestTurn, settleT1 } from '../vault/turn/epoch-t1.ts';
 import { becomeOwnStore, runTurn } from '../vault/turn/epoch-turn.ts';
 import type { TurnContext } from '../vault/turn/turn-run.ts';
@@ -83,6 +87,7 @@ import type {
   ProjectorPowers,
   ReaderPowers,
 } from './powers.ts';
+import { assertMayBeMade, assertNoErasures, assertThere, noStore } from './store-place.ts';
 
 /** What is copied of a store, and what its process shares. */
 export interface OpenedEngines {
@@ -173,7 +178,7 @@ export async function openBackends(
   const clock: Clock = { ...systemClock, nowMs: () => given.nowMs() };
   const randomness = options.randomness ?? createSystemRandomness();
   const wake = options.wake ?? createWakeSignal();
-  if (options.mustExist) assertThere(configuration);
+  await (options.mustExist ? assertThere : assertMayBeMade)(configuration);
   const use = { wake, connections: openConnections() };
   const opened = await openEngines(configuration, use);
   try {
@@ -193,6 +198,7 @@ export async function openBackends(
     const lossFeed = createLossFeed({ feed, clocks, randomness });
     const hierarchy = createKeyHierarchy({ store, kms, randomness, lease, lossFeed });
     const isNew = !(await hasStoreRoot(store));
+    if (isNew) await assertNoErasures(configuration);
     await hierarchy.storeRoot();
     // Without a root nobody could hold keys.
     if (isNew) await feed.begin();
@@ -224,7 +230,7 @@ export async function openBackends(
       }),
       epoch: () => ({
         turn: (given) => turnJudged({ ...vault, turns, kms }, given),
-        rootKeyState: () => readRootKeyState({ store, kms }),
+        ...rootKeyOf({ store, kms }),
         status: () => readEpochStatus({ ...vault, turns, kms }),
         settleT1: (nowMs, listener) => settleT1({ turns, kms }, nowMs, listener),
         becomeOwnStore: (as) => becomeOwnStore({ ...vault, turns, kms }, as),
@@ -256,6 +262,17 @@ export async function openBackends(
     await opened.close();
     throw error;
   }
+}
+
+/** What is told and noted of the key at the root. */
+function rootKeyOf(
+  of: Pick<TurnContext, 'store' | 'kms'>,
+): Pick<EpochPowers, 'rootKeyState' | 'noteServing' | 'broughtBack'> {
+  return {
+    rootKeyState: () => readRootKeyState(of),
+    noteServing: (isServing) => noteServing(of, isServing),
+    broughtBack: () => of.kms.broughtBack(),
+  };
 }
 
 /** Runs a turn that carries over nothing of what it is to cover. */
@@ -310,23 +327,6 @@ async function openEngines(configuration: Configuration, use: EngineUse) {
     await close();
     throw error;
   }
-}
-
-/** Opening a file of SQLite makes it: whoever only looks must not. */
-function assertThere(configuration: Configuration): void {
-  const missing = embeddedFiles(configuration).find((file) => !existsSync(file));
-  // Views are built anew when they are missing; log and vault are not.
-  const { views } = configuration;
-  if (missing === undefined || (views.engine === 'sqlite' && views.file === missing)) return;
-  throw noStore(`${missing} is not there`);
-}
-
-function noStore(why: string): LetheError {
-  const text = `there is no store here: ${why}. Run this where the store is, or name its files in`;
-  return new LetheError(
-    'INPUT_INVALID',
-    `${text} full; lethe serve and lethe apps create make one`,
-  );
 }
 
 /** What was copied to other engines must not go on beside its copy. */

@@ -7,6 +7,7 @@ import type { AccessKeys } from '../access/access-keys.ts';
 import type { AttackCredentials } from '../access/attack-credentials.ts';
 import type { Certificates } from '../audit/certificates.ts';
 import type { Clock } from '../base/clock.ts';
+import type { KeyId } from '../base/ids.ts';
 import type { Randomness } from '../base/random.ts';
 import type { DeliveryLedger } from '../deliveries/delivery-ledger.ts';
 import type { DurableClock } from '../event-log/clock-mark.ts';
@@ -118,6 +119,10 @@ export interface EpochPowers {
   status(): Promise<EpochStatus>;
   /** What the KMS says of the key at the root of the vault now. */
   rootKeyState(): Promise<KeyState>;
+  /** Notes that this process serves with that key, or serves with it no more. */
+  noteServing(isServing: boolean): Promise<void>;
+  /** Keys that the KMS has destroyed and that are there again. */
+  broughtBack(): Promise<KeyId[]>;
   /** Tells of turns whose T1 has come by now; it may tell twice. */
   settleT1(nowMs: number, listener: T1Listener): Promise<void>;
   /** Makes a restored vault a store of its own; see becomeOwnStore. */

@@ -60,8 +60,14 @@ function checkConfiguration({ configuration }: OpenStore): Check {
 /** A key that is gone is noticed while processes run that have opened the vault with it. */
 async function checkRootKey({ backends }: OpenStore): Promise<Check> {
   const state = await backends.epoch().rootKeyState();
+  const back = await backends.epoch().broughtBack();
   const detail = `the KMS says of the key at the root of the vault: ${state}`;
-  return { name: 'root key', passed: state === 'usable', detail };
+  const those =
+    back.length === 0
+      ? ''
+      : `; ${back.join(', ')} had been destroyed and is there again: it opens older copies of ` +
+        'the vault. Destroy every copy of that key';
+  return { name: 'root key', passed: state === 'usable' && those === '', detail: detail + those };
 }
 
 async function scanLog({ backends }: OpenStore, onProgress: (count: number) => void) {

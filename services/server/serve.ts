@@ -32,6 +32,7 @@ export interface RunningServer {
   readonly failed: Promise<Error>;
 }
 
+const SERVING_INTERVAL_MS = 20_000;
 // It serves on, from memory, until its lease is lost or it is started anew.
 const ROOT_KEY_MISSING = 'The key file at the root of the vault is not there: put it back';
 
@@ -70,10 +71,29 @@ export async function startServer(
     if (state !== 'usable') throw new HttpError(503, 'root_key_missing', ROOT_KEY_MISSING);
   };
   const server = await run(configuration, { ...frame, parts, isReady });
+  const serving = noteServing(backends);
   const door = configuration.http.url ?? (isWildcard(server.address) ? undefined : server.address);
   if (door !== undefined) await backends.announce(door);
   else frame.server.log.warn({ part: 'attack', why: 'LETHE_HTTP_URL is not set' });
-  return server;
+  return { ...server, stop: () => server.stop().finally(() => serving.end()) };
+}
+
+/** Says again and again that the key at the root is in use, so that nobody ends it by mistake. */
+function noteServing(backends: Backends) {
+  const note = (isServing: boolean) =>
+    backends
+      .epoch()
+      .noteServing(isServing)
+      // A key folder may be mounted to be read only.
+      .catch(() => undefined);
+  void note(true);
+  const timer = setInterval(() => void note(true), SERVING_INTERVAL_MS);
+  return {
+    async end() {
+      clearInterval(timer);
+      await note(false);
+    },
+  };
 }
 
 /** An address that means "here" to everybody: whoever asked it would ask itself. */

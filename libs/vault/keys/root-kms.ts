@@ -27,6 +27,12 @@ export interface RootKms {
   /** Begins the end of a key: it cannot be used from now on. One that is gone is left alone. */
   destroyKey(key: KeyId): Promise<void>;
   describeKey(key: KeyId): Promise<KeyState>;
+  /** Notes that a process serves with a key, or serves with it no more. */
+  noteServing(key: KeyId, isServing: boolean): Promise<void>;
+  /** When a process last noted that it serves with a key; undefined: none does, or nobody knows. */
+  servedAtMs(key: KeyId): Promise<number | undefined>;
+  /** Keys that it has destroyed and that are there again: somebody has put a copy back. */
+  broughtBack(): Promise<KeyId[]>;
   /** Does it tell a key that it has destroyed from one that it never had? */
   readonly remembersKeys: boolean;
   /** How many times the service was called by this process. */

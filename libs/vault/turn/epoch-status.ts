@@ -32,6 +32,14 @@ export async function rootKmsKey(store: Pick<VaultStore, 'read'>): Promise<KeyId
   return root!.wrappingKey;
 }
 
+/** Notes that this process serves with the key at the root, or serves with it no more. */
+export async function noteServing(
+  { store, kms }: Pick<TurnContext, 'store' | 'kms'>,
+  isServing: boolean,
+): Promise<void> {
+  await kms.noteServing(await rootKmsKey(store), isServing);
+}
+
 /** What the KMS says of the key at the root: without it no process starts any more. */
 export async function readRootKeyState({
   store,
@@ -40,9 +48,20 @@ export async function readRootKeyState({
   return kms.describeKey(await rootKmsKey(store));
 }
 
+/** Buckets of living apps: of those that were erased nothing is wrapped anew. */
+async function countDirty({ store, apps }: Pick<TurnContext, 'store' | 'apps'>): Promise<number> {
+  const dirty = await store.dirtyBuckets();
+  let count = 0;
+  for (const { app } of dirty) {
+    // One that is damaged is none that was erased.
+    if (!(await apps.wasErased(app).catch(() => false))) count += 1;
+  }
+  return count;
+}
+
 /** Reads it. */
 export async function readEpochStatus(
-  deps: Pick<TurnContext, 'store' | 'turns' | 'kms' | 'lossFeed'>,
+  deps: Pick<TurnContext, 'store' | 'turns' | 'kms' | 'lossFeed' | 'apps'>,
 ): Promise<EpochStatus> {
   const { store, turns, kms, lossFeed } = deps;
   const [root] = await store.read([STORE_ROOT]);
@@ -53,7 +72,7 @@ export async function readEpochStatus(
   return {
     kmsKey: root!.wrappingKey,
     kmsKeyState: await kms.describeKey(root!.wrappingKey),
-    dirtyBuckets: (await store.dirtyBuckets()).length,
+    dirtyBuckets: await countDirty(deps),
     lastTurn,
     oldKmsKeyState: lastTurn && (await kms.describeKey(lastTurn.oldKmsKey)),
     keysWaitedFor: waiting.length,

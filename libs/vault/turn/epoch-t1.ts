@@ -110,7 +110,8 @@ export interface EndedOriginals {
 /**
  * Ends every key of the stores that this one was restored or copied from, in the KMS that has them.
  * Until they are gone no T1 is told: copies of the originals open with them. Throws
- * CONFIGURATION_INVALID: this KMS does not know the key, so it says nothing of where it is.
+ * CONFIGURATION_INVALID: this KMS does not know the key, so it says nothing of where it is; or a
+ * process serves with it.
  */
 export async function endOriginals(
   { turns }: Pick<TurnContext, 'turns'>,
@@ -126,6 +127,7 @@ export async function endOriginals(
   for (const one of waiting) {
     if (one.original === undefined) continue;
     const keys = await keysOfOriginal(kms, one, last!.newKmsKey);
+    for (const key of keys) await assertNotServing(kms, key, nowMs);
     for (const key of keys) await kms.destroyKey(key);
     const states = await Promise.all(keys.map((key) => kms.describeKey(key)));
     for (const [i, key] of keys.entries()) (states[i] === 'gone' ? gone : pending).push(key);
@@ -138,6 +140,20 @@ export async function endOriginals(
   const marked = { ...left, ...isEnding(left), waiting: left.waiting?.map(isEnding) ?? [] };
   if (!(await turns.write(marked, last))) throw contended();
   return { gone, pending };
+}
+
+// A process that serves says so every twenty seconds.
+const SERVING_MS = 60_000;
+
+/** Whoever runs a restore drill must not end what it came from. Throws CONFIGURATION_INVALID. */
+async function assertNotServing(kms: RootKms, key: KeyId, nowMs: number): Promise<void> {
+  const atMs = await kms.servedAtMs(key);
+  if (atMs === undefined || nowMs - atMs > SERVING_MS) return;
+  const text = `the original serves with the key ${key}: nothing was ended. After a restore drill`;
+  throw new LetheError(
+    'CONFIGURATION_INVALID',
+    `${text} leave it; else stop its services first, and wait a minute if they were killed`,
+  );
 }
 
 async function keysOfOriginal(

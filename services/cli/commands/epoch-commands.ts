@@ -75,6 +75,11 @@ export function addEpochCommands(program: Command): void {
         ]);
       }),
     );
+  addEndOriginal(epoch);
+  addBackupCommands(program);
+}
+
+function addEndOriginal(epoch: Command): void {
   epoch
     .command('end-original')
     .description('end the keys of the store that this one was restored or copied from')
@@ -95,11 +100,12 @@ export function addEpochCommands(program: Command): void {
         printResult(options.json === true, ended, [
           ...(isNone ? ['this store waits for no keys of another one'] : []),
           `${ended.gone.length} keys of the original are gone`,
-          `${ended.pending.length} are scheduled to go: run this again when they are gone`,
+          ...(ended.pending.length === 0
+            ? []
+            : [`${ended.pending.length} are scheduled to go: run this again when they are gone`]),
         ]);
       }),
     );
-  addBackupCommands(program);
 }
 
 /** What an operator is told of the list of erasures instead of its head. */
@@ -175,8 +181,8 @@ function addBackupCommands(program: Command): void {
           ? []
           : [`${restored.removed} events that it cannot open were removed from the log`]),
         `${restored.events} events in the views`,
-        'T1 waits for the key of the original: when nobody needs that any more, end it with ' +
-          'lethe epoch end-original --yes',
+        'T1 waits for the key of the original. In a restore drill leave that key alone. When the ' +
+          'original is gone for good, and nobody needs its backups: lethe epoch end-original --yes',
         REDELIVERIES,
         ...damagedLines(restored.damaged),
         ...restored.left,

@@ -85,6 +85,10 @@ export function openRootKmsAws({ region, endpoint, pendingDays }: AwsKmsEngine):
 
   return {
     remembersKeys: false,
+    // Its deletion takes days, in which it can be cancelled: nothing runs out of its key at once.
+    noteServing: async () => undefined,
+    servedAtMs: async () => undefined,
+    broughtBack: async () => [],
     get callCount() {
       return callCount;
     },

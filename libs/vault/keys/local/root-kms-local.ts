@@ -2,8 +2,9 @@
  * A key folder as root KMS: one file per key, mode 0600, its key wrapped under a passphrase
  * (scrypt, RFC 7914) when one is given. The folder must not lie inside the data folder.
  *
- * `ID.store` names the store that a key was made for. `ID.gone` stays when a key was destroyed: a
- * folder that has neither key nor mark never had it, and says nothing of where it is.
+ * `ID.store` names the store that a key was made for; `ID.serving` is written anew by processes
+ * that serve with it. `ID.gone` stays when a key was destroyed: a folder that has neither key nor
+ * mark never had it, and says nothing of where it is.
  *
  *   format u8 ‖ lp(KDF name) ‖ N u32 ‖ r u32 ‖ p u32 ‖ lp(salt) ‖ lp(wrap, or key when KDF "none")
  */
@@ -18,6 +19,7 @@ import {
   rmSync,
   statSync,
   unlinkSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -89,7 +91,9 @@ export function openRootKmsLocal(options: {
       // The mark first: it counts only when the key is not there, and must not be missing then.
       writeFileDurably(markOf(folder, id, 'gone'), Buffer.alloc(0), 0o600);
       eraseDurably(folder, fileOf(folder, id));
-      rmSync(markOf(folder, id, 'store'), { force: true });
+      for (const mark of ['store', 'serving'] as const) {
+        rmSync(markOf(folder, id, mark), { force: true });
+      }
     },
     async describeKey(id) {
       callCount += 1;
@@ -104,6 +108,19 @@ export function openRootKmsLocal(options: {
     async storeOf(id) {
       return readStore(folder, id);
     },
+    async noteServing(id, isServing) {
+      const mark = markOf(folder, id, 'serving');
+      if (isServing) writeFileSync(mark, '', { mode: 0o600 });
+      else rmSync(mark, { force: true });
+    },
+    async servedAtMs(id) {
+      return statSync(markOf(folder, id, 'serving'), { throwIfNoEntry: false })?.mtimeMs;
+    },
+    async broughtBack() {
+      const names = new Set(existsSync(folder) ? readdirSync(folder) : []);
+      const ids = [...names].filter((name) => name.endsWith('.gone')).map((n) => n.slice(0, -5));
+      return (ids as KeyId[]).filter((id) => names.has(`${id}.key`));
+    },
     get callCount() {
       return callCount;
     },
@@ -117,7 +134,7 @@ function fileOf(folder: string, id: string): string {
   return join(folder, `${id}.key`);
 }
 
-function markOf(folder: string, id: string, mark: 'store' | 'gone'): string {
+function markOf(folder: string, id: string, mark: 'store' | 'gone' | 'serving'): string {
   return join(folder, `${id}.${mark}`);
 }
 

@@ -1,0 +1,45 @@
+/** Where a store is, and where one may be made: before anything is opened, which would make it. */
+import { existsSync } from 'node:fs';
+import { LetheError } from '../base/lethe-error.ts';
+import { type Configuration, embeddedFiles } from '../configuration/configuration.ts';
+import { openErasures } from './open-engines.ts';
+
+/**
+ * Where a list of erasures is and no vault, the store was lost, or its disk is not there: a new one
+ * would take in again whoever was erased. Throws CONFIGURATION_INVALID.
+ */
+export async function assertNoErasures(configuration: Configuration): Promise<void> {
+  const { vault, erasuresFolder } = configuration;
+  const count = await openErasures(configuration).newest();
+  if (count === 0) return;
+  const where = vault.engine === 'sqlite' ? vault.file : vault.keyspace;
+  throw new LetheError(
+    'CONFIGURATION_INVALID',
+    `there is no vault at ${where}, but ${erasuresFolder} has ${count} erasures of one: ` +
+      'mount its disk, or restore a backup. To make another store, name another LETHE_ERASURES',
+  );
+}
+
+/** The same for a vault in a file, before the file is made. */
+export async function assertMayBeMade(configuration: Configuration): Promise<void> {
+  const { vault } = configuration;
+  if (vault.engine === 'sqlite' && !existsSync(vault.file)) await assertNoErasures(configuration);
+}
+
+/** Opening a file of SQLite makes it: whoever only looks must not. */
+export function assertThere(configuration: Configuration): void {
+  const missing = embeddedFiles(configuration).find((file) => !existsSync(file));
+  // Views are built anew when they are missing; log and vault are not.
+  const { views } = configuration;
+  if (missing === undefined || (views.engine === 'sqlite' && views.file === missing)) return;
+  throw noStore(`${missing} is not there`);
+}
+
+/** What a command hears that does not make a store. */
+export function noStore(why: string): LetheError {
+  const text = `there is no store here: ${why}. Run this where the store is, or name its files in`;
+  return new LetheError(
+    'INPUT_INVALID',
+    `${text} full; lethe serve and lethe apps create make one`,
+  );
+}

@@ -1,0 +1,81 @@
+import { copyFileSync, existsSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { makeBackup } from '../../../services/operations/backup.ts';
+import { turnEpoch } from '../../../services/operations/turn-epoch.ts';
+import { createPrivacy } from '../../../services/privacy/doors/privacy.ts';
+import { received } from '../../support/events.ts';
+import { lethe, startLethe } from '../../support/processes.ts';
+import { subjectOf } from '../../support/reading.ts';
+import { openTestStore, temporaryFolder } from '../../support/temporary-store.ts';
+
+/** A store with somebody who was erased, and a backup; closed. */
+async function makeStore() {
+  const store = await openTestStore();
+  await store.deliver(received('ann', 'hers', { id: 'a' }), received('ben', 'his', { id: 'b' }));
+  const { backends, configuration, folder, app } = store;
+  const backup = await makeBackup({ backends, configuration }, join(folder, 'kept'), Date.now());
+  await createPrivacy(backends.privacy()).eraseSubject(app.id, await subjectOf(store, 'ann'));
+  await store.ingest.close();
+  await backends.close();
+  return { folder, backup: backup.folder };
+}
+
+const keysIn = (folder: string) =>
+  readdirSync(join(folder, 'keys')).filter((name) => name.endsWith('.key'));
+
+describe('what lies beside the data', () => {
+  it('S58 keeps a new store from being made where one was lost: nobody is taken in again', async () => {
+    const { folder } = await makeStore();
+    rmSync(join(folder, 'data'), { recursive: true });
+    for (const command of [['apps', 'create', 'other'], ['serve']]) {
+      const made = await lethe(folder, command);
+      expect(made.code).not.toBe(0);
+      expect(made.err).toContain('has 1 erasures of one: mount its disk, or restore a backup');
+    }
+    expect(existsSync(join(folder, 'data/vault.db'))).toBe(false);
+    expect(existsSync(join(folder, 'data/lethe.db'))).toBe(false);
+  });
+
+  it('S57 ends no key of an original that serves, from a drill beside it', async () => {
+    const { folder, backup } = await makeStore();
+    const drill = temporaryFolder();
+    const serving = startLethe(folder, ['serve', '--json'], { LETHE_HTTP: '127.0.0.1:0' });
+    await serving.printed('listening');
+    const variables = { LETHE_KMS: `local:${join(folder, 'keys')}` };
+    const more = { ...variables, LETHE_ERASURES: join(folder, 'erasures') };
+    const restored = await lethe(drill, ['restore', backup, '--erasures-may-end-early'], more);
+    expect(restored.code, restored.err).toBe(0);
+    const before = keysIn(folder);
+    const refused = await lethe(drill, ['epoch', 'end-original', '--yes'], more);
+    expect(refused.code).not.toBe(0);
+    expect(refused.err).toContain('nothing was ended. After a restore drill leave it');
+    expect(keysIn(folder)).toEqual(before);
+    serving.child.kill('SIGTERM');
+    await serving.ended;
+    const ended = await lethe(drill, ['epoch', 'end-original', '--yes'], more);
+    expect(ended.json.gone.length, ended.err).toBe(1);
+  }, 30_000);
+
+  it('a key that was destroyed and is put back is named by doctor', async () => {
+    const { folder } = await makeStore();
+    const [key] = keysIn(folder);
+    copyFileSync(join(folder, 'keys', key!), join(folder, 'copy'));
+    expect((await lethe(folder, ['epoch', 'turn'])).code).toBe(0);
+    expect((await lethe(folder, ['doctor'])).code).toBe(0);
+    copyFileSync(join(folder, 'copy'), join(folder, 'keys', key!));
+    const told = await lethe(folder, ['doctor']);
+    expect(told.code).not.toBe(0);
+    expect(JSON.stringify(told.json)).toContain('had been destroyed and is there again');
+  }, 30_000);
+
+  it('of an app that was erased nothing waits for a turn any more', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ann', 'hers', { id: 'a' }));
+    const privacy = createPrivacy(store.backends.privacy());
+    await privacy.eraseSubject(store.app.id, await subjectOf(store, 'ann'));
+    await privacy.eraseApp(store.app.id);
+    await turnEpoch(store);
+    expect(await store.backends.epoch().status()).toMatchObject({ dirtyBuckets: 0 });
+  });
+});
