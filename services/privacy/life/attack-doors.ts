@@ -161,7 +161,10 @@ async function ask({ powers, door, holder, app }: Attacker, what: string): Promi
   const code = await powers.attacks.answerCode(nonce, answer.status, body);
   // Somebody between, or in its place, tells what they like: only a holder's answer counts.
   if (!isSameMac(code, answer.headers.get(ANSWER_HEADER) ?? '')) {
-    throw new NoAnswer(`its answer (${answer.status}) is not signed by a holder of keys`);
+    const unsigned = `its answer (${answer.status}) is not signed by a holder of keys`;
+    throw new NoAnswer(
+      answer.status === 404 ? `${unsigned}: it may have no door to read by` : unsigned,
+    );
   }
   if (answer.ok) return JSON.parse(body);
   if (answer.status === 404) return undefined;
