@@ -3,7 +3,7 @@
 import type { KeyId } from '../../libs/base/ids.ts';
 import type { ReachedT1 } from '../../libs/vault/turn/epoch-t1.ts';
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
-import { noteT1 } from '../privacy/life/afterlife.ts';
+import { completeLate, noteT1 } from '../privacy/life/afterlife.ts';
 import { enforceErasures, takenUncovered } from '../privacy/life/enforce.ts';
 import { makeBackup, removeBackup, testBackup } from './backup.ts';
 
@@ -46,7 +46,10 @@ export async function turnEpoch(
   // Rows that were written back beside the turn are under its new keys: it covers nothing of them.
   const isUndone = (await enforceErasures(backends.privacy(), onUndone)) > 0;
   if (isUndone) turn = await epoch.turn(options);
-  await settleEpoch({ backends });
+  await settleEpoch({ backends }, (key) => {
+    onProgress(`a KMS key that was scheduled to go had been brought back: ${key}`);
+  });
+  await completeLate(backends.privacy());
   // As it is recorded now: keys that were waited for may be gone.
   return { turn: (await epoch.status()).lastTurn ?? turn, backup };
 }

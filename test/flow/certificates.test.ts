@@ -4,7 +4,7 @@ import {
   generateKeyPairSync,
   type KeyObject,
 } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -125,6 +125,18 @@ describe('a certificate', () => {
     expect(said).toMatchObject({ erasure: ben.erasure, t1: { at: 'pending' } });
     const hers = openEnvelope(readFileSync(other, 'utf8'), ann.publicKey).predicate;
     expect(hers).toMatchObject({ erasure: ben.erasure, t1: { at: expect.stringMatching(/^20/) } });
+  });
+
+  it('that was not in its folder when its T1 came has it from the next turn on', async () => {
+    const store = await openVictim();
+    const { outcome, publicKey } = await eraseAnn(store);
+    const { file } = outcome.certificate!;
+    renameSync(file, `${file}.away`);
+    await turnEpoch(store);
+    renameSync(`${file}.away`, file);
+    await turnEpoch(store);
+    const { predicate } = openEnvelope(readFileSync(file, 'utf8'), publicKey);
+    expect(predicate).toMatchObject({ t1: { at: expect.stringMatching(/^20/) } });
   });
 
   it('is issued anew, with a salt that counts, when a run ended between it and the answer', async () => {

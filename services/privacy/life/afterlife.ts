@@ -76,6 +76,26 @@ export async function noteT1(
   return covered.length;
 }
 
+/**
+ * Completes certificates that were not in their folder when their T1 came: it may have been named
+ * wrongly, or moved. How many.
+ */
+export async function completeLate(
+  powers: Pick<PrivacyPowers, 'requests' | 'certificates'>,
+): Promise<number> {
+  let count = 0;
+  for (const id of await powers.requests.toldOf()) {
+    const found = await powers.certificates.find(id);
+    const t1 = found?.statement.predicate.t1 as { readonly at?: string } | undefined;
+    if (t1?.at !== 'pending') continue;
+    const t1AtMs = (await powers.requests.afterlife(id))?.t1AtMs;
+    if (t1AtMs === undefined || t1AtMs === null) continue;
+    await reach(powers, id, { t1AtMs });
+    count += 1;
+  }
+  return count;
+}
+
 function completed(issued: Statement, { t1AtMs, reclaimedAtMs }: Afterlife): Statement {
   const { predicate } = issued;
   const at = (part: unknown, ms: number | null) => {
