@@ -3,14 +3,8 @@
 import { hexToBytes } from '../../../base/hex.ts';
 import type { AppId, KeyId, LossId } from '../../../base/ids.ts';
 import type { CqlStatement } from '../../../engines/cassandra-database.ts';
-import {
-  storedBytes,
-  storedId,
-  storedIdOrNull,
-  storedIds,
-  storedNumber,
-} from '../stored-values.ts';
-import type { Removal, RowKey, RowKind, RowState, VaultRow } from '../vault-store.ts';
+import { type StoredFields, storedRow } from '../stored-values.ts';
+import type { Removal, RowKey, RowKind, VaultRow } from '../vault-store.ts';
 
 const WHERE = 'WHERE app = ? AND bucket = ? AND kind = ? AND id = ?';
 const INSERT = `INSERT INTO vault_rows (app, bucket, kind, id, version, state, wrapping_key,
@@ -28,21 +22,13 @@ export const READ_ROW = `SELECT * FROM vault_rows ${WHERE}`;
 export const READ_VERSION = `SELECT version, state FROM vault_rows ${WHERE}`;
 
 /** A row as the driver gives it. */
-export interface StoredVaultRow {
+export interface StoredVaultRow extends StoredFields {
   readonly app: Buffer;
   readonly bucket: number;
   readonly kind: number;
   readonly id: Buffer;
-  readonly version: unknown;
-  readonly state: unknown;
-  readonly wrapping_key: Buffer | null;
   readonly own_key: Buffer | null;
-  readonly holds: Buffer | null;
-  readonly edges: Buffer | null;
   readonly wrapped: Buffer | null;
-  readonly erasure: Buffer | null;
-  readonly fingerprint: Buffer | null;
-  readonly owed: Buffer | null;
 }
 
 const optionalBytes = (hex: string | null) => (hex === null ? null : hexToBytes(hex));
@@ -89,20 +75,6 @@ export function enteredStatement(key: RowKey, loss: LossId): CqlStatement {
 
 /** A row as the port has it, whoever wrote it. */
 export function toVaultRow(row: StoredVaultRow): VaultRow {
-  return {
-    app: row.app.toString('hex') as AppId,
-    bucket: row.bucket,
-    kind: row.kind as RowKind,
-    id: row.id.toString('hex'),
-    version: storedNumber(row.version),
-    state: storedNumber(row.state) as RowState,
-    wrappingKey: storedId<KeyId>(row.wrapping_key),
-    ownKey: storedIdOrNull<KeyId>(row.own_key),
-    holds: storedIds(row.holds),
-    edges: storedIds(row.edges),
-    wrapped: storedBytes(row.wrapped),
-    erasure: storedIdOrNull<LossId>(row.erasure),
-    fingerprint: row.fingerprint,
-    owed: storedIdOrNull<LossId>(row.owed),
-  };
+  const [app, id] = [row.app, row.id].map((name) => name.toString('hex')) as [AppId, string];
+  return storedRow({ app, bucket: row.bucket, kind: row.kind as RowKind, id }, row);
 }

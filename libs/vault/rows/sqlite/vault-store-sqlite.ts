@@ -1,19 +1,18 @@
 /** The vault's rows in one SQLite file. Removed bytes are zeroed (secure_delete) and scrubbed. */
-import type { AppId, KeyId, LossId } from '../../../base/ids.ts';
+import type { AppId } from '../../../base/ids.ts';
 import type { SqliteDatabase } from '../../../engines/sqlite-database.ts';
 import { bucketOf } from '../key-slots.ts';
 import {
+  type StoredFields,
   storedBytes,
   storedId,
-  storedIdOrNull,
-  storedIds,
   storedNumber,
+  storedRow,
 } from '../stored-values.ts';
 import {
   BUCKETED_KINDS,
   type RowKey,
   type RowKind,
-  type RowState,
   type RowVersion,
   rowKeyToText,
   type VaultBatch,
@@ -81,19 +80,9 @@ const NEXT_KEY = `SELECT key FROM vault_rows WHERE ${BETWEEN} ORDER BY key LIMIT
 const LAST_KEY = Buffer.alloc(KEY_BYTES + 1, 0xff);
 
 /** A row of the table, as the driver gives it. */
-export interface StoredRow {
-  key: Uint8Array;
-  bucket: unknown;
-  version: unknown;
-  state: unknown;
-  wrapping_key: unknown;
-  own_key: unknown;
-  holds: unknown;
-  edges: unknown;
-  wrapped: unknown;
-  erasure: unknown;
-  fingerprint: unknown;
-  owed: unknown;
+export interface StoredRow extends StoredFields {
+  readonly key: Uint8Array;
+  readonly bucket: unknown;
 }
 
 /** Opens the vault's tables in a database. */
@@ -300,24 +289,8 @@ export function storedKey(key: Pick<RowKey, 'app' | 'kind' | 'id'>): Buffer {
 /** A row as the port has it, whoever wrote it. */
 export function toVaultRow(row: StoredRow): VaultRow {
   const key = toHex(row.key);
-  const kind = row.key[16] as RowKind;
-  const id = key.slice(34);
-  return {
-    app: key.slice(0, 32) as AppId,
-    kind,
-    id,
-    bucket: storedNumber(row.bucket),
-    version: storedNumber(row.version),
-    state: storedNumber(row.state) as RowState,
-    wrappingKey: storedId<KeyId>(row.wrapping_key),
-    ownKey: storedIdOrNull<KeyId>(row.own_key),
-    holds: storedIds(row.holds),
-    edges: storedIds(row.edges),
-    wrapped: storedBytes(row.wrapped),
-    erasure: storedIdOrNull<LossId>(row.erasure),
-    fingerprint: row.fingerprint === null ? null : storedBytes(row.fingerprint),
-    owed: storedIdOrNull<LossId>(row.owed),
-  };
+  const name = { app: key.slice(0, 32) as AppId, kind: row.key[16] as RowKind, id: key.slice(34) };
+  return storedRow({ ...name, bucket: storedNumber(row.bucket) }, row);
 }
 
 function toHex(bytes: Uint8Array): string {
