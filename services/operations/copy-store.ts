@@ -35,6 +35,12 @@ export async function copyStore(
   to: Configuration,
   { onProgress, isKeptOpen }: { onProgress(text: string): void; readonly isKeptOpen: boolean },
 ): Promise<CopiedStore> {
+  if (JSON.stringify(from.vault) === JSON.stringify(to.vault)) {
+    throw new LetheError(
+      'INPUT_INVALID',
+      'both name the same vault: name another place to copy to',
+    );
+  }
   const [source, target] = [await openAll(from), await openAll(to)];
   try {
     const log = await copyLog(source.log, target.log, (done) => onProgress(`${done} records`));

@@ -181,6 +181,8 @@ describe('a copy that closes its original', () => {
     onTestFinished(() => running.backends.close());
     await subjectOf(running, 'ann');
     const files = ['--from-env', environmentFile(from, variables)];
+    const onto = await lethe(from, ['copy', ...files, '--to-env', files[1]!]);
+    expect(onto.err).toContain('both name the same vault');
     files.push('--to-env', environmentFile(to, embeddedVariables(to)));
     const refused = await lethe(from, ['copy', ...files]);
     expect(refused.code).not.toBe(0);
