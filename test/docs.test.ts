@@ -165,7 +165,7 @@ interface Shown {
 }
 
 describe('a request for erasure, step by step', () => {
-  it('is answered by the commands as they stand on the page', async () => {
+  it('is answered by the commands as they stand on the page', { timeout: 90_000 }, async () => {
     const server = await openTestServer();
     const identity = { channel: 'sms', externalId: '+15550100' };
     const data = {

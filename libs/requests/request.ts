@@ -22,7 +22,8 @@ export interface DayRange {
 
 /** What a request of each kind is about. */
 export interface RequestTargets {
-  'erase-subject': { readonly subject: SubjectId };
+  /** `merged`: whoever they were merged with when it was asked; they go too. */
+  'erase-subject': { readonly subject: SubjectId; readonly merged?: readonly SubjectId[] };
   /** `place`: the one that was current when it was asked; a repeated clear takes no newer one. */
   'clear-profile': { readonly subject: SubjectId; readonly place: PlaceId };
   /** Without a place: the one that the conversation's messages have when it is carried out. */

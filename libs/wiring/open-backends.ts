@@ -87,7 +87,7 @@ import type {
   ProjectorPowers,
   ReaderPowers,
 } from './powers.ts';
-import { assertMayBeMade, assertNoErasures, assertThere, noStore } from './store-place.ts';
+import { assertMayBeMade, assertThere, hasBegun, noStore } from './store-place.ts';
 
 /** What is copied of a store, and what its process shares. */
 export interface OpenedEngines {
@@ -197,11 +197,10 @@ export async function openBackends(
     const lease = openKeyLease({ feed, clocks, randomness, leaseMs });
     const lossFeed = createLossFeed({ feed, clocks, randomness });
     const hierarchy = createKeyHierarchy({ store, kms, randomness, lease, lossFeed });
-    const isNew = !(await hasStoreRoot(store));
-    if (isNew) await assertNoErasures(configuration);
+    const isBegun = await hasBegun(opened.vault, configuration);
     await hierarchy.storeRoot();
     // Without a root nobody could hold keys.
-    if (isNew) await feed.begin();
+    if (!isBegun) await feed.begin();
     const apps = createAppRegistry({ store, hierarchy, randomness });
     const context = { store, hierarchy, apps, randomness, lease, lossFeed };
     const keys = createAppKeys(context);
@@ -210,7 +209,7 @@ export async function openBackends(
     const vault = { ...context, keys, keyring, table };
     const mac = createStoreMac(vault);
     const turns = createTurnStore(opened.vault.turns, mac, () => rootKmsKey(store));
-    if (isNew) await turns.begin();
+    if (!isBegun) await turns.begin();
     const requests = createRequestStore(opened.state.requests, mac);
     const attacks = createAttackCredentials({ mac });
     const common = { clock, randomness, apps, sealer: createEventSealer(randomness) };

@@ -2,6 +2,9 @@
 import { existsSync } from 'node:fs';
 import { LetheError } from '../base/lethe-error.ts';
 import { type Configuration, embeddedFiles } from '../configuration/configuration.ts';
+import { hasStoreRoot } from '../vault/copy/fill-vault.ts';
+import { rowKinds, type VaultStore } from '../vault/rows/vault-store.ts';
+import type { TurnTable } from '../vault/turn/turn-table.ts';
 import { openErasures } from './open-engines.ts';
 
 /**
@@ -20,7 +23,24 @@ export async function assertNoErasures(configuration: Configuration): Promise<vo
   );
 }
 
-/** The same for a vault in a file, before the file is made. */
+/**
+ * Has this vault been begun? A first start that was killed half-way leaves a root, but neither a
+ * record of turns nor an app. Throws CONFIGURATION_INVALID: nor may it be made here.
+ */
+export async function hasBegun(
+  { store, turns }: { readonly store: VaultStore; readonly turns: TurnTable },
+  configuration: Configuration,
+): Promise<boolean> {
+  if (!(await hasStoreRoot(store))) {
+    await assertNoErasures(configuration);
+    return false;
+  }
+  if ((await turns.read()) !== undefined) return true;
+  for await (const _ of store.scan(rowKinds.appRoot)) return true;
+  return false;
+}
+
+/** Throws CONFIGURATION_INVALID for a vault in a file that may not be made, before it is. */
 export async function assertMayBeMade(configuration: Configuration): Promise<void> {
   const { vault } = configuration;
   if (vault.engine === 'sqlite' && !existsSync(vault.file)) await assertNoErasures(configuration);

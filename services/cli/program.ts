@@ -14,15 +14,15 @@ import { addReadCommands } from './commands/read-commands.ts';
 import { addServeCommand } from './commands/serve-command.ts';
 import { addUpkeepCommands } from './commands/upkeep-commands.ts';
 import { addVerifyCommand } from './commands/verify-command.ts';
-import { exitCodes, reportError } from './terminal.ts';
+import { CommandEnd, exitCodes, reportError } from './terminal.ts';
 
-/** The program with all its commands and options. */
-export function createProgram(): Command {
+/** The program with all its commands and options. `isJson`: wrong usage is told by who runs it. */
+export function createProgram(isJson = false): Command {
   const program = new Command('lethe')
     .description('A self-hosted conversation store that can forget')
     .version(VERSION)
     .exitOverride()
-    .configureOutput({ outputError: (text, write) => write(`lethe: ${text}`) });
+    .configureOutput({ outputError: (text, write) => isJson || write(`lethe: ${text}`) });
   addAppCommands(program);
   addIngestCommand(program);
   addReadCommands(program);
@@ -40,8 +40,8 @@ export function createProgram(): Command {
 
 /** Runs the program with the arguments of the process; sets its exit code. */
 export async function runProgram(argv: readonly string[]): Promise<void> {
-  const program = createProgram();
   const isJson = argv.includes('--json');
+  const program = createProgram(isJson);
   // A reader that has seen enough (head, less) is no failure.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     process.exit(error.code === 'EPIPE' ? exitCodes.done : exitCodes.failed);
@@ -52,6 +52,8 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
   } catch (error) {
     if (error instanceof CommanderError) {
       process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+      const title = error.message.replace(/^error: /, '');
+      if (error.exitCode !== 0 && isJson) reportError(new CommandEnd(exitCodes.usage, title), true);
     } else {
       process.exitCode = reportError(error, isJson);
     }

@@ -29,9 +29,21 @@ export class CommandEnd extends Error {
   }
 }
 
+/** What JSON says of an end that no error of the product tells. */
+const CODES: Readonly<Record<ExitCode, string>> = {
+  0: 'DONE',
+  1: 'FAILED',
+  2: 'USAGE',
+  3: 'REFUSED',
+  4: 'ERASED_BEFORE',
+  5: 'NOT_FOUND',
+  6: 'TAMPERED',
+};
+
 const TAMPERED: readonly ErrorCode[] = [
   'EVENT_TAMPERED',
   'VAULT_TAMPERED',
+  'ERASURES_TAMPERED',
   'SEGMENT_MISSING',
   'CERTIFICATE_INVALID',
 ];
@@ -49,7 +61,8 @@ export function reportError(error: unknown, isJson: boolean): ExitCode {
 
 function explain(error: unknown): { code: string; message: string; exitCode: ExitCode } {
   if (error instanceof CommandEnd) {
-    return { code: 'COMMAND', message: error.message, exitCode: error.exitCode };
+    const { exitCode, message } = error;
+    return { code: CODES[exitCode], message, exitCode };
   }
   if (isLetheError(error)) {
     const { code, message } = error;

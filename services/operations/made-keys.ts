@@ -17,7 +17,7 @@ export interface MadeKeys {
   note(key: KeyId): Promise<void>;
   /** Those of restores into the same place, whose code holds. */
   read(): Promise<KeyId[]>;
-  /** Forgets all, durably: the last of them is a store's, which waits for the others. */
+  /** Forgets those of this place, durably: the last is a store's, which waits for the others. */
   forget(): void;
 }
 
@@ -42,11 +42,14 @@ export function openMadeKeys(
     return readFileSync(file, 'utf8').split('\n').filter(Boolean).flatMap(parse);
   }
 
+  const write = (notes: readonly Noted[]) => {
+    writeFileDurably(file, notes.map((one) => JSON.stringify(one)).join('\n'), 0o600);
+  };
+
   return {
     async note(key) {
       const noted: Noted = { key, place, code: await codeOf(key) };
-      const text = [...lines(), noted].map((one) => JSON.stringify(one)).join('\n');
-      writeFileDurably(file, text, 0o600);
+      write([...lines(), noted]);
     },
     async read() {
       const keys: KeyId[] = [];
@@ -57,9 +60,10 @@ export function openMadeKeys(
       return keys;
     },
     forget() {
-      if (!existsSync(file)) return;
-      rmSync(file);
-      syncFolder(dirname(file));
+      const others = lines().filter((one) => one.place !== place);
+      if (others.length > 0) return write(others);
+      rmSync(file, { force: true });
+      if (existsSync(dirname(file))) syncFolder(dirname(file));
     },
   };
 }

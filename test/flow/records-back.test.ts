@@ -5,6 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { textToDay } from '../../libs/base/day.ts';
 import type { MessageId } from '../../libs/base/ids.ts';
 import { fileOf } from '../../libs/configuration/configuration.ts';
+import { ringKinds } from '../../libs/sealing/tree-path.ts';
 import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
 import { makeBackup } from '../../services/operations/backup.ts';
 import { runDoctor } from '../../services/operations/doctor.ts';
@@ -144,6 +145,29 @@ describe('S51 rows beside those that are written back', () => {
     expect(await textsOf(again, await groupOf(again))).toEqual([null, 'his']);
     const ben = await subjectOf(again, 'ben');
     expect((await privacyOf(again).eraseSubject(again.app.id, ben)).status).toBe('done');
+  });
+
+  it('a damaged entry of one who was erased hides nobody whom they were merged with', async () => {
+    const store = await openPeople();
+    const [ann, ben] = [await subjectOf(store, 'ann'), await subjectOf(store, 'ben')];
+    const privacy = privacyOf(store);
+    expect(await privacy.merge(store.app.id, ann, ben)).toBe('merged');
+    const { vault, old } = await eraseAnn(store);
+    const entry = old.find((row) => {
+      return kindOf(row) === rowKinds.subject && hex(row).endsWith(ann);
+    })!;
+    const damaged = { ...entry, wrapped: Buffer.from(entry.wrapped as Uint8Array) };
+    damaged.wrapped[20]! ^= 1;
+    put(vault, [...old.filter((row) => hex(row).endsWith(ben)), damaged]);
+    const again = await store.reopen();
+    const look = watchErasures(again.backends.privacy(), () => undefined);
+    const ring = { app: again.app.id, kind: ringKinds.owner, id: ben };
+    const outcome = () => {
+      return again.backends.reader().keyring.use([ring], async ([one]) => String(one));
+    };
+    expect(await outcome()).not.toBe('erased');
+    await look().catch(() => undefined);
+    expect(await outcome()).toBe('erased');
   });
 
   it('a damaged entry of a deleted group keeps its rings from nothing', async () => {

@@ -124,10 +124,15 @@ export async function endOriginals(
   const gone: KeyId[] = [];
   const pending: KeyId[] = [];
   const ended: ReplacedKey[] = [];
-  for (const one of waiting) {
-    if (one.original === undefined) continue;
+  const originals = waiting.filter(({ original }) => original !== undefined);
+  const keysOf = new Map<ReplacedKey, KeyId[]>();
+  // All of them are looked at before one is ended.
+  for (const one of originals) {
     const keys = await keysOfOriginal(kms, one, last!.newKmsKey);
     for (const key of keys) await assertNotServing(kms, key, nowMs);
+    keysOf.set(one, keys);
+  }
+  for (const [one, keys] of keysOf) {
     for (const key of keys) await kms.destroyKey(key);
     const states = await Promise.all(keys.map((key) => kms.describeKey(key)));
     for (const [i, key] of keys.entries()) (states[i] === 'gone' ? gone : pending).push(key);

@@ -9,6 +9,7 @@ import {
 } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
 import { randomIdInBucket } from '../../../libs/base/random.ts';
+import type { ListedErasure } from '../../../libs/requests/erasure-list.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import { isKnownKind } from '../kinds/kinds.ts';
 
@@ -32,6 +33,7 @@ export async function holdSubject(
   asked: { readonly subject: SubjectId; readonly hold: HoldId | undefined },
 ): Promise<HoldOutcome> {
   const { subject } = asked;
+  if (asked.hold !== undefined) await assertUnused(powers, asked.hold, subject);
   const hold = asked.hold ?? randomIdInBucket<HoldId>(powers.randomness, idToBucket(subject));
   const outcome = await powers.keyringHold.hold(app, subject, hold);
   if (outcome !== 'held') return { status: outcome === 'erased' ? 'erased' : 'notFound' };
@@ -44,6 +46,21 @@ export async function holdSubject(
   if (isHeld) return { status: 'held', hold };
   await powers.erasures.add([{ ...listed, kind: 'withdrawn', target: {} }]);
   return { status: 'erased' };
+}
+
+/** The id of a hold is asked for again as long as it was not granted, and for nobody else. */
+async function assertUnused(
+  { erasures }: PrivacyPowers,
+  hold: HoldId,
+  subject: SubjectId,
+): Promise<void> {
+  const isOther = ({ kind, target }: ListedErasure) => {
+    const named = target as { readonly hold?: string; readonly subject?: string };
+    return named.hold === hold && (kind !== 'hold' || named.subject !== subject);
+  };
+  if (!(await erasures.read()).some(isOther)) return;
+  const text = `the hold ${hold} was released, or is on somebody else: make a new one`;
+  throw new LetheError('INPUT_INVALID', text);
 }
 
 async function waitForRunning(

@@ -104,7 +104,7 @@ export function createPrivacy(powers: PrivacyPowers): Privacy {
         await assertFenced(powers, app, subject);
         return { status: 'erased' };
       }
-      return request(app, 'erase-subject', { subject });
+      return request(app, 'erase-subject', await personTarget(powers, app, subject));
     },
     eraseSubjects: (app, subjects) => eraseSubjects(powers, app, subjects),
     async clearProfile(app, subject) {
@@ -159,6 +159,20 @@ export function createPrivacy(powers: PrivacyPowers): Privacy {
     },
     merge: (app, discarded, survivor) => mergeSubjects(powers, app, { discarded, survivor }),
   };
+}
+
+/** A person, with whom they were merged: that must be known when a row of theirs is damaged. */
+async function personTarget(
+  { keyringHold }: PrivacyPowers,
+  app: AppId,
+  subject: SubjectId,
+): Promise<RequestTargets['erase-subject']> {
+  const everybody = await keyringHold.mergedWith(app, subject).catch((error) => {
+    if (isLetheError(error, 'VAULT_TAMPERED')) return [];
+    throw error;
+  });
+  const merged = everybody.filter((one) => one !== subject);
+  return { subject, ...(merged.length > 0 && { merged }) };
 }
 
 async function mergeSubjects(
@@ -216,9 +230,11 @@ async function eraseSubjects(
     const entries = await powers.directory.subjects(app, part);
     const living = part.filter((_, i) => entries[i] !== undefined);
     for (const subject of part) if (!living.includes(subject)) outcomes.set(subject, GONE);
-    const wanted = living.map((subject) => {
-      return { kind: 'erase-subject' as const, target: { subject } };
-    });
+    const wanted: Wanted[] = [];
+    for (const subject of living) {
+      const target = await personTarget(powers, app, subject);
+      wanted.push({ kind: 'erase-subject', target });
+    }
     for (const [i, outcome] of (await requestAll(powers, app, wanted)).entries()) {
       outcomes.set(living[i]!, outcome);
     }

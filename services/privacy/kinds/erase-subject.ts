@@ -18,7 +18,7 @@ export const eraseSubject: Kind<'erase-subject'> = {
   stalePages: ({ subject }) => ({ subject }),
   finish: finishPerson,
   lostEvents: { by: 'fence' },
-  ringsEnded: ({ subject }) => [subject],
+  ringsEnded: ({ subject, merged = [] }) => [subject, ...merged],
   canBeUndone: () => true,
   async isThereAgain(run) {
     return (await readSubject(run, run.request.target.subject)) !== undefined;

@@ -1,6 +1,6 @@
 /** A person's end: their rings, and those of whoever was merged with them; then their names. */
 import type { SubjectId } from '../../../libs/base/ids.ts';
-import type { RingRef } from '../../../libs/keyring/ring.ts';
+import { isLetheError } from '../../../libs/base/lethe-error.ts';
 import { ringKinds } from '../../../libs/sealing/tree-path.ts';
 import { endForsakenGroup, furtherFact } from './end-group.ts';
 import type { Asked } from './kind.ts';
@@ -13,35 +13,58 @@ type PersonRun = Run<'erase-subject' | 'merge-subjects'>;
 export async function shredPerson(run: PersonRun, as: Asked = 'asked'): Promise<void> {
   const { app, request, powers } = run;
   const { keyringShred, keyringHold } = powers;
-  const ref = (kind: RingRef['kind'], id: string) => ({ app: app.id, kind, id });
-  const everybody: SubjectId[] = [request.target.subject];
+  const everybody: SubjectId[] = [request.target.subject, ...mergedOf(run)];
+  const failures: unknown[] = [];
+  // A row that does not authenticate keeps nobody else from going.
+  const attempt = async (work: () => Promise<void>) => {
+    await work().catch((error) => {
+      if (!isLetheError(error, 'VAULT_TAMPERED')) throw error;
+      failures.push(error);
+    });
+  };
   for (const [i, id] of everybody.entries()) {
     // A hold can refuse the first, before anything went; from then on the erasure has won.
     const evenHeld = i > 0 || as === 'restored' ? 'evenHeld' : undefined;
-    await keyringShred.shred([ref(ringKinds.owner, id)], request.loss, evenHeld);
+    const own = [{ app: app.id, kind: ringKinds.owner, id }];
+    await attempt(() => keyringShred.shred(own, request.loss, evenHeld));
     // As the fence has them: a merge that came before it is in it, a later one finds the fence.
-    for (const other of await keyringHold.mergedWith(app.id, id)) {
-      if (!everybody.includes(other)) everybody.push(other);
-    }
-    const subject = await readSubject(run, id);
-    if (subject === undefined) continue;
-    const { value } = subject;
-    const conversations = await personalConversations(run, subject);
-    const places = [
-      value.profilePlace,
-      value.recordPlace,
-      ...conversations.flatMap((one) => [one.value.messagePlace, one.value.profilePlace]),
-    ];
-    const refs = places.map((place) => ref(ringKinds.place, place));
-    await keyringShred.shred(refs, request.loss);
+    await attempt(async () => {
+      for (const other of await keyringHold.mergedWith(app.id, id)) {
+        if (!everybody.includes(other)) everybody.push(other);
+      }
+    });
+    await attempt(() => shredPlaces(run, id));
   }
+  if (failures.length > 0) throw failures[0];
+}
+
+/** Whom the target names beside the person. */
+function mergedOf({ request }: PersonRun): readonly SubjectId[] {
+  return 'merged' in request.target ? (request.target.merged ?? []) : [];
+}
+
+/** The places of a person's profile, record and personal conversations. */
+async function shredPlaces(run: PersonRun, id: SubjectId): Promise<void> {
+  const { app, request, powers } = run;
+  const subject = await readSubject(run, id);
+  if (subject === undefined) return;
+  const { value } = subject;
+  const conversations = await personalConversations(run, subject);
+  const places = [
+    value.profilePlace,
+    value.recordPlace,
+    ...conversations.flatMap((one) => [one.value.messagePlace, one.value.profilePlace]),
+  ];
+  const refs = places.map((place) => ({ app: app.id, kind: ringKinds.place, id: place }));
+  await powers.keyringShred.shred(refs, request.loss);
 }
 
 /** Whoever was merged with the person goes too; the person's own row goes last. */
 export async function finishPerson(run: PersonRun): Promise<void> {
   const { app, powers, request } = run;
-  const all = await powers.keyringHold.mergedWith(app.id, request.target.subject);
-  for (const id of all.reverse()) await removeNames(run, id);
+  const merged = await powers.keyringHold.mergedWith(app.id, request.target.subject);
+  const all = new Set([...merged, ...mergedOf(run)]);
+  for (const id of [...all].reverse()) await removeNames(run, id);
 }
 
 /**

@@ -87,9 +87,10 @@ export async function completeLate(
   for (const id of await powers.requests.toldOf()) {
     const found = await powers.certificates.find(id);
     const t1 = found?.statement.predicate.t1 as { readonly at?: string } | undefined;
-    if (t1?.at !== 'pending') continue;
-    const t1AtMs = (await powers.requests.afterlife(id))?.t1AtMs;
-    if (t1AtMs === undefined || t1AtMs === null) continue;
+    const afterlife = t1?.at === 'pending' ? await powers.requests.afterlife(id) : undefined;
+    const t1AtMs = afterlife?.t1AtMs ?? null;
+    // One of another erasure under this one's name is told when it is met first.
+    if (t1AtMs === null || !isAbout(found!.statement, afterlife!)) continue;
     await reach(powers, id, { t1AtMs });
     count += 1;
   }

@@ -143,12 +143,16 @@ async function enforce(
   for (const one of undone) onUndone(new LetheError('VAULT_TAMPERED', undoneText(one)));
   const those = (why: Undone['why']) =>
     undone.filter((one) => one.why === why).map(({ request }) => request);
+  // What a turn carried over meanwhile is covered by the next one, also where the taking fails.
+  const recount = async () => {
+    const afterTurn = await powers.newestTurn();
+    for (const { request } of undone) await powers.requests.recount(request.id, afterTurn);
+  };
+  await recount();
   await takeAgain(powers, those('isThere'));
   // The entry that it was refused may have been cut off.
   await takeAgain(powers, those('noRecord'), 'uncertain');
-  // What a turn carried over meanwhile is covered by the next one.
-  const afterTurn = await powers.newestTurn();
-  for (const { request } of undone) await powers.requests.recount(request.id, afterTurn);
+  await recount();
   return undone.length;
 }
 

@@ -42,6 +42,19 @@ describe('wrong usage', () => {
     expect(wrong.at(-1)!.err).toContain('--report');
   });
 
+  it('is told as JSON where that is asked for, with a code for each kind of end', async () => {
+    const folder = temporaryFolder();
+    const told = async (...args: string[]) => JSON.parse((await lethe(folder, args)).err).error;
+    expect(await told('verify', 'file')).toEqual({
+      code: 'USAGE',
+      title: "required option '--key <file>' not specified",
+    });
+    expect(await told('nothing')).toMatchObject({ code: 'USAGE' });
+    await lethe(folder, ['apps', 'create', 'demo']);
+    const gone = ['forget', 'message', 'a'.repeat(32), '--app', 'demo'];
+    expect(await told(...gone)).toMatchObject({ code: 'NOT_FOUND' });
+  });
+
   it('of a preview is answered as the real command would be', async () => {
     const { folder, message } = await madeStore();
     const forget = (id: string, ...more: string[]) => {

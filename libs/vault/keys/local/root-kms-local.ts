@@ -2,9 +2,9 @@
  * A key folder as root KMS: one file per key, mode 0600, its key wrapped under a passphrase
  * (scrypt, RFC 7914) when one is given. The folder must not lie inside the data folder.
  *
- * `ID.store` names the store that a key was made for; `ID.serving` is written anew by processes
- * that serve with it. `ID.gone` stays when a key was destroyed: a folder that has neither key nor
- * mark never had it, and says nothing of where it is.
+ * `ID.store` names the store that a key was made for; `ID.PROCESS.serving` is written anew by each
+ * process that serves with it. `ID.gone` stays when a key was destroyed: a folder that has neither
+ * key nor mark never had it, and says nothing of where it is.
  *
  *   format u8 ‖ lp(KDF name) ‖ N u32 ‖ r u32 ‖ p u32 ‖ lp(salt) ‖ lp(wrap, or key when KDF "none")
  */
@@ -47,6 +47,7 @@ export function openRootKmsLocal(options: {
   const { folder, passphrase, randomness } = options;
   let callCount = 0;
   let failureCount = 0;
+  const own: string = randomId(randomness);
   // A key of its own for each call, which wipes it.
   const load = async (id: string) => readKey(fileOf(folder, id), id, options);
   return {
@@ -91,8 +92,8 @@ export function openRootKmsLocal(options: {
       // The mark first: it counts only when the key is not there, and must not be missing then.
       writeFileDurably(markOf(folder, id, 'gone'), Buffer.alloc(0), 0o600);
       eraseDurably(folder, fileOf(folder, id));
-      for (const mark of ['store', 'serving'] as const) {
-        rmSync(markOf(folder, id, mark), { force: true });
+      for (const mark of [markOf(folder, id, 'store'), ...servingMarks(folder, id)]) {
+        rmSync(mark, { force: true });
       }
     },
     async describeKey(id) {
@@ -109,12 +110,15 @@ export function openRootKmsLocal(options: {
       return readStore(folder, id);
     },
     async noteServing(id, isServing) {
-      const mark = markOf(folder, id, 'serving');
+      const mark = join(folder, `${id}.${own}.serving`);
       if (isServing) writeFileSync(mark, '', { mode: 0o600 });
       else rmSync(mark, { force: true });
     },
     async servedAtMs(id) {
-      return statSync(markOf(folder, id, 'serving'), { throwIfNoEntry: false })?.mtimeMs;
+      const times = servingMarks(folder, id).map((mark) => {
+        return statSync(mark, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+      });
+      return times.length === 0 ? undefined : Math.max(...times);
     },
     async broughtBack() {
       const names = new Set(existsSync(folder) ? readdirSync(folder) : []);
@@ -134,8 +138,15 @@ function fileOf(folder: string, id: string): string {
   return join(folder, `${id}.key`);
 }
 
-function markOf(folder: string, id: string, mark: 'store' | 'gone' | 'serving'): string {
+function markOf(folder: string, id: string, mark: 'store' | 'gone'): string {
   return join(folder, `${id}.${mark}`);
+}
+
+/** One of each process that serves with a key, or was killed while it did. */
+function servingMarks(folder: string, id: string): string[] {
+  const names = existsSync(folder) ? readdirSync(folder) : [];
+  const own = names.filter((name) => name.startsWith(`${id}.`) && name.endsWith('.serving'));
+  return own.map((name) => join(folder, name));
 }
 
 function readStore(folder: string, id: string): string | undefined {
