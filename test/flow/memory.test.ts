@@ -5,7 +5,11 @@ import { searchAfterErase } from '../support/memory-drill.ts';
 const isLinux = process.platform === 'linux';
 
 describe('S48 after T0 and after T1 the memory of a server', () => {
-  it.skipIf(!isLinux)('holds no key material of the erased, and no retired root', async () => {
-    await searchAfterErase({ isApart: false, isBusy: false, messages: 5 });
-  });
+  it.skipIf(!isLinux)(
+    'holds no key material of the erased, and no retired root',
+    async () => {
+      await searchAfterErase({ isApart: false, isBusy: false, messages: 5 });
+    },
+    120_000,
+  );
 });

@@ -8,7 +8,12 @@ import type { VaultContext } from '../keys/vault-context.ts';
 import { ringRow } from '../rings/vault-rings.ts';
 import type { RowKey, VaultRow } from '../rows/vault-store.ts';
 import { wrapRow } from '../rows/wrapped-row.ts';
-import { commitUnderKeys, currentBucketKey, openAnyRow } from '../taking/shred-rows.ts';
+import {
+  commitUnderKeys,
+  currentBucketKey,
+  isErasedRow,
+  openAnyRow,
+} from '../taking/shred-rows.ts';
 
 /** The row of a person's ring. */
 export function personRow(app: App, id: string): RowKey {
@@ -27,7 +32,7 @@ export async function readLiving(
 ): Promise<VaultRow | 'erased' | 'absent'> {
   const [row] = await deps.store.read([key]);
   if (row === undefined) return 'absent';
-  return (await openAnyRow(deps, row)) === 'erased' ? 'erased' : row;
+  return (await isErasedRow(deps, row)) ? 'erased' : row;
 }
 
 type Wrapping = Awaited<ReturnType<typeof currentBucketKey>>['wrapping'];
@@ -70,7 +75,7 @@ export async function mergedWith(
   for (const id of found) {
     const [row] = await deps.store.read([personRow(app, id)]);
     if (row === undefined) continue;
-    await openAnyRow(deps, row);
+    await isErasedRow(deps, row);
     for (const other of row.edges) {
       if (!found.includes(other as SubjectId)) found.push(other as SubjectId);
     }

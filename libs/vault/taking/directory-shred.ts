@@ -22,7 +22,7 @@ import {
   currentBucketKey,
   enterLoss,
   fenceRows,
-  openAnyRow,
+  isErasedRow,
 } from './shred-rows.ts';
 
 /** Opens the power to take entries and names away. Each step can be repeated. */
@@ -95,7 +95,7 @@ async function fenceRoot(deps: DirectoryContext, app: AppId, by: LossId): Promis
   const { store, hierarchy } = deps;
   return retryContended(async () => {
     const [root] = await store.read([appRootRow(app)]);
-    if (root === undefined || (await openAnyRow(deps, root)) === 'erased') return;
+    if (root === undefined || (await isErasedRow(deps, root))) return;
     const storeRoot = await hierarchy.storeRoot();
     const guard = { key: STORE_ROOT, ownKey: storeRoot.id };
     await store.commit([{ guard, puts: [fenceRow(root, by, storeRoot)] }]);

@@ -18,7 +18,7 @@ import type { App } from '../keys/app-registry.ts';
 import { ringRow } from '../rings/vault-rings.ts';
 import { rowStates, type VaultRow } from '../rows/vault-store.ts';
 import { fenceRow, wrapRow } from '../rows/wrapped-row.ts';
-import { commitUnderKeys, currentBucketKey, enterLoss, openAnyRow } from './shred-rows.ts';
+import { commitUnderKeys, currentBucketKey, enterLoss, isErasedRow } from './shred-rows.ts';
 
 /** See DirectoryShred. */
 export async function shredForsakenGroup(
@@ -41,7 +41,7 @@ export async function shredForsakenGroup(
     const rows = await store.read(keys);
     const live: VaultRow[] = [];
     for (const row of rows) {
-      if (row !== undefined && (await openAnyRow(deps, row)) !== 'erased') live.push(row);
+      if (row !== undefined && !(await isErasedRow(deps, row))) live.push(row);
     }
     // Shredded before: what is left to do comes after this.
     if (!live.some((row) => row.id === id)) {
@@ -96,7 +96,7 @@ async function isForsaken(
       throw new LetheError('VAULT_TAMPERED', `the ring of a member of ${group.id} is missing`);
     }
     if (ring.state !== rowStates.erased) return false;
-    await openAnyRow(deps, ring);
+    await isErasedRow(deps, ring);
   }
   return true;
 }

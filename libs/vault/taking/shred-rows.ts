@@ -96,10 +96,21 @@ export async function openAnyRow(
   return openRow(row, await hierarchy.openerOf(row));
 }
 
+/** Is a row a fence? What it holds else is wiped. Throws VAULT_TAMPERED. */
+export async function isErasedRow(
+  deps: Pick<VaultContext, 'hierarchy'>,
+  row: VaultRow,
+): Promise<boolean> {
+  const plain = await openAnyRow(deps, row);
+  if (plain === 'erased') return true;
+  plain.fill(0);
+  return false;
+}
+
 /** Is it a fence, and not only a row that says so? */
 export async function isFence(deps: VaultContext, row: VaultRow): Promise<boolean> {
   try {
-    return row.state === rowStates.erased && (await openAnyRow(deps, row)) === 'erased';
+    return row.state === rowStates.erased && (await isErasedRow(deps, row));
   } catch (error) {
     if (isLetheError(error, 'VAULT_TAMPERED')) return false;
     throw error;

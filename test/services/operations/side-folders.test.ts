@@ -116,7 +116,7 @@ describe('S57 a backup that is restored beside the running original, with the sa
     expect(await find('ann')).toBeTypeOf('string');
     expect((await run(home, {}, 'epoch', 'turn')).json).toMatchObject({ step: 'done' });
     expect(await find('ann')).toBeTypeOf('string');
-  });
+  }, 120_000);
 
   it('readyz and doctor notice that the key at the root is not there', async () => {
     const { home } = await openHome(['ann']);
