@@ -61,6 +61,11 @@ export function standing(listed: readonly ListedErasure[]): ListedErasure[] {
   return [...newest.values()].filter((one) => one.kind !== 'withdrawn');
 }
 
+/** The hold that an entry names, if it is about one. */
+export function holdOf({ target }: ListedErasure): string | undefined {
+  return (target as { hold?: string }).hold;
+}
+
 /** Where the texts of entries lie, by their numbers. Failures: STATE_UNREACHABLE. */
 export interface ErasureEntries {
   /** For messages. */

@@ -8,6 +8,7 @@ import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
 import type { RingRef } from '../../../libs/keyring/ring.ts';
 import type { Taken } from '../../../libs/keyring/ring-material.ts';
 import {
+  holdOf,
   type ListedErasure,
   type ListedRequest,
   standing,
@@ -224,11 +225,6 @@ export async function takeAgain(
   }
 }
 
-/** The hold that an entry names, if it is about one. */
-function holdOf({ target }: ListedErasure): string | undefined {
-  return (target as { hold?: string }).hold;
-}
-
 function isTaking(one: ListedErasure): one is ListedRequest {
   return isKnownKind(one.kind) && kindOf(one.kind).canBeUndone(one.target as never);
 }
@@ -262,22 +258,24 @@ export async function findOpening(
 ): Promise<ListedRequest[]> {
   const opening: ListedRequest[] = [];
   for (const one of standing(listed).filter(isTaking)) {
-    let opens = false;
-    await askKind(powers, one, async (ref, parts) => {
-      opens ||= !(await powers.keyringShred.isTaken(ref, parts));
-    });
-    if (opens) opening.push(one);
+    if ((await lookAgain(powers, one)).opens) opening.push(one);
   }
   return opening;
 }
 
 /** Is something that a request has taken there again? */
 async function isThereAgain(powers: PrivacyPowers, one: ListedRequest): Promise<boolean> {
-  let isThere = false;
+  const { opens, isEntryThere } = await lookAgain(powers, one);
+  return opens || isEntryThere;
+}
+
+/** Of what a request has taken: does a key open it, and is an entry there that was taken away? */
+async function lookAgain(powers: PrivacyPowers, one: ListedRequest) {
+  let opens = false;
   const isEntryThere = await askKind(powers, one, async (ref, parts) => {
-    isThere ||= !(await powers.keyringShred.isTaken(ref, parts));
+    opens ||= !(await powers.keyringShred.isTaken(ref, parts));
   });
-  return isThere || isEntryThere;
+  return { opens, isEntryThere };
 }
 
 /**

@@ -2,7 +2,7 @@
 import type { SubjectId } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
 import { lastPositions, waitForViews } from '../../../libs/projection/views-behind.ts';
-import { standing } from '../../../libs/requests/erasure-list.ts';
+import { holdOf, standing } from '../../../libs/requests/erasure-list.ts';
 import { held } from '../../../libs/vault/taking/shred-rows.ts';
 import type { Asked, Kind } from '../kinds/kind.ts';
 import { kindOf } from '../kinds/kinds.ts';
@@ -53,7 +53,7 @@ async function heldBefore({ app, powers, request }: Run): Promise<Set<SubjectId>
   for (const one of listed.slice(0, at < 0 ? listed.length : at)) {
     if (one.app !== app.id) continue;
     if (one.kind === 'hold') holds.set(one.target.hold, one.target.subject);
-    else holds.delete((one.target as { hold?: string }).hold ?? '');
+    else holds.delete(holdOf(one) ?? '');
   }
   const held = new Set<SubjectId>();
   for (const subject of holds.values()) {
