@@ -9,7 +9,7 @@ import {
 } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
 import { randomIdInBucket } from '../../../libs/base/random.ts';
-import type { ListedErasure } from '../../../libs/requests/erasure-list.ts';
+import { holdOf, type ListedErasure } from '../../../libs/requests/erasure-list.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import { isKnownKind } from '../kinds/kinds.ts';
 
@@ -54,10 +54,8 @@ async function assertUnused(
   hold: HoldId,
   subject: SubjectId,
 ): Promise<void> {
-  const isOther = ({ kind, target }: ListedErasure) => {
-    const named = target as { readonly hold?: string; readonly subject?: string };
-    return named.hold === hold && (kind !== 'hold' || named.subject !== subject);
-  };
+  const isOther = (one: ListedErasure) =>
+    holdOf(one) === hold && (one.kind !== 'hold' || one.target.subject !== subject);
   if (!(await erasures.read()).some(isOther)) return;
   const text = `the hold ${hold} was released, or is on somebody else: make a new one`;
   throw new LetheError('INPUT_INVALID', text);

@@ -53,8 +53,8 @@ export async function takenUncovered(powers: PrivacyPowers): Promise<TakenRing[]
     const { subject, place, conversation } = target as Partial<Record<string, AnyId>>;
     const named = [subject, place, conversation].filter((each) => each !== undefined);
     for (const id of named.length === 0 ? [app] : named) uncovered.push({ app, id });
-    const isTaken = isTaking(one) && !(await isUnderWay(powers, one));
-    if (isTaken) uncovered.push(...(await takenBy(powers, one)));
+    if (!isTaking(one) || (await recordOf(powers, one)) === 'underWay') continue;
+    uncovered.push(...(await takenBy(powers, one)));
   }
   return uncovered;
 }
@@ -73,10 +73,11 @@ export async function findUndone(
 ): Promise<Undone[]> {
   const undone: Undone[] = [];
   for (const request of standing(listed)) {
-    if (!isTaking(request) || (await isUnderWay(powers, request))) continue;
-    const hasRecord = (await powers.requests.afterlife(request.id)) !== undefined;
-    if (!hasRecord) undone.push({ request, why: 'noRecord' });
-    else if (await isThereAgain(powers, request)) undone.push({ request, why: 'isThere' });
+    if (!isTaking(request)) continue;
+    const record = await recordOf(powers, request);
+    if (record === 'none') undone.push({ request, why: 'noRecord' });
+    if (record !== 'ended') continue;
+    if (await isThereAgain(powers, request)) undone.push({ request, why: 'isThere' });
   }
   return undone;
 }
@@ -229,11 +230,14 @@ function isTaking(one: ListedErasure): one is ListedRequest {
   return isKnownKind(one.kind) && kindOf(one.kind).canBeUndone(one.target as never);
 }
 
-/** What has an afterlife has ended, whatever older row of it was written back. */
-async function isUnderWay({ requests }: PrivacyPowers, { id }: ListedErasure): Promise<boolean> {
-  if ((await requests.afterlife(id)) !== undefined) return false;
+/** What is known of a request of the list: its afterlife counts before any row of it. */
+async function recordOf(
+  { requests }: PrivacyPowers,
+  { id }: ListedErasure,
+): Promise<'ended' | 'underWay' | 'none'> {
+  if ((await requests.afterlife(id)) !== undefined) return 'ended';
   const request = await requests.get(id);
-  return request !== undefined && request.step !== 'done';
+  return request !== undefined && request.step !== 'done' ? 'underWay' : 'none';
 }
 
 /** What a request that was carried out has taken, as far as it can be told. */
