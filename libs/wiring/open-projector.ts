@@ -6,15 +6,20 @@ import type { WakeSignal } from '../event-log/wake-signal.ts';
 import { openConnections } from './connections.ts';
 import { openLog, openViews } from './open-engines.ts';
 import type { ProjectorPowers } from './powers.ts';
+import { assertLogThere } from './store-place.ts';
 
 /** What the projector is told: nothing of the vault, nor of what opens it. */
 export type ProjectorConfiguration = Pick<Configuration, 'log' | 'views'>;
 
-/** The projector's part alone: it opens no vault and no key folder. */
+/**
+ * The projector's part alone: it opens no vault and no key folder, and makes no store: without a
+ * log, INPUT_INVALID is thrown (retryable).
+ */
 export async function openProjectorBackends(
   configuration: ProjectorConfiguration,
   wake: WakeSignal,
 ): Promise<ProjectorPowers & { close(): Promise<void> }> {
+  assertLogThere(configuration);
   const connections = openConnections();
   if (configuration.log.engine === 'sqlite') {
     const { file } = configuration.log;

@@ -55,11 +55,18 @@ export function assertThere(configuration: Configuration): void {
   throw noStore(`${missing} is not there`);
 }
 
-/** What a command hears that does not make a store. */
+/** The same for the projector, which is told of no vault: without a log there is no store. */
+export function assertLogThere({ log }: Pick<Configuration, 'log'>): void {
+  if (log.engine !== 'sqlite' || existsSync(log.file)) return;
+  throw noStore(`${log.file} is not there`);
+}
+
+/** What a command or a service hears that does not make a store: one may come (retryable). */
 export function noStore(why: string): LetheError {
   const text = `there is no store here: ${why}. Run this where the store is, or name its files in`;
   return new LetheError(
     'INPUT_INVALID',
-    `${text} full; lethe serve and lethe apps create make one`,
+    `${text} full; lethe serve, lethe serve ingest and lethe apps create make one`,
+    { retryable: true },
   );
 }

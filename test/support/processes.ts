@@ -29,6 +29,8 @@ export interface Running {
   readonly ended: Promise<Ended>;
   /** Resolves with what was printed so far, as soon as it holds the text. */
   printed(text: string): Promise<string>;
+  /** The same of what it wrote to its standard error. */
+  warned(text: string): Promise<string>;
 }
 
 /** Starts a script of the checkout with this Node; it does not outlive the test. */
@@ -55,6 +57,7 @@ export function startProcess(
   });
   child.stderr.on('data', (chunk) => {
     err += String(chunk);
+    for (const listener of listeners) listener();
   });
   const ended = new Promise<Ended>((resolve) => {
     child.on('close', (code, signal) => {
@@ -62,18 +65,20 @@ export function startProcess(
       for (const listener of listeners) listener();
     });
   });
+  const untilSaid = (said: () => string, text: string) =>
+    new Promise<string>((resolve, reject) => {
+      const look = () => {
+        if (said().includes(text)) resolve(said());
+        else if (child.exitCode !== null) reject(new Error(`it ended: ${err}`));
+      };
+      listeners.add(look);
+      look();
+    });
   return {
     child,
     ended,
-    printed: (text) =>
-      new Promise((resolve, reject) => {
-        const look = () => {
-          if (out.includes(text)) resolve(out);
-          else if (child.exitCode !== null) reject(new Error(`it ended: ${err}`));
-        };
-        listeners.add(look);
-        look();
-      }),
+    printed: (text) => untilSaid(() => out, text),
+    warned: (text) => untilSaid(() => err, text),
   };
 }
 

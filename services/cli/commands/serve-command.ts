@@ -35,11 +35,12 @@ export function addServeCommand(program: Command): void {
         const sentence = `projector: listening on ${server.address}`;
         return untilEnd(server, () => printResult(options.json, listening, [sentence]));
       }
+      const names = named.length === 0 ? serviceNames : named;
+      // Apart, a store and its first app are made by hand, or by whoever takes messages in.
+      const makes = names.includes('ingest');
       await withStore(
         async (store) => {
-          const names = named.length === 0 ? serviceNames : named;
-          // Apart, the first app is made by hand, or by whoever takes messages in.
-          const made = names.includes('ingest') ? await firstStart(store) : undefined;
+          const made = makes ? await firstStart(store) : undefined;
           const server = await startServer(store, names);
           const first = made && {
             app: { id: made.app.id, name: made.app.name },
@@ -58,7 +59,8 @@ export function addServeCommand(program: Command): void {
           ];
           await untilEnd(server, () => printResult(options.json, listening, sentences));
         },
-        (configuration) => openPatiently(() => openBackends(configuration)),
+        (configuration) =>
+          openPatiently(() => openBackends(configuration, makes ? {} : { mustExist: true })),
       );
     });
 }

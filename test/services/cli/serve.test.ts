@@ -1,25 +1,46 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { startLethe, startScript } from '../../support/processes.ts';
+import { lethe, startLethe, startScript } from '../../support/processes.ts';
 import { embeddedVariables, temporaryFolder } from '../../support/temporary-store.ts';
 
 const PROGRAM = join(import.meta.dirname, '../../../services/cli/main.ts');
 const PRELOAD = join(import.meta.dirname, '../../support/end-when-listening.ts');
+
+async function folderWithStore(): Promise<string> {
+  const folder = temporaryFolder();
+  expect(await lethe(folder, ['apps', 'create', 'main'])).toMatchObject({ code: 0 });
+  return folder;
+}
 
 describe('lethe serve', () => {
   it.each([[[]], [['projector']]])(
     '%j that is asked to end as soon as it has said that it listens ends in order',
     async (services) => {
       const more = { NODE_OPTIONS: `--import=${PRELOAD}` };
-      const ended = await startLethe(temporaryFolder(), ['serve', ...services], more).ended;
+      const folder = await folderWithStore();
+      const ended = await startLethe(folder, ['serve', ...services], more).ended;
       expect(ended).toMatchObject({ code: 0, signal: null });
       expect(ended.out).toContain('listening');
     },
   );
 
+  it.each([[['projector']], [['reader']], [['privacy', 'reader', 'projector']]])(
+    '%j makes nothing where no store is, says so, and serves once somebody has made one',
+    async (services) => {
+      const folder = temporaryFolder();
+      const running = startLethe(folder, ['serve', ...services]);
+      expect(await running.warned('waiting for it')).toContain('there is no store here');
+      expect(readdirSync(folder)).toEqual([]);
+      expect(await lethe(folder, ['apps', 'create', 'main'])).toMatchObject({ code: 0 });
+      await running.printed('listening');
+      running.child.kill('SIGTERM');
+      expect(await running.ended).toMatchObject({ code: 0 });
+    },
+  );
+
   it('S51 projector runs with the log and the views alone, and says what it should not have', async () => {
-    const folder = temporaryFolder();
+    const folder = await folderWithStore();
     const { LETHE_LOG, LETHE_STATE, LETHE_VIEWS, ...others } = embeddedVariables(folder);
     const own = { LETHE_LOG, LETHE_STATE, LETHE_VIEWS, LETHE_HTTP: '127.0.0.1:0' };
     const start = (variables: object) =>
@@ -29,12 +50,15 @@ describe('lethe serve', () => {
         { PATH: process.env.PATH, ...variables },
         folder,
       );
+    const vaultFiles = () =>
+      readdirSync(join(folder, 'data')).filter((name) => name.startsWith('vault'));
+    for (const name of vaultFiles()) rmSync(join(folder, 'data', name));
     const lean = start(own);
     await lean.printed('listening');
     lean.child.kill('SIGTERM');
     expect(await lean.ended).toMatchObject({ code: 0 });
     expect((await lean.ended).err).not.toContain('unset');
-    expect(readdirSync(join(folder, 'data')).some((name) => name.startsWith('vault'))).toBe(false);
+    expect(vaultFiles()).toEqual([]);
     const rich = start({ ...own, ...others, LETHE_KMS_PASSPHRASE: 'secret words' });
     await rich.printed('listening');
     rich.child.kill('SIGTERM');
