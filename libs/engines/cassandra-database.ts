@@ -222,7 +222,11 @@ export class CassandraDatabase {
     if (error instanceof LetheError) return error;
     const { name = 'unknown', code } = error as { name?: string; code?: number };
     const isSchema = code === responseErrorCodes.invalid;
-    const why = isSchema ? 'a table is missing or of another version: run lethe migrate' : name;
+    const why = isSchema
+      ? 'a table is missing or of another version: run lethe migrate'
+      : isTooFew(error)
+        ? 'too few of its nodes know each other to be up: look at nodetool status, and try again'
+        : name;
     const text = `Cassandra: ${why}${code === undefined ? '' : ` (code ${code})`}`;
     return new LetheError(this.#unreachable, text, { retryable: !isSchema, cause: error });
   }
@@ -257,6 +261,13 @@ function pauseBefore(attempt: number): Promise<void> {
 function isUnheardOf(error: unknown): boolean {
   const { code, message } = error as { code?: number; message?: string };
   return code === responseErrorCodes.invalid && /does not exist|unconfigured/.test(message ?? '');
+}
+
+/** Too few nodes are up for what was asked, or the one that was asked does not know it yet. */
+function isTooFew(error: unknown): boolean {
+  const { code, innerErrors } = error as { code?: number; innerErrors?: Record<string, unknown> };
+  if (code === responseErrorCodes.unavailableException) return true;
+  return Object.values(innerErrors ?? {}).some((one) => isTooFew(one ?? {}));
 }
 
 function isServerTimeout(error: unknown): boolean {

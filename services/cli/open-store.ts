@@ -12,8 +12,8 @@ import { CommandEnd, exitCodes } from './terminal.ts';
 const WAIT_MS = 2_000;
 
 /**
- * Opens, for a service: while an engine cannot be reached, or the store is not made yet, it says so
- * and tries again, as whoever starts all of them at once expects. Other failures are thrown.
+ * Opens, for a service. While an engine cannot be reached, or the store is not made yet, it says so
+ * and tries again: whoever starts all of them at once expects that. Other failures are thrown.
  */
 export async function openPatiently<Opened>(open: () => Promise<Opened>): Promise<Opened> {
   for (;;) {

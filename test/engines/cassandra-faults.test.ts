@@ -138,6 +138,9 @@ describe('the store on three Cassandra nodes', () => {
     const refusing = performance.now();
     await expect(store.deliver(words('emil'))).rejects.toMatchObject({ retryable: true });
     const refusedMs = Math.round(performance.now() - refusing);
+    // Until the last one knows that it is alone, it says of itself that it was late.
+    const why = () => store.deliver(words('emil')).catch(String);
+    await expect.poll(why, { timeout: 60_000 }).toContain('too few of its nodes');
     await restart(1);
     await restart(2);
     const recovered = await untilDone(() => store.deliver(words('emil')), 60_000);

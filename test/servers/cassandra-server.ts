@@ -7,6 +7,7 @@ import { fetchJars } from './downloads.ts';
 import {
   freePorts,
   hasLogged,
+  isRunning,
   type ServerProcess,
   startProcess,
   untilReady,
@@ -77,7 +78,10 @@ export function fetchCassandra(): string {
   return join(fetchJars(CASSANDRA), 'libs/*');
 }
 
-/** Starts a cluster in a folder; resolves when every node answers CQL. */
+/**
+ * Starts a cluster in a folder; resolves when every node answers CQL and knows that the others are
+ * up: one that does not know it yet refuses what needs a quorum. A restart resolves so, too.
+ */
 export async function startCassandra(
   folder: string,
   nodes: number,
@@ -93,12 +97,15 @@ export async function startCassandra(
     processes.push(started);
     await untilServing(started);
   }
+  const nodetool = (node: number, ...args: string[]) => runNodetool(cluster, node, args, classPath);
+  await untilAcquainted(processes, nodetool);
   const restart = async (node: number) => {
     const started = startNode(cluster, node, classPath);
+    processes[node] = started;
     await untilServing(started);
+    await untilAcquainted(processes, nodetool);
     return started;
   };
-  const nodetool = (node: number, ...args: string[]) => runNodetool(cluster, node, args, classPath);
   const hosts = Array.from({ length: nodes }, (_, node) => hostOf(node));
   const folders = hosts.map((_, node) => nodeFolder(folder, node));
   return { hosts, port, processes, folders, restart, nodetool };
@@ -114,6 +121,22 @@ function nodeFolder(folder: string, node: number): string {
 
 function untilServing(started: ServerProcess): Promise<void> {
   return untilReady(started, () => hasLogged(started, 'Starting listening for CQL'), READY_MS);
+}
+
+/** Until each node that runs lists each that runs as up and normal. */
+async function untilAcquainted(
+  processes: readonly ServerProcess[],
+  nodetool: CassandraServer['nodetool'],
+): Promise<void> {
+  const running = [...processes.keys()].filter((node) => isRunning(processes[node]!));
+  if (running.length === 1) return;
+  for (const node of running) {
+    const knowsAll = () => {
+      const status = nodetool(node, 'status');
+      return running.every((other) => status.includes(`UN  ${hostOf(other)} `));
+    };
+    await untilReady(processes[node]!, knowsAll, READY_MS);
+  }
 }
 
 function startNode(cluster: Cluster, node: number, classPath: string): ServerProcess {
@@ -168,8 +191,8 @@ function configure(cluster: Cluster, node: number): void {
     rpc_address: hostOf(node),
     storage_port: cluster.storagePort,
     native_transport_port: cluster.port,
-    commitlog_sync: 'periodic',
-    commitlog_sync_period: '10s',
+    // As the runbook has it: what was answered outlives a node that is killed at once.
+    commitlog_sync: 'batch',
     commitlog_segment_size: '4MiB',
     commitlog_total_space: '64MiB',
     memtable_heap_space: '64MiB',
