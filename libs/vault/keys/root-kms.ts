@@ -15,8 +15,11 @@ export type KeyState = 'usable' | 'disabled' | 'pending' | 'gone' | 'unknown';
 
 /** Wraps and unwraps the root of the vault. It is asked once a process start, and by turns. */
 export interface RootKms {
-  /** Makes a key for a store, named by its random id; it is durable on return. */
-  createKey(store: string): Promise<KeyId>;
+  /**
+   * Makes a key for a store, named by its random id; it is durable on return. Whoever serves with
+   * the key that it comes instead of is taken to serve with it.
+   */
+  createKey(store: string, insteadOf?: KeyId): Promise<KeyId>;
   /** The keys that were made for a store and are not gone. */
   keysOf(store: string): Promise<KeyId[]>;
   /** The store that a key was made for; undefined: it is not known. */

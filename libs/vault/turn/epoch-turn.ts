@@ -124,13 +124,15 @@ async function beginTurn(deps: TurnContext, nowMs: number) {
     throw contended();
   }
   const [root] = await store.read([storeSlot().current]);
-  const owner = await ownerOf({ kms, lossFeed }, root!.wrappingKey);
+  const oldKmsKey = root!.wrappingKey;
+  const owner = await ownerOf({ kms, lossFeed }, oldKmsKey);
+  const newKmsKey = await kms.createKey(owner, oldKmsKey);
   const turn: Turn = {
     id: randomId(randomness),
     number: (last?.number ?? 0) + 1,
     step: 'begun',
-    oldKmsKey: root!.wrappingKey,
-    newKmsKey: await kms.createKey(owner),
+    oldKmsKey,
+    newKmsKey,
     startedAtMs: nowMs,
     runner,
     aliveAtMs: nowMs,

@@ -51,10 +51,14 @@ describe('what lies beside the data', () => {
     expect(refused.code).not.toBe(0);
     expect(refused.err).toContain('nothing was ended. After a restore drill leave it');
     expect(keysIn(folder)).toEqual(before);
+    // The key that a turn beside it makes is served with at once.
+    expect((await lethe(folder, ['epoch', 'turn'])).code).toBe(0);
+    const again = await lethe(drill, ['epoch', 'end-original', '--yes'], more);
+    expect(again.err).toContain('nothing was ended');
     serving.child.kill('SIGTERM');
     await serving.ended;
     const ended = await lethe(drill, ['epoch', 'end-original', '--yes'], more);
-    expect(ended.json.gone.length, ended.err).toBe(1);
+    expect(ended.json.gone.length, ended.err).toBe(2);
   }, 30_000);
 
   it('a key that was destroyed and is put back is named by doctor', async () => {

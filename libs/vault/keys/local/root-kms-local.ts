@@ -22,7 +22,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { lp } from '../../../base/bytes.ts';
 import { syncFolder, writeFileDurably } from '../../../base/durable-file.ts';
 import type { KeyId } from '../../../base/ids.ts';
@@ -52,7 +52,7 @@ export function openRootKmsLocal(options: {
   const load = async (id: string) => readKey(fileOf(folder, id), id, options);
   return {
     remembersKeys: true,
-    async createKey(store) {
+    async createKey(store, insteadOf) {
       callCount += 1;
       const id = randomId<KeyId>(randomness);
       writeFileDurably(markOf(folder, id, 'store'), Buffer.from(store), 0o600);
@@ -63,6 +63,10 @@ export function openRootKmsLocal(options: {
         0o600,
       );
       key.fill(0);
+      // In the names of those who serve: each takes its own away when it ends.
+      for (const mark of insteadOf === undefined ? [] : servingMarks(folder, insteadOf)) {
+        writeFileSync(join(folder, basename(mark).replace(insteadOf!, id)), '', { mode: 0o600 });
+      }
       return id;
     },
     async wrap(id, plain, context) {
