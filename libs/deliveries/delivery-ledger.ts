@@ -16,7 +16,7 @@ import {
   type SubjectId,
   type ThingId,
 } from '../base/ids.ts';
-import { LetheError } from '../base/lethe-error.ts';
+import { isLetheError, LetheError } from '../base/lethe-error.ts';
 import { recordCodec } from '../codec/avro.ts';
 import { labels } from '../codec/labels.ts';
 import type { OwnerKind } from '../codec/sealed-event.ts';
@@ -70,7 +70,8 @@ export interface DeliveryLedger {
   ): Promise<DeliveryWrite[]>;
   /**
    * Removes entries of days before `day - horizonDays`, and the keys of those days. One whose words
-   * `isGone` stays one more horizon, once. The number removed.
+   * `isGone` stays one more horizon, once. One that is damaged says nothing of anybody any more. The
+   * number removed.
    */
   sweep(
     app: AppId,
@@ -106,6 +107,16 @@ export function createDeliveryLedger(deps: {
     return { row, entry: codec.decodeTagged(plain), isSettled: row.isSettled };
   }
 
+  /** Undefined: the row, or the key of its day, is damaged. */
+  async function tryOpen(app: AppId, row: DeliveryRow): Promise<KnownDelivery | undefined> {
+    try {
+      return await open(app, row);
+    } catch (error) {
+      if (isLetheError(error, 'VAULT_TAMPERED')) return undefined;
+      throw error;
+    }
+  }
+
   const ledger: DeliveryLedger = {
     async names(app, deliveries) {
       const key = await keys.indexKey(app);
@@ -134,7 +145,8 @@ export function createDeliveryLedger(deps: {
       for (;;) {
         const rows = await store.olderThan(app, day - horizonDays, SWEEP_ROWS);
         if (rows.length === 0) break;
-        const known = await Promise.all(rows.map((row) => open(app, row)));
+        const opened = await Promise.all(rows.map((row) => tryOpen(app, row)));
+        const known = opened.filter((one) => one !== undefined);
         const gone = await isGone(known.map((one) => one.entry));
         const kept = known.filter((one, i) => gone[i] && one.entry.state === 'kept');
         const writes = kept.map((one) => ({
@@ -145,7 +157,8 @@ export function createDeliveryLedger(deps: {
         const rewritten = await ledger.prepare(app, writes, day);
         await store.put(app, rewritten);
         await store.settle(app, rewritten);
-        const expired = known.filter((one) => !kept.includes(one)).map((one) => one.row.id);
+        const renewed = new Set(kept.map((one) => one.row.id));
+        const expired = rows.map(({ id }) => id).filter((id) => !renewed.has(id));
         await store.remove(app, expired);
         removed += expired.length;
       }

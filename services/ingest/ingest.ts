@@ -7,7 +7,7 @@ import { currentTrace, inSpan } from '../../libs/engines/tracing.ts';
 import type { IngestPowers } from '../../libs/wiring/powers.ts';
 import { acceptBatch } from './accept/accept-batch.ts';
 import { createIngestQueue } from './accept/ingest-queue.ts';
-import { areGone } from './plan/delivery-check.ts';
+import { areGoneOrDamaged } from './plan/delivery-check.ts';
 import type { IngestItem, Outcome } from './plan/ingest-item.ts';
 import { Resolver } from './plan/resolver.ts';
 
@@ -92,11 +92,19 @@ export async function openIngest(powers: IngestPowers): Promise<Ingest> {
     async sweep() {
       const day = Math.floor(powers.clock.nowMs() / DAY_MS);
       const at = { day, horizonDays: powers.horizonDays };
+      const failures: unknown[] = [];
       let removed = 0;
       for (const app of await powers.apps.list()) {
-        const isGone = (entries: Parameters<typeof areGone>[2]) => areGone(powers, app, entries);
-        removed += await powers.ledger.sweep(app.id, at, isGone);
+        try {
+          removed += await powers.ledger.sweep(app.id, at, (entries) =>
+            areGoneOrDamaged(powers, app, entries),
+          );
+        } catch (error) {
+          // One app keeps no other from being swept.
+          failures.push(error);
+        }
       }
+      if (failures.length > 0) throw failures[0];
       return removed;
     },
     async close() {

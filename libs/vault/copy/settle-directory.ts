@@ -46,6 +46,7 @@ export interface ForsakenGroup {
 /** The directory while it is settled. */
 interface SettlingContext extends DirectoryContext {
   isDamaged(row: DamagedRow): boolean;
+  readonly isAnyDamaged: boolean;
 }
 
 const ROWS_PER_LOOK = 500;
@@ -65,28 +66,37 @@ export async function settleDirectory(
 ): Promise<ForsakenGroup[]> {
   const names = new Set(damaged.map(rowKeyToText));
   const isDamaged = (row: DamagedRow) => names.has(rowKeyToText(row));
-  const deps = { ...given, table: withoutDamaged(given.table, damaged), isDamaged };
+  const isAnyDamaged = damaged.length > 0;
+  const deps = { ...given, table: withoutDamaged(given.table, damaged), isDamaged, isAnyDamaged };
   const forsaken: ForsakenGroup[] = [];
+  const damagedApps = new Set(damaged.map(({ app }) => app));
   for (const app of await deps.apps.list()) {
-    for (const kind of REFERENCE_KINDS) await dropNames(deps, app, kind);
-    for await (const rows of chunks(deps.store.scan(rowKinds.subject, app.id), ROWS_PER_LOOK)) {
-      await namePeople(deps, app, rows);
-    }
-    for await (const rows of chunks(
-      deps.store.scan(rowKinds.conversation, app.id),
-      ROWS_PER_LOOK,
-    )) {
-      const ids = rows.map(({ id }) => id as ConversationId);
-      const found = await deps.table.conversations(app.id, ids);
-      const living = found.filter((entry) => typeof entry === 'object');
-      await nameConversations(deps, app, living);
-      for (const group of living.filter(({ value }) => value.kind === 'sdkGroup')) {
-        const by = await settleWhole(deps, app, { group, isAnyDamaged: damaged.length > 0 });
-        if (by !== undefined) forsaken.push({ app, group: group.id, by });
-      }
+    try {
+      for await (const group of settleApp(deps, app)) forsaken.push(group);
+    } catch (error) {
+      // Without the key that its names are made with, the rest of it stays as it is.
+      if (!damagedApps.has(app.id) || !isLetheError(error, 'VAULT_TAMPERED')) throw error;
     }
   }
   return forsaken;
+}
+
+/** Settles one app; gives groups that are to end. */
+async function* settleApp(deps: SettlingContext, app: App): AsyncIterable<ForsakenGroup> {
+  for (const kind of REFERENCE_KINDS) await dropNames(deps, app, kind);
+  for await (const rows of chunks(deps.store.scan(rowKinds.subject, app.id), ROWS_PER_LOOK)) {
+    await namePeople(deps, app, rows);
+  }
+  for await (const rows of chunks(deps.store.scan(rowKinds.conversation, app.id), ROWS_PER_LOOK)) {
+    const ids = rows.map(({ id }) => id as ConversationId);
+    const found = await deps.table.conversations(app.id, ids);
+    const living = found.filter((entry) => typeof entry === 'object');
+    await nameConversations(deps, app, living);
+    for (const group of living.filter(({ value }) => value.kind === 'sdkGroup')) {
+      const by = await settleWhole(deps, app, group);
+      if (by !== undefined) yield { app, group: group.id, by };
+    }
+  }
 }
 
 /** The directory without rows that do not authenticate: those who are named beside them go on. */
@@ -221,14 +231,14 @@ async function writeNames(
 
 /** A group whose chain of members is damaged stays as it is. */
 async function settleWhole(
-  deps: DirectoryContext,
+  deps: SettlingContext,
   app: App,
-  { group, isAnyDamaged }: { group: ConversationRow; isAnyDamaged: boolean },
+  group: ConversationRow,
 ): Promise<LossId | undefined> {
   try {
     return await settleGroup(deps, app, group);
   } catch (error) {
-    if (isAnyDamaged && isLetheError(error, 'VAULT_TAMPERED')) return undefined;
+    if (deps.isAnyDamaged && isLetheError(error, 'VAULT_TAMPERED')) return undefined;
     throw error;
   }
 }

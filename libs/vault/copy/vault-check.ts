@@ -2,6 +2,7 @@
  * Looks at every row of the vault as an attacker with the disk would leave it: rows that do not
  * authenticate, and rings of people or groups whose entry is gone.
  */
+import type { AppId } from '../../base/ids.ts';
 import { isLetheError } from '../../base/lethe-error.ts';
 import type { RingRef } from '../../keyring/ring.ts';
 import { directoryRow } from '../directory/directory-table.ts';
@@ -63,12 +64,25 @@ const KINDS_OF_APP: readonly RowKind[] = [
   ...BUCKETED_KINDS,
 ];
 
-/** The store's root is opened before all else: without it there is nothing to check. */
-async function* checkedRows({ store, apps }: Pick<VaultContext, 'store' | 'apps'>) {
+async function* checkedRows({ store, hierarchy }: Pick<VaultContext, 'store' | 'hierarchy'>) {
+  // Without it there is nothing to check.
+  await hierarchy.storeRoot();
   for (const kind of STORE_KINDS) yield* store.scan(kind, STORE_ROOT.app);
-  for (const { id } of await apps.list()) {
-    for (const kind of KINDS_OF_APP) yield* store.scan(kind, id);
+  const { living } = await findApps(store);
+  for (const app of living) {
+    for (const kind of KINDS_OF_APP) yield* store.scan(kind, app);
   }
+}
+
+/** The apps that a vault has a root or a record of, also those that do not open. */
+async function findApps(store: Pick<VaultStore, 'scan'>) {
+  const erased = new Set<AppId>();
+  const living = new Set<AppId>();
+  for await (const { app, state } of store.scan(rowKinds.appRoot)) {
+    (state === rowStates.erased ? erased : living).add(app);
+  }
+  for await (const { app } of store.scan(rowKinds.appRecord)) if (!erased.has(app)) living.add(app);
+  return { erased, living };
 }
 
 async function isSame(original: Pick<VaultStore, 'read'> | undefined, row: VaultRow) {
@@ -82,8 +96,14 @@ type Deps = Parameters<typeof checkVault>[0];
 async function faultOf({ store, hierarchy, apps }: Deps, row: VaultRow): Promise<Fault> {
   if (!(await isAuthentic(hierarchy, row))) return 'tampered';
   if (row.kind !== rowKinds.ownerRing) return undefined;
-  const app = await apps.find(row.app);
-  return app !== undefined && (await lacksEntry(store, app, row)) ? 'missing' : undefined;
+  try {
+    const app = await apps.find(row.app);
+    return app !== undefined && (await lacksEntry(store, app, row)) ? 'missing' : undefined;
+  } catch (error) {
+    // Where its entries lie nobody knows then; what does not open of the app is named itself.
+    if (isLetheError(error, 'VAULT_TAMPERED')) return undefined;
+    throw error;
+  }
 }
 
 /** A row that was wrapped anew since it was read may name a key that is gone. */
@@ -132,7 +152,10 @@ export interface RingFindings {
   fenced: number;
   /** Of apps that were erased. */
   ofErasedApps: number;
-  /** Neither a ring nor a fence: nothing that was sealed under it can be told from a forgery. */
+  /**
+   * Neither a ring nor a fence, or of an app that does not open: nothing that was sealed under it
+   * can be told from a forgery.
+   */
   missing: number;
 }
 
@@ -142,10 +165,11 @@ export async function checkRings(
   refs: readonly RingRef[],
 ): Promise<RingFindings> {
   const buckets = new Map((await apps.list()).map((app) => [app.id, app.buckets]));
-  const living = refs.filter((ref) => buckets.has(ref.app));
-  const rows = await store.versions(living.map((ref) => ringRow(ref, buckets.get(ref.app)!)));
-  const missing = rows.filter((row) => row === undefined).length;
+  const { erased } = await findApps(store);
+  const found = refs.filter((ref) => buckets.has(ref.app));
+  const rows = await store.versions(found.map((ref) => ringRow(ref, buckets.get(ref.app)!)));
   const fenced = rows.filter((row) => row?.state === rowStates.erased).length;
-  const live = living.length - missing - fenced;
-  return { live, fenced, ofErasedApps: refs.length - living.length, missing };
+  const live = rows.filter((row) => row !== undefined).length - fenced;
+  const ofErasedApps = refs.filter((ref) => erased.has(ref.app)).length;
+  return { live, fenced, ofErasedApps, missing: refs.length - live - fenced - ofErasedApps };
 }

@@ -8,7 +8,7 @@
  */
 
 import { type AppId, idToBucket, type KeyId } from '../../base/ids.ts';
-import { LetheError } from '../../base/lethe-error.ts';
+import { isLetheError, LetheError } from '../../base/lethe-error.ts';
 import { randomId } from '../../base/random.ts';
 import { again, contended, retryContended } from '../../base/retry.ts';
 import { secretConcat } from '../../base/secret-bytes.ts';
@@ -269,13 +269,21 @@ async function findDirty(
   lost: readonly LostRing[],
 ): Promise<Map<AppId, number[]>> {
   const dirty = new Map<AppId, Set<number>>();
-  const add = (app: AppId, bucket: number) => {
-    dirty.set(app, (dirty.get(app) ?? new Set()).add(bucket));
+  const bucketsOf = (app: AppId) => {
+    const known = dirty.get(app) ?? new Set();
+    dirty.set(app, known);
+    return known;
   };
-  for (const { app, bucket } of await store.dirtyBuckets()) add(app, bucket);
+  for (const { app, bucket } of await store.dirtyBuckets()) bucketsOf(app).add(bucket);
   for (const { app: id, id: ring } of lost) {
-    const app = await apps.find(id);
-    if (app !== undefined) add(id, idToBucket(ring) % app.buckets);
+    try {
+      const app = await apps.find(id);
+      if (app !== undefined) bucketsOf(id).add(idToBucket(ring) % app.buckets);
+    } catch (error) {
+      if (!isLetheError(error, 'VAULT_TAMPERED')) throw error;
+      // Its turn fails, and no other's.
+      bucketsOf(id);
+    }
   }
   return new Map([...dirty].map(([app, buckets]) => [app, [...buckets]]));
 }

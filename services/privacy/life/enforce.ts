@@ -183,9 +183,9 @@ async function enforceRevocations(
   }
 }
 
-/** A hold that nobody has released stays. */
+/** A hold that nobody has released stays. What does not open is passed over, as by `askKind`. */
 async function enforceHolds(
-  { apps, keyringHold }: PrivacyPowers,
+  powers: PrivacyPowers,
   listed: readonly ListedErasure[],
   { onUndone, toldGone }: Listener,
 ): Promise<void> {
@@ -195,15 +195,35 @@ async function enforceHolds(
   }
   for (const one of standing(listed)) {
     if (one.kind !== 'hold' || released.has(one.target.hold)) continue;
-    if ((await apps.find(one.app)) === undefined) continue;
-    const { subject, hold } = one.target;
-    const [isHeld] = await keyringHold.areHeld(one.app, [subject]);
-    const outcome = isHeld ? 'there' : await keyringHold.hold(one.app, subject, hold);
+    const { hold } = one.target;
+    const outcome = (await passOverDamage(() => putBack(powers, one))) ?? 'there';
     const what = { held: 'It was put back', erased: 'Who it was on has been erased' };
     if (outcome !== 'held' && (outcome !== 'erased' || toldGone.has(hold))) continue;
     if (outcome === 'erased') toldGone.add(hold);
     const text = `the hold ${hold} of the app ${one.app} was gone, as old rows were written back`;
     onUndone(new LetheError('VAULT_TAMPERED', `${text}. ${what[outcome]}`));
+  }
+}
+
+/** Puts a hold back that is not there. */
+async function putBack(
+  { apps, keyringHold }: PrivacyPowers,
+  { app, target: { subject, hold } }: Extract<ListedErasure, { kind: 'hold' }>,
+) {
+  if ((await apps.find(app)) === undefined) return 'there';
+  const [isHeld] = await keyringHold.areHeld(app, [subject]);
+  return isHeld ? 'there' : keyringHold.hold(app, subject, hold);
+}
+
+/** Undefined: rows are damaged, which are named where all rows are looked at. */
+async function passOverDamage<Result>(look: () => Promise<Result>): Promise<Result | undefined> {
+  try {
+    return await look();
+  } catch (error) {
+    if (isLetheError(error, 'VAULT_TAMPERED') || isLetheError(error, 'SEGMENT_MISSING')) {
+      return undefined;
+    }
+    throw error;
   }
 }
 
@@ -284,8 +304,7 @@ async function lookAgain(powers: PrivacyPowers, one: ListedRequest) {
 
 /**
  * Asks the kind itself what it takes, with powers that only look. Is an entry there that it would
- * have taken away? Rows that do not open are passed over: they are named where all rows are looked
- * at.
+ * have taken away? Rows that do not open are passed over.
  */
 async function askKind(
   powers: PrivacyPowers,
@@ -315,17 +334,13 @@ async function askKind(
   };
   const times = { receivedAtMs: one.atMs, changedAtMs: one.atMs };
   const request = { ...one, ...times, step: 'received' } as PrivacyRequest;
-  try {
+  const isThere = await passOverDamage(async () => {
     const app = await powers.apps.find(one.app);
     if (app === undefined) return false;
     const run: Run = { powers: looking, app, request, step: async () => undefined };
     const kind = kindOf(request.kind);
     await kind.shred(run, 'restored');
-    return (await kind.isThereAgain?.(run)) ?? false;
-  } catch (error) {
-    if (isLetheError(error, 'VAULT_TAMPERED') || isLetheError(error, 'SEGMENT_MISSING')) {
-      return false;
-    }
-    throw error;
-  }
+    return kind.isThereAgain?.(run);
+  });
+  return isThere ?? false;
 }

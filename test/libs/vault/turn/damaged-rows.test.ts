@@ -9,8 +9,10 @@ import { makeBackup } from '../../../../services/operations/backup.ts';
 import { createApp } from '../../../../services/operations/create-app.ts';
 import { runDoctor } from '../../../../services/operations/doctor.ts';
 import { restore } from '../../../../services/operations/restore.ts';
+import { revokeKey } from '../../../../services/operations/revoke-key.ts';
 import { settleEpoch, turnEpoch } from '../../../../services/operations/turn-epoch.ts';
 import { createPrivacy, type Privacy } from '../../../../services/privacy/doors/privacy.ts';
+import { enforceErasures } from '../../../../services/privacy/life/enforce.ts';
 import { PERSONAL, received } from '../../../support/events.ts';
 import {
   defaultConversationOf,
@@ -119,6 +121,81 @@ describe('S50 a row of the vault in which one bit has flipped', () => {
       }
       // A bucket's key takes all that lies in its bucket, which may be the ring of the app.
       if (kind !== 'bucketKey') expect(readable.length).toBeGreaterThanOrEqual(2);
+    },
+  );
+
+  it.each<Kind>(['appRoot', 'appRecord', 'indexKey', 'appRing', 'ledgerKey'])(
+    'that all of one tenant needs stops nothing of another: %s',
+    async (kind) => {
+      const { store, other } = await openTenants();
+      const ben = await subjectOf(store, 'ben');
+      await createPrivacy(store.backends.privacy()).hold(store.app.id, ben);
+      const powers = store.backends.administration();
+      const its = { app: store.app.id, scope: 'app', nowMs: Date.now() } as const;
+      await revokeKey(powers, (await powers.accessKeys.create(its)).id);
+      await store.ingest.close();
+      await store.backends.close();
+      const theirs = await openAt(store.folder, {}, other.id);
+      await theirs.deliver(
+        ...['eva', 'fay'].map((name) => received(name, `of ${name}`, { conversation: PERSONAL })),
+      );
+      const subject = await subjectOf(theirs, 'eva');
+      const fays = await defaultConversationOf(theirs, 'fay');
+      damage(store, kind);
+      const again = await theirs.reopen();
+      const erased = await createPrivacy(again.backends.privacy()).eraseSubject(other.id, subject);
+      if (erased.status !== 'done') throw new Error(erased.status);
+      expect(await enforceErasures(again.backends.privacy(), () => undefined)).toBe(0);
+      const { turn, backup } = await turnEpoch(again);
+      expect(turn.step).toBe('done');
+      expect(turn.failedApps).not.toContain(other.id);
+      await settleEpoch(again);
+      const afterlife = await again.backends.privacy().requests.afterlife(erased.erasure);
+      expect(afterlife!.t1AtMs).not.toBeNull();
+      const checks = await runDoctor(again, () => undefined);
+      const vault = checks.find(({ name }) => name === 'vault')!;
+      expect(vault.passed).toBe(false);
+      expect(vault.detail).toContain(`app ${store.app.id}`);
+      await again.ingest.close();
+      await again.backends.close();
+      renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
+      await restore(store.configuration, backup!, {
+        isNewerRemoved: false,
+        erasuresHead: 'any',
+        onProgress: () => undefined,
+      });
+      const back = await openAt(store.folder, {}, other.id);
+      expect(await textsOf(back, fays)).toEqual(['of fay']);
+      await expect(subjectOf(back, 'eva')).rejects.toThrow('nobody');
+    },
+  );
+
+  it.each(['the key of a day', 'a delivery', 'the ring of who delivered'])(
+    'keeps nothing in the delivery ledger beyond twice its time: %s',
+    async (what) => {
+      let nowMs = Date.now();
+      const store = await openTestStore({ clock: { nowMs: () => nowMs } });
+      await store.deliver(received('ann', 'hers', { id: 'a' }), received('ben', 'his'));
+      const other = await createApp(store.backends.administration(), { name: 'other' });
+      const theirs = await openAt(store.folder, { clock: { nowMs: () => nowMs } }, other.id);
+      await theirs.deliver(received('cem', 'his', { id: 'c' }));
+      if (what === 'a delivery') {
+        const database = new DatabaseSync(fileOf(store.configuration.state));
+        const { changes } = database
+          .prepare('UPDATE deliveries SET wrapped = zeroblob(60) WHERE hex(substr(key, 1, 16)) = ?')
+          .run(store.app.id.toUpperCase());
+        expect(Number(changes)).toBe(2);
+        database.close();
+      } else {
+        damage(store, what === 'the key of a day' ? 'ledgerKey' : 'ownerRing');
+      }
+      const again = await theirs.reopen();
+      let removed = 0;
+      for (let sweeps = 0; sweeps < 2; sweeps += 1) {
+        nowMs += 35 * 86_400_000;
+        removed += await again.ingest.sweep();
+      }
+      expect(removed).toBe(3);
     },
   );
 
