@@ -70,8 +70,8 @@ export interface DeliveryLedger {
   ): Promise<DeliveryWrite[]>;
   /**
    * Removes entries of days before `day - horizonDays`, and the keys of those days. One whose words
-   * `isGone` stays one more horizon, once. One that is damaged says nothing of anybody any more. The
-   * number removed.
+   * `isGone` stays one more horizon, once. One that is damaged says nothing of anybody, and goes.
+   * The number removed.
    */
   sweep(
     app: AppId,

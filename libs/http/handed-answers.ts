@@ -3,7 +3,7 @@
  * delivered: a slow client may be sent it minutes later. So a loss resets the connections on which
  * something lies that cannot be opened any more, before the loss is acknowledged: T0 waits for it.
  */
-import type { Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import { Socket } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
 import type { EventSealer, KeyedHeader } from '../keyring/event-sealer.ts';
@@ -37,7 +37,9 @@ export interface HandedAnswers {
    * Keeps what a route writes by itself. It is called in the same turn as the look whether that may
    * be handed on; call back when the kernel has it.
    */
-  keep(reply: { readonly raw: ServerResponse }, noted: NotedUse): () => void;
+  keep(request: { readonly raw: IncomingMessage }, noted: NotedUse): () => void;
+  /** Ends the connection of a request at once, and takes back what its client has not taken. */
+  end(request: { readonly raw: IncomingMessage }): void;
 }
 
 const LOOK_INTERVAL_MS = 250;
@@ -63,7 +65,7 @@ export function openHandedAnswers(
 
   /** Lets go of what was taken by now, and of clients that take too long. */
   async function look(): Promise<void> {
-    const handed = busy().map((connection) => [connection, connection.handedBytes()] as const);
+    const handed = busy().map((connection) => [connection, connection.handedBytes] as const);
     if (handed.length === 0) return;
     const queues = await readKernelQueues();
     const oldestMs = performance.now() - pace.takenMsMax;
@@ -146,7 +148,8 @@ export function openHandedAnswers(
       return { ...powers, keyring: own.keyring, sealer: own.sealer };
     },
     repeats: (request, powers, headers) => notedOf(request, powers).note(headers),
-    keep: (reply, own) => keep(reply.raw.socket!, own),
+    keep: ({ raw }, own) => keep(raw.socket, own),
+    end: ({ raw }) => (connections.get(raw.socket) ?? raw.socket).end(),
   };
 }
 

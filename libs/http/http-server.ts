@@ -21,6 +21,7 @@ import { type AppId, textToId } from '../base/ids.ts';
 import { isLetheError, type LetheError } from '../base/lethe-error.ts';
 import { isTracing, openSpan } from '../engines/tracing.ts';
 import type { AppRegistry } from '../vault/keys/app-registry.ts';
+import { endLateRequests } from './closing-connections.ts';
 import { badRequest, ErrorAnswer, errorBody, HttpError, notFound } from './http-error.ts';
 
 declare module 'fastify' {
@@ -90,6 +91,7 @@ export async function createHttpServer(options: HttpServerOptions) {
   server.decorateRequest('principal', undefined);
   server.decorateRequest('attackNonce', undefined);
   addSpans(server);
+  endLateRequests(server);
   let isClosing = false;
   server.addHook('preClose', async () => {
     isClosing = true;

@@ -31,6 +31,7 @@ export class KeptConnection {
   readonly #destroy: Socket['destroy'];
   readonly #ports: Ports;
   #answers: KeptAnswer[] = [];
+  #handedBytes = 0;
   #isClosing = false;
   #isReset = false;
 
@@ -41,6 +42,28 @@ export class KeptConnection {
     this.#ports = { local: raw.localPort ?? 0, remote: raw.remotePort ?? 0 };
     this.#destroy = socket.destroy.bind(socket);
     socket.destroy = (error) => this.#close(error);
+    this.#countWrites();
+  }
+
+  // What a stream says of itself counts bytes here and letters there: so each write is counted when
+  // the kernel has all of it.
+  #countWrites(): void {
+    const socket = this.#socket;
+    const write = socket._write.bind(socket);
+    const writeMany = socket._writev!.bind(socket);
+    const counting = (bytes: number, done: (error?: Error | null) => void) => {
+      return (error?: Error | null) => {
+        if (!error) this.#handedBytes += bytes;
+        done(error);
+      };
+    };
+    socket._write = (chunk, encoding, done) => {
+      write(chunk, encoding, counting(bytesOf({ chunk, encoding }), done));
+    };
+    socket._writev = (chunks, done) => {
+      const bytes = chunks.reduce((sum, one) => sum + bytesOf(one), 0);
+      writeMany(chunks, counting(bytes, done));
+    };
   }
 
   get answers(): readonly KeptAnswer[] {
@@ -53,7 +76,7 @@ export class KeptConnection {
     const answer: KeptAnswer = { events, ids, sinceMs: nowMs, end: undefined };
     this.#answers.push(answer);
     return () => {
-      answer.end = this.#socket.bytesWritten;
+      answer.end = this.#handedBytes;
     };
   }
 
@@ -61,8 +84,8 @@ export class KeptConnection {
    * Bytes that the kernel was given. Read it before the kernel's queues: what is written in between
    * then only makes fewer bytes seem taken.
    */
-  handedBytes(): number {
-    return this.#socket.bytesWritten - this.#socket.writableLength;
+  get handedBytes(): number {
+    return this.#handedBytes;
   }
 
   /**
@@ -92,6 +115,12 @@ export class KeptConnection {
     this.#destroy();
   }
 
+  /** Closes at once: what the client has not taken is taken back. */
+  end(): void {
+    if (this.#answers.length > 0) this.reset();
+    else this.#destroy();
+  }
+
   #close(error: Error | undefined): Socket {
     // Node makes errors of these names itself, too: those come from no call.
     const { code = '', syscall = '' } = (error ?? {}) as NodeJS.ErrnoException;
@@ -102,4 +131,14 @@ export class KeptConnection {
     if (!this.#socket.writableEnded) this.#socket.end();
     return this.#socket;
   }
+}
+
+function bytesOf({
+  chunk,
+  encoding,
+}: {
+  chunk: Buffer | string;
+  encoding: BufferEncoding;
+}): number {
+  return typeof chunk === 'string' ? Buffer.byteLength(chunk, encoding) : chunk.length;
 }

@@ -76,9 +76,9 @@ export function addStreamRoute(
       };
       void watch()
         .catch((error) => signal.aborted || report(error))
-        .then(() => signal.aborted || raw.destroy());
+        .then(() => signal.aborted || running.answers.end(request));
       const write: WriteEvent = (text, opened) =>
-        writeOut(raw, text, opened && running.answers.keep(reply, opened));
+        writeOut(raw, text, opened && running.answers.keep(request, opened));
       await stream({ powers, app, offsets, wake: running.wake, signal, write }).catch(report);
       closed.abort();
       raw.end();

@@ -98,12 +98,13 @@ async function reader({ server, store, answers, signal }: PartContext): Promise<
 }
 
 async function privacy(context: PartContext): Promise<Part> {
-  const { server, store, metrics, signal } = context;
+  const { server, store, metrics, answers, signal } = context;
   const powers = store.backends.privacy();
   let epoch: EpochGauges | undefined;
   addPrivacyMetrics(metrics, store.backends, () => epoch);
   addPrivacyRoutes(server, createPrivacy(powers), powers);
-  addAppRoutes(server, store.backends.administration());
+  const reader = store.backends.reader();
+  addAppRoutes(server, store.backends.administration(), { answers, reader });
   let worker: Promise<unknown> | undefined;
   return {
     start() {

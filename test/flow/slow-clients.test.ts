@@ -5,6 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { USER_CHANNEL } from '../../libs/people/find-subject.ts';
+import { revokeKey } from '../../services/operations/revoke-key.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { startServer } from '../../services/server/serve.ts';
 import { makeCertificate } from '../servers/certificates.ts';
 import { PERSONAL, profile, received, sent } from '../support/events.ts';
@@ -51,7 +53,11 @@ async function openSlowDoor(more: { answerMs?: number } = {}, host = '127.0.0.1'
       const [entry] = await directory.subjects(app.id, [subject]);
       return entry!.value.alias;
     },
-    /** Asks once, or once with each body; the last request closes the connection. */
+    key,
+    /** One request on a connection that stays open. */
+    get: (path: string) =>
+      `GET ${base}${path} HTTP/1.1\r\nhost: lethe\r\nauthorization: ${authorization}\r\n\r\n`,
+    /** Asks once, which closes the connection, or once with each body. */
     ask(method: string, path: string, ...bodies: object[]) {
       const head = `${method} ${base}/${path} HTTP/1.1\r\nhost: lethe\r\n`;
       const own = `${head}authorization: ${authorization}\r\n`;
@@ -69,9 +75,13 @@ async function openSlowDoor(more: { answerMs?: number } = {}, host = '127.0.0.1'
 type Door = Awaited<ReturnType<typeof openSlowDoor>>;
 
 /** Takes in a personal conversation whose page fills every buffer on its way. */
-async function fillPage({ store }: Door, name: string): Promise<string> {
-  const events = Array.from({ length: MESSAGES }, (_, i) =>
-    received(name, LONG, { conversation: PERSONAL, id: `${name}-${i}` }),
+async function fillPage(
+  { store }: Door,
+  name: string,
+  { text = LONG, messages = MESSAGES } = {},
+): Promise<string> {
+  const events = Array.from({ length: messages }, (_, i) =>
+    received(name, text, { conversation: PERSONAL, id: `${name}-${i}` }),
   );
   await store.deliver(...events);
   return `conversations/${await defaultConversationOf(store, name)}/messages`;
@@ -94,6 +104,60 @@ describe('S47 what was handed to a connection that reads slowly', () => {
     }
     const { text } = await bob.readOn();
     expect(text.split('a long word').length).toBeGreaterThan(MESSAGES * 7_400);
+  });
+
+  it('is taken back behind an answer of other letters, which take more bytes than they are', async () => {
+    const door = await openSlowDoor();
+    const ann = await fillPage(door, 'ann', { messages: 10 });
+    const bob = await fillPage(door, 'bob', { text: '長い言葉'.repeat(7_500) });
+    const client = await askSlowly(door.server.address, door.get(`/${ann}`));
+    await sleep(300);
+    client.say(door.get(`/${bob}`));
+    await sleep(700);
+    const before = client.arrivedBytes();
+    expect(client.queuedBytes()).toBeGreaterThan(100_000);
+    expect((await door.call('DELETE', `users/${await door.alias('ann')}`)).status).toBe(200);
+    expect(client.queuedBytes()).toBe(0);
+    expect((await client.readOn(200)).ended).toBe(true);
+    expect(client.arrivedBytes()).toBeLessThanOrEqual(before);
+  });
+
+  it('is taken back from a stream that waits behind another answer', async () => {
+    const door = await openSlowDoor();
+    await fillPage(door, 'ann', { messages: 1 });
+    const bob = await fillPage(door, 'bob');
+    const both = door.get(`/${bob}`) + door.get('/stream?from=start');
+    const client = await askSlowly(door.server.address, both);
+    await sleep(700);
+    const before = client.arrivedBytes();
+    expect((await door.call('DELETE', `users/${await door.alias('ann')}`)).status).toBe(200);
+    expect((await client.readOn(200)).ended).toBe(true);
+    expect(client.arrivedBytes()).toBeLessThanOrEqual(before);
+  });
+
+  it('is taken back from answers that name an app, when that is erased', async () => {
+    const door = await openSlowDoor();
+    const client = await askSlowly(door.server.address, door.get('').repeat(12_000));
+    await expect.poll(() => client.queuedBytes(), { timeout: 20_000 }).toBeGreaterThan(500_000);
+    const { store } = door;
+    const erased = await createPrivacy(store.backends.privacy()).eraseApp(store.app.id);
+    expect(erased.status).toBe('done');
+    expect(client.queuedBytes()).toBe(0);
+    expect((await client.readOn(200)).ended).toBe(true);
+  });
+
+  it('goes no further within a second of the end of the key that a stream was asked for with', async () => {
+    const door = await openSlowDoor();
+    await fillPage(door, 'ann');
+    const stream = await door.ask('GET', 'stream?from=start');
+    await sleep(300);
+    expect(stream.queuedBytes()).toBeGreaterThan(100_000);
+    const before = stream.arrivedBytes();
+    await revokeKey(door.store.backends.administration(), door.key.id);
+    await sleep(1_000);
+    expect(stream.queuedBytes()).toBe(0);
+    expect((await stream.readOn(200)).ended).toBe(true);
+    expect(stream.arrivedBytes()).toBeLessThanOrEqual(before);
   });
 
   it('is taken back when one of its messages is forgotten, and stays for another message', async () => {

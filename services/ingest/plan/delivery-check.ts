@@ -72,7 +72,7 @@ export async function areGone(
   });
 }
 
-/** The same where rings may be damaged: of whose ring is, nobody can tell, so they count as gone. */
+/** The same where rings may be damaged: what lies under those nobody can tell, so it is gone. */
 export async function areGoneOrDamaged(
   ...[powers, app, messages]: Parameters<typeof areGone>
 ): Promise<boolean[]> {

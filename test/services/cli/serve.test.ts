@@ -1,5 +1,7 @@
 import { readdirSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { lethe, startLethe, startScript } from '../../support/processes.ts';
 import { embeddedVariables, temporaryFolder } from '../../support/temporary-store.ts';
@@ -37,6 +39,30 @@ describe('lethe serve', () => {
       running.child.kill('SIGTERM');
       expect(await running.ended).toMatchObject({ code: 0 });
     },
+  );
+
+  it.each([
+    ['has sent half of the head of a request', 'GET /healthz HTTP/1.1\r\nhost: le'],
+    [
+      'sends a body without an end',
+      'POST /v2/apps HTTP/1.1\r\nhost: lethe\r\ncontent-type: application/json\r\n' +
+        'transfer-encoding: chunked\r\n\r\n2\r\n{"\r\n',
+    ],
+  ])(
+    'ends within seconds, though a client %s',
+    async (_, begun) => {
+      const running = startLethe(await folderWithStore(), ['serve', 'reader']);
+      const [, port] = /http:\/\/127\.0\.0\.1:(\d+)/.exec(await running.printed('listening'))!;
+      const client = connect({ host: '127.0.0.1', port: Number(port) });
+      client.on('error', () => undefined);
+      client.write(begun);
+      await sleep(300);
+      const began = performance.now();
+      running.child.kill('SIGTERM');
+      expect(await running.ended).toMatchObject({ code: 0 });
+      expect(performance.now() - began).toBeLessThan(10_000);
+    },
+    90_000,
   );
 
   it('S51 projector runs with the log and the views alone, and says what it should not have', async () => {
