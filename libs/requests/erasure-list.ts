@@ -46,6 +46,12 @@ export interface Withdrawal extends Listed {
   readonly target: Nothing;
 }
 
+/** Requests that were listed before have taken what they take: none of them was refused. */
+export interface ListedTaken extends Listed {
+  readonly kind: 'taken';
+  readonly target: { readonly requests: readonly RequestId[] };
+}
+
 /** An access key that was revoked: a restore must not bring it back. */
 export interface ListedRevocation extends Listed {
   readonly kind: 'revoke-key';
@@ -53,12 +59,22 @@ export interface ListedRevocation extends Listed {
 }
 
 /** One entry of the list. */
-export type ListedErasure = ListedRequest | ListedHold | ListedRevocation | Withdrawal;
+export type ListedErasure =
+  | ListedRequest
+  | ListedHold
+  | ListedRevocation
+  | ListedTaken
+  | Withdrawal;
 
 /** The entries that stand at the end: of one that was refused nothing is to be done. */
 export function standing(listed: readonly ListedErasure[]): ListedErasure[] {
   const newest = new Map(listed.map((one) => [one.id, one]));
-  return [...newest.values()].filter((one) => one.kind !== 'withdrawn');
+  return [...newest.values()].filter(({ kind }) => kind !== 'withdrawn' && kind !== 'taken');
+}
+
+/** The requests that have taken what they take. */
+export function takenOf(listed: readonly ListedErasure[]): Set<RequestId> {
+  return new Set(listed.flatMap((one) => (one.kind === 'taken' ? one.target.requests : [])));
 }
 
 /** The hold that an entry names, if it is about one. */

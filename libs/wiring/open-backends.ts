@@ -47,13 +47,14 @@ import { createDirectoryShred } from '../vault/taking/directory-shred.ts';
 import { createRingCapture } from '../vault/taking/ring-captures.ts';
 import { createHolderWait, createKeyringShred } from '../vault/taking/ring-shred.ts';
 import { createRowJudge } from '../vault/taking/row-judge.ts';
+import { endOriginals } from '../vault/turn/end-originals.ts';
 import {
   noteServing,
   readEpochStatus,
   readRootKeyState,
   rootKmsKey,
 } from '../vault/turn/epoch-status.ts';
-import { endOriginals, newestTurn, settleT1 } from '../vault/turn/epoch-t1.ts';
+import { newestTurn, settleT1 } from '../vault/turn/epoch-t1.ts';
 import { becomeOwnStore, runTurn } from '../vault/turn/epoch-turn.ts';
 import type { TurnContext } from '../vault/turn/turn-run.ts';
 import {
@@ -233,7 +234,7 @@ export async function openBackends(
         status: () => readEpochStatus({ ...vault, turns, kms }),
         settleT1: (nowMs, listener) => settleT1({ turns, kms }, nowMs, listener),
         becomeOwnStore: (as) => becomeOwnStore({ ...vault, turns, kms }, as),
-        endOriginals: (of, nowMs) => endOriginals({ turns }, of, nowMs),
+        endOriginals: (of, how) => endOriginals({ turns, kms }, of, how),
       }),
       engines: { use, vault: opened.vault, state: opened.state },
       turns,

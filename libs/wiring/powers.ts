@@ -27,8 +27,9 @@ import type { AppRegistry } from '../vault/keys/app-registry.ts';
 import type { KnownPlaceRow } from '../vault/keys/list-heads.ts';
 import type { KeyState, RootKms } from '../vault/keys/root-kms.ts';
 import type { TakenRing } from '../vault/taking/row-judge.ts';
+import type { EndedOriginals } from '../vault/turn/end-originals.ts';
 import type { EpochStatus } from '../vault/turn/epoch-status.ts';
-import type { EndedOriginals, T1Listener } from '../vault/turn/epoch-t1.ts';
+import type { T1Listener } from '../vault/turn/epoch-t1.ts';
 import type { OwnStore } from '../vault/turn/epoch-turn.ts';
 import type { TurnOptions } from '../vault/turn/turn-run.ts';
 import type { Turn } from '../vault/turn/turn-store.ts';
@@ -128,7 +129,10 @@ export interface EpochPowers {
   /** Makes a restored vault a store of its own; see becomeOwnStore. */
   becomeOwnStore(as: OwnStore): Promise<void>;
   /** Ends the keys of the stores that this one came from, in the KMS that has them. */
-  endOriginals(kms: RootKms, nowMs: number): Promise<EndedOriginals>;
+  endOriginals(
+    kms: RootKms,
+    how: { readonly nowMs: number; readonly evenCopies: boolean },
+  ): Promise<EndedOriginals>;
 }
 
 /** Administration of apps and access keys. */

@@ -18,7 +18,7 @@ export async function assertNoErasures(configuration: Configuration): Promise<vo
   const where = vault.engine === 'sqlite' ? vault.file : vault.keyspace;
   throw new LetheError(
     'CONFIGURATION_INVALID',
-    `there is no vault at ${where}, but ${erasuresFolder} has ${count} erasures of one: ` +
+    `there is no vault at ${where}, but ${erasuresFolder} has ${count} entries of one: ` +
       'mount its disk, or restore a backup. To make another store, name another LETHE_ERASURES',
   );
 }

@@ -24,6 +24,8 @@ export interface EpochGauges {
 }
 
 const LOOK_INTERVAL_MS = 60_000;
+/** The look that finds what was written back within two minutes: it never rests. */
+const LIST = 'list of erasures';
 const HOUR_MS = 3_600_000;
 const REST_MS_MAX = HOUR_MS;
 /** Who runs a turn says so every two seconds. */
@@ -37,6 +39,7 @@ export async function runUpkeep(
     onFailure(part: string, error: unknown): void;
     onEpoch(seen: EpochGauges): void;
   },
+  lookIntervalMs = LOOK_INTERVAL_MS,
 ): Promise<void> {
   // What fails is tried again after longer and longer: a turn makes a backup each time.
   const resting = new Map<string, { failures: number; untilMs: number }>();
@@ -47,7 +50,7 @@ export async function runUpkeep(
       return resting.delete(part) || true;
     } catch (error) {
       const failures = (resting.get(part)?.failures ?? 0) + 1;
-      const restMs = Math.min(LOOK_INTERVAL_MS * 2 ** failures, REST_MS_MAX);
+      const restMs = part === LIST ? 0 : Math.min(lookIntervalMs * 2 ** failures, REST_MS_MAX);
       resting.set(part, { failures, untilMs: performance.now() + restMs });
       tell.onFailure(part, error);
       return false;
@@ -57,7 +60,7 @@ export async function runUpkeep(
     tell.onFailure('erasures', error),
   );
   while (!signal.aborted) {
-    const isWhole = await attempt('list of erasures', enforce);
+    const isWhole = await attempt(LIST, enforce);
     await attempt('turn', () => turnIfDue(store));
     await attempt('T1', async () => {
       // Nothing is told of what could not be looked at.
@@ -73,7 +76,7 @@ export async function runUpkeep(
     await attempt('reclaim', () => reclaimDue(store));
     await attempt('feed', () => store.backends.privacy().holders.pruneFeed());
     // Two privacy services must not overtake each other's rebuild again and again.
-    const waitMs = LOOK_INTERVAL_MS * (1 + Math.random());
+    const waitMs = lookIntervalMs * (1 + Math.random());
     await sleep(waitMs, undefined, { signal }).catch(() => undefined);
   }
 }

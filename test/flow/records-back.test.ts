@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { textToDay } from '../../libs/base/day.ts';
-import type { MessageId } from '../../libs/base/ids.ts';
+import type { MessageId, RequestId } from '../../libs/base/ids.ts';
 import { fileOf } from '../../libs/configuration/configuration.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
 import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
@@ -11,8 +11,10 @@ import { makeBackup } from '../../services/operations/backup.ts';
 import { runDoctor } from '../../services/operations/doctor.ts';
 import { restore } from '../../services/operations/restore.ts';
 import { turnEpoch } from '../../services/operations/turn-epoch.ts';
+import { runUpkeep } from '../../services/operations/upkeep.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { watchErasures } from '../../services/privacy/life/enforce.ts';
+import { runOpenRequests } from '../../services/privacy/life/request-worker.ts';
 import { received, removed, sent } from '../support/events.ts';
 import { groupOf, messagesOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';
@@ -32,24 +34,40 @@ import {
 const privacyOf = (store: TestStore) => createPrivacy(store.backends.privacy());
 const quiet = { isNewerRemoved: false, erasuresHead: 'any' as const, onProgress: () => undefined };
 
-/** What the erasure of ann has changed, as it was before. */
-async function eraseAnn(store: TestStore) {
+/** What a request has changed, as it was before; the steps of the request lie aside. */
+async function watchChanges(store: TestStore, work: () => Promise<unknown>) {
   const vault = openVault(fileOf(store.configuration.vault));
   const state = openVault(fileOf(store.configuration.state));
-  const ann = await subjectOf(store, 'ann');
   const before = rowsOf(vault);
   state.exec(`CREATE TABLE IF NOT EXISTS aside (id, step, target, changed_at, code, loss);
     CREATE TRIGGER keep AFTER UPDATE ON requests BEGIN
       INSERT INTO aside SELECT NEW.id, NEW.step, NEW.target, NEW.changed_at, NEW.code, NEW.loss;
+    END;
+    CREATE TRIGGER keep_first AFTER INSERT ON requests BEGIN
+      INSERT INTO aside SELECT NEW.id, NEW.step, NEW.target, NEW.changed_at, NEW.code, NEW.loss;
     END`);
-  const erased = await privacyOf(store).eraseSubject(store.app.id, ann);
-  if (erased.status !== 'done') throw new Error(erased.status);
-  state.exec('DROP TRIGGER keep');
+  await work();
+  state.exec('DROP TRIGGER keep; DROP TRIGGER keep_first');
   const now = new Map(rowsOf(vault).map((row) => [hex(row), row]));
   const old = before.filter((row) => {
     return now.get(hex(row))?.version !== row.version && kindOf(row) !== rowKinds.listHead;
   });
-  return { vault, state, old, erasure: erased.erasure };
+  const putBack = (step: string) =>
+    state.exec(`UPDATE requests SET (step, target, changed_at, code, loss) =
+      (SELECT step, target, changed_at, code, loss FROM aside WHERE step = '${step}' LIMIT 1)`);
+  return { vault, state, old, putBack };
+}
+
+/** What the erasure of ann has changed. */
+async function eraseAnn(store: TestStore) {
+  const ann = await subjectOf(store, 'ann');
+  let erasure = '' as RequestId;
+  const changes = await watchChanges(store, async () => {
+    const erased = await privacyOf(store).eraseSubject(store.app.id, ann);
+    if (erased.status !== 'done') throw new Error(erased.status);
+    erasure = erased.erasure;
+  });
+  return { ...changes, erasure };
 }
 
 async function lookTwice(store: TestStore): Promise<string[]> {
@@ -62,9 +80,8 @@ async function lookTwice(store: TestStore): Promise<string[]> {
 describe('S51 records of requests that somebody without a key', () => {
   it('writes back as they were keep nobody’s rows from being noticed', async () => {
     const store = await openPeople();
-    const { vault, state, old } = await eraseAnn(store);
-    state.exec(`UPDATE requests SET (step, target, changed_at, code, loss) =
-      (SELECT step, target, changed_at, code, loss FROM aside WHERE step = 'shred' LIMIT 1)`);
+    const { vault, putBack, old } = await eraseAnn(store);
+    putBack('shred');
     put(vault, old);
     const again = await store.reopen();
     expect((await lookTwice(again)).join()).toContain('was there again');
@@ -72,6 +89,60 @@ describe('S51 records of requests that somebody without a key', () => {
     put(vault, old);
     await turnEpoch(again);
     expect(await textsOf(again, await groupOf(again))).toEqual([null, 'his']);
+  });
+
+  it('keeps from being looked at for a while are looked at as soon as they are there again', async () => {
+    const store = await openPeople();
+    const { vault, old } = await eraseAnn(store);
+    const { erasuresFolder } = store.configuration;
+    renameSync(erasuresFolder, `${erasuresFolder}.aside`);
+    const ending = new AbortController();
+    const told: string[] = [];
+    const upkeep = runUpkeep(
+      store,
+      ending.signal,
+      { onFailure: (_, error) => void told.push(String(error)), onEpoch: () => undefined },
+      20,
+    );
+    await expect.poll(() => told.length, { timeout: 10_000 }).toBeGreaterThan(8);
+    renameSync(`${erasuresFolder}.aside`, erasuresFolder);
+    put(vault, old);
+    const wasThere = () => told.some((text) => text.includes('was there again'));
+    await expect.poll(wasThere, { timeout: 1_000 }).toBe(true);
+    ending.abort();
+    await upkeep;
+  });
+
+  it('writes back as they began, beside old rows of what they took, have nothing withdrawn', async () => {
+    const store = await openPeople();
+    const group = await groupOf(store);
+    const [first] = await messagesOf(store, group);
+    const { vault, state, old, putBack } = await watchChanges(store, () =>
+      privacyOf(store).forgetMessage(store.app.id, group, first!.id as MessageId),
+    );
+    // A genuine one, which refuses what is asked from now on.
+    await privacyOf(store).hold(store.app.id, await subjectOf(store, 'ann'));
+    state.exec('DELETE FROM request_afterlives');
+    putBack('begun');
+    put(vault, old);
+    const again = await store.reopen();
+    await again.project();
+    expect(await textsOf(again, group)).toEqual(['hers', 'his']);
+    const privacy = again.backends.privacy();
+    await runOpenRequests(privacy);
+    const listed = (await privacy.erasures.read()).map(({ kind }) => kind);
+    expect(listed).not.toContain('withdrawn');
+    expect(await textsOf(again, group)).toEqual([null, 'his']);
+    expect(await privacy.requests.afterlives()).toHaveLength(1);
+    // Before anybody carries it out, it is told.
+    state.exec('DELETE FROM request_afterlives');
+    putBack('begun');
+    put(vault, old);
+    const later = await again.reopen();
+    const checks = await runDoctor(later, () => undefined);
+    expect(checks.find(({ name }) => name === 'erasures')).toMatchObject({ passed: false });
+    await turnEpoch(later);
+    expect(await textsOf(later, group)).toEqual([null, 'his']);
   });
 
   it('removes while they are carried out withdraw nothing: no T1 is told', async () => {
@@ -84,7 +155,10 @@ describe('S51 records of requests that somebody without a key', () => {
     const privacy = again.backends.privacy();
     await expect(watchErasures(privacy, () => undefined)()).rejects.toThrow('on no record');
     await expect(turnEpoch(again)).rejects.toMatchObject({ code: 'CONTENDED' });
-    expect((await privacy.erasures.read()).map(({ kind }) => kind)).toEqual(['erase-subject']);
+    expect((await privacy.erasures.read()).map(({ kind }) => kind)).toEqual([
+      'erase-subject',
+      'taken',
+    ]);
     expect(await privacy.requests.afterlife(erasure)).toMatchObject({ t1AtMs: null });
     const checks = await runDoctor(again, () => undefined);
     expect(checks.find(({ name }) => name === 'erasures')).toMatchObject({ passed: false });
@@ -121,7 +195,7 @@ describe('S51 records of requests that somebody without a key', () => {
     await again.project();
     expect((await lookTwice(again)).join()).toContain('no record that it had ended');
     const listed = await again.backends.privacy().erasures.read();
-    expect(listed.map(({ kind }) => kind)).toEqual(['forget-message', 'hold']);
+    expect(listed.map(({ kind }) => kind)).toEqual(['forget-message', 'taken', 'hold']);
   });
 });
 
@@ -145,6 +219,18 @@ describe('S51 rows beside those that are written back', () => {
     expect(await textsOf(again, await groupOf(again))).toEqual([null, 'his']);
     const ben = await subjectOf(again, 'ben');
     expect((await privacyOf(again).eraseSubject(again.app.id, ben)).status).toBe('done');
+  });
+
+  it('a hold that somebody writes beside a ring refuses nothing', async () => {
+    const store = await openPeople();
+    const group = await groupOf(store);
+    const { changes } = openVault(fileOf(store.configuration.vault))
+      .prepare('UPDATE vault_rows SET holds = ? WHERE hex(substr(key, 17)) = ?')
+      .run(Buffer.alloc(16, 7), `0C${group.toUpperCase()}`);
+    expect(Number(changes)).toBe(1);
+    const again = await store.reopen();
+    const deleted = await privacyOf(again).deleteConversation(again.app.id, group);
+    expect(deleted.status).toBe('done');
   });
 
   it('a damaged entry of one who was erased hides nobody whom they were merged with', async () => {

@@ -71,7 +71,7 @@ describe('requests', () => {
     const carried = await carryOut(powers, all);
     expect(carried.map((one) => 'failure' in one).toSorted()).toEqual([false, true]);
     const listed = await powers.erasures.read();
-    expect(listed.map(({ kind }) => kind)).toEqual(['forget-message']);
+    expect(listed.map(({ kind }) => kind)).toEqual(['forget-message', 'taken']);
     expect(await textsOf(store, await groupOf(store))).toEqual([null]);
   });
 
@@ -134,7 +134,7 @@ describe('requests', () => {
     await erasures.add([{ id, app: store.app.id, kind, target: {} as never, atMs: 0 }]);
     const folder = store.configuration.erasuresFolder;
     const before = readdirSync(folder);
-    expect(before.length).toBe(2);
+    expect(before.length).toBe(3);
     await store.ingest.close();
     await store.backends.close();
     renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));

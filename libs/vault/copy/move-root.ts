@@ -26,7 +26,9 @@ export function moveRoot(
     if (moved?.ownKey === row.ownKey) return moved;
     const context = rowAssociatedData(row).toString('hex');
     const plain = await from.unwrap(row.wrappingKey, row.wrapped, context);
-    const wrappingKey = await to.createKey((await target.feed.head()).incarnation);
+    const copiedFrom = await from.storeOf(row.wrappingKey);
+    const store = (await target.feed.head()).incarnation;
+    const wrappingKey = await to.createKey(store, { copiedFrom });
     return wrapByKms(to, { ...row, wrappingKey, ownKey: row.ownKey! }, plain);
   };
 }

@@ -13,15 +13,25 @@ import type { KeyId } from '../../base/ids.ts';
  */
 export type KeyState = 'usable' | 'disabled' | 'pending' | 'gone' | 'unknown';
 
+/** What a key is made for. */
+export interface KeyOrigin {
+  /**
+   * The key of the same store that it comes instead of. Whoever serves with that is taken to serve
+   * with this one.
+   */
+  readonly insteadOf?: KeyId;
+  /** The store that this one is a copy of, or was restored from. */
+  readonly copiedFrom?: string | undefined;
+}
+
 /** Wraps and unwraps the root of the vault. It is asked once a process start, and by turns. */
 export interface RootKms {
-  /**
-   * Makes a key for a store, named by its random id; it is durable on return. Whoever serves with
-   * the key that it comes instead of is taken to serve with it.
-   */
-  createKey(store: string, insteadOf?: KeyId): Promise<KeyId>;
+  /** Makes a key for a store, named by its random id; it is durable on return. */
+  createKey(store: string, as?: KeyOrigin): Promise<KeyId>;
   /** The keys that were made for a store and are not gone. */
   keysOf(store: string): Promise<KeyId[]>;
+  /** The stores that a store was restored or copied to, by the keys of theirs that are not gone. */
+  copiesOf(store: string): Promise<string[]>;
   /** The store that a key was made for; undefined: it is not known. */
   storeOf(key: KeyId): Promise<string | undefined>;
   /** Wraps at most 4 KiB; `context` holds random ids only, because services log it in clear. */

@@ -74,13 +74,25 @@ export async function fenceRows(
       const { wrapping, guard } = await currentBucketKey(deps, row);
       // A row that only says that it is a fence would keep its keys.
       if (await isFence(deps, row)) continue;
-      if (row.holds.length > 0 && evenHeld === undefined) throw held();
+      if (evenHeld === undefined && (await isHeldRow(deps, row))) throw held();
       batches.push({ guard, dirties: true, puts: [fenceRow(row, by, wrapping)] });
     }
     if (batches.length === 0) return store.scrub();
     await commitUnderKeys(deps, batches);
     return again;
   });
+}
+
+/** Does a row name holds? They lie in clear: of one that does not authenticate they say nothing. */
+async function isHeldRow(deps: VaultContext, row: VaultRow): Promise<boolean> {
+  if (row.holds.length === 0) return false;
+  try {
+    await isErasedRow(deps, row);
+    return true;
+  } catch (error) {
+    if (isLetheError(error, 'VAULT_TAMPERED')) return false;
+    throw error;
+  }
 }
 
 /** What refuses a shred: it says nothing of whom or why. */

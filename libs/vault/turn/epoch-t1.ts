@@ -6,8 +6,6 @@
  */
 
 import type { KeyId } from '../../base/ids.ts';
-import { LetheError } from '../../base/lethe-error.ts';
-import { contended } from '../../base/retry.ts';
 import type { RootKms } from '../keys/root-kms.ts';
 import type { TurnContext } from './turn-run.ts';
 import type { ReplacedKey, Turn, TurnStore } from './turn-store.ts';
@@ -85,7 +83,8 @@ async function endsOwn(
   return state === 'gone';
 }
 
-function withoutKeys(turn: Turn, gone: readonly ReplacedKey[], nowMs: number): Turn {
+/** The record of a turn without keys that are gone, and with its T1 if that has come by it. */
+export function withoutKeys(turn: Turn, gone: readonly ReplacedKey[], nowMs: number): Turn {
   const left = (turn.waiting ?? []).filter(
     (one) => !gone.some(({ oldKmsKey }) => oldKmsKey === one.oldKmsKey),
   );
@@ -99,81 +98,4 @@ function withoutKeys(turn: Turn, gone: readonly ReplacedKey[], nowMs: number): T
 /** The number of the newest turn that has begun; 0: none has. */
 export async function newestTurn({ turns }: { readonly turns: TurnStore }): Promise<number> {
   return (await turns.read())?.number ?? 0;
-}
-
-/** What became of the keys of the stores that this one was restored or copied from. */
-export interface EndedOriginals {
-  readonly gone: readonly KeyId[];
-  readonly pending: readonly KeyId[];
-}
-
-/**
- * Ends every key of the stores that this one was restored or copied from, in the KMS that has them.
- * Until they are gone no T1 is told: copies of the originals open with them. Throws
- * CONFIGURATION_INVALID: this KMS does not know the key, so it says nothing of where it is; or a
- * process serves with it.
- */
-export async function endOriginals(
-  { turns }: Pick<TurnContext, 'turns'>,
-  kms: RootKms,
-  nowMs: number,
-): Promise<EndedOriginals> {
-  const last = await turns.read();
-  if (last !== undefined && last.step !== 'done') throw contended();
-  const waiting = last === undefined ? [] : keysWaitedFor(last);
-  const gone: KeyId[] = [];
-  const pending: KeyId[] = [];
-  const ended: ReplacedKey[] = [];
-  const originals = waiting.filter(({ original }) => original !== undefined);
-  const keysOf = new Map<ReplacedKey, KeyId[]>();
-  // All of them are looked at before one is ended.
-  for (const one of originals) {
-    const keys = await keysOfOriginal(kms, one, last!.newKmsKey);
-    for (const key of keys) await assertNotServing(kms, key, nowMs);
-    keysOf.set(one, keys);
-  }
-  for (const [one, keys] of keysOf) {
-    for (const key of keys) await kms.destroyKey(key);
-    const states = await Promise.all(keys.map((key) => kms.describeKey(key)));
-    for (const [i, key] of keys.entries()) (states[i] === 'gone' ? gone : pending).push(key);
-    if (states.every((state) => state === 'gone')) ended.push(one);
-  }
-  if (last === undefined || gone.length + pending.length === 0) return { gone, pending };
-  const isEnding = (one: ReplacedKey): ReplacedKey =>
-    one.original === undefined ? one : { ...one, original: { ...one.original, isEnding: true } };
-  const left = withoutKeys(last, ended, nowMs);
-  const marked = { ...left, ...isEnding(left), waiting: left.waiting?.map(isEnding) ?? [] };
-  if (!(await turns.write(marked, last))) throw contended();
-  return { gone, pending };
-}
-
-// A process that serves says so every twenty seconds.
-const SERVING_MS = 60_000;
-
-/** Whoever runs a restore drill must not end what it came from. Throws CONFIGURATION_INVALID. */
-async function assertNotServing(kms: RootKms, key: KeyId, nowMs: number): Promise<void> {
-  const atMs = await kms.servedAtMs(key);
-  if (atMs === undefined || nowMs - atMs > SERVING_MS) return;
-  const text = `the original serves with the key ${key}: nothing was ended. After a restore drill`;
-  throw new LetheError(
-    'CONFIGURATION_INVALID',
-    `${text} leave it; else stop its services first, and wait a minute if they were killed`,
-  );
-}
-
-async function keysOfOriginal(
-  kms: RootKms,
-  { oldKmsKey, original }: ReplacedKey,
-  own: KeyId,
-): Promise<KeyId[]> {
-  const state = await kms.describeKey(oldKmsKey);
-  // A service tells no key that is gone from one that it never had: it must have shown it before.
-  // Of an original without an id only this key is known: it may have been turned to others since.
-  const isBlind = original!.store === null || !kms.remembersKeys;
-  if (state === 'unknown' || (state === 'gone' && !original!.isEnding && isBlind)) {
-    const text = `this KMS does not know the key ${oldKmsKey} of the original: name the one that`;
-    throw new LetheError('CONFIGURATION_INVALID', `${text} the original used (--from-env)`);
-  }
-  const listed = original!.store === null ? [] : await kms.keysOf(original!.store);
-  return [...new Set([oldKmsKey, ...listed])].filter((key) => key !== own);
 }

@@ -90,7 +90,7 @@ export async function becomeOwnStore(
   const [root] = await store.read([storeSlot().current]);
   const oldKmsKey = root!.wrappingKey;
   const original = { store: (await kms.storeOf(oldKmsKey)) ?? null, isEnding: false };
-  const newKmsKey = await kms.createKey(id);
+  const newKmsKey = await kms.createKey(id, { copiedFrom: original.store ?? undefined });
   await onKeyMade(newKmsKey);
   const context = rowAssociatedData(root!).toString('hex');
   const plain = await kms.unwrap(oldKmsKey, root!.wrapped, context);
@@ -126,7 +126,7 @@ async function beginTurn(deps: TurnContext, nowMs: number) {
   const [root] = await store.read([storeSlot().current]);
   const oldKmsKey = root!.wrappingKey;
   const owner = await ownerOf({ kms, lossFeed }, oldKmsKey);
-  const newKmsKey = await kms.createKey(owner, oldKmsKey);
+  const newKmsKey = await kms.createKey(owner, { insteadOf: oldKmsKey });
   const turn: Turn = {
     id: randomId(randomness),
     number: (last?.number ?? 0) + 1,

@@ -85,8 +85,9 @@ function addEndOriginal(epoch: Command): void {
     .description('end the keys of the store that this one was restored or copied from')
     .option('--from-env <file>', 'the variables of the original, if it had another LETHE_KMS')
     .option('--yes', 'the original has ended, and nobody needs its backups')
+    .option('--copies', 'end the keys of whatever else was restored or copied from it, too')
     .option('--json', 'print JSON')
-    .action((options: { fromEnv?: string; yes?: true; json?: true }) =>
+    .action((options: { fromEnv?: string; yes?: true; copies?: true; json?: true }) =>
       withStore(async ({ backends, configuration }) => {
         if (options.yes !== true) {
           const text = 'the original and all its backups open nothing afterwards: add --yes';
@@ -94,7 +95,8 @@ function addEndOriginal(epoch: Command): void {
         }
         const of = options.fromEnv ? readEnvironment(options.fromEnv) : configuration;
         const nowMs = backends.privacy().clock.nowMs();
-        const ended = await backends.epoch().endOriginals(await openRootKms(of), nowMs);
+        const how = { nowMs, evenCopies: options.copies === true };
+        const ended = await backends.epoch().endOriginals(await openRootKms(of), how);
         await settleEpoch({ backends });
         const isNone = ended.gone.length + ended.pending.length === 0;
         printResult(options.json === true, ended, [

@@ -11,6 +11,7 @@ import { decodeSealedEvent } from '../../../libs/codec/sealed-event.ts';
 import type { PrivacyRequest } from '../../../libs/requests/request.ts';
 import type { ConversationValue, DirectoryEntry } from '../../../libs/vault/directory/directory.ts';
 import { recordLoss } from './record-loss.ts';
+import { recordTaken } from './record-taken.ts';
 import type { Run } from './run.ts';
 
 /** Whose erasure ends it. */
@@ -28,6 +29,7 @@ export async function endForsakenGroup(run: Ending, id: ConversationId): Promise
   if ((await powers.directoryShred.shredForsakenGroup(app, id, request.loss)) === 'kept') return;
   const own = await listEnd(run, group);
   await powers.holders.passHolders();
+  await recordTaken(powers, [own.id]);
   const fact = { id: own.id, type: 'ConversationDeleted' as const };
   await recordLoss(powers, app, { ...fact, content: { conversation: id } });
   await powers.directoryShred.removeConversation(app, group);

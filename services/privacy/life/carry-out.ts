@@ -9,12 +9,13 @@
 import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
 import { inSpan } from '../../../libs/engines/tracing.ts';
 import type { PassedHolders } from '../../../libs/keyring/holder-wait.ts';
-import { type ListedRequest, standing } from '../../../libs/requests/erasure-list.ts';
+import { type ListedRequest, standing, takenOf } from '../../../libs/requests/erasure-list.ts';
 import type { PrivacyRequest, RequestKind } from '../../../libs/requests/request.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import type { Captures } from '../kinds/capture.ts';
 import type { Asked, Kind } from '../kinds/kind.ts';
 import { kindOf } from '../kinds/kinds.ts';
+import { recordTaken } from '../kinds/record-taken.ts';
 import type { Run } from '../kinds/run.ts';
 import { assertApproved } from './approvals.ts';
 import { type AttackReport, attack } from './attack.ts';
@@ -109,9 +110,21 @@ async function carryOutTogether(
       await kind.shred(run, as);
     });
   }
-  await endRefused(powers, failures, as);
+  const refusedAnew = await endRefused(powers, failures, as);
+  const again = new Map<PrivacyRequest, Carried>();
+  if (refusedAnew.length > 0) {
+    const carried = await carryOutTogether(powers, refusedAnew, { as: 'restored', signs });
+    for (const [i, one] of carried.entries()) again.set(refusedAnew[i]!, one);
+  }
   const t0 = await inSpan('pass holders', {}, () => powers.holders.passHolders());
   powers.onT0(powers.clock.monotonicMs() - fencedAtMs);
+  if (as !== 'restored') {
+    const taken = requests.filter((request) => !failures.has(request));
+    await recordTaken(
+      powers,
+      taken.map(({ id }) => id),
+    );
+  }
   const done = new Map<PrivacyRequest, Done>();
   for (const request of requests) {
     await attemptInApp(request, async () => {
@@ -134,9 +147,13 @@ async function carryOutTogether(
       await confirmSalt(powers, request, done);
     });
   }
-  return requests.map((request) =>
-    failures.has(request) ? { failure: failures.get(request) } : (done.get(request) ?? { t0 }),
-  );
+  return requests.map((request) => {
+    const carried = again.get(request);
+    if (carried !== undefined) return carried;
+    return failures.has(request)
+      ? { failure: failures.get(request) }
+      : (done.get(request) ?? { t0 });
+  });
 }
 
 /** Another worker on the same request may have certified it since: then its salt counts. */
@@ -151,23 +168,34 @@ async function confirmSalt(
   done.set(request, { ...own, certificate: { ...own.certificate, salt: null } });
 }
 
-/** A request that met a hold is over: nothing of it was done. */
+/**
+ * A request that met a hold is over: nothing of it was done. Gives those that have taken before, by
+ * the list of erasures: somebody has written their rows back, and the hold came later or is gone.
+ */
 async function endRefused(
   { requests, erasures, clock }: PrivacyPowers,
   failures: ReadonlyMap<PrivacyRequest, unknown>,
   as: Asked,
-): Promise<void> {
+): Promise<PrivacyRequest[]> {
   const refused = [...failures].filter(([, error]) => isLetheError(error, 'HELD'));
-  if (refused.length === 0) return;
+  if (refused.length === 0) return [];
   // It may have been listed by a process that ended before it took anything. What may have been
   // carried out before stays on the list.
-  const entries = as === 'asked' ? standing(await erasures.read()) : [];
-  const listed = new Set(entries.map(({ id }) => id));
-  for (const [{ id, app }] of refused) {
+  const entries = as === 'asked' ? await erasures.read() : [];
+  const listed = new Set(standing(entries).map(({ id }) => id));
+  const taken = takenOf(entries);
+  const before: PrivacyRequest[] = [];
+  for (const [request] of refused) {
+    const { id, app } = request;
+    if (taken.has(id)) {
+      before.push(request);
+      continue;
+    }
     const withdrawn = { id, app, kind: 'withdrawn' as const, target: {}, atMs: clock.nowMs() };
     if (listed.has(id)) await erasures.add([withdrawn]);
     await requests.drop(id);
   }
+  return before;
 }
 
 /** Nothing is finished, nor certified, before what was captured was tried and failed. */

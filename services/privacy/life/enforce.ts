@@ -12,6 +12,7 @@ import {
   type ListedErasure,
   type ListedRequest,
   standing,
+  takenOf,
 } from '../../../libs/requests/erasure-list.ts';
 import type { PrivacyRequest } from '../../../libs/requests/request.ts';
 import { ringKinds } from '../../../libs/sealing/tree-path.ts';
@@ -47,13 +48,15 @@ export async function readWhole({ erasures, requests }: PrivacyPowers): Promise<
 export async function takenUncovered(powers: PrivacyPowers): Promise<TakenRing[]> {
   const told = await powers.requests.toldOf();
   const uncovered: TakenRing[] = [];
-  for (const one of standing(await readWhole(powers))) {
+  const listed = await readWhole(powers);
+  const hasTaken = takenOf(listed);
+  for (const one of standing(listed)) {
     if (told.has(one.id)) continue;
     const { app, target } = one;
     const { subject, place, conversation } = target as Partial<Record<string, AnyId>>;
     const named = [subject, place, conversation].filter((each) => each !== undefined);
     for (const id of named.length === 0 ? [app] : named) uncovered.push({ app, id });
-    if (!isTaking(one) || (await recordOf(powers, one)) === 'underWay') continue;
+    if (!isTaking(one) || (await recordOf(powers, one, hasTaken)) === 'underWay') continue;
     uncovered.push(...(await takenBy(powers, one)));
   }
   return uncovered;
@@ -64,20 +67,25 @@ export interface Undone {
   readonly request: ListedRequest;
   /** Its end is on record, but something of it is there; or that record is gone. */
   readonly why: 'isThere' | 'noRecord';
+  /** `restored`: it has taken before. `uncertain`: it may have been refused then. */
+  readonly as: Asked;
 }
 
 /** Requests of the list that are not as they were left when they were carried out. */
 export async function findUndone(
   powers: PrivacyPowers,
   listed: readonly ListedErasure[],
+  hasTaken: ReadonlySet<RequestId> = takenOf(listed),
 ): Promise<Undone[]> {
   const undone: Undone[] = [];
   for (const request of standing(listed)) {
     if (!isTaking(request)) continue;
-    const record = await recordOf(powers, request);
-    if (record === 'none') undone.push({ request, why: 'noRecord' });
-    if (record !== 'ended') continue;
-    if (await isThereAgain(powers, request)) undone.push({ request, why: 'isThere' });
+    const record = await recordOf(powers, request, hasTaken);
+    // The entry that it was refused may have been cut off.
+    const as = hasTaken.has(request.id) ? 'restored' : 'uncertain';
+    if (record === 'none') undone.push({ request, why: 'noRecord', as });
+    if (record !== 'ended' || !(await isThereAgain(powers, request))) continue;
+    undone.push({ request, why: 'isThere', as: 'restored' });
   }
   return undone;
 }
@@ -90,7 +98,8 @@ export async function enforceErasures(
   powers: PrivacyPowers,
   onUndone: (error: LetheError) => void,
 ): Promise<number> {
-  return enforce(powers, await readWhole(powers), { onUndone, toldGone: new Set() });
+  const listed = await readWhole(powers);
+  return enforce(powers, { listed, hasTaken: takenOf(listed) }, { onUndone, toldGone: new Set() });
 }
 
 /**
@@ -106,6 +115,7 @@ export function watchErasures(
   let watched: ListedErasure[] = [];
   const toldGone = new Set<string>();
   const released = new Set<string | undefined>();
+  let hasTaken = new Set<RequestId>();
   return async () => {
     await erasures.assertOwn();
     const added = await erasures.read(last);
@@ -124,7 +134,9 @@ export function watchErasures(
       else if (!told.has(one.id) && !(await isTold(one.id))) kept.push(one);
     }
     watched = kept;
-    return enforce(powers, watched, { onUndone, toldGone });
+    const ids = new Set(watched.map(({ id }) => id));
+    hasTaken = hasTaken.union(takenOf(added)).intersection(ids);
+    return enforce(powers, { listed: watched, hasTaken }, { onUndone, toldGone });
   };
 }
 
@@ -136,24 +148,24 @@ interface Listener {
 
 async function enforce(
   powers: PrivacyPowers,
-  listed: readonly ListedErasure[],
+  {
+    listed,
+    hasTaken,
+  }: { readonly listed: readonly ListedErasure[]; readonly hasTaken: ReadonlySet<RequestId> },
   { onUndone, toldGone }: Listener,
 ): Promise<number> {
   await enforceRevocations(powers, listed, onUndone);
   await enforceHolds(powers, listed, { onUndone, toldGone });
-  const undone = await findUndone(powers, listed);
+  const undone = await findUndone(powers, listed, hasTaken);
   for (const one of undone) onUndone(new LetheError('VAULT_TAMPERED', undoneText(one)));
-  const those = (why: Undone['why']) =>
-    undone.filter((one) => one.why === why).map(({ request }) => request);
+  const those = (as: Asked) => undone.filter((one) => one.as === as).map(({ request }) => request);
   // What a turn carried over meanwhile is covered by the next one, also where the taking fails.
   const recount = async () => {
     const afterTurn = await powers.newestTurn();
     for (const { request } of undone) await powers.requests.recount(request.id, afterTurn);
   };
   await recount();
-  await takeAgain(powers, those('isThere'));
-  // The entry that it was refused may have been cut off.
-  await takeAgain(powers, those('noRecord'), 'uncertain');
+  for (const as of ['restored', 'uncertain'] as const) await takeAgain(powers, those(as), as);
   await recount();
   return undone.length;
 }
@@ -250,14 +262,20 @@ function isTaking(one: ListedErasure): one is ListedRequest {
   return isKnownKind(one.kind) && kindOf(one.kind).canBeUndone(one.target as never);
 }
 
-/** What is known of a request of the list: its afterlife counts before any row of it. */
+/**
+ * What is known of a request of the list: its afterlife counts before any row of it. A row from
+ * before it took anything counts no more once it has.
+ */
 async function recordOf(
   { requests }: PrivacyPowers,
   { id }: ListedErasure,
+  hasTaken: ReadonlySet<RequestId>,
 ): Promise<'ended' | 'underWay' | 'none'> {
   if ((await requests.afterlife(id)) !== undefined) return 'ended';
   const request = await requests.get(id);
-  return request !== undefined && request.step !== 'done' ? 'underWay' : 'none';
+  if (request === undefined || request.step === 'done') return 'none';
+  const isOld = hasTaken.has(id) && (request.step === 'received' || request.step === 'begun');
+  return isOld ? 'none' : 'underWay';
 }
 
 /** What a request that was carried out has taken, as far as it can be told. */

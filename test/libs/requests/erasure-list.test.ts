@@ -67,13 +67,14 @@ describe('S51 a restore, with a list of erasures that somebody without keys has 
   it('is refused by name: one is missing, moved, doubled, or appended', async () => {
     const { list, fileOf, back } = await openLost();
     const [first, second] = [readFileSync(fileOf(1), 'utf8'), readFileSync(fileOf(2), 'utf8')];
-    const third = join(list, `${'3'.padStart(12, '0')}.json`);
-    const withdrawn = { ...JSON.parse(second), number: 3, entry: { kind: 'withdrawn' } };
+    // Of each erasure there are two: that it began, and that it has taken.
+    const next = join(list, `${'5'.padStart(12, '0')}.json`);
+    const withdrawn = { ...JSON.parse(second), number: 5, entry: { kind: 'withdrawn' } };
     for (const text of [first, second, JSON.stringify(withdrawn)]) {
-      writeFileSync(third, text);
+      writeFileSync(next, text);
       await expect(back()).rejects.toMatchObject(tampered);
     }
-    rmSync(third);
+    rmSync(next);
     writeFileSync(fileOf(1), second);
     await expect(back()).rejects.toMatchObject(tampered);
     rmSync(fileOf(1));
@@ -84,8 +85,8 @@ describe('S51 a restore, with a list of erasures that somebody without keys has 
     const { head, fileOf, back } = await openLost();
     const kept = textToHead(headToText(head))!;
     expect(kept).toEqual(head);
-    rmSync(fileOf(2));
-    await expect(back(kept)).rejects.toThrow('ends before entry 2');
+    rmSync(fileOf(4));
+    await expect(back(kept)).rejects.toThrow('ends before entry 4');
   });
 
   it('trusts no number that lies beside the copy of the vault', async () => {

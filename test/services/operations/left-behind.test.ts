@@ -31,7 +31,7 @@ describe('what lies beside the data', () => {
     for (const command of [['apps', 'create', 'other'], ['serve']]) {
       const made = await lethe(folder, command);
       expect(made.code).not.toBe(0);
-      expect(made.err).toContain('has 1 erasures of one: mount its disk, or restore a backup');
+      expect(made.err).toContain('has 2 entries of one: mount its disk, or restore a backup');
     }
     expect(existsSync(join(folder, 'data/vault.db'))).toBe(false);
     expect(existsSync(join(folder, 'data/lethe.db'))).toBe(false);

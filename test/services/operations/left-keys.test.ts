@@ -173,6 +173,41 @@ describe('S49 a key that was made for what was given up', () => {
   });
 });
 
+describe('S49 a store that is made of the same original twice', () => {
+  it('tells no T1 before the keys of the first one are gone too, whatever was made of that', async () => {
+    const [folder, drill, thief] = [temporaryFolder(), temporaryFolder(), temporaryFolder()];
+    const { variables, conversation, app, backup } = await makeStore(folder);
+    const restored = async (from: string, into = folder, more = variables) =>
+      lethe(into, ['restore', from, '--erasures-may-end-early'], more);
+    const moveAside = (name: string) => renameSync(join(folder, 'data'), join(folder, name));
+    moveAside('lost');
+    expect((await restored(backup)).code).toBe(0);
+    const own = await lethe(folder, ['backup', join(folder, 'second')], variables);
+    expect(own.code, own.err).toBe(0);
+    // Of the first one a drill is made as well.
+    const beside = { LETHE_KMS: variables.LETHE_KMS!, LETHE_ERASURES: variables.LETHE_ERASURES! };
+    const drilled = await restored(join(folder, 'second'), drill, beside);
+    expect(drilled.code, drilled.err).toBe(0);
+    moveAside('given-up');
+    expect((await restored(backup)).code).toBe(0);
+    await eraseAnn(folder, variables, app);
+    expect((await lethe(folder, ['epoch', 'turn'], variables)).code).toBe(0);
+    const refused = await lethe(folder, ['epoch', 'end-original', '--yes'], variables);
+    expect(refused.code).not.toBe(0);
+    expect(refused.err).toContain('other stores were made of the original');
+    const status = async () => (await lethe(folder, ['epoch', 'status'], variables)).json;
+    expect(await status()).toMatchObject({ waitingForT1: 1 });
+    cpSync(join(folder, 'given-up'), join(thief, 'data'), { recursive: true });
+    const keys = join(folder, 'keys');
+    expect(await readStolen(thief, { keys, app, conversation })).toEqual(['secret']);
+    const ended = ['epoch', 'end-original', '--yes', '--copies'];
+    expect((await lethe(folder, ended, variables)).json.gone.length).toBe(3);
+    expect(await status()).toMatchObject({ waitingForT1: 0 });
+    expect(keysIn(folder).length).toBe(1);
+    expect(await readStolen(thief, { keys, app, conversation })).toEqual(['ROOT_KMS_DENIED']);
+  }, 60_000);
+});
+
 describe('a copy that closes its original', () => {
   it('is refused while a process has that open, and nothing is closed', async () => {
     const [from, to] = [temporaryFolder(), temporaryFolder()];
@@ -192,6 +227,6 @@ describe('a copy that closes its original', () => {
     expect((await privacy.eraseSubject(running.app.id, ann)).status).toBe('done');
     await running.ingest.close();
     await running.backends.close();
-    expect((await lethe(from, ['copy', ...files])).json).toMatchObject({ erasures: 1 });
+    expect((await lethe(from, ['copy', ...files])).json).toMatchObject({ erasures: 2 });
   }, 30_000);
 });

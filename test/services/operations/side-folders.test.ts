@@ -56,7 +56,7 @@ describe('S58 commands from another folder', () => {
     const erased = await run(root, inFull(home), 'erase', 'subject', ann, '--app', 'main');
     expect(erased.code, erased.err).toBe(0);
     expect(readdirSync(root).toSorted()).toEqual(['home', 'kept']);
-    expect(readdirSync(join(home, 'erasures')).length).toBe(1);
+    expect(readdirSync(join(home, 'erasures')).length).toBe(2);
     expect(readdirSync(join(home, 'certificates')).length).toBeGreaterThan(1);
     renameSync(join(home, 'data'), join(root, 'lost'));
     const restored = await run(home, {}, 'restore', join(root, 'kept'), '--erasures-may-end-early');

@@ -24,7 +24,8 @@ import type { RootKms } from '../root-kms.ts';
 const ATTEMPTS_MAX = 8;
 const CONTEXT_NAME = 'lethe:row';
 const ALIASES = 'alias/lethe/';
-const ALIAS = /^alias\/lethe\/([^/]+)\/[^/]+$/;
+/** Store, the one that it was copied from (if it was), and key. */
+const ALIAS = /^alias\/lethe\/([^/_]+)(?:_([^/]+))?\/([^/]+)$/;
 
 /** What is refused for good; everything else may work later. */
 const DENIED: readonly string[] = [
@@ -71,14 +72,14 @@ export function openRootKmsAws({ region, endpoint, pendingDays }: AwsKmsEngine):
     }
   }
 
-  /** Names of aliases, page by page. */
-  async function aliases(of: { KeyId?: string }): Promise<string[]> {
+  /** What the aliases of Lethe say of keys, page by page. */
+  async function marksOf(of: { KeyId?: string }): Promise<KeyMark[]> {
     const names: string[] = [];
     for (let Marker: string | undefined; ; ) {
       const command = new ListAliasesCommand({ ...of, ...(Marker && { Marker }) });
       const page = await call(() => client.send(command));
       names.push(...(page.Aliases ?? []).flatMap(({ AliasName }) => AliasName ?? []));
-      if (page.NextMarker === undefined) return names;
+      if (page.NextMarker === undefined) return names.flatMap(readAlias);
       Marker = page.NextMarker;
     }
   }
@@ -95,12 +96,15 @@ export function openRootKmsAws({ region, endpoint, pendingDays }: AwsKmsEngine):
     get failureCount() {
       return failureCount;
     },
-    async createKey(store) {
+    async createKey(store, { insteadOf, copiedFrom } = {}) {
+      const [before] = insteadOf === undefined ? [] : await marksOf({ KeyId: toUuid(insteadOf) });
+      const from = copiedFrom ?? before?.copiedFrom;
+      const mark = from === undefined ? store : `${store}_${from}`;
       const command = new CreateKeyCommand({ Description: 'Lethe: root of an epoch' });
       const made = await call(() => client.send(command));
       const uuid = made.KeyMetadata!.KeyId!;
       // Policies can name all keys of Lethe by their aliases, which tell the store as well.
-      const AliasName = `${ALIASES}${store}/${uuid}`;
+      const AliasName = `${ALIASES}${mark}/${uuid}`;
       await call(() => client.send(new CreateAliasCommand({ AliasName, TargetKeyId: uuid })));
       return uuid.replaceAll('-', '') as KeyId;
     },
@@ -138,17 +142,29 @@ export function openRootKmsAws({ region, endpoint, pendingDays }: AwsKmsEngine):
       return state === 'PendingDeletion' ? 'pending' : 'disabled';
     },
     async keysOf(store) {
-      const own = `${ALIASES}${store}/`;
-      const names = (await aliases({})).filter((name) => name.startsWith(own));
-      return names.map((name) => name.slice(own.length).replaceAll('-', '') as KeyId);
+      return (await marksOf({})).filter((mark) => mark.store === store).map(({ key }) => key);
+    },
+    async copiesOf(store) {
+      const copies = (await marksOf({})).filter(({ copiedFrom }) => copiedFrom === store);
+      return [...new Set(copies.map((one) => one.store))];
     },
     async storeOf(key) {
       if ((await stateOf(key)) === undefined) return undefined;
-      const names = await aliases({ KeyId: toUuid(key) });
-      const stores = names.flatMap((name) => ALIAS.exec(name)?.[1] ?? []);
-      return stores[0];
+      return (await marksOf({ KeyId: toUuid(key) }))[0]?.store;
     },
   };
+}
+
+interface KeyMark {
+  readonly store: string;
+  readonly copiedFrom: string | undefined;
+  readonly key: KeyId;
+}
+
+function readAlias(name: string): KeyMark[] {
+  const [, store, copiedFrom, uuid] = ALIAS.exec(name) ?? [];
+  if (store === undefined) return [];
+  return [{ store, copiedFrom, key: uuid!.replaceAll('-', '') as KeyId }];
 }
 
 function nameOf(error: unknown): string {

@@ -2,7 +2,8 @@
  * A key folder as root KMS: one file per key, mode 0600, its key wrapped under a passphrase
  * (scrypt, RFC 7914) when one is given. The folder must not lie inside the data folder.
  *
- * `ID.store` names the store that a key was made for; `ID.PROCESS.serving` is written anew by each
+ * `ID.store` names the store that a key was made for, and the one that it was copied from, if it
+ * was; `ID.PROCESS.serving` is written anew by each
  * process that serves with it. `ID.gone` stays when a key was destroyed: a folder that has neither
  * key nor mark never had it, and says nothing of where it is.
  *
@@ -52,10 +53,12 @@ export function openRootKmsLocal(options: {
   const load = async (id: string) => readKey(fileOf(folder, id), id, options);
   return {
     remembersKeys: true,
-    async createKey(store, insteadOf) {
+    async createKey(store, { insteadOf, copiedFrom } = {}) {
       callCount += 1;
       const id = randomId<KeyId>(randomness);
-      writeFileDurably(markOf(folder, id, 'store'), Buffer.from(store), 0o600);
+      const from = copiedFrom ?? (insteadOf && readStore(folder, insteadOf).copiedFrom);
+      const mark = from === undefined ? store : `${store} ${from}`;
+      writeFileDurably(markOf(folder, id, 'store'), Buffer.from(mark), 0o600);
       const key = randomFillSync(secretBytes(32));
       writeFileDurably(
         fileOf(folder, id),
@@ -106,12 +109,15 @@ export function openRootKmsLocal(options: {
       return existsSync(markOf(folder, id, 'gone')) ? 'gone' : 'unknown';
     },
     async keysOf(store) {
-      const names = existsSync(folder) ? readdirSync(folder) : [];
-      const ids = names.filter((name) => name.endsWith('.key')).map((name) => name.slice(0, -4));
-      return (ids as KeyId[]).filter((id) => readStore(folder, id) === store);
+      return keysIn(folder).filter((id) => readStore(folder, id).store === store);
+    },
+    async copiesOf(store) {
+      const marks = keysIn(folder).map((id) => readStore(folder, id));
+      const copies = marks.filter(({ copiedFrom }) => copiedFrom === store);
+      return [...new Set(copies.map((one) => one.store!))];
     },
     async storeOf(id) {
-      return readStore(folder, id);
+      return readStore(folder, id).store;
     },
     async noteServing(id, isServing) {
       const mark = join(folder, `${id}.${own}.serving`);
@@ -153,9 +159,17 @@ function servingMarks(folder: string, id: string): string[] {
   return own.map((name) => join(folder, name));
 }
 
-function readStore(folder: string, id: string): string | undefined {
+function keysIn(folder: string): KeyId[] {
+  const names = existsSync(folder) ? readdirSync(folder) : [];
+  return names.filter((name) => name.endsWith('.key')).map((name) => name.slice(0, -4) as KeyId);
+}
+
+/** The store that a key was made for, and the one that it was copied from. */
+function readStore(folder: string, id: string): { store?: string; copiedFrom?: string } {
   const file = markOf(folder, id, 'store');
-  return existsSync(file) ? readFileSync(file, 'utf8') : undefined;
+  if (!existsSync(file)) return {};
+  const [store, copiedFrom] = readFileSync(file, 'utf8').split(' ');
+  return { ...(store && { store }), ...(copiedFrom && { copiedFrom }) };
 }
 
 function contextBytes(id: string, context: string): Buffer {

@@ -226,7 +226,7 @@ describe('S50 a row of the vault in which one bit has flipped', () => {
     }
     const { damaged } = (await turnEpoch(again)).turn;
     expect(damaged!.every(({ app }) => app === NO_ID)).toBe(true);
-    expect(await again.backends.privacy().erasures.read()).toHaveLength(3);
+    expect(await again.backends.privacy().erasures.read()).toHaveLength(6);
     const afterlife = await again.backends.privacy().requests.afterlife(erasure);
     expect(afterlife!.t1AtMs).not.toBeNull();
   });

@@ -1,0 +1,135 @@
+/**
+ * The end of the keys of stores that this one was restored or copied from, and of what else was
+ * made of those: until they are gone, no T1 is told here.
+ */
+
+import type { KeyId } from '../../base/ids.ts';
+import { LetheError } from '../../base/lethe-error.ts';
+import { contended } from '../../base/retry.ts';
+import type { RootKms } from '../keys/root-kms.ts';
+import { keysWaitedFor, withoutKeys } from './epoch-t1.ts';
+import type { TurnContext } from './turn-run.ts';
+import type { ReplacedKey } from './turn-store.ts';
+
+/** A key, and the KMS that has it. */
+interface KeyAt {
+  readonly kms: RootKms;
+  readonly key: KeyId;
+}
+
+/** What became of the keys of the stores that this one was restored or copied from. */
+export interface EndedOriginals {
+  readonly gone: readonly KeyId[];
+  readonly pending: readonly KeyId[];
+}
+
+/**
+ * Ends every key of the stores that this one was restored or copied from, in the KMS that has them.
+ * Until they are gone no T1 is told: copies of the originals open with them. What else was made of
+ * those stores opens the same, and goes with them if it is said (`evenCopies`). Throws
+ * CONFIGURATION_INVALID: this KMS does not know the key, so it says nothing of where it is; a
+ * process serves with it; or there are such copies, and it was not said.
+ */
+export async function endOriginals(
+  { turns, kms: own }: Pick<TurnContext, 'turns' | 'kms'>,
+  kms: RootKms,
+  { nowMs, evenCopies }: { readonly nowMs: number; readonly evenCopies: boolean },
+): Promise<EndedOriginals> {
+  const last = await turns.read();
+  if (last !== undefined && last.step !== 'done') throw contended();
+  const waiting = last === undefined ? [] : keysWaitedFor(last);
+  const gone: KeyId[] = [];
+  const pending: KeyId[] = [];
+  const ended: ReplacedKey[] = [];
+  const originals = waiting.filter(({ original }) => original !== undefined);
+  const keysOf = new Map<ReplacedKey, KeyAt[]>();
+  // All of them are looked at before one is ended.
+  for (const one of originals) {
+    const keys = await keysOfOriginal(kms, one, last!.newKmsKey);
+    const copies = await keysOfCopies([kms, own], one, last!.newKmsKey);
+    if (copies.length > 0 && !evenCopies) throw thereAreCopies(copies);
+    // Copies first: what is left of the original leads to them, if this ends in between.
+    const all = [...copies, ...keys.map((key) => ({ kms, key }))];
+    for (const each of all) await assertNotServing(each, nowMs);
+    keysOf.set(one, all);
+  }
+  for (const [one, keys] of keysOf) {
+    for (const { kms: its, key } of keys) await its.destroyKey(key);
+    const states = await Promise.all(keys.map(({ kms: its, key }) => its.describeKey(key)));
+    for (const [i, { key }] of keys.entries()) (states[i] === 'gone' ? gone : pending).push(key);
+    if (states.every((state) => state === 'gone')) ended.push(one);
+  }
+  if (last === undefined || gone.length + pending.length === 0) return { gone, pending };
+  const isEnding = (one: ReplacedKey): ReplacedKey =>
+    one.original === undefined ? one : { ...one, original: { ...one.original, isEnding: true } };
+  const left = withoutKeys(last, ended, nowMs);
+  const marked = { ...left, ...isEnding(left), waiting: left.waiting?.map(isEnding) ?? [] };
+  if (!(await turns.write(marked, last))) throw contended();
+  return { gone, pending };
+}
+
+// A process that serves says so every twenty seconds.
+const SERVING_MS = 60_000;
+
+/** Whoever runs a restore drill must not end what it came from. Throws CONFIGURATION_INVALID. */
+async function assertNotServing({ kms, key }: KeyAt, nowMs: number): Promise<void> {
+  const atMs = await kms.servedAtMs(key);
+  if (atMs === undefined || nowMs - atMs > SERVING_MS) return;
+  const text = `the original serves with the key ${key}: nothing was ended. After a restore drill`;
+  throw new LetheError(
+    'CONFIGURATION_INVALID',
+    `${text} leave it; else stop its services first, and wait a minute if they were killed`,
+  );
+}
+
+/**
+ * Keys of whatever else was restored or copied from an original, and from that: an earlier restore
+ * that was given up, a drill, a copy that was refused.
+ */
+async function keysOfCopies(
+  services: readonly RootKms[],
+  { original }: ReplacedKey,
+  own: KeyId,
+): Promise<KeyAt[]> {
+  const first = original?.store ?? null;
+  if (first === null) return [];
+  const found = new Map<KeyId, KeyAt>();
+  for (const kms of services) {
+    const stores = new Set([first]);
+    const ownStore = await kms.storeOf(own);
+    // A set goes on to what is added while it is gone through.
+    for (const store of stores) {
+      for (const copy of await kms.copiesOf(store)) if (copy !== ownStore) stores.add(copy);
+    }
+    stores.delete(first);
+    for (const store of stores) {
+      for (const key of await kms.keysOf(store)) found.set(key, { kms, key });
+    }
+  }
+  return [...found.values()];
+}
+
+function thereAreCopies(copies: readonly KeyAt[]): LetheError {
+  const keys = copies.map(({ key }) => key).join(', ');
+  const text =
+    `other stores were made of the original, and their copies open too: keys ${keys}. Nothing ` +
+    'was ended. If nobody needs them (drills, restores that were given up), add --copies';
+  return new LetheError('CONFIGURATION_INVALID', text);
+}
+
+async function keysOfOriginal(
+  kms: RootKms,
+  { oldKmsKey, original }: ReplacedKey,
+  own: KeyId,
+): Promise<KeyId[]> {
+  const state = await kms.describeKey(oldKmsKey);
+  // A service tells no key that is gone from one that it never had: it must have shown it before.
+  // Of an original without an id only this key is known: it may have been turned to others since.
+  const isBlind = original!.store === null || !kms.remembersKeys;
+  if (state === 'unknown' || (state === 'gone' && !original!.isEnding && isBlind)) {
+    const text = `this KMS does not know the key ${oldKmsKey} of the original: name the one that`;
+    throw new LetheError('CONFIGURATION_INVALID', `${text} the original used (--from-env)`);
+  }
+  const listed = original!.store === null ? [] : await kms.keysOf(original!.store);
+  return [...new Set([oldKmsKey, ...listed])].filter((key) => key !== own);
+}
