@@ -32,6 +32,7 @@ export const labels = {
   door: label('lethe.door.v1'),
   request: label('lethe.request.v1'),
   afterlife: label('lethe.after.v1'),
+  lossMask: label('lethe.lmask.v1'),
   turn: label('lethe.turn.v1'),
   madeKey: label('lethe.made.v1'),
   feedEntry: label('lethe.feed.v1'),

@@ -5,11 +5,12 @@
  * the day its events leave the log.
  *
  * Requests and afterlives carry codes under a key of the store. Who can write the tables, but has
- * no key, makes no request, changes none, and has no T1 told that has not come.
+ * no key, makes no request, changes none, and has no T1 told that has not come. Who reads them is
+ * not led from the id that is told of a request to the one in its fences.
  *
  * Failures of every method: those of RequestTable and of StoreMac.
  */
-import type { RequestId } from '../base/ids.ts';
+import type { LossId, RequestId } from '../base/ids.ts';
 import { again, retryContended } from '../base/retry.ts';
 import { labels } from '../codec/labels.ts';
 import { isSameMac, type StoreMac } from '../keyring/store-mac.ts';
@@ -124,7 +125,7 @@ export function createRequestStore(table: RequestTable, mac: StoreMac): RequestS
       const requests = await open(OPEN_MAX);
       const ids = requests.filter(({ isForged }) => isForged).map(({ id }) => id);
       for (const row of await table.afterlives()) {
-        if (!(await codes.isOurs(row, afterlifeFields(row)))) ids.push(row.id);
+        if ((await codes.authentic(row)) === undefined) ids.push(row.id);
       }
       return ids;
     },
@@ -139,10 +140,26 @@ function createCodes(mac: StoreMac) {
     request: async <Kind extends PrivacyRequest | DoneRequest>(request: Kind) => {
       return { ...request, code: await mac.mac(...requestFields(request)) };
     },
+    /** An afterlife as it is kept. */
     afterlife: async (afterlife: Afterlife): Promise<Signed<Afterlife>> => {
-      return { ...afterlife, code: await mac.mac(...afterlifeFields(afterlife)) };
+      const code = await mac.mac(...afterlifeFields(afterlife));
+      return { ...afterlife, loss: await masked(afterlife), code };
+    },
+    /** Undefined: it does not carry its code. */
+    async authentic({ code, ...row }: Signed<Afterlife>): Promise<Afterlife | undefined> {
+      const afterlife = { ...row, loss: await masked(row) };
+      const own = await mac.mac(...afterlifeFields(afterlife));
+      return isSameMac(code, own) ? afterlife : undefined;
     },
   };
+
+  /** The id in the fences under a mask of the request's own, or without it: it is its own reverse. */
+  async function masked({ id, loss }: Pick<Afterlife, 'id' | 'loss'>): Promise<LossId | null> {
+    if (loss === null) return null;
+    const mask = Buffer.from(await mac.mac(labels.lossMask, [id]), 'hex');
+    const bytes = Buffer.from(loss, 'hex').map((byte, i) => byte ^ mask[i]!);
+    return Buffer.from(bytes).toString('hex') as LossId;
+  }
 }
 
 type Afterlives = Pick<
@@ -151,11 +168,7 @@ type Afterlives = Pick<
 >;
 
 function createAfterlives(table: RequestTable, codes: ReturnType<typeof createCodes>): Afterlives {
-  async function authentic(row: Signed<Afterlife> | undefined): Promise<Afterlife | undefined> {
-    if (row === undefined || !(await codes.isOurs(row, afterlifeFields(row)))) return undefined;
-    const { code: _, ...afterlife } = row;
-    return afterlife;
-  }
+  const authentic = async (row: Signed<Afterlife> | undefined) => row && codes.authentic(row);
 
   /** Changes an afterlife, by whoever is first at each time. */
   function change(id: RequestId, how: (one: Afterlife) => Afterlife): Promise<void> {

@@ -156,6 +156,14 @@ describe('S22 nothing ties a known name to headers of somebody who was erased', 
     const statement = Buffer.from(signed.payload, 'base64').toString();
     for (const id of losses.keys()) expect(statement).not.toContain(id);
     expect(readdirSync(join(store.folder, 'certificates')).join()).toContain(erasure);
+    // Nor does a table that has the one have the other beside it.
+    const database = new DatabaseSync(fileOf(store.configuration.state));
+    onTestFinished(() => database.close());
+    for (const table of ['requests', 'request_afterlives']) {
+      const rows = JSON.stringify(database.prepare(`SELECT * FROM ${table}`).all());
+      expect(rows).toContain(erasure);
+      for (const id of losses.keys()) expect(rows).not.toContain(id);
+    }
   });
 
   it('S22 what ties that id to the rows is gone once T1 and reclaim are reached', async () => {

@@ -48,7 +48,8 @@ async function listEnd(
 ): Promise<PrivacyRequest> {
   const nowMs = powers.clock.nowMs();
   const target = { conversation: id, places: [value.messagePlace, value.profilePlace] };
-  const ids = { id: furtherFact(request.id, id), loss: request.loss, app: app.id };
+  // Made of what no certificate tells: that must not lead to the group.
+  const ids = { id: furtherFact(request.loss, id), loss: request.loss, app: app.id };
   const asked = { ...ids, kind: 'delete-conversation' as const, target };
   const own = { ...asked, step: 'begun' as const, receivedAtMs: nowMs, changedAtMs: nowMs };
   await powers.requests.add(own);
@@ -57,7 +58,7 @@ async function listEnd(
 }
 
 /** The id of a further fact of one request: the same whenever the step is repeated. */
-export function furtherFact(request: RequestId, gone: string): RequestId {
+export function furtherFact(request: RequestId | LossId, gone: string): RequestId {
   const bytes = Buffer.concat([labels.loss, idToBytes(request), Buffer.from(gone)]);
   return sha256(bytes).toString('hex', 0, 16) as RequestId;
 }
