@@ -1,7 +1,8 @@
 /**
  * Port: certificates are signed and kept. The private key stays with its adapter.
  *
- * Failures: STATE_UNREACHABLE.
+ * Failures: STATE_UNREACHABLE, CONFIGURATION_INVALID (there are certificates, and their key is not
+ * where keys are to be).
  */
 import type { Statement } from './dsse.ts';
 
@@ -14,6 +15,8 @@ export interface PublicKey {
 
 /** Where certificates are signed and kept. */
 export interface Certificates {
+  /** Can something be signed and kept? Asked before anything is taken. Throws what that throws. */
+  assertReady(): Promise<void>;
   /**
    * Signs a statement and keeps it durably under a name; gives where it lies. What was issued under
    * this name before, by a run that ended early, stays as it was said, with the subject of

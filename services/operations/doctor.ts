@@ -133,7 +133,13 @@ async function checkErasures({ backends }: OpenStore): Promise<Check> {
 
 /** Certificates are believed by the public key that lies beside them. */
 async function checkCertificates({ backends }: OpenStore): Promise<Check> {
-  const foreign = await backends.privacy().certificates.foreignKeyFile();
+  let foreign: string | undefined;
+  try {
+    foreign = await backends.privacy().certificates.foreignKeyFile();
+  } catch (error) {
+    if (!isLetheError(error, 'CONFIGURATION_INVALID')) throw error;
+    return { name: 'certificates', passed: false, detail: error.message };
+  }
   const detail =
     foreign === undefined
       ? 'the public key beside the certificates is that of their signatures'

@@ -7,10 +7,16 @@ import { completeLate, noteT1 } from '../privacy/life/afterlife.ts';
 import { enforceErasures, takenUncovered } from '../privacy/life/enforce.ts';
 import { makeBackup, removeBackup, testBackup } from './backup.ts';
 
-/** Runs a turn with its own backup, made and tested before the old KMS key goes. */
+/**
+ * Runs a turn with its own backup, made and tested before the old KMS key goes. `onLate` is told
+ * what failed when the turn was done; without it that is thrown.
+ */
 export async function turnEpoch(
   { backends, configuration }: OpenStore,
   onProgress: (text: string) => void = () => undefined,
+  onLate: (error: unknown) => void = (error) => {
+    throw error;
+  },
 ) {
   const nowMs = () => backends.privacy().clock.nowMs();
   let backup: string | undefined;
@@ -46,10 +52,11 @@ export async function turnEpoch(
   // Rows that were written back beside the turn are under its new keys: it covers nothing of them.
   const isUndone = (await enforceErasures(backends.privacy(), onUndone)) > 0;
   if (isUndone) turn = await epoch.turn(options);
-  await settleEpoch({ backends }, (key) => {
+  const onBroughtBack = (key: KeyId) =>
     onProgress(`a KMS key that was scheduled to go had been brought back: ${key}`);
-  });
-  await completeLate(backends.privacy());
+  await settleEpoch({ backends }, onBroughtBack)
+    .then(() => completeLate(backends.privacy()))
+    .catch(onLate);
   // As it is recorded now: keys that were waited for may be gone.
   return { turn: (await epoch.status()).lastTurn ?? turn, backup };
 }

@@ -1,6 +1,6 @@
 import { createPublicKey, generateKeyPairSync } from 'node:crypto';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { keyIdOf, openEnvelope } from '../../libs/audit/dsse.ts';
 import { createTurnStore, type Turn } from '../../libs/vault/turn/turn-store.ts';
@@ -113,6 +113,22 @@ describe.each(adapters.certificates)('certificates %s', (_, open) => {
     const key = createPublicKey(readFileSync((await one.publicKey()).file));
     const statement = openEnvelope(readFileSync(file, 'utf8'), key);
     expect(statement).toEqual({ ...statementOf(1), subject });
+  });
+
+  it('begin with no key beside those of another one, whose folder was named wrongly', async () => {
+    const folder = temporaryFolder();
+    const certificates = await open(folder);
+    await certificates.assertReady();
+    const { file } = await certificates.publicKey();
+    const [name] = readdirSync(folder).filter((one) => join(folder, one) !== dirname(file));
+    renameSync(join(folder, name!), join(folder, 'elsewhere'));
+    const mistyped = await open(folder);
+    const missing = { code: 'CONFIGURATION_INVALID' };
+    await expect(mistyped.assertReady()).rejects.toMatchObject(missing);
+    await expect(mistyped.issue('one', statementOf(1), isSame)).rejects.toMatchObject(missing);
+    expect(readdirSync(dirname(file))).toEqual([basename(file)]);
+    renameSync(file, join(folder, 'kept.pem'));
+    await mistyped.assertReady();
   });
 
   it('are signed anew with what was reached since, by one key', async () => {

@@ -8,7 +8,7 @@ import {
   generateKeyPairSync,
   type KeyObject,
 } from 'node:crypto';
-import { existsSync, readFileSync, renameSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileDurably, writeNewFileDurably } from '../../base/durable-file.ts';
 import { isLetheError, LetheError } from '../../base/lethe-error.ts';
@@ -22,7 +22,7 @@ export function openCertificatesFile(folders: { folder: string; keyFolder: strin
   let key: KeyObject | undefined;
 
   function signingKey(): KeyObject {
-    key ??= readOrMakeKey(folders.keyFolder);
+    key ??= readOrMakeKey(folders.keyFolder, publicFile);
     return key;
   }
 
@@ -33,7 +33,7 @@ export function openCertificatesFile(folders: { folder: string; keyFolder: strin
   /** What lies in the place of the public key, and is another; undefined: nothing is. */
   function foreignText(): string | undefined {
     if (!existsSync(publicFile)) return undefined;
-    const text = orExplain(publicFile, () => readFileSync(publicFile, 'utf8'));
+    const text = orExplain(CERTIFICATES, publicFile, () => readFileSync(publicFile, 'utf8'));
     // A line may end in another way where the file went over another system.
     return text.replaceAll('\r', '') === publicPem() ? undefined : text;
   }
@@ -53,13 +53,21 @@ export function openCertificatesFile(folders: { folder: string; keyFolder: strin
   }
 
   return {
+    async assertReady() {
+      const { folder } = folders;
+      orExplain(CERTIFICATES, folder, () => {
+        mkdirSync(folder, { recursive: true });
+        accessSync(folder, constants.W_OK);
+      });
+      signingKey();
+    },
     async issue(name, statement, isSame) {
       const file = fileOf(name);
       const issued = readOwn(name);
       const isAgain = issued !== undefined && isSame(issued);
       const signed = isAgain ? { ...issued, subject: statement.subject } : statement;
       const text = JSON.stringify(signStatement(signed, signingKey()));
-      orExplain(file, () => writeFileDurably(file, text, 0o644));
+      orExplain(CERTIFICATES, file, () => writeFileDurably(file, text, 0o644));
       return { file };
     },
     async find(name) {
@@ -75,17 +83,17 @@ export function openCertificatesFile(folders: { folder: string; keyFolder: strin
       const privateKey = signingKey();
       const issued = openEnvelope(readFileSync(file, 'utf8'), createPublicKey(privateKey));
       const text = JSON.stringify(signStatement(complete(issued), privateKey));
-      orExplain(file, () => writeFileDurably(file, text, 0o644));
+      orExplain(CERTIFICATES, file, () => writeFileDurably(file, text, 0o644));
       return true;
     },
     async publicKey() {
       const foreign = foreignText();
       if (foreign !== undefined) {
         const aside = join(folders.folder, `public-key.other-${sha256Hex(foreign)}.pem`);
-        orExplain(aside, () => renameSync(publicFile, aside));
+        orExplain(CERTIFICATES, aside, () => renameSync(publicFile, aside));
       }
       if (!existsSync(publicFile)) {
-        orExplain(publicFile, () => writeFileDurably(publicFile, publicPem(), 0o644));
+        orExplain(CERTIFICATES, publicFile, () => writeFileDurably(publicFile, publicPem(), 0o644));
       }
       return { file: publicFile, keyId: keyIdOf(createPublicKey(signingKey())) };
     },
@@ -100,20 +108,35 @@ function sha256Hex(text: string): string {
   return sha256(Buffer.from(text)).toString('hex', 0, 8);
 }
 
-function readOrMakeKey(folder: string): KeyObject {
+/** A key is made for the first certificate: others would not hold beside those of another key. */
+function readOrMakeKey(folder: string, publicFile: string): KeyObject {
   const file = join(folder, 'certificates.ed25519.pem');
   if (!existsSync(file)) {
+    if (existsSync(publicFile)) throw keyMissing(file, publicFile);
     const { privateKey } = generateKeyPairSync('ed25519');
     const pem = String(privateKey.export({ type: 'pkcs8', format: 'pem' }));
-    orExplain(file, () => writeNewFileDurably(file, pem, 0o600));
+    orExplain(SIGNING_KEYS, file, () => writeNewFileDurably(file, pem, 0o600));
   }
-  return createPrivateKey(readFileSync(file));
+  return createPrivateKey(orExplain(SIGNING_KEYS, file, () => readFileSync(file)));
 }
 
-function orExplain<Result>(file: string, write: () => Result): Result {
+const CERTIFICATES = 'LETHE_CERTIFICATES';
+const SIGNING_KEYS = 'LETHE_SIGNING_KEYS';
+
+function keyMissing(file: string, publicFile: string): LetheError {
+  const text =
+    `LETHE_SIGNING_KEYS: ${file} is not there, but ${publicFile} is of certificates that it has ` +
+    'signed: name the folder of that key. If the key is lost, keep its public key elsewhere, and ' +
+    'move it away from there: later certificates have another one';
+  return new LetheError('CONFIGURATION_INVALID', text);
+}
+
+function orExplain<Result>(variable: string, file: string, write: () => Result): Result {
   try {
     return write();
   } catch (cause) {
-    throw new LetheError('STATE_UNREACHABLE', `cannot use ${file}`, { cause });
+    const { code = 'unknown' } = cause as NodeJS.ErrnoException;
+    const text = `${variable}: cannot use ${file} (${code})`;
+    throw new LetheError('STATE_UNREACHABLE', text, { cause });
   }
 }

@@ -27,12 +27,15 @@ export function addEpochCommands(program: Command): void {
     .action((options) =>
       withStore(async (store) => {
         const progress = createProgress(options.json);
-        const { turn, backup } = await turnEpoch(store, (text) => progress.show(text));
+        const late: string[] = [];
+        const onLate = (error: unknown) => void late.push(messageOf(error));
+        const onProgress = (text: string) => progress.show(text);
+        const { turn, backup } = await turnEpoch(store, onProgress, onLate);
         progress.clear();
         const { buckets, rows, failedApps } = turn;
         const t1AtMs = reachedT1(turn);
         const t1 = t1AtMs === null ? null : new Date(t1AtMs).toISOString();
-        printResult(options.json, { ...turn, t1, backup: backup ?? null }, [
+        printResult(options.json, { ...turn, t1, backup: backup ?? null, late }, [
           `${buckets} buckets and ${rows} rows under new keys`,
           ...failedApps.map((app) => `app ${app} failed: it keeps its keys until the next turn`),
           ...damagedLines(turn.damaged ?? []),
@@ -41,7 +44,8 @@ export function addEpochCommands(program: Command): void {
             ? 'T1: pending: lethe epoch status says which keys it waits for'
             : `T1: ${t1}, for all that was erased before this turn; older backups open nothing`,
         ]);
-        if (failedApps.length > 0) process.exitCode = 1;
+        for (const text of late) process.stderr.write(`lethe: the turn is done, but ${text}\n`);
+        if (failedApps.length + late.length > 0) process.exitCode = 1;
       }),
     );
   epoch

@@ -207,6 +207,7 @@ async function requestAll(
   });
   // Without it nothing could begin, and what was recorded would be done when nobody is told.
   await powers.erasures.assertOwn();
+  await powers.certificates.assertReady();
   for (const one of made) await powers.requests.add(one);
   const carried = await carryOut(powers, made);
   return carried.map((one, i) => {

@@ -47,8 +47,9 @@ async function completeIfOurs(
     });
     return undefined;
   } catch (error) {
-    if (isLetheError(error, 'CERTIFICATE_INVALID')) return error;
-    throw error;
+    if (!isLetheError(error, 'CERTIFICATE_INVALID')) throw error;
+    const text = `the certificate of the erasure ${id} cannot be completed: ${error.message}`;
+    return new LetheError('CERTIFICATE_INVALID', text, { cause: error });
   }
 }
 
