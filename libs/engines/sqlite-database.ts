@@ -20,6 +20,21 @@ const SQLITE_FULL = 13;
 const SQLITE_CORRUPT = 11;
 const SQLITE_NOTADB = 26;
 
+/** Is a file of SQLite as it was written, as far as SQLite can tell? Nothing is changed. */
+export function isWholeFile(file: string): boolean {
+  try {
+    const database = new DatabaseSync(file, { readOnly: true });
+    try {
+      const [found] = database.prepare('PRAGMA quick_check(1)').all();
+      return Object.values(found ?? {})[0] === 'ok';
+    } finally {
+      database.close();
+    }
+  } catch {
+    return false;
+  }
+}
+
 /** Values that a statement takes. */
 export type SqlValue = SQLInputValue;
 

@@ -153,7 +153,7 @@ function createCodes(mac: StoreMac) {
     },
   };
 
-  /** The id in the fences under a mask of the request's own, or without it: it is its own reverse. */
+  /** The id in the fences under a mask of the request's own; the same again takes the mask off. */
   async function masked({ id, loss }: Pick<Afterlife, 'id' | 'loss'>): Promise<LossId | null> {
     if (loss === null) return null;
     const mask = Buffer.from(await mac.mac(labels.lossMask, [id]), 'hex');

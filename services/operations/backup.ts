@@ -57,6 +57,7 @@ export async function makeBackup(
   const madeAt = new Date(nowMs).toISOString();
   const folder = join(parent, madeAt.replaceAll(/[:.]/g, '-'));
   const partial = `${folder}${PARTIAL}`;
+  makeFolder(parent);
   removeUnfinished(parent, nowMs);
   makeFolder(partial);
   try {
@@ -111,9 +112,12 @@ async function fill(
 function assertApart(configuration: Configuration, parent: string): void {
   const { kms, signingFolder } = configuration;
   const keys = kms.engine === 'local' ? [kms.folder, signingFolder] : [signingFolder];
-  const taken = [...keys, ...embeddedFiles(configuration).map(dirname)];
+  const beside = [configuration.erasuresFolder, configuration.certificatesFolder];
+  const taken = [...keys, ...beside, ...embeddedFiles(configuration).map(dirname)];
   if (!taken.some((folder) => isInside(folder, resolve(parent)))) return;
-  const text = `${parent} lies inside the folder of the data or of the keys: choose another place`;
+  const text =
+    `${parent} lies inside the folder of the data, of the keys, of the list of erasures or of ` +
+    'certificates: choose another place';
   throw new LetheError('INPUT_INVALID', text);
 }
 
@@ -155,9 +159,22 @@ export function findBackups(folder: string): FoundBackup[] {
 function readManifest(folder: string): FoundBackup | undefined {
   const file = join(folder, MANIFEST);
   if (!existsSync(file)) return undefined;
-  const manifest = JSON.parse(readFileSync(file, 'utf8')) as BackupManifest;
-  if (manifest.format === 1) return { folder, manifest };
-  throw new LetheError('FORMAT_UNKNOWN', `${file}: use a newer Lethe`);
+  const { format, madeAt, kmsKey, ...more } = parseManifest(readFileSync(file, 'utf8'));
+  if (typeof format === 'number' && format !== 1) {
+    throw new LetheError('FORMAT_UNKNOWN', `${file}: use a newer Lethe`);
+  }
+  if (format === 1 && typeof madeAt === 'string' && typeof kmsKey === 'string') {
+    return { folder, manifest: { format, madeAt, kmsKey, ...more } as BackupManifest };
+  }
+  throw new LetheError('BACKUP_UNUSABLE', `${file} is damaged: use another backup`);
+}
+
+function parseManifest(text: string): Partial<BackupManifest> {
+  try {
+    return (JSON.parse(text) as Partial<BackupManifest> | null) ?? {};
+  } catch {
+    return {};
+  }
 }
 
 /** The configuration of a store that lies in a backup, with views of its own. */

@@ -2,11 +2,12 @@
  * `lethe restore`: a backup becomes the store again. Everything happens in a folder beside the
  * data, so that nobody can open it before what was erased since was erased again.
  */
-import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { KeyId, RequestId } from '../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
+import { isWholeFile } from '../../libs/engines/sqlite-database.ts';
 import { isSameMac } from '../../libs/keyring/store-mac.ts';
 import { catchUp, rebuildViews } from '../../libs/projection/project.ts';
 import {
@@ -88,7 +89,10 @@ async function restoreIn(
 ): Promise<Restored> {
   mkdirSync(staging, { recursive: true, mode: 0o700 });
   for (const name of [LOG_COPY, VAULT_COPY]) {
-    copyFileSync(join(backup.folder, name), join(staging, name));
+    const file = join(backup.folder, name);
+    if (!existsSync(file)) throw damagedFile(file, 'is not there');
+    copyFileSync(file, join(staging, name));
+    if (!isWholeFile(join(staging, name))) throw damagedFile(file, 'is damaged');
   }
   const staged = stagedConfiguration(configuration, staging);
   const backends = await openBackends(staged);
@@ -155,6 +159,10 @@ async function restoreIn(
   // Pages of the store that was lost may lie there under the numbers of this one.
   await removePages(configuration);
   return { backup: backup.folder, madeAt: backup.manifest.madeAt, ...done, left: [...left] };
+}
+
+function damagedFile(file: string, what: string): LetheError {
+  return new LetheError('BACKUP_UNUSABLE', `${file} ${what}: use another backup`);
 }
 
 /** A log on servers went on after the backup: who came anew since has no ring in it. */

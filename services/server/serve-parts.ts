@@ -40,6 +40,12 @@ export interface PartContext {
   readonly signal: AbortSignal;
 }
 
+/** A part that does not run any more, in words, and why. */
+export interface PartFailure {
+  readonly part: string;
+  readonly error: Error;
+}
+
 /** A part whose routes are there. */
 export interface Part {
   /** Begins its work; called once the server listens. */
@@ -47,7 +53,7 @@ export interface Part {
   /** Ends what is under way. */
   stop(): Promise<void>;
   /** Settles when it must run and does not any more. */
-  readonly failed?: Promise<Error>;
+  readonly failed?: Promise<PartFailure>;
 }
 
 const SWEEP_INTERVAL_MS = 3_600_000;
@@ -141,8 +147,8 @@ export function openProjectorPart(context: {
   const { configuration, powers, wake, signal } = context;
   let thread: ReturnType<typeof startProjectorThread> | undefined;
   let fail: (error: Error) => void = () => undefined;
-  const failed = new Promise<Error>((resolve) => {
-    fail = resolve;
+  const failed = new Promise<PartFailure>((resolve) => {
+    fail = (error) => resolve({ part: 'the projector', error });
   });
   return {
     failed,

@@ -18,10 +18,12 @@ import {
   openPart,
   openProjectorPart,
   type Part,
+  type PartFailure,
   type ServiceName,
   serviceNames,
 } from './serve-parts.ts';
 import { addHolderMetrics, addLagMetrics } from './service-metrics.ts';
+import { watchFiles } from './store-watch.ts';
 
 /** A server that listens. */
 export interface RunningServer {
@@ -29,7 +31,7 @@ export interface RunningServer {
   /** Stops taking requests, answers those under way, closes everything. */
   stop(): Promise<void>;
   /** Settles when a part that must run has failed. */
-  readonly failed: Promise<Error>;
+  readonly failed: Promise<PartFailure>;
 }
 
 const SERVING_INTERVAL_MS = 20_000;
@@ -58,7 +60,7 @@ export async function startServer(
   addLagMetrics(frame.metrics, backends.reader());
   const { keyring } = backends.reader();
   const answers = openHandedAnswers(frame.server, { keyring, takenMsMax: configuration.answerMs });
-  const parts: Part[] = [];
+  const parts: Part[] = [watchFiles(configuration)];
   for (const name of names) {
     parts.push(await openPart(name, { ...frame, store, answers, signal: frame.stop.signal }));
   }
@@ -111,7 +113,8 @@ export async function startProjector(configuration: Configuration): Promise<Runn
   addLagMetrics(metrics, powers);
   const part = openProjectorPart(own);
   const isReady = () => Promise.all([powers.log.endOffsets(), powers.views.generation()]);
-  const server = await run(configuration, { ...frame, parts: [part], isReady });
+  const parts = [part, watchFiles(configuration)];
+  const server = await run(configuration, { ...frame, parts, isReady });
   return { ...server, stop: () => server.stop().finally(() => powers.close()) };
 }
 

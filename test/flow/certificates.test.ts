@@ -15,8 +15,9 @@ import { settleEpoch, turnEpoch } from '../../services/operations/turn-epoch.ts'
 import { createPrivacy, type PrivacyOutcome } from '../../services/privacy/doors/privacy.ts';
 import { carryOut, type Done } from '../../services/privacy/life/carry-out.ts';
 import { commitmentOf } from '../../services/privacy/life/certificate.ts';
+import { previewLoss } from '../../services/privacy/life/preview.ts';
 import { createSilenceWatch, runOpenRequests } from '../../services/privacy/life/request-worker.ts';
-import { PERSONAL, received } from '../support/events.ts';
+import { edited, PERSONAL, reacted, received } from '../support/events.ts';
 import { lethe } from '../support/processes.ts';
 import { groupOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';
@@ -79,6 +80,22 @@ describe('a certificate', () => {
     const { privateKey } = generateKeyPairSync('ed25519');
     const forged = JSON.stringify(signStatement(openEnvelope(text, publicKey), privateKey));
     expect(() => openEnvelope(forged, publicKey)).toThrow('no signature of it is by this key');
+  });
+
+  it('says of every event whether it was tried: edits and reactions are, or a part is said to be', async () => {
+    const store = await openVictim();
+    await store.deliver(
+      edited('ann', '1', 'hers, edited', { id: 'e' }),
+      reacted('ann', '2', '+1', { id: 'r' }),
+    );
+    const subject = await subjectOf(store, 'ann');
+    const asked = { kind: 'erase-subject' as const, target: { subject } };
+    const preview = await previewLoss(store.backends.privacy(), store.app.id, asked);
+    const events = Object.values(preview.events).reduce((sum, one) => sum + one, 0);
+    const { outcome } = await eraseAnn(store);
+    expect(preview.events).toMatchObject({ MessageEdited: 1, MessageReacted: 1 });
+    expect(outcome.attack!.events.tried).toBe(events);
+    expect(outcome.attack!.notTried.join()).not.toContain('further events');
   });
 
   it('is not issued, and the erasure not finished, when something captured still opens', async () => {

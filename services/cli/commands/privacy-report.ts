@@ -78,7 +78,7 @@ export function certificateFields({ file, publicKey, salt }: Certified) {
 
 /** What people are told of a certificate, with the salt that they are to hand out. */
 export function certificateLines({ file, publicKey, salt }: Certified): string[] {
-  const handOut = salt === null ? [] : [`salt for the person, kept nowhere: ${salt}`];
+  const handOut = salt === null ? [] : [`salt to hand out, kept nowhere: ${salt}`];
   return [
     `certificate: ${file}`,
     `verified with: ${publicKey.file}`,

@@ -101,9 +101,10 @@ async function untilEnd(server: RunningServer, announce: () => void): Promise<vo
   const failure = await Promise.race([server.failed, asked]);
   if (failure !== undefined) {
     await server.stop().catch(() => undefined);
-    const why = isLetheError(failure) ? `${failure.code}: ${failure.message}` : failure.name;
-    const text = `the projector failed (${why}); the server stopped`;
-    throw new LetheError('VIEWS_UNREACHABLE', text, { cause: failure });
+    const { part, error } = failure;
+    const why = isLetheError(error) ? `${error.code}: ${error.message}` : error.name;
+    const code = isLetheError(error) ? error.code : 'VIEWS_UNREACHABLE';
+    throw new LetheError(code, `${part} failed (${why}); the server stopped`, { cause: error });
   }
   await server.stop();
 }

@@ -63,7 +63,7 @@ export async function capturePerson(run: Run<'erase-subject'>): Promise<Captures
 }
 
 async function captureSubject(run: Run<'erase-subject'>, subject: SubjectEntry): Promise<Captures> {
-  const records = await recordsOf(run, subject);
+  const { records, isAll } = await recordsOf(run, subject);
   const events = records.flatMap(tryDecode).filter((event) => isAbout(event, subject.id, run));
   const ringOf = (kind: RingKind, id: SubjectId | PlaceId): RingRef => ({
     app: run.app.id,
@@ -83,25 +83,31 @@ async function captureSubject(run: Run<'erase-subject'>, subject: SubjectEntry):
   ]);
   const isFence = await run.powers.keyring.use([owner], async ([ring]) => ring === 'erased');
   // After a crash between fence and end, no ring from before the fence is there to be tried.
-  const { conversations: own, groups } = subject.value;
-  const isWhole = events.length <= EVENTS_MAX && own.length + groups.length <= CONVERSATIONS_MAX;
+  const isWhole = isAll && events.length <= EVENTS_MAX;
   const captured = { ...named(subject), events: events.slice(0, EVENTS_MAX), isWhole };
   return { ...captured, rings: isFence ? NO_RINGS : rings };
 }
 
-/** Facts about the person, and the newest messages of where they are or were. */
+/**
+ * Facts about the person, and the newest messages of where they are or were, with what was changed
+ * in them. `isAll`: nothing is there beyond that.
+ */
 async function recordsOf(
   { powers }: Pick<Run, 'powers'>,
   { id, value }: SubjectEntry,
-): Promise<Buffer[]> {
+): Promise<{ records: Buffer[]; isAll: boolean }> {
   const { views } = powers;
   const records = (await views.facts(id)).map((fact) => fact.record);
-  const where = [...value.conversations, ...value.groups].slice(0, CONVERSATIONS_MAX);
+  const everywhere = [...value.conversations, ...value.groups];
+  const where = everywhere.slice(0, CONVERSATIONS_MAX);
+  let isAll = where.length === everywhere.length;
   for (const conversation of where) {
     const newest = await views.messages(conversation, { limit: MESSAGES_MAX });
-    for (const view of newest) records.push(view.record);
+    const changes = await views.changes(newest.map(({ message }) => message));
+    isAll &&= newest.length < MESSAGES_MAX;
+    for (const { record } of [...newest, ...changes]) records.push(record);
   }
-  return records;
+  return { records, isAll };
 }
 
 function tryDecode(record: Buffer): SealedEvent[] {

@@ -1,4 +1,4 @@
-import { readdirSync, rmSync } from 'node:fs';
+import { readdirSync, renameSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -63,6 +63,19 @@ describe('lethe serve', () => {
       expect(performance.now() - began).toBeLessThan(10_000);
     },
     90_000,
+  );
+
+  it.each([[[]], [['projector']]])(
+    '%j ends within seconds when the files of its store are moved away: it takes nothing in there',
+    async (services) => {
+      const folder = await folderWithStore();
+      const running = startLethe(folder, ['serve', ...services]);
+      await running.printed('listening');
+      renameSync(join(folder, 'data'), join(folder, 'lost'));
+      const { code, err } = await running.ended;
+      expect(code).toBe(1);
+      expect(err).toContain('was moved away or replaced while this process had it open');
+    },
   );
 
   it('S51 projector runs with the log and the views alone, and says what it should not have', async () => {

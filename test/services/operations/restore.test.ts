@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { fileOf } from '../../../libs/configuration/configuration.ts';
@@ -125,6 +134,22 @@ describe('a restore', () => {
       expect((await restore(store.configuration, parent, quiet)).applied).toBe(2 - known);
     },
   );
+
+  it.each<[string, string, (file: string) => void]>([
+    ['its manifest is cut off', 'backup.json', (file) => writeFileSync(file, '{"format":1,"mad')],
+    ['its log is missing', 'lethe.db', (file) => rmSync(file)],
+    ['its vault is damaged', 'vault.db', (file) => writeFileSync(file, randomBytes(200_000))],
+    ['its log is cut off', 'lethe.db', (file) => truncateSync(file, statSync(file).size / 2)],
+  ])('is refused, with the file of the backup by name, where %s', async (_, name, damage) => {
+    const store = await openFriends();
+    const { folder } = await makeBackup(store, join(store.folder, 'mine'), Date.now());
+    await loseData(store);
+    damage(join(folder, name));
+    const restoring = restore(store.configuration, folder, quiet);
+    await expect(restoring).rejects.toMatchObject({ code: 'BACKUP_UNUSABLE' });
+    await expect(restoring).rejects.toThrow(join(folder, name));
+    expect(existsSync(fileOf(store.configuration.vault))).toBe(false);
+  });
 
   it('finishes what had been asked for when the backup was made', async () => {
     const store = await openFriends();

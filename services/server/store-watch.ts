@@ -1,0 +1,44 @@
+/** Notices when files of the store are moved away under a process that has them open. */
+import { statSync } from 'node:fs';
+import { LetheError } from '../../libs/base/lethe-error.ts';
+import { type Configuration, embeddedFiles } from '../../libs/configuration/configuration.ts';
+import type { Part, PartFailure } from './serve-parts.ts';
+
+const LOOK_INTERVAL_MS = 1_000;
+
+/**
+ * A part that fails when one is: what is written into it from then on is in no store, and what was
+ * erased by another process can still be read through it.
+ */
+export function watchFiles(configuration: Configuration): Part {
+  const opened = embeddedFiles(configuration).map((file) => ({ file, ...identityOf(file) }));
+  let timer: NodeJS.Timeout | undefined;
+  let fail: (failure: PartFailure) => void = () => undefined;
+  const failed = new Promise<PartFailure>((resolve) => {
+    fail = resolve;
+  });
+  const look = () => {
+    const moved = opened.find(({ file, dev, ino }) => {
+      const now = identityOf(file);
+      return now.dev !== dev || now.ino !== ino;
+    });
+    if (moved === undefined) return;
+    clearInterval(timer);
+    const text = `${moved.file} was moved away or replaced while this process had it open`;
+    fail({ part: 'the store', error: new LetheError('STATE_UNREACHABLE', text) });
+  };
+  return {
+    failed,
+    start() {
+      timer = setInterval(look, LOOK_INTERVAL_MS).unref();
+    },
+    async stop() {
+      clearInterval(timer);
+    },
+  };
+}
+
+function identityOf(file: string): { dev: number; ino: number } {
+  const { dev = 0, ino = 0 } = statSync(file, { throwIfNoEntry: false }) ?? {};
+  return { dev, ino };
+}
