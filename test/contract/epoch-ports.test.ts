@@ -1,4 +1,4 @@
-import { createPublicKey, generateKeyPairSync } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -174,6 +174,24 @@ describe.each(adapters.certificates)('certificates %s', (_, open) => {
     // It may be the key of before, by which older certificates are verified.
     const aside = readdirSync(dirname(own.file)).filter((name) => name.includes('.other-'));
     expect(aside.length).toBe(1);
+  });
+});
+
+describe.each(adapters.rootKms)('the store of a key in root KMS %s', (_, open) => {
+  it('is known with the one that it was copied from, also of the key of a later turn', async () => {
+    const kms = await open(temporaryFolder());
+    const [original, copy] = [randomBytes(16).toString('hex'), randomBytes(16).toString('hex')];
+    const first = await kms.createKey(original);
+    const second = await kms.createKey(original, { insteadOf: first });
+    const copied = await kms.createKey(copy, { copiedFrom: original });
+    const turned = await kms.createKey(copy, { insteadOf: copied });
+    expect(await kms.storeOf(turned)).toBe(copy);
+    expect((await kms.keysOf(original)).toSorted()).toEqual([first, second].toSorted());
+    expect((await kms.keysOf(copy)).toSorted()).toEqual([copied, turned].toSorted());
+    expect(await kms.copiesOf(original)).toEqual([copy]);
+    await kms.destroyKey(copied);
+    expect(await kms.copiesOf(original)).toEqual([copy]);
+    expect(await kms.copiesOf(copy)).toEqual([]);
   });
 });
 
