@@ -334,8 +334,8 @@ async function assertNotClosed(turns: TurnTable): Promise<void> {
   if (!saysClosed(await turns.read())) return;
   throw new LetheError(
     'CONFIGURATION_INVALID',
-    'LETHE_VAULT: this store was copied to other engines, and is closed: use the copy, or open ' +
-      'this one again with lethe copy --from-env FILE --reopen',
+    'LETHE_VAULT: this store was copied to other engines, and is closed: set the variables of ' +
+      'the copy. If that was given up, lethe copy --from-env FILE --reopen opens this one again',
   );
 }
 

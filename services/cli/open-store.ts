@@ -1,5 +1,4 @@
 /** Opens the store that the environment names, for one command. */
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseEnv } from 'node:util';
 import { type AppId, isId } from '../../libs/base/ids.ts';
@@ -7,6 +6,7 @@ import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
 import { type Configuration, readConfiguration } from '../../libs/configuration/configuration.ts';
 import type { App } from '../../libs/vault/keys/app-registry.ts';
 import { type Backends, type OpenStore, openBackends } from '../../libs/wiring/open-backends.ts';
+import { readNamedFile } from './named-file.ts';
 import { CommandEnd, exitCodes } from './terminal.ts';
 
 const WAIT_MS = 2_000;
@@ -60,12 +60,8 @@ export async function findApp(backends: Backends, name: string | undefined): Pro
 
 /** The configuration that a file of variables says. Throws INPUT_INVALID, CONFIGURATION_INVALID. */
 export function readEnvironment(file: string): Configuration {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw new LetheError('INPUT_INVALID', `cannot read ${file}`, { cause });
-  }
-  const variables = Object.entries(parseEnv(text)).filter(([name]) => name.startsWith('LETHE_'));
+  const variables = Object.entries(parseEnv(readNamedFile(file, 'variables'))).filter(([name]) =>
+    name.startsWith('LETHE_'),
+  );
   return readConfiguration(Object.fromEntries(variables));
 }

@@ -1,8 +1,8 @@
 /** `lethe attack`: what somebody with the disk, or with an access key, finds of what is lost. */
-import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
 import { attackStore } from '../../operations/attack-store.ts';
+import { readNamedFile } from '../named-file.ts';
 import { withStore } from '../open-store.ts';
 import { exitCodes, printResult } from '../terminal.ts';
 
@@ -35,12 +35,7 @@ export function addAttackCommand(program: Command): void {
 }
 
 function readTexts(file: string): string[] {
-  let text: string;
-  try {
-    text = readFileSync(file === '-' ? 0 : file, 'utf8');
-  } catch (cause) {
-    throw new LetheError('INPUT_INVALID', 'the texts cannot be read', { cause });
-  }
+  const text = readNamedFile(file, 'the texts');
   // Shorter ones are found by chance.
   const texts = text.split('\n').filter((line) => line.trim().length >= 4);
   if (texts.length > 0) return texts;

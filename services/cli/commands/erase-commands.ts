@@ -1,11 +1,11 @@
 /** `lethe erase`: people and apps, for good. */
-import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import type { SubjectId } from '../../../libs/base/ids.ts';
+import { type SubjectId, textToId } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
 import type { OpenStore } from '../../../libs/wiring/open-backends.ts';
 import { createPrivacy } from '../../privacy/doors/privacy.ts';
 import { previewLoss } from '../../privacy/life/preview.ts';
+import { readNamedFile } from '../named-file.ts';
 import { findApp, withStore } from '../open-store.ts';
 import { CommandEnd, createProgress, exitCodes, printResult } from '../terminal.ts';
 import {
@@ -67,12 +67,16 @@ export function addEraseCommands(program: Command): void {
     );
 }
 
+/** Nobody is erased by a file in which one id is mistyped. */
 function readIds(file: string): string[] {
-  try {
-    return readFileSync(file, 'utf8').split(/\s+/).filter(Boolean);
-  } catch (cause) {
-    throw new LetheError('INPUT_INVALID', '--file: a file with ids that can be read', { cause });
-  }
+  return readNamedFile(file, '--file')
+    .split('\n')
+    .flatMap((line, i) => {
+      const ids = line.split(/\s+/).filter(Boolean);
+      if (ids.every((id) => textToId(id.replaceAll('-', '')) !== undefined)) return ids;
+      const text = `--file, line ${i + 1}: an id has 32 hexadecimal digits. Nobody was erased`;
+      throw new LetheError('INPUT_INVALID', text);
+    });
 }
 
 async function eraseOne(

@@ -1,6 +1,5 @@
 /** `lethe verify`: checks a certificate offline, with a public key that the reader trusts. */
 import { createPublicKey } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { keyIdOf, openEnvelope } from '../../../libs/audit/dsse.ts';
@@ -8,6 +7,7 @@ import { isId } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
 import { commitmentOf } from '../../privacy/life/certificate.ts';
 import { PREDICATE_TYPE } from '../../privacy/life/certificate-texts.ts';
+import { readNamedFile } from '../named-file.ts';
 import { CommandEnd, exitCodes, printResult } from '../terminal.ts';
 
 /** Adds the command. */
@@ -22,7 +22,7 @@ export function addVerifyCommand(program: Command): void {
     .option('--json', 'print JSON')
     .action((file: string, options) => {
       const publicKey = readKey(options.key);
-      const statement = openEnvelope(read(file, 'the certificate'), publicKey);
+      const statement = openEnvelope(readNamedFile(file, 'the certificate'), publicKey);
       const publicKeyId = keyIdOf(publicKey);
       const [subject] = statement.subject;
       if (statement.predicateType !== PREDICATE_TYPE) {
@@ -61,16 +61,8 @@ export function addVerifyCommand(program: Command): void {
     });
 }
 
-function read(file: string, what: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw new LetheError('INPUT_INVALID', `${what} cannot be read`, { cause });
-  }
-}
-
 function readKey(file: string) {
-  const pem = read(file, '--key: the file');
+  const pem = readNamedFile(file, '--key');
   try {
     const key = createPublicKey(pem);
     if (key.asymmetricKeyType === 'ed25519') return key;
