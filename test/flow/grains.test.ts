@@ -133,6 +133,15 @@ describe('a preview', () => {
     expect(person).toMatchObject({ messages: 2, conversations: 2 });
     expect(await textsOf(store, group)).toEqual(['hers, again', 'his']);
     expect(await textsOf(store, await defaultConversationOf(store, 'ann'))).toEqual(['secret']);
+    // What nobody can open any more is not counted once more.
+    const privacy = createPrivacy(powers);
+    await privacy.forgetMessage(id, group, message!.id as MessageId);
+    const again = await previewLoss(powers, id, { kind: 'erase-subject', target: { subject } });
+    expect(again).toMatchObject({ messages: 1, conversations: 1 });
+    await privacy.eraseSubject(id, subject);
+    const days = { fromDay: 0, toDay: 60_000 };
+    const left = await previewLoss(powers, id, { kind: 'forget-days', target: days });
+    expect(left).toMatchObject({ messages: 1, conversations: 1, people: 1 });
   });
 });
 

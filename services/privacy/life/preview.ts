@@ -1,8 +1,13 @@
-/** Counts what a request would take, before it is made. Nothing is opened, nothing is changed. */
+/**
+ * Counts what a request would take, before it is made. Nothing is opened, nothing is changed; what
+ * nobody can open any more is taken already.
+ */
 
 import type { AppId, MessageId } from '../../../libs/base/ids.ts';
 import { isLetheError } from '../../../libs/base/lethe-error.ts';
 import { decodeSealedEvent, type EventHeader } from '../../../libs/codec/sealed-event.ts';
+import { useEventRings } from '../../../libs/keyring/event-rings.ts';
+import { isKeyForgotten } from '../../../libs/keyring/event-sealer.ts';
 import type { RequestKind } from '../../../libs/requests/request.ts';
 import { shareLeaf } from '../../../libs/sealing/tree-path.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
@@ -21,9 +26,11 @@ export interface Preview {
   readonly neighbours: readonly string[];
 }
 
+const PAGE_EVENTS = 500;
+
 /** Looks at every record of the views. Throws VIEWS_UNREACHABLE, VAULT_UNREACHABLE. */
 export async function previewLoss<Name extends RequestKind>(
-  powers: Pick<PrivacyPowers, 'views' | 'directory'>,
+  powers: Pick<PrivacyPowers, 'views' | 'directory' | 'keyring'>,
   app: AppId,
   { kind, target }: { readonly kind: Name; readonly target: NamedTarget<Name> },
 ): Promise<Preview> {
@@ -35,20 +42,29 @@ export async function previewLoss<Name extends RequestKind>(
   const people = new Set<string>();
   const neighbours = new Set<string>();
   const place = message && (await placeOf(powers, message));
+  let page: EventHeader[] = [];
+  const count = async () => {
+    for (const header of await openStill(powers.keyring, page)) {
+      const isOther = header.place === place && header.thing !== message;
+      const isNear = message !== undefined && isOther && shareLeaf(header.thing, message);
+      if (isNear) neighbours.add(header.thing);
+      if (!matches(header)) continue;
+      events[header.type] = (events[header.type] ?? 0) + 1;
+      if (header.type === 'MessagePosted') {
+        messages.add(header.thing);
+        conversations.add(header.stream);
+      }
+      if (header.ownerKind === 'person') people.add(header.owner);
+    }
+    page = [];
+  };
   for await (const record of powers.views.scanRecords()) {
     const header = readHeader(record);
     if (header === undefined || header.app !== app) continue;
-    if (message !== undefined && header.place === place && header.thing !== message) {
-      if (shareLeaf(header.thing, message)) neighbours.add(header.thing);
-    }
-    if (!matches(header)) continue;
-    events[header.type] = (events[header.type] ?? 0) + 1;
-    if (header.type === 'MessagePosted') {
-      messages.add(header.thing);
-      conversations.add(header.stream);
-    }
-    if (header.ownerKind === 'person') people.add(header.owner);
+    if (matches(header) || (message !== undefined && header.place === place)) page.push(header);
+    if (page.length >= PAGE_EVENTS) await count();
   }
+  await count();
   return {
     events,
     messages: messages.size,
@@ -56,6 +72,29 @@ export async function previewLoss<Name extends RequestKind>(
     people: people.size,
     neighbours: [...neighbours],
   };
+}
+
+/** Those of which there is a key. What lies under damaged rings counts: it would go as well. */
+async function openStill(
+  keyring: PrivacyPowers['keyring'],
+  headers: readonly EventHeader[],
+): Promise<readonly EventHeader[]> {
+  try {
+    return await useEventRings(keyring, headers, async (ringsOf) =>
+      headers.filter((header) => {
+        const { whole } = ringsOf(header);
+        return whole !== undefined && !isKeyForgotten(header, whole);
+      }),
+    );
+  } catch (error) {
+    const isDamaged =
+      isLetheError(error, 'VAULT_TAMPERED') || isLetheError(error, 'SEGMENT_MISSING');
+    if (!isDamaged) throw error;
+    if (headers.length === 1) return headers;
+    const each: EventHeader[] = [];
+    for (const header of headers) each.push(...(await openStill(keyring, [header])));
+    return each;
+  }
 }
 
 function readHeader(record: Buffer): EventHeader | undefined {
