@@ -10,6 +10,8 @@ import { onTestFinished } from 'vitest';
 export interface SlowClient {
   /** Bytes that have come to its machine: those it has read, and those its kernel holds for it. */
   arrivedBytes(): number;
+  /** The same, once no more come: every buffer on the way is full. */
+  untilFull(): Promise<number>;
   /** Bytes that the server's kernel holds for it. */
   queuedBytes(): number;
   /** Reads on until nothing comes for a while or the connection ends. */
@@ -51,8 +53,16 @@ export async function askSlowly(url: string, request: string): Promise<SlowClien
   const port = raw.localPort!;
   await once(socket, 'data');
   socket.pause();
+  const arrivedBytes = () => raw.bytesRead + (lineOf(port, serverPort)?.received ?? 0);
   return {
-    arrivedBytes: () => raw.bytesRead + (lineOf(port, serverPort)?.received ?? 0),
+    arrivedBytes,
+    async untilFull() {
+      for (let before = -1; before !== arrivedBytes(); ) {
+        before = arrivedBytes();
+        await sleep(500);
+      }
+      return arrivedBytes();
+    },
     queuedBytes: () => lineOf(serverPort, port)?.sent ?? 0,
     async readOn(quietMs = 1_000) {
       chunks = [];
