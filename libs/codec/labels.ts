@@ -34,7 +34,6 @@ export const labels = {
   afterlife: label('lethe.after.v1'),
   lossMask: label('lethe.lmask.v1'),
   turn: label('lethe.turn.v1'),
-  madeKey: label('lethe.made.v1'),
   feedEntry: label('lethe.feed.v1'),
   feedHolder: label('lethe.holder.v1'),
   feedRoster: label('lethe.roster.v1'),

@@ -43,7 +43,7 @@ export interface HandedAnswers {
 }
 
 const LOOK_INTERVAL_MS = 250;
-// While the server closes: every connection waits for this.
+// While the server closes: so long, from then on, clients may go on taking what they were given.
 const CLOSING = { lookIntervalMs: 20, takenMsMax: 3_000 };
 
 /** Watches over the connections of a server. An answer not taken in `takenMsMax` is reset. */
@@ -53,7 +53,8 @@ export function openHandedAnswers(
 ): HandedAnswers {
   const connections = watchConnections(server.server);
   const noted = new WeakMap<object, NotedUse>();
-  let pace = { lookIntervalMs: LOOK_INTERVAL_MS, takenMsMax };
+  let lookIntervalMs = LOOK_INTERVAL_MS;
+  let closingSinceMs = Number.POSITIVE_INFINITY;
   let timer: NodeJS.Timeout | undefined;
 
   const busy = () => [...connections.values()].filter(({ answers }) => answers.length > 0);
@@ -68,7 +69,9 @@ export function openHandedAnswers(
     const handed = busy().map((connection) => [connection, connection.handedBytes] as const);
     if (handed.length === 0) return;
     const queues = await readKernelQueues();
-    const oldestMs = performance.now() - pace.takenMsMax;
+    const nowMs = performance.now();
+    const isOver = nowMs - closingSinceMs >= CLOSING.takenMsMax;
+    const oldestMs = isOver ? nowMs : nowMs - takenMsMax;
     for (const [connection, bytes] of handed) connection.release(bytes, queues, oldestMs);
   }
 
@@ -81,7 +84,7 @@ export function openHandedAnswers(
           timer = undefined;
           lookSoon();
         });
-    timer = setTimeout(lookAndGoOn, pace.lookIntervalMs).unref();
+    timer = setTimeout(lookAndGoOn, lookIntervalMs).unref();
   }
 
   function keep(socket: Socket, { openedEvents }: NotedUse): () => void {
@@ -114,7 +117,8 @@ export function openHandedAnswers(
   }
 
   server.addHook('preClose', async () => {
-    pace = CLOSING;
+    lookIntervalMs = CLOSING.lookIntervalMs;
+    closingSinceMs = performance.now();
     clearTimeout(timer);
     timer = undefined;
     lookSoon();

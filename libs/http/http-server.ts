@@ -126,7 +126,9 @@ export async function createHttpServer(options: HttpServerOptions) {
     const answer = toHttpError(error);
     if (answer.status >= 500) {
       const code = isLetheError(error) ? error.code : error.name;
-      request.log.error({ route: request.routeOptions.url, code, stack: stackOf(error) });
+      const isSetting = isLetheError(error, 'CONFIGURATION_INVALID');
+      const why = isSetting && { why: (error as LetheError).message };
+      request.log.error({ route: request.routeOptions.url, code, ...why, stack: stackOf(error) });
     }
     if (answer.status === 401) reply.header('www-authenticate', 'Basic realm="lethe"');
     if (answer.retryAfterSeconds !== undefined) {
@@ -294,7 +296,12 @@ function letheToHttpError(error: LetheError): HttpError {
       retryAfterSeconds: 60,
     });
   }
-  if (error.code === 'ERASURES_TAMPERED' || error.code === 'CONFIGURATION_INVALID') {
+  const isSetting = error.code === 'CONFIGURATION_INVALID';
+  if (isSetting && !error.message.startsWith('LETHE_ERASURES')) {
+    const title = 'A setting of this server is wrong: nothing was done. Its log says which';
+    return new HttpError(503, 'misconfigured', title, { retryAfterSeconds: 60 });
+  }
+  if (isSetting || error.code === 'ERASURES_TAMPERED') {
     const title = 'The list of erasures is missing or was changed: nothing was done';
     return new HttpError(503, 'erasures_unavailable', title, { retryAfterSeconds: 60 });
   }

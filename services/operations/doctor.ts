@@ -52,7 +52,7 @@ export async function runDoctor(
 function checkConfiguration({ configuration }: OpenStore): Check {
   const left = stagingOf(configuration);
   const detail = existsSync(left)
-    ? `${left}: a restore was interrupted there. Run it again: it ends the key it had made`
+    ? `${left}: a restore was interrupted there: run it again. Its key ends with the original's`
     : 'valid; keys lie apart from the data';
   return { name: 'configuration', passed: !existsSync(left), detail };
 }

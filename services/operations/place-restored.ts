@@ -49,9 +49,8 @@ export async function assertVacant(configuration: Configuration): Promise<void> 
 export async function placeRestored(
   staged: Configuration,
   configuration: Configuration,
-  told: { onProgress(text: string): void /** Of a vault in a file. */; onVaultNext(): void },
+  onProgress: (text: string) => void,
 ): Promise<void> {
-  const { onProgress } = told;
   const { log, state, views, vault } = configuration;
   if (views.engine === 'sqlite') moveFile(fileOf(staged.views), views.file);
   if (log.engine === 'sqlite') moveFile(fileOf(staged.log), log.file);
@@ -61,10 +60,8 @@ export async function placeRestored(
       await copyState(await open.state(staged), await open.state(configuration));
     });
   }
-  if (vault.engine === 'sqlite') {
-    told.onVaultNext();
-    moveFile(fileOf(staged.vault), vault.file);
-  } else await withOpened((open) => fill(open, { staged, configuration, onProgress }));
+  if (vault.engine === 'sqlite') moveFile(fileOf(staged.vault), vault.file);
+  else await withOpened((open) => fill(open, { staged, configuration, onProgress }));
 }
 
 /** Also to another file system: whole or not at all. */

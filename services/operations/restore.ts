@@ -31,7 +31,6 @@ import {
 } from '../privacy/life/request-worker.ts';
 import { type FoundBackup, findBackups, stagedConfiguration } from './backup.ts';
 import { LOG_COPY, VAULT_COPY } from './copy-data.ts';
-import { openMadeKeys } from './made-keys.ts';
 import { findNewerEvents } from './newer-events.ts';
 import { assertVacant, placeRestored } from './place-restored.ts';
 
@@ -97,16 +96,12 @@ async function restoreIn(
   const staged = stagedConfiguration(configuration, staging);
   const backends = await openBackends(staged);
   const kms = await openRootKms(configuration);
-  const made = openMadeKeys(configuration, backends.administration().storeMac);
   let own: KeyId | undefined;
   const left = new Set<string>();
   let done: Pick<Restored, 'applied' | 'removed' | 'events' | 'damaged'>;
   try {
     // Another incarnation of the feed: every holder drops its keys.
     await backends.renewFeed();
-    const { kmsKey } = await backends.epoch().status();
-    const ended = (await made.read()).filter((key) => key !== kmsKey);
-    for (const key of ended) await kms.destroyKey(key);
     const { named: damaged } = await backends.vaultCheck();
     // Everything that can refuse comes before anything that is done.
     const later = await listedSince(backends, erasuresHead);
@@ -121,10 +116,12 @@ async function restoreIn(
     const events = await rebuildViews(backends.projector(), (count, total) =>
       onProgress(`${count} of ${total} events into the views`),
     );
-    // What had been asked for, but was not finished when the copy was made.
-    const onUnknown = (one: UnknownRequest) => left.add(whyUnknown(one).message);
-    await passDamaged(left, () => runOpenRequests(backends.privacy(), { onUnknown }));
+    await dropListed(backends, later);
     const applied = await applyErasures(backends, later, { left, onProgress });
+    // What had been asked for, but was not begun when the copy was made; holds of the list count.
+    const onUnknown = (one: UnknownRequest) => left.add(whyUnknown(one).message);
+    const onRefused = () => undefined;
+    await passDamaged(left, () => runOpenRequests(backends.privacy(), { onUnknown, onRefused }));
     // Also what is older than the backup: where that begins lies in it, and may have been moved.
     const onUndone = ({ message }: LetheError) => left.add(message);
     await passDamaged(left, () => enforceErasures(backends.privacy(), onUndone));
@@ -139,26 +136,29 @@ async function restoreIn(
     await assertAllTaken(backends, later, left);
     const { incarnation: id } = await backends.engines.vault.feed.head();
     const nowMs = backends.privacy().clock.nowMs();
-    const onKeyMade = async (key: KeyId) => {
-      await made.note(key);
+    const onKeyMade = (key: KeyId) => {
       own = key;
     };
-    await backends.epoch().becomeOwnStore({ id, nowMs, ended, onKeyMade });
+    await backends.epoch().becomeOwnStore({ id, nowMs, onKeyMade });
     done = { applied, removed, events, damaged };
   } catch (error) {
-    // Its note stays: the store that is restored at last waits until it is gone.
     if (own !== undefined) await kms.destroyKey(own);
     throw error;
   } finally {
     await backends.close();
   }
-  // Once the vault is in its place the key is that store's. A file is there by one step, and may
-  // be moved away again: the key is forgotten before that. On servers nothing moves.
-  await placeRestored(staged, configuration, { onProgress, onVaultNext: () => made.forget() });
-  made.forget();
+  await placeRestored(staged, configuration, onProgress);
   // Pages of the store that was lost may lie there under the numbers of this one.
   await removePages(configuration);
   return { backup: backup.folder, madeAt: backup.manifest.madeAt, ...done, left: [...left] };
+}
+
+/** Requests that the list is applied of, as it says: they began after the copy, or were refused. */
+async function dropListed(backends: Backends, later: readonly ListedErasure[]): Promise<void> {
+  const { requests } = backends.privacy();
+  const listed = new Set(later.map(({ id }) => id));
+  const open = await requests.open(Number.MAX_SAFE_INTEGER);
+  for (const { id } of open) if (listed.has(id)) await requests.drop(id);
 }
 
 function damagedFile(file: string, what: string): LetheError {

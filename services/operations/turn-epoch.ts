@@ -4,7 +4,7 @@ import type { KeyId } from '../../libs/base/ids.ts';
 import type { ReachedT1 } from '../../libs/vault/turn/epoch-t1.ts';
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
 import { completeLate, noteT1 } from '../privacy/life/afterlife.ts';
-import { enforceErasures, takenUncovered } from '../privacy/life/enforce.ts';
+import { enforceErasures, findUndone, readWhole, takenUncovered } from '../privacy/life/enforce.ts';
 import { makeBackup, removeBackup, testBackup } from './backup.ts';
 
 /**
@@ -59,6 +59,17 @@ export async function turnEpoch(
     .catch(onLate);
   // As it is recorded now: keys that were waited for may be gone.
   return { turn: (await epoch.status()).lastTurn ?? turn, backup };
+}
+
+/**
+ * Notes T1 where it has come, if nothing is there again that it would be told of. What is: requests
+ * of the list, by their kinds and ids.
+ */
+export async function settleIfWhole(store: Pick<OpenStore, 'backends'>): Promise<string[]> {
+  const powers = store.backends.privacy();
+  const undone = await findUndone(powers, await readWhole(powers));
+  if (undone.length === 0) await settleEpoch(store);
+  return undone.map(({ request }) => `${request.kind} ${request.id}`);
 }
 
 /** Notes T1 where it has come: of the last turn, and of those whose KMS key is gone by now. */

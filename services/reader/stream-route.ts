@@ -81,7 +81,8 @@ export function addStreamRoute(
         writeOut(raw, text, opened && running.answers.keep(request, opened));
       await stream({ powers, app, offsets, wake: running.wake, signal, write }).catch(report);
       closed.abort();
-      raw.end();
+      // Nobody asks anything more of a server that ends, and it would wait for that.
+      raw.end(() => running.signal.aborted && request.raw.socket.destroy());
     },
   );
 }

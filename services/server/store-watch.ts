@@ -4,23 +4,29 @@ import { LetheError } from '../../libs/base/lethe-error.ts';
 import { type Configuration, embeddedFiles } from '../../libs/configuration/configuration.ts';
 import type { Part, PartFailure } from './serve-parts.ts';
 
-const LOOK_INTERVAL_MS = 1_000;
+const LOOK_INTERVAL_MS = 250;
+/** Processes that have a database open share what SQLite keeps beside it. */
+const ENDS = ['', '-wal', '-shm'];
 
 /**
  * A part that fails when one is: what is written into it from then on is in no store, and what was
  * erased by another process can still be read through it.
  */
 export function watchFiles(configuration: Configuration): Part {
-  const opened = embeddedFiles(configuration).map((file) => ({ file, ...identityOf(file) }));
+  const opened = embeddedFiles(configuration)
+    .flatMap((file) => ENDS.map((end) => file + end))
+    .map((file) => ({ file, ...identityOf(file) }));
   let timer: NodeJS.Timeout | undefined;
   let fail: (failure: PartFailure) => void = () => undefined;
   const failed = new Promise<PartFailure>((resolve) => {
     fail = resolve;
   });
   const look = () => {
-    const moved = opened.find(({ file, dev, ino }) => {
-      const now = identityOf(file);
-      return now.dev !== dev || now.ino !== ino;
+    const moved = opened.find((one) => {
+      const now = identityOf(one.file);
+      // What is beside a database comes with its first use.
+      if (one.ino === 0) Object.assign(one, now);
+      return now.dev !== one.dev || now.ino !== one.ino;
     });
     if (moved === undefined) return;
     clearInterval(timer);

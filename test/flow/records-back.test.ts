@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { textToDay } from '../../libs/base/day.ts';
-import type { MessageId, RequestId } from '../../libs/base/ids.ts';
+import type { LossId, MessageId, RequestId } from '../../libs/base/ids.ts';
 import { fileOf } from '../../libs/configuration/configuration.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
 import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
@@ -143,6 +143,58 @@ describe('S51 records of requests that somebody without a key', () => {
     expect(checks.find(({ name }) => name === 'erasures')).toMatchObject({ passed: false });
     await turnEpoch(later);
     expect(await textsOf(later, group)).toEqual([null, 'his']);
+  });
+
+  it.each(['received', 'shred', 'finish'])(
+    'writes back as they were at the step %s hide nothing from a turn, nor from who looks often',
+    async (step) => {
+      const store = await openPeople();
+      const { vault, state, old, putBack } = await eraseAnn(store);
+      const hide = () => {
+        state.exec('DELETE FROM request_afterlives');
+        if (step === 'received') state.exec("UPDATE requests SET step = 'received'");
+        else putBack(step);
+        put(vault, old);
+      };
+      hide();
+      const again = await store.reopen();
+      expect((await lookTwice(again)).join()).toContain('no record that it had ended');
+      expect(await textsOf(again, await groupOf(again))).toEqual([null, 'his']);
+      hide();
+      const turning = await again.reopen();
+      await turnEpoch(turning);
+      expect(await textsOf(turning, await groupOf(turning))).toEqual([null, 'his']);
+    },
+    30_000,
+  );
+
+  it('writes back of what was refused has nothing taken when the hold has ended', async () => {
+    const store = await openPeople();
+    const ann = await subjectOf(store, 'ann');
+    const held = await privacyOf(store).hold(store.app.id, ann);
+    if (held.status !== 'held') throw new Error(held.status);
+    const { state } = await watchChanges(store, () =>
+      privacyOf(store).eraseSubject(store.app.id, ann),
+    );
+    const [row] = state.prepare('SELECT * FROM aside').all() as { [column: string]: string }[];
+    await privacyOf(store).release(store.app.id, ann, held.hold);
+    state
+      .prepare(
+        `INSERT INTO requests (id, app, kind, target, step, received_at, changed_at, code, loss)
+         VALUES (?, ?, 'erase-subject', ?, ?, ?, ?, ?, ?)`,
+      )
+      .run(
+        ...([row!.id, store.app.id, row!.target, row!.step] as string[]),
+        ...([row!.changed_at, row!.changed_at, row!.code, row!.loss] as string[]),
+      );
+    const again = await store.reopen();
+    const privacy = again.backends.privacy();
+    expect(await privacy.requests.open(10)).toMatchObject([{ isForged: false }]);
+    const told: string[] = [];
+    await runOpenRequests(privacy, { onRefused: ({ message }) => void told.push(message) });
+    expect(told.join()).toContain('had been refused');
+    expect(await textsOf(again, await groupOf(again))).toEqual(['hers', 'his']);
+    expect(await privacy.requests.open(10)).toEqual([]);
   });
 
   it('removes while they are carried out withdraw nothing: no T1 is told', async () => {
@@ -346,6 +398,31 @@ describe('S51 a backup that somebody without a key has edited', () => {
     renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
     const restoring = restore(store.configuration, folder, quiet);
     await expect(restoring).rejects.toMatchObject({ code: 'CONTENDED' });
+  });
+
+  it('that has a request which a later hold has refused takes nothing for it', async () => {
+    const store = await openPeople();
+    const { privacy: powersOf } = store.backends;
+    const ann = await subjectOf(store, 'ann');
+    const [id, loss] = ['ab'.repeat(16) as RequestId, 'cd'.repeat(16) as LossId];
+    const times = { receivedAtMs: Date.now(), changedAtMs: Date.now() };
+    const request = { id, loss, app: store.app.id, kind: 'erase-subject' as const, ...times };
+    await powersOf().requests.add({ ...request, target: { subject: ann }, step: 'begun' });
+    const { folder } = await makeBackup(store, join(store.folder, 'mine'), Date.now());
+    await powersOf().requests.drop(id);
+    expect((await privacyOf(store).hold(store.app.id, ann)).status).toBe('held');
+    // It was asked for anew, and refused, by who goes on with what was interrupted.
+    await powersOf().requests.add({ ...request, target: { subject: ann }, step: 'begun' });
+    await expect(runOpenRequests(powersOf())).rejects.toMatchObject({ code: 'HELD' });
+    await store.ingest.close();
+    await store.backends.close();
+    renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
+    await restore(store.configuration, folder, quiet);
+    const back = await openAt(store.folder, {}, store.app.id);
+    onTestFinished(() => back.backends.close());
+    expect(await textsOf(back, await groupOf(back))).toEqual(['hers', 'his']);
+    const listed = (await back.backends.privacy().erasures.read()).map(({ kind }) => kind);
+    expect(listed).toEqual(['hold', 'withdrawn']);
   });
 
   it('that has a request which a hold refuses is restored all the same', async () => {

@@ -71,10 +71,8 @@ async function runSteps(deps: TurnContext, options: TurnOptions, run: TurnRun): 
 export interface OwnStore {
   readonly id: string;
   readonly nowMs: number;
-  /** Keys of restores that were given up: T1 waits until they are gone too. */
-  readonly ended: readonly KeyId[];
   /** Is told of the new key before anything is wrapped under it. */
-  onKeyMade(key: KeyId): Promise<void>;
+  onKeyMade(key: KeyId): void;
 }
 
 /**
@@ -84,21 +82,20 @@ export interface OwnStore {
  */
 export async function becomeOwnStore(
   deps: TurnContext,
-  { id, nowMs, ended, onKeyMade }: OwnStore,
+  { id, nowMs, onKeyMade }: OwnStore,
 ): Promise<void> {
   const { store, kms, turns, hierarchy } = deps;
   const [root] = await store.read([storeSlot().current]);
   const oldKmsKey = root!.wrappingKey;
   const original = { store: (await kms.storeOf(oldKmsKey)) ?? null, isEnding: false };
   const newKmsKey = await kms.createKey(id, { copiedFrom: original.store ?? undefined });
-  await onKeyMade(newKmsKey);
+  onKeyMade(newKmsKey);
   const context = rowAssociatedData(root!).toString('hex');
   const plain = await kms.unwrap(oldKmsKey, root!.wrapped, context);
   const moved = { ...root!, version: root!.version + 1, wrappingKey: newKmsKey };
   const put = await wrapByKms(kms, { ...moved, ownKey: root!.ownKey! }, plain);
   const last = await turns.read();
-  const origin = originTurn(deps, { last, oldKmsKey, newKmsKey, original, nowMs });
-  const turn = withEnded(origin, ended);
+  const turn = originTurn(deps, { last, oldKmsKey, newKmsKey, original, nowMs });
   if (!(await turns.write(turn, last))) throw contended();
   const [outcome] = await store.commit([{ puts: [put] }]);
   if (outcome !== 'done') throw contended();

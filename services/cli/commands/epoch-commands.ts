@@ -7,7 +7,7 @@ import { reachedT1 } from '../../../libs/vault/turn/epoch-t1.ts';
 import { openRootKms } from '../../../libs/wiring/open-root-kms.ts';
 import { makeBackup } from '../../operations/backup.ts';
 import { restore } from '../../operations/restore.ts';
-import { settleEpoch, turnEpoch } from '../../operations/turn-epoch.ts';
+import { settleIfWhole, turnEpoch } from '../../operations/turn-epoch.ts';
 import { readEnvironment, withStore } from '../open-store.ts';
 import { createProgress, exitCodes, printResult } from '../terminal.ts';
 
@@ -54,19 +54,23 @@ export function addEpochCommands(program: Command): void {
     .option('--json', 'print JSON')
     .action((options) =>
       withStore(async ({ backends }) => {
-        await settleEpoch({ backends });
+        const undone = await settleIfWhole({ backends }).catch((error) => {
+          messageOf(error);
+          return [];
+        });
         const afterlives = await backends.privacy().requests.afterlives();
         const waitingForT1 = afterlives.filter((one) => one.t1AtMs === null).length;
         const { erasures } = backends.privacy();
         const listProblem = await erasures.assertOwn().then(() => null, messageOf);
         const erasuresHead = listProblem === null ? headToText(await erasures.head()) : null;
-        const own = { waitingForT1, erasuresHead, listProblem };
+        const own = { waitingForT1, erasuresHead, listProblem, undone };
         const status = { ...(await backends.epoch().status()), ...own };
         const { lastTurn, dirtyBuckets, kmsKey, oldKmsKeyState, holdersBehind } = status;
         printResult(options.json, status, [
           `KMS key ${kmsKey}`,
           `${dirtyBuckets} buckets lost something that old copies of the vault still open`,
           `${waitingForT1} losses wait for T1`,
+          ...undoneLines(undone),
           lastTurn === null
             ? 'no turn yet'
             : `last turn: ${lastTurn.step}; its old KMS key is ${oldKmsKeyState}`,
@@ -101,9 +105,10 @@ function addEndOriginal(epoch: Command): void {
         const nowMs = backends.privacy().clock.nowMs();
         const how = { nowMs, evenCopies: options.copies === true };
         const ended = await backends.epoch().endOriginals(await openRootKms(of), how);
-        await settleEpoch({ backends });
+        const undone = await settleIfWhole({ backends });
         const isNone = ended.gone.length + ended.pending.length === 0;
-        printResult(options.json === true, ended, [
+        printResult(options.json === true, { ...ended, undone }, [
+          ...undoneLines(undone),
           ...(isNone ? ['this store waits for no keys of another one'] : []),
           `${ended.gone.length} keys of the original are gone`,
           ...(ended.pending.length === 0
@@ -112,6 +117,12 @@ function addEndOriginal(epoch: Command): void {
         ]);
       }),
     );
+}
+
+function undoneLines(undone: readonly string[]): string[] {
+  if (undone.length === 0) return [];
+  const text = `${undone.join(', ')}: undone, as rows were written back or removed`;
+  return [`${text}. No T1 is told until privacy, or a turn, has carried them out once more`];
 }
 
 /** What an operator is told of the list of erasures instead of its head. */

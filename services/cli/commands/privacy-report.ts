@@ -16,13 +16,13 @@ export function report(
   switch (outcome.status) {
     case 'done': {
       const { erasure, t0, attack, certificate } = outcome;
-      const { feedNumber, t0Ms, waitedMs, holders } = t0;
+      const { t0Ms, waitedMs, holders } = t0;
       const at = new Date(t0Ms).toISOString();
       const result = {
         status: 'erased',
         erasure,
         ...shown,
-        t0: { at, feedNumber, waitedMs, holders },
+        t0: { at, waitedMs, holders },
         ...(attack && { attack }),
         ...(certificate && certificateFields(certificate)),
       };

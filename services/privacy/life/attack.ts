@@ -65,6 +65,9 @@ export async function attack(
         ? []
         : ['further events of theirs: a part was captured, under keys of the same rings']),
       ...notTried,
+      ...(captures.user === null
+        ? []
+        : ['what they said of messages elsewhere, if anything: under keys of the same rings']),
       'answers that were given before: they are with whoever asked',
       'log, views and backups that lie elsewhere: their events are under the keys that were tried',
     ],

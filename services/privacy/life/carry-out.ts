@@ -9,7 +9,7 @@
 import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
 import { inSpan } from '../../../libs/engines/tracing.ts';
 import type { PassedHolders } from '../../../libs/keyring/holder-wait.ts';
-import { type ListedRequest, standing, takenOf } from '../../../libs/requests/erasure-list.ts';
+import { type ListedRequest, takenOf } from '../../../libs/requests/erasure-list.ts';
 import type { PrivacyRequest, RequestKind } from '../../../libs/requests/request.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import type { Captures } from '../kinds/capture.ts';
@@ -118,13 +118,6 @@ async function carryOutTogether(
   }
   const t0 = await inSpan('pass holders', {}, () => powers.holders.passHolders());
   powers.onT0(powers.clock.monotonicMs() - fencedAtMs);
-  if (as !== 'restored') {
-    const taken = requests.filter((request) => !failures.has(request));
-    await recordTaken(
-      powers,
-      taken.map(({ id }) => id),
-    );
-  }
   const done = new Map<PrivacyRequest, Done>();
   for (const request of requests) {
     await attemptInApp(request, async () => {
@@ -136,8 +129,12 @@ async function carryOutTogether(
       await run.step('finish');
       await kind.finish(run);
     });
+    await attempt(request, async (kind) => kind.end?.(powers, request));
+  }
+  const taken = requests.filter((request) => !failures.has(request));
+  if (as !== 'restored') await recordTaken(powers, idsOf(taken));
+  for (const request of requests) {
     await attempt(request, async (kind) => {
-      await kind.end?.(powers, request);
       const keepsTarget = kind.lostEvents.by === 'target';
       // After the last write of it, so that a turn that begins later finds all it took.
       const afterTurn = await powers.newestTurn();
@@ -155,6 +152,8 @@ async function carryOutTogether(
       : (done.get(request) ?? { t0 });
   });
 }
+
+const idsOf = (requests: readonly PrivacyRequest[]) => requests.map(({ id }) => id);
 
 /** Another worker on the same request may have certified it since: then its salt counts. */
 async function confirmSalt(
@@ -179,11 +178,9 @@ async function endRefused(
 ): Promise<PrivacyRequest[]> {
   const refused = [...failures].filter(([, error]) => isLetheError(error, 'HELD'));
   if (refused.length === 0) return [];
-  // It may have been listed by a process that ended before it took anything. What may have been
-  // carried out before stays on the list.
-  const entries = as === 'asked' ? await erasures.read() : [];
-  const listed = new Set(standing(entries).map(({ id }) => id));
-  const taken = takenOf(entries);
+  // On the list, or it would be carried out when its row is written back and the hold has ended.
+  // What may have been carried out before stays there as it is.
+  const taken = takenOf(as === 'asked' ? await erasures.read() : []);
   const before: PrivacyRequest[] = [];
   for (const [request] of refused) {
     const { id, app } = request;
@@ -192,7 +189,7 @@ async function endRefused(
       continue;
     }
     const withdrawn = { id, app, kind: 'withdrawn' as const, target: {}, atMs: clock.nowMs() };
-    if (listed.has(id)) await erasures.add([withdrawn]);
+    if (as === 'asked') await erasures.add([withdrawn]);
     await requests.drop(id);
   }
   return before;

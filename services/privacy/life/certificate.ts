@@ -75,7 +75,7 @@ function statementOf(
     erasuresHead: string;
   },
 ): Statement {
-  const { feedNumber, t0Ms, holders } = done.passed;
+  const { t0Ms, holders } = done.passed;
   const keyStore = KEY_STORES[engines.kms];
   const count = (how: string) => holders.filter((holder) => holder.how === how).length;
   return {
@@ -92,7 +92,6 @@ function statementOf(
       t0: {
         at: toIso(t0Ms),
         meaning: 'no running process can unseal',
-        feedNumber,
         holders: {
           acknowledged: count('acknowledged'),
           leaseWaitedOut: count('waited'),

@@ -3,6 +3,7 @@
  * the keys that wrap them are still there, is noticed. What is there again is taken once more.
  * Until then its words can be read; no T1 is told before this look.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { AnyId, RequestId } from '../../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
 import type { RingRef } from '../../../libs/keyring/ring.ts';
@@ -26,6 +27,8 @@ import { carryOut } from './carry-out.ts';
 
 // Rows that are read one by one, rather than all at once.
 const MANY = 100;
+/** How long it may take from the entry that requests have taken to the record of their end. */
+const ENDING_MS = 2_000;
 
 /**
  * The list, if it is this store's and nothing of it is missing that is known to have been on it.
@@ -56,7 +59,9 @@ export async function takenUncovered(powers: PrivacyPowers): Promise<TakenRing[]
     const { subject, place, conversation } = target as Partial<Record<string, AnyId>>;
     const named = [subject, place, conversation].filter((each) => each !== undefined);
     for (const id of named.length === 0 ? [app] : named) uncovered.push({ app, id });
-    if (!isTaking(one) || (await recordOf(powers, one, hasTaken)) === 'underWay') continue;
+    if (!isTaking(one)) continue;
+    const isTakingYet = !hasTaken.has(one.id) && (await recordOf(powers, one)) === 'underWay';
+    if (isTakingYet) continue;
     uncovered.push(...(await takenBy(powers, one)));
   }
   return uncovered;
@@ -78,14 +83,23 @@ export async function findUndone(
   hasTaken: ReadonlySet<RequestId> = takenOf(listed),
 ): Promise<Undone[]> {
   const undone: Undone[] = [];
+  const ending: ListedRequest[] = [];
   for (const request of standing(listed)) {
     if (!isTaking(request)) continue;
-    const record = await recordOf(powers, request, hasTaken);
+    const record = await recordOf(powers, request);
     // The entry that it was refused may have been cut off.
     const as = hasTaken.has(request.id) ? 'restored' : 'uncertain';
     if (record === 'none') undone.push({ request, why: 'noRecord', as });
+    if (record === 'underWay' && hasTaken.has(request.id)) ending.push(request);
     if (record !== 'ended' || !(await isThereAgain(powers, request))) continue;
     undone.push({ request, why: 'isThere', as: 'restored' });
+  }
+  // Between the entry that it has taken and the record of its end there is a moment. Rows that are
+  // open after that were written back.
+  if (ending.length > 0) await sleep(ENDING_MS);
+  for (const request of ending) {
+    if ((await recordOf(powers, request)) === 'ended') continue;
+    undone.push({ request, why: 'noRecord', as: 'restored' });
   }
   return undone;
 }
@@ -262,20 +276,14 @@ function isTaking(one: ListedErasure): one is ListedRequest {
   return isKnownKind(one.kind) && kindOf(one.kind).canBeUndone(one.target as never);
 }
 
-/**
- * What is known of a request of the list: its afterlife counts before any row of it. A row from
- * before it took anything counts no more once it has.
- */
+/** What is known of a request of the list: its afterlife counts before any row of it. */
 async function recordOf(
   { requests }: PrivacyPowers,
   { id }: ListedErasure,
-  hasTaken: ReadonlySet<RequestId>,
 ): Promise<'ended' | 'underWay' | 'none'> {
   if ((await requests.afterlife(id)) !== undefined) return 'ended';
   const request = await requests.get(id);
-  if (request === undefined || request.step === 'done') return 'none';
-  const isOld = hasTaken.has(id) && (request.step === 'received' || request.step === 'begun');
-  return isOld ? 'none' : 'underWay';
+  return request === undefined || request.step === 'done' ? 'none' : 'underWay';
 }
 
 /** What a request that was carried out has taken, as far as it can be told. */

@@ -10,6 +10,7 @@ import type { PrivacyRequest } from '../../../libs/requests/request.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import { isKnownKind, kindUnknown } from '../kinds/kinds.ts';
 import { carryOut } from './carry-out.ts';
+import { createListWatch, type ListWatch, type Standing } from './list-watch.ts';
 
 const BATCH_REQUESTS = 100;
 const LOOK_INTERVAL_MS = 200;
@@ -33,12 +34,21 @@ export function whyUnknown({ id, kind, isForged }: UnknownRequest): LetheError {
   return new LetheError('VAULT_TAMPERED', `${text}. Look at who can write LETHE_STATE`);
 }
 
+function wasRefused(id: RequestId): LetheError {
+  const text = `the request ${id} had been refused, and its row was written back`;
+  return new LetheError('VAULT_TAMPERED', `${text}: it is not carried out`);
+}
+
 /** How open requests are to be looked for. */
 export interface OpenRequestsOptions {
   /** Leaves alone what somebody else may be carrying out; without it, nothing is left alone. */
   isInterrupted?(request: PrivacyRequest): boolean;
   /** Is told, once a call, of each that stays open because it must not be carried out here. */
   onUnknown?(request: UnknownRequest): void;
+  /** Is told of each that was refused before, by the list: its row is removed. */
+  onRefused?(error: LetheError): void;
+  /** What is known of the list; without it, all of that is read. */
+  readonly list?: ListWatch;
 }
 
 /**
@@ -52,6 +62,7 @@ export async function runOpenRequests(
   const failed = new Map<string, unknown>();
   const unknown = new Map<string, UnknownRequest>();
   const others = new Set<string>();
+  const list = options.list ?? createListWatch(powers.erasures);
   let count = 0;
   for (;;) {
     // Twice what is passed over, so that very many of these take few looks.
@@ -65,9 +76,18 @@ export async function runOpenRequests(
     if (next.length === 0 && open.length < limit) break;
     // All of this look stay open: nothing is waited for, and the next look takes more.
     if (next.length === 0) continue;
-    for (const [i, carried] of (await carryOut(powers, next)).entries()) {
-      if ('failure' in carried) failed.set(next[i]!.id, carried.failure);
-      else count += 1;
+    const standing = await list.standingOf(next);
+    const those = (which: Standing) => next.filter((_, i) => standing[i] === which);
+    for (const { id } of those('refused')) {
+      await powers.requests.drop(id);
+      options.onRefused?.(wasRefused(id));
+    }
+    for (const [which, as] of [['taken', 'restored'] as const, ['open', 'asked'] as const]) {
+      const part = those(which);
+      for (const [i, carried] of (await carryOut(powers, part, as)).entries()) {
+        if ('failure' in carried) failed.set(part[i]!.id, carried.failure);
+        else count += 1;
+      }
     }
   }
   for (const one of unknown.values()) options.onUnknown?.(one);
@@ -110,9 +130,10 @@ export async function runRequestWorker(
     reported.add(request.id);
   };
   const isInterrupted = createSilenceWatch(powers.clock, powers.leaseMs + SILENT_MS);
+  const list = createListWatch(powers.erasures);
   while (!signal.aborted) {
     try {
-      await runOpenRequests(powers, { isInterrupted, onUnknown });
+      await runOpenRequests(powers, { isInterrupted, onUnknown, onRefused: onFailure, list });
     } catch (error) {
       onFailure(error);
     }

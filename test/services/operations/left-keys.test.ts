@@ -1,12 +1,4 @@
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  writeFileSync,
-} from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -130,25 +122,29 @@ describe('S49 a key that was made for what was given up', () => {
     60_000,
   );
 
-  it('by a restore that was killed goes when it is run again', async () => {
+  it('by a restore that was killed is waited for, and goes with the keys of the original', async () => {
     const [folder, thief] = [temporaryFolder(), temporaryFolder()];
     const { variables, conversation, app, backup } = await makeStore(folder);
     renameSync(join(folder, 'data'), join(folder, 'lost'));
     const restoring = ['restore', backup, '--erasures-may-end-early'];
     const staging = join(folder, 'data/vault.db.restoring');
-    // The key that is made is noted; the copy of the vault is wrapped under it a moment later.
-    const note = join(folder, 'backups/restoring.keys');
-    for (let isKilled = false; !isKilled; isKilled = existsSync(note)) {
-      await killWhen(startLethe(folder, restoring, variables), () => existsSync(note));
+    // The copy of the vault is wrapped under the key a moment after that was made.
+    const [own] = keysIn(folder);
+    const made = () => keysIn(folder).find((name) => name !== own);
+    const isThere = () => made() !== undefined && existsSync(join(staging, 'vault.db'));
+    for (let isKilled = false; !isKilled; isKilled = isThere()) {
+      await killWhen(startLethe(folder, restoring, variables), () => made() !== undefined);
     }
-    const made = `${JSON.parse(readFileSync(note, 'utf8')).key}.key`;
-    expect(keysIn(folder)).toContain(made);
+    const left = made()!;
     mkdirSync(join(thief, 'data'));
     cpSync(staging, join(thief, 'data'), { recursive: true });
     const again = await lethe(folder, restoring, variables);
     expect(again).toMatchObject({ code: 0 });
-    expect((await lethe(folder, ['epoch', 'end-original', '--yes'], variables)).code).toBe(0);
-    expect(keysIn(folder)).not.toContain(made);
+    const refused = await lethe(folder, ['epoch', 'end-original', '--yes'], variables);
+    expect(refused.err).toContain(left.slice(0, -4));
+    const ending = ['epoch', 'end-original', '--yes', '--copies'];
+    expect((await lethe(folder, ending, variables)).code).toBe(0);
+    expect(keysIn(folder)).not.toContain(left);
     await eraseAnn(folder, variables, app);
     const { json } = await lethe(folder, ['epoch', 'turn'], variables);
     expect(json).toMatchObject({ step: 'done', waiting: [], t1: expect.any(String) });
