@@ -80,11 +80,14 @@ export async function runOpenRequests(
     const those = (which: Standing) => next.filter((_, i) => standing[i] === which);
     for (const { id } of those('refused')) {
       await powers.requests.drop(id);
+      // It may be there again: once a call is enough.
+      others.add(id);
       options.onRefused?.(wasRefused(id));
     }
     for (const [which, as] of [['taken', 'restored'] as const, ['open', 'asked'] as const]) {
       const part = those(which);
-      for (const [i, carried] of (await carryOut(powers, part, as)).entries()) {
+      const carriedOut = part.length === 0 ? [] : await carryOut(powers, part, as);
+      for (const [i, carried] of carriedOut.entries()) {
         if ('failure' in carried) failed.set(part[i]!.id, carried.failure);
         else count += 1;
       }
