@@ -188,8 +188,8 @@ function undoneText({ request: { id, app, kind }, why }: Undone): string {
   const what = {
     isThere: 'something of it was there again, as old rows had been written back',
     noRecord:
-      'there was no record that it had ended: rows had been removed or written back, or a process ' +
-      'was killed at that very moment',
+      'there was no record that it had ended: rows had been removed or written back, or a ' +
+      'process was killed at that very moment',
   }[why];
   const advice = 'It is carried out once more. Look at who can write vault and state';
   return `${kind} ${id} of the app ${app}: ${what}. ${advice}`;
