@@ -66,10 +66,20 @@ export type ListedErasure =
   | ListedTaken
   | Withdrawal;
 
-/** The entries that stand at the end: of one that was refused nothing is to be done. */
+/**
+ * The entries that stand at the end: of one that was refused nothing is to be done. A process that
+ * was suspended may list it after that; unless it has taken, it stays refused. The id of a hold may
+ * be asked for again.
+ */
 export function standing(listed: readonly ListedErasure[]): ListedErasure[] {
+  const taken = takenOf(listed);
+  const refused = new Set<RequestId>();
+  for (const { id, kind } of listed) if (kind === 'withdrawn' && !taken.has(id)) refused.add(id);
   const newest = new Map(listed.map((one) => [one.id, one]));
-  return [...newest.values()].filter(({ kind }) => kind !== 'withdrawn' && kind !== 'taken');
+  return [...newest.values()].filter(({ id, kind }) => {
+    if (kind === 'hold') return true;
+    return kind !== 'withdrawn' && kind !== 'taken' && !refused.has(id);
+  });
 }
 
 /** The requests that have taken what they take. */

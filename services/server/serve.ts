@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { VERSION } from '../../libs/base/version.ts';
-import type { Configuration } from '../../libs/configuration/configuration.ts';
+import { type Configuration, embeddedFiles } from '../../libs/configuration/configuration.ts';
 import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { openHandedAnswers } from '../../libs/http/handed-answers.ts';
 import { HttpError } from '../../libs/http/http-error.ts';
@@ -60,7 +60,7 @@ export async function startServer(
   addLagMetrics(frame.metrics, backends.reader());
   const { keyring } = backends.reader();
   const answers = openHandedAnswers(frame.server, { keyring, takenMsMax: configuration.answerMs });
-  const parts: Part[] = [watchFiles(configuration)];
+  const parts: Part[] = [watchFiles(embeddedFiles(configuration))];
   for (const name of names) {
     parts.push(await openPart(name, { ...frame, store, answers, signal: frame.stop.signal }));
   }
@@ -113,7 +113,9 @@ export async function startProjector(configuration: Configuration): Promise<Runn
   addLagMetrics(metrics, powers);
   const part = openProjectorPart(own);
   const isReady = () => Promise.all([powers.log.endOffsets(), powers.views.generation()]);
-  const parts = [part, watchFiles(configuration)];
+  const { log, views } = configuration;
+  const opened = [log, views].flatMap((one) => (one.engine === 'sqlite' ? one.file : []));
+  const parts = [part, watchFiles([...new Set(opened)])];
   const server = await run(configuration, { ...frame, parts, isReady });
   return { ...server, stop: () => server.stop().finally(() => powers.close()) };
 }

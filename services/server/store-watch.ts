@@ -1,7 +1,6 @@
 /** Notices when files of the store are moved away under a process that has them open. */
 import { statSync } from 'node:fs';
 import { LetheError } from '../../libs/base/lethe-error.ts';
-import { type Configuration, embeddedFiles } from '../../libs/configuration/configuration.ts';
 import type { Part, PartFailure } from './serve-parts.ts';
 
 const LOOK_INTERVAL_MS = 250;
@@ -9,11 +8,11 @@ const LOOK_INTERVAL_MS = 250;
 const ENDS = ['', '-wal', '-shm'];
 
 /**
- * A part that fails when one is: what is written into it from then on is in no store, and what was
- * erased by another process can still be read through it.
+ * A part that fails when one of these is, which this process has open. What is written into it from
+ * then on is in no store, and what another process erases can still be read through it.
  */
-export function watchFiles(configuration: Configuration): Part {
-  const opened = embeddedFiles(configuration)
+export function watchFiles(files: readonly string[]): Part {
+  const opened = files
     .flatMap((file) => ENDS.map((end) => file + end))
     .map((file) => ({ file, ...identityOf(file) }));
   let timer: NodeJS.Timeout | undefined;

@@ -121,7 +121,8 @@ function addEndOriginal(epoch: Command): void {
 
 function undoneLines(undone: readonly string[]): string[] {
   if (undone.length === 0) return [];
-  const text = `${undone.join(', ')}: undone, as rows were written back or removed`;
+  const why = 'as rows were written back or removed, or a process was killed';
+  const text = `${undone.join(', ')}: undone, ${why}`;
   return [`${text}. No T1 is told until privacy, or a turn, has carried them out once more`];
 }
 

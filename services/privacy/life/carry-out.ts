@@ -91,6 +91,8 @@ async function carryOutTogether(
   const isListed = ({ step }: PrivacyRequest) =>
     as !== 'asked' || !(step === 'received' || step === 'begun');
   const unlisted = listed.filter((request) => !isListed(request));
+  // Also where nothing is added: a list that is cut off may have lost that this was refused.
+  await powers.erasures.assertOwn();
   await powers.erasures.add(
     unlisted.map(
       ({ id, loss, app, kind, target }) => ({ id, loss, app, kind, target, atMs }) as ListedRequest,

@@ -130,6 +130,7 @@ export function watchErasures(
   const toldGone = new Set<string>();
   const released = new Set<string | undefined>();
   let hasTaken = new Set<RequestId>();
+  const withdrawn = new Set<RequestId>();
   return async () => {
     await erasures.assertOwn();
     const added = await erasures.read(last);
@@ -141,15 +142,18 @@ export function watchErasures(
       return t1AtMs !== undefined && t1AtMs !== null;
     };
     for (const one of added) if (one.kind !== 'hold') released.add(holdOf(one));
+    const taken = takenOf(added);
+    for (const { id, kind } of added) if (kind === 'withdrawn') withdrawn.add(id);
     const kept: ListedErasure[] = [];
     for (const one of standing([...watched, ...added])) {
+      if (isTaking(one) && withdrawn.has(one.id) && !taken.has(one.id)) continue;
       if (one.kind === 'hold' && released.has(one.target.hold)) continue;
       if (!isTaking(one)) kept.push(one);
       else if (!told.has(one.id) && !(await isTold(one.id))) kept.push(one);
     }
     watched = kept;
     const ids = new Set(watched.map(({ id }) => id));
-    hasTaken = hasTaken.union(takenOf(added)).intersection(ids);
+    hasTaken = hasTaken.union(taken).intersection(ids);
     return enforce(powers, { listed: watched, hasTaken }, { onUndone, toldGone });
   };
 }
@@ -265,7 +269,8 @@ export async function takeAgain(
   const nowMs = powers.clock.nowMs();
   const requests = listed.map(({ id, loss, app, kind, target }) => {
     const times = { receivedAtMs: nowMs, changedAtMs: nowMs };
-    return { id, loss, app, kind, target, step: 'received', ...times } as PrivacyRequest;
+    // Never as one that nobody has begun: of those nobody asks whether they have taken.
+    return { id, loss, app, kind, target, step: 'begun', ...times } as PrivacyRequest;
   });
   for (const request of requests) await powers.requests.add(request);
   for (const carried of await carryOut(powers, requests, as)) {

@@ -12,12 +12,17 @@ export type Standing = 'refused' | 'taken' | 'open';
 
 /** Tells how open requests stand. Failures: those of the list. */
 export interface ListWatch {
-  /** One that nobody has begun cannot have taken anything, and is not looked for. */
+  /**
+   * One that nobody has begun has taken nothing: those of channels alone are recorded so, and what
+   * they take can be taken again. Throws as well when the list is not whole.
+   */
   standingOf(requests: readonly PrivacyRequest[]): Promise<Standing[]>;
 }
 
 /** Begins to watch; what was read once is not read again, but for requests that are met anew. */
-export function createListWatch(erasures: Pick<ErasureList, 'read' | 'at'>): ListWatch {
+export function createListWatch(
+  erasures: Pick<ErasureList, 'read' | 'at' | 'assertOwn'>,
+): ListWatch {
   let last = LIST_START;
   const refused = new Set<RequestId>();
   // Of all that have taken, only those that were asked about are remembered.
@@ -32,6 +37,7 @@ export function createListWatch(erasures: Pick<ErasureList, 'read' | 'at'>): Lis
 
   return {
     async standingOf(requests) {
+      await erasures.assertOwn();
       await readOn();
       const begun = requests.filter(({ step }) => step !== 'received');
       const unknown = begun.map(({ id }) => id).filter((id) => !hasTaken.has(id));

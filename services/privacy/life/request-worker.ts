@@ -35,8 +35,8 @@ export function whyUnknown({ id, kind, isForged }: UnknownRequest): LetheError {
 }
 
 function wasRefused(id: RequestId): LetheError {
-  const text = `the request ${id} had been refused, and its row was written back`;
-  return new LetheError('VAULT_TAMPERED', `${text}: it is not carried out`);
+  const text = `the request ${id} had been refused: it is not carried out`;
+  return new LetheError('HELD', `${text}. Its row was written back, or left by a killed process`);
 }
 
 /** How open requests are to be looked for. */

@@ -2,7 +2,12 @@ import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { LossId, RequestId } from '../../../libs/base/ids.ts';
-import { headToText, type ListedErasure, textToHead } from '../../../libs/requests/erasure-list.ts';
+import {
+  headToText,
+  type ListedErasure,
+  standing,
+  textToHead,
+} from '../../../libs/requests/erasure-list.ts';
 import { makeBackup } from '../../../services/operations/backup.ts';
 import { type RestoreOptions, restore } from '../../../services/operations/restore.ts';
 import { createPrivacy } from '../../../services/privacy/doors/privacy.ts';
@@ -106,6 +111,30 @@ describe('the list of erasures', () => {
     const loss = id as string as LossId;
     return { id, loss, app: store.app.id, kind: 'erase-app', target: {}, atMs: n };
   };
+
+  it('has what was refused stand no more, also when a suspended process lists it after that', () => {
+    const app = 'aa'.repeat(16) as never;
+    const [id, other] = ['01'.repeat(16) as RequestId, '02'.repeat(16) as RequestId];
+    const of = (one: RequestId) =>
+      ({
+        id: one,
+        loss: one,
+        app,
+        kind: 'erase-app',
+        target: {},
+        atMs: 1,
+      }) as never as ListedErasure;
+    const refused = (one: RequestId): ListedErasure => {
+      return { id: one, app, kind: 'withdrawn', target: {}, atMs: 2 };
+    };
+    const requests = [other];
+    const taken: ListedErasure = { id: other, app, kind: 'taken', target: { requests }, atMs: 3 };
+    expect(standing([of(id), refused(id), of(id)])).toEqual([]);
+    expect(standing([of(other), refused(other), of(other), { ...taken, id }])).toEqual([of(other)]);
+    const hold = 'bb'.repeat(16) as never;
+    const held = { ...refused(id), kind: 'hold', target: { subject: hold, hold } } as ListedErasure;
+    expect(standing([held, refused(id), held])).toEqual([held]);
+  });
 
   it('is one chain, whoever of several processes appends at once', async () => {
     const store = await openTestStore();

@@ -78,6 +78,19 @@ describe('lethe serve', () => {
     },
   );
 
+  it('projector goes on when the processes that have the vault open have ended', async () => {
+    const folder = await folderWithStore();
+    const others = startLethe(folder, ['serve', 'ingest', 'reader', 'privacy']);
+    const projector = startLethe(folder, ['serve', 'projector']);
+    await Promise.all([others.printed('listening'), projector.printed('listening')]);
+    others.child.kill('SIGTERM');
+    expect(await others.ended).toMatchObject({ code: 0 });
+    await sleep(1_500);
+    expect(projector.child.exitCode).toBeNull();
+    projector.child.kill('SIGTERM');
+    expect(await projector.ended).toMatchObject({ code: 0 });
+  });
+
   it('S51 projector runs with the log and the views alone, and says what it should not have', async () => {
     const folder = await folderWithStore();
     const { LETHE_LOG, LETHE_STATE, LETHE_VIEWS, ...others } = embeddedVariables(folder);
