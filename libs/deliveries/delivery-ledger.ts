@@ -76,7 +76,7 @@ export interface DeliveryLedger {
   sweep(
     app: AppId,
     horizon: { day: number; horizonDays: number },
-    isGone: (entries: readonly DeliveryEntry[]) => Promise<boolean[]>,
+    isGone: (entries: readonly DeliveryEntry[]) => Promise<readonly boolean[]>,
   ): Promise<number>;
 }
 

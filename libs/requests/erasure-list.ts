@@ -110,7 +110,7 @@ export interface ErasureEntries {
 
 /** The list; it outlives the store that wrote it. */
 export interface ErasureList {
-  /** Adds entries, durably. */
+  /** Adds entries, durably; also without any, only to a list that is this store's and whole. */
   add(erasures: readonly ListedErasure[]): Promise<void>;
   /** Makes an empty list unless there is one: that there is none means that it was lost. */
   begin(): Promise<void>;
@@ -185,8 +185,8 @@ export function createErasureList(
   return {
     head,
     async add(erasures) {
-      if (erasures.length === 0) return;
       let last = await assertOwn();
+      if (erasures.length === 0) return;
       for (const erasure of erasures) last = await append(erasure, last);
       await known.raise(last);
     },

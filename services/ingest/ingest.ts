@@ -4,10 +4,11 @@ import { DAY_MS } from '../../libs/base/day.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { currentTrace, inSpan } from '../../libs/engines/tracing.ts';
+import { lookPastDamage } from '../../libs/keyring/past-damage.ts';
 import type { IngestPowers } from '../../libs/wiring/powers.ts';
 import { acceptBatch } from './accept/accept-batch.ts';
 import { createIngestQueue } from './accept/ingest-queue.ts';
-import { areGoneOrDamaged } from './plan/delivery-check.ts';
+import { areGone } from './plan/delivery-check.ts';
 import type { IngestItem, Outcome } from './plan/ingest-item.ts';
 import { Resolver } from './plan/resolver.ts';
 
@@ -96,8 +97,13 @@ export async function openIngest(powers: IngestPowers): Promise<Ingest> {
       let removed = 0;
       for (const app of await powers.apps.list()) {
         try {
+          // What lies under damaged rings nobody can tell: it counts as gone, and stays once more.
           removed += await powers.ledger.sweep(app.id, at, (entries) =>
-            areGoneOrDamaged(powers, app, entries),
+            lookPastDamage(
+              entries,
+              (part) => areGone(powers, app, part),
+              () => [true],
+            ),
           );
         } catch (error) {
           // One app keeps no other from being swept.

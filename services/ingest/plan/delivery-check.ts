@@ -4,7 +4,6 @@
  */
 
 import { type ConversationId, idToBytes } from '../../../libs/base/ids.ts';
-import { isLetheError } from '../../../libs/base/lethe-error.ts';
 import { decodeSealedEvent } from '../../../libs/codec/sealed-event.ts';
 import type { Delivery } from '../../../libs/conversation/delivery.ts';
 import type { DeliveryEntry, DeliveryName } from '../../../libs/deliveries/delivery-ledger.ts';
@@ -70,21 +69,6 @@ export async function areGone(
     leaf.fill(0);
     return gone;
   });
-}
-
-/** The same where rings may be damaged: what lies under those nobody can tell, so it is gone. */
-export async function areGoneOrDamaged(
-  ...[powers, app, messages]: Parameters<typeof areGone>
-): Promise<boolean[]> {
-  try {
-    return await areGone(powers, app, messages);
-  } catch (error) {
-    if (!isLetheError(error, 'VAULT_TAMPERED')) throw error;
-    if (messages.length === 1) return [true];
-    const each: boolean[] = [];
-    for (const one of messages) each.push(...(await areGoneOrDamaged(powers, app, [one])));
-    return each;
-  }
 }
 
 /** The message of a target that the ledger no longer knows, as the views have it. */

@@ -6,6 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AnyId, RequestId } from '../../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
+import { isDamage } from '../../../libs/keyring/past-damage.ts';
 import type { RingRef } from '../../../libs/keyring/ring.ts';
 import type { Taken } from '../../../libs/keyring/ring-material.ts';
 import {
@@ -252,9 +253,7 @@ async function passOverDamage<Result>(look: () => Promise<Result>): Promise<Resu
   try {
     return await look();
   } catch (error) {
-    if (isLetheError(error, 'VAULT_TAMPERED') || isLetheError(error, 'SEGMENT_MISSING')) {
-      return undefined;
-    }
+    if (isDamage(error)) return undefined;
     throw error;
   }
 }

@@ -8,6 +8,7 @@ import { isLetheError } from '../../../libs/base/lethe-error.ts';
 import { decodeSealedEvent, type EventHeader } from '../../../libs/codec/sealed-event.ts';
 import { useEventRings } from '../../../libs/keyring/event-rings.ts';
 import { isKeyForgotten } from '../../../libs/keyring/event-sealer.ts';
+import { lookPastDamage } from '../../../libs/keyring/past-damage.ts';
 import type { RequestKind } from '../../../libs/requests/request.ts';
 import { shareLeaf } from '../../../libs/sealing/tree-path.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
@@ -75,26 +76,21 @@ export async function previewLoss<Name extends RequestKind>(
 }
 
 /** Those of which there is a key. What lies under damaged rings counts: it would go as well. */
-async function openStill(
+function openStill(
   keyring: PrivacyPowers['keyring'],
   headers: readonly EventHeader[],
 ): Promise<readonly EventHeader[]> {
-  try {
-    return await useEventRings(keyring, headers, async (ringsOf) =>
-      headers.filter((header) => {
-        const { whole } = ringsOf(header);
-        return whole !== undefined && !isKeyForgotten(header, whole);
-      }),
-    );
-  } catch (error) {
-    const isDamaged =
-      isLetheError(error, 'VAULT_TAMPERED') || isLetheError(error, 'SEGMENT_MISSING');
-    if (!isDamaged) throw error;
-    if (headers.length === 1) return headers;
-    const each: EventHeader[] = [];
-    for (const header of headers) each.push(...(await openStill(keyring, [header])));
-    return each;
-  }
+  return lookPastDamage(
+    headers,
+    (part) =>
+      useEventRings(keyring, part, async (ringsOf) =>
+        part.filter((header) => {
+          const { whole } = ringsOf(header);
+          return whole !== undefined && !isKeyForgotten(header, whole);
+        }),
+      ),
+    (header) => [header],
+  );
 }
 
 function readHeader(record: Buffer): EventHeader | undefined {

@@ -14,6 +14,7 @@ import { isTombstone, type PlacedRecord } from '../../../libs/event-log/event-lo
 import { readLog } from '../../../libs/event-log/read-log.ts';
 import { useEventRings } from '../../../libs/keyring/event-rings.ts';
 import { isKeyForgotten } from '../../../libs/keyring/event-sealer.ts';
+import { lookPastDamage } from '../../../libs/keyring/past-damage.ts';
 import { collectRefs, type RingRef, ringRefToKey } from '../../../libs/keyring/ring.ts';
 import type { Afterlife, PrivacyRequest } from '../../../libs/requests/request.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
@@ -162,31 +163,17 @@ async function lostOf(
 async function findLost(
   { keyring }: PrivacyPowers,
   records: readonly PlacedRecord[],
-): Promise<LostEvent[]> {
+): Promise<readonly LostEvent[]> {
   const events = records.flatMap((record) => {
     const header = readHeader(record);
     return header === undefined ? [] : [{ record, header }];
   });
-  const all = await tryJudge(keyring, events);
-  if (all !== 'damaged') return all;
-  // A damaged ring keeps its own events from being judged, and nobody else's.
-  const lost: LostEvent[] = [];
-  for (const event of events) {
-    const one = await tryJudge(keyring, [event]);
-    if (one !== 'damaged') lost.push(...one);
-  }
-  return lost;
-}
-
-async function tryJudge(...given: Parameters<typeof judge>): Promise<LostEvent[] | 'damaged'> {
-  try {
-    return await judge(...given);
-  } catch (error) {
-    if (isLetheError(error, 'VAULT_TAMPERED') || isLetheError(error, 'SEGMENT_MISSING')) {
-      return 'damaged';
-    }
-    throw error;
-  }
+  // What cannot be judged stays.
+  return lookPastDamage(
+    events,
+    (part) => judge(keyring, part),
+    () => [],
+  );
 }
 
 async function judge(

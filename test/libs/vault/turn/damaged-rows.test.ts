@@ -72,6 +72,20 @@ async function openTenants() {
   return { store, other, erasure: erased.erasure };
 }
 
+/** Doctor does not pass, and names the app. */
+async function expectNamed(store: TestStore, app: string): Promise<void> {
+  const checks = await runDoctor(store, () => undefined);
+  const vault = checks.find(({ name }) => name === 'vault')!;
+  expect(vault.passed).toBe(false);
+  expect(vault.detail).toContain(`app ${app}`);
+}
+
+async function loseData(store: TestStore): Promise<void> {
+  await store.ingest.close();
+  await store.backends.close();
+  renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
+}
+
 describe('S50 a row of the vault in which one bit has flipped', () => {
   it.each<Kind>([
     'alias',
@@ -97,13 +111,8 @@ describe('S50 a row of the vault in which one bit has flipped', () => {
       await settleEpoch(again);
       const afterlife = await again.backends.privacy().requests.afterlife(erasure);
       expect(afterlife!.t1AtMs).not.toBeNull();
-      const checks = await runDoctor(again, () => undefined);
-      const vault = checks.find(({ name }) => name === 'vault')!;
-      expect(vault.passed).toBe(false);
-      expect(vault.detail).toContain(`app ${store.app.id}`);
-      await again.ingest.close();
-      await again.backends.close();
-      renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
+      await expectNamed(again, store.app.id);
+      await loseData(again);
       const restored = await restore(store.configuration, backup!, {
         isNewerRemoved: false,
         erasuresHead: 'any',
@@ -152,13 +161,8 @@ describe('S50 a row of the vault in which one bit has flipped', () => {
       await settleEpoch(again);
       const afterlife = await again.backends.privacy().requests.afterlife(erased.erasure);
       expect(afterlife!.t1AtMs).not.toBeNull();
-      const checks = await runDoctor(again, () => undefined);
-      const vault = checks.find(({ name }) => name === 'vault')!;
-      expect(vault.passed).toBe(false);
-      expect(vault.detail).toContain(`app ${store.app.id}`);
-      await again.ingest.close();
-      await again.backends.close();
-      renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
+      await expectNamed(again, store.app.id);
+      await loseData(again);
       await restore(store.configuration, backup!, {
         isNewerRemoved: false,
         erasuresHead: 'any',
@@ -264,9 +268,7 @@ describe('S50 a row of the vault in which one bit has flipped', () => {
     const ids = { placeRing: place, ownerRing: await subjectOf(store, 'ben'), appRing: undefined };
     const vault = join(folder, 'vault.db');
     damageIn(vault, { kind, of: store.app.id, id: ids[kind as keyof typeof ids] });
-    await store.ingest.close();
-    await store.backends.close();
-    renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
+    await loseData(store);
     const how = { isNewerRemoved: false, erasuresHead: 'any' as const };
     const restored = await restore(store.configuration, folder, {
       ...how,

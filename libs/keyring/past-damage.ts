@@ -1,0 +1,28 @@
+/** Looks at many rings that go on where some of them are damaged. */
+import { isLetheError } from '../base/lethe-error.ts';
+
+/** Does a ring not authenticate, or is a part of one missing? */
+export function isDamage(error: unknown): boolean {
+  return isLetheError(error, 'VAULT_TAMPERED') || isLetheError(error, 'SEGMENT_MISSING');
+}
+
+/**
+ * What a look at items gives, in their order. A damaged ring keeps its own items from being looked
+ * at, which give `instead`, and nobody else's. Throws what the look throws else.
+ */
+export async function lookPastDamage<Item, Result>(
+  items: readonly Item[],
+  look: (items: readonly Item[]) => Promise<readonly Result[]>,
+  instead: (item: Item) => readonly Result[],
+): Promise<readonly Result[]> {
+  try {
+    return await look(items);
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    const [only, ...others] = items;
+    if (only !== undefined && others.length === 0) return instead(only);
+  }
+  const results: Result[] = [];
+  for (const item of items) results.push(...(await lookPastDamage([item], look, instead)));
+  return results;
+}
