@@ -87,6 +87,12 @@ export function takenOf(listed: readonly ListedErasure[]): Set<RequestId> {
   return new Set(listed.flatMap((one) => (one.kind === 'taken' ? one.target.requests : [])));
 }
 
+/** Holds that were released. The id of one is never given to another. */
+export function releasedHolds(listed: readonly ListedErasure[]): Set<string> {
+  const released = listed.filter(({ kind }) => kind !== 'hold').map(holdOf);
+  return new Set(released.filter((hold) => hold !== undefined));
+}
+
 /** The hold that an entry names, if it is about one. */
 export function holdOf({ target }: ListedErasure): string | undefined {
   return (target as { hold?: string }).hold;

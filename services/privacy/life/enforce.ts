@@ -10,9 +10,9 @@ import { isDamage } from '../../../libs/keyring/past-damage.ts';
 import type { RingRef } from '../../../libs/keyring/ring.ts';
 import type { Taken } from '../../../libs/keyring/ring-material.ts';
 import {
-  holdOf,
   type ListedErasure,
   type ListedRequest,
+  releasedHolds,
   standing,
   takenOf,
 } from '../../../libs/requests/erasure-list.ts';
@@ -114,7 +114,8 @@ export async function enforceErasures(
   onUndone: (error: LetheError) => void,
 ): Promise<number> {
   const listed = await readWhole(powers);
-  return enforce(powers, { listed, hasTaken: takenOf(listed) }, { onUndone, toldGone: new Set() });
+  const known = { listed, hasTaken: takenOf(listed), released: releasedHolds(listed) };
+  return enforce(powers, known, { onUndone, toldGone: new Set() });
 }
 
 /**
@@ -129,7 +130,7 @@ export function watchErasures(
   let last = LIST_START;
   let watched: ListedErasure[] = [];
   const toldGone = new Set<string>();
-  const released = new Set<string | undefined>();
+  let released = new Set<string>();
   let hasTaken = new Set<RequestId>();
   const withdrawn = new Set<RequestId>();
   return async () => {
@@ -142,7 +143,7 @@ export function watchErasures(
       const t1AtMs = (await requests.afterlife(id))?.t1AtMs;
       return t1AtMs !== undefined && t1AtMs !== null;
     };
-    for (const one of added) if (one.kind !== 'hold') released.add(holdOf(one));
+    released = released.union(releasedHolds(added));
     const taken = takenOf(added);
     for (const { id, kind } of added) if (kind === 'withdrawn') withdrawn.add(id);
     const kept: ListedErasure[] = [];
@@ -155,8 +156,15 @@ export function watchErasures(
     watched = kept;
     const ids = new Set(watched.map(({ id }) => id));
     hasTaken = hasTaken.union(taken).intersection(ids);
-    return enforce(powers, { listed: watched, hasTaken }, { onUndone, toldGone });
+    return enforce(powers, { listed: watched, hasTaken, released }, { onUndone, toldGone });
   };
+}
+
+/** What is known of the list of erasures, or of what of it is looked at. */
+interface KnownList {
+  readonly listed: readonly ListedErasure[];
+  readonly hasTaken: ReadonlySet<RequestId>;
+  readonly released: ReadonlySet<string>;
 }
 
 /** Who is told of what; of a hold that cannot be put back, once. */
@@ -167,14 +175,13 @@ interface Listener {
 
 async function enforce(
   powers: PrivacyPowers,
-  {
-    listed,
-    hasTaken,
-  }: { readonly listed: readonly ListedErasure[]; readonly hasTaken: ReadonlySet<RequestId> },
-  { onUndone, toldGone }: Listener,
+  known: KnownList,
+  listener: Listener,
 ): Promise<number> {
+  const { listed, hasTaken } = known;
+  const { onUndone } = listener;
   await enforceRevocations(powers, listed, onUndone);
-  await enforceHolds(powers, listed, { onUndone, toldGone });
+  await enforceHolds(powers, known, listener);
   const undone = await findUndone(powers, listed, hasTaken);
   for (const one of undone) onUndone(new LetheError('VAULT_TAMPERED', undoneText(one)));
   const those = (as: Asked) => undone.filter((one) => one.as === as).map(({ request }) => request);
@@ -219,13 +226,9 @@ async function enforceRevocations(
 /** A hold that nobody has released stays. What does not open is passed over, as by `askKind`. */
 async function enforceHolds(
   powers: PrivacyPowers,
-  listed: readonly ListedErasure[],
+  { listed, released }: KnownList,
   { onUndone, toldGone }: Listener,
 ): Promise<void> {
-  const released = new Set<string | undefined>();
-  for (const one of listed) {
-    if (one.kind !== 'hold') released.add(holdOf(one));
-  }
   for (const one of standing(listed)) {
     if (one.kind !== 'hold' || released.has(one.target.hold)) continue;
     const { hold } = one.target;
