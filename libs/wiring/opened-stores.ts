@@ -14,6 +14,12 @@ interface Closable {
   close(): Promise<void>;
 }
 
+/** What an erasure rests on. */
+interface Durable extends Closable {
+  /** By which settings of servers a write that was answered can be lost, in words. */
+  unsafeSettings?(): Promise<readonly string[]>;
+}
+
 /** A user is a part of the process that must not wait for another's transactions. */
 export interface LogStores extends Closable {
   log(user?: string): EventLog;
@@ -24,14 +30,14 @@ export interface ViewStores extends Closable {
 }
 
 /** What the state holds. */
-export interface StateStores extends Closable {
+export interface StateStores extends Durable {
   readonly deliveries: DeliveryStore;
   readonly requests: RequestTable;
   readonly clockMark: ClockMark;
   readonly accessKeys: AccessKeyStore;
 }
 
-export interface VaultStores extends Closable {
+export interface VaultStores extends Durable {
   readonly store: VaultStore;
   readonly feed: FeedStore;
   readonly turns: TurnTable;

@@ -37,6 +37,7 @@ export async function runDoctor(
   const log = await scanLog(store, (count) => onProgress(`${count} events looked at`));
   return [
     checkConfiguration(store),
+    await checkEngines(store),
     await checkRootKey(store),
     log.check,
     await checkVault(store),
@@ -55,6 +56,18 @@ function checkConfiguration({ configuration }: OpenStore): Check {
     ? `${left}: a restore was interrupted there: run it again. Its key ends with the original's`
     : 'valid; keys lie apart from the data';
   return { name: 'configuration', passed: !existsSync(left), detail };
+}
+
+/** What was answered is to be on disks. */
+async function checkEngines({ backends }: OpenStore): Promise<Check> {
+  const { vault, state } = backends.engines;
+  const asked = [vault, state].map(async (part) => (await part.unsafeSettings?.()) ?? []);
+  const unsafe = [...new Set((await Promise.all(asked)).flat())];
+  const detail =
+    unsafe.length === 0
+      ? 'no setting of theirs is known to lose what was answered'
+      : `what was answered can be lost: ${unsafe.join('; ')}`;
+  return { name: 'engines', passed: unsafe.length === 0, detail };
 }
 
 /** A key that is gone is noticed while processes run that have opened the vault with it. */

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { migrateEngines } from '../../libs/wiring/open-engines.ts';
+import { runDoctor } from '../../services/operations/doctor.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { type CassandraServer, startCassandra } from '../servers/cassandra-server.ts';
 import { startKafka } from '../servers/kafka-server.ts';
@@ -60,8 +61,13 @@ async function kill(node: number): Promise<void> {
   while (isRunning(nodes[node]!)) await sleep(50);
 }
 
-async function restart(node: number): Promise<void> {
-  nodes[node] = await server.restart(node);
+async function restart(node: number, settings?: Readonly<Record<string, string>>): Promise<void> {
+  nodes[node] = await server.restart(node, settings);
+}
+
+async function checkOfEngines() {
+  const checks = await runDoctor(store, () => undefined);
+  return checks.find(({ name }) => name === 'engines');
 }
 
 const words = (name: string) => received(name, `words of ${name}`, { conversation: PERSONAL });
@@ -149,6 +155,18 @@ describe('the store on three Cassandra nodes', () => {
     const emil = await defaultConversationOf(store, 'emil');
     expect(await coldTexts(emil)).toEqual(['words of emil']);
     figures['two nodes dead'] = { refusedMs, recovered };
+  });
+
+  it('is told by the doctor which node answers before a write is on its disk', async () => {
+    expect(await checkOfEngines()).toMatchObject({ passed: true });
+    await kill(1);
+    await restart(1, { commitlog_sync: 'periodic', commitlog_sync_period: '10000ms' });
+    const told = 'node 127.0.0.2:\\d+ has commitlog_sync: periodic';
+    await expect.poll(checkOfEngines, { timeout: 60_000, interval: 2_000 }).toMatchObject({
+      passed: false,
+      detail: expect.stringMatching(told),
+    });
+    expect((await checkOfEngines())?.detail).not.toMatch(/127\.0\.0\.[13]:/);
   });
 
   // The last one: it leaves no engine behind.

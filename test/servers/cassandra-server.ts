@@ -48,6 +48,8 @@ const OPENED = [
   'opens jdk.management/com.sun.management.internal',
 ].map((one) => `--add-${one.replace(' ', '=')}=ALL-UNNAMED`);
 
+type Settings = Readonly<Record<string, string>>;
+
 /** The nodes of a cluster. */
 export interface CassandraServer {
   readonly hosts: readonly string[];
@@ -55,7 +57,8 @@ export interface CassandraServer {
   readonly processes: readonly ServerProcess[];
   /** Where each node keeps its files. */
   readonly folders: readonly string[];
-  readonly restart: (node: number) => Promise<ServerProcess>;
+  /** Starts a node anew; settings are those of `cassandra.yaml`, for this start alone. */
+  readonly restart: (node: number, settings?: Settings) => Promise<ServerProcess>;
   /** Runs a command of nodetool on a node. */
   readonly nodetool: (node: number, ...args: string[]) => string;
 }
@@ -99,8 +102,8 @@ export async function startCassandra(
   }
   const nodetool = (node: number, ...args: string[]) => runNodetool(cluster, node, args, classPath);
   await untilAcquainted(processes, nodetool);
-  const restart = async (node: number) => {
-    const started = startNode(cluster, node, classPath);
+  const restart = async (node: number, settings: Settings = {}) => {
+    const started = startNode(cluster, node, classPath, settings);
     processes[node] = started;
     await untilServing(started);
     await untilAcquainted(processes, nodetool);
@@ -139,7 +142,12 @@ async function untilAcquainted(
   }
 }
 
-function startNode(cluster: Cluster, node: number, classPath: string): ServerProcess {
+function startNode(
+  cluster: Cluster,
+  node: number,
+  classPath: string,
+  settings: Settings = {},
+): ServerProcess {
   const folder = nodeFolder(cluster.folder, node);
   const heap = ['-Xms256m', '-Xmx512m', '-Xss512k', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'];
   const direct = ['-XX:MaxDirectMemorySize=256m', '-XX:+PerfDisableSharedMem'];
@@ -151,18 +159,25 @@ function startNode(cluster: Cluster, node: number, classPath: string): ServerPro
     'cassandra.logdir': folder,
     'logback.configurationFile': `file://${folder}/logback.xml`,
     'cassandra-foreground': 'yes',
+    'cassandra.config.allow_system_properties': 'true',
     'cassandra.jmx.local.port': String(cluster.jmxPorts[node]),
     'cassandra.skip_wait_for_gossip_to_settle': '0',
     'cassandra.ring_delay_ms': '1',
     'cassandra.superuser_setup_delay_ms': '0',
     'cassandra.consistent.rangemovement': 'false',
   };
-  const given = Object.entries(properties).map(([name, value]) => `-D${name}=${value}`);
+  const own = Object.entries(settings).map(([name, value]) => [
+    `cassandra.settings.${name}`,
+    value,
+  ]);
+  const given = [...Object.entries(properties), ...own].map(
+    ([name, value]) => `-D${name}=${value}`,
+  );
   const main = ['-cp', classPath, 'org.apache.cassandra.service.CassandraDaemon'];
   const args = [...heap, ...direct, ...OPENED, ...given, ...main];
   // The log of an earlier life would tell that it is ready before it is.
-  const own = join(folder, `run-${Date.now()}`);
-  return startProcess({ name: `cassandra-${node + 1}`, folder: own, command: 'java', args });
+  const run = join(folder, `run-${Date.now()}`);
+  return startProcess({ name: `cassandra-${node + 1}`, folder: run, command: 'java', args });
 }
 
 function runNodetool(cluster: Cluster, node: number, args: string[], classPath: string): string {

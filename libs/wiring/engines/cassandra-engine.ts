@@ -14,6 +14,7 @@ import {
   type CassandraSchema,
   migrateKeyspace,
 } from '../../engines/cassandra-migrations.ts';
+import { unsafeNodes } from '../../engines/cassandra-settings.ts';
 import type { CassandraEngine } from '../../engines/engine-urls.ts';
 import {
   clockMarkSchema,
@@ -57,6 +58,7 @@ async function openVault(settings: CassandraEngine): Promise<VaultStores> {
     feed: openFeedStoreCassandra(database),
     turns: openTurnTableCassandra(database),
     copy: openVaultCopyCassandra(database, store),
+    unsafeSettings: () => unsafeNodes(database),
     close: () => database.close(),
   };
 }
@@ -69,6 +71,7 @@ async function openState(settings: CassandraEngine): Promise<StateStores> {
     requests: openRequestTableCassandra(database),
     clockMark: openClockMarkCassandra(database),
     accessKeys: openAccessKeyStoreCassandra(database),
+    unsafeSettings: () => unsafeNodes(database),
     close: () => database.close(),
   };
 }
