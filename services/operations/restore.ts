@@ -23,7 +23,8 @@ import { removePages } from '../../libs/wiring/open-engines.ts';
 import { openRootKms } from '../../libs/wiring/open-root-kms.ts';
 import { endForsakenGroup } from '../privacy/kinds/end-group.ts';
 import { isKnownKind } from '../privacy/kinds/kinds.ts';
-import { enforceErasures, findOpening, takeAgain } from '../privacy/life/enforce.ts';
+import { enforceErasures, takeAgain } from '../privacy/life/enforce.ts';
+import { findOpening } from '../privacy/life/look-again.ts';
 import {
   runOpenRequests,
   type UnknownRequest,

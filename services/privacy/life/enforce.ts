@@ -6,9 +6,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AnyId, RequestId } from '../../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
-import { isDamage } from '../../../libs/keyring/past-damage.ts';
-import type { RingRef } from '../../../libs/keyring/ring.ts';
-import type { Taken } from '../../../libs/keyring/ring-material.ts';
 import {
   type ListedErasure,
   type ListedRequest,
@@ -17,14 +14,12 @@ import {
   takenOf,
 } from '../../../libs/requests/erasure-list.ts';
 import type { PrivacyRequest } from '../../../libs/requests/request.ts';
-import { ringKinds } from '../../../libs/sealing/tree-path.ts';
 import { LIST_START } from '../../../libs/vault/keys/list-heads.ts';
 import type { TakenRing } from '../../../libs/vault/taking/row-judge.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import type { Asked } from '../kinds/kind.ts';
-import { isKnownKind, kindOf } from '../kinds/kinds.ts';
-import type { Run } from '../kinds/run.ts';
 import { carryOut } from './carry-out.ts';
+import { isTaking, isThereAgain, passOverDamage, takenBy } from './look-again.ts';
 
 // Rows that are read one by one, rather than all at once.
 const MANY = 100;
@@ -251,16 +246,6 @@ async function putBack(
   return isHeld ? 'there' : keyringHold.hold(app, subject, hold);
 }
 
-/** Undefined: rows are damaged, which are named where all rows are looked at. */
-async function passOverDamage<Result>(look: () => Promise<Result>): Promise<Result | undefined> {
-  try {
-    return await look();
-  } catch (error) {
-    if (isDamage(error)) return undefined;
-    throw error;
-  }
-}
-
 /** Carries requests of the list out again, as a restore does. */
 export async function takeAgain(
   powers: PrivacyPowers,
@@ -281,10 +266,6 @@ export async function takeAgain(
   }
 }
 
-function isTaking(one: ListedErasure): one is ListedRequest {
-  return isKnownKind(one.kind) && kindOf(one.kind).canBeUndone(one.target as never);
-}
-
 /** What is known of a request of the list: its afterlife counts before any row of it. */
 async function recordOf(
   { requests }: PrivacyPowers,
@@ -293,89 +274,4 @@ async function recordOf(
   if ((await requests.afterlife(id)) !== undefined) return 'ended';
   const request = await requests.get(id);
   return request === undefined || request.step === 'done' ? 'none' : 'underWay';
-}
-
-/** What a request that was carried out has taken, as far as it can be told. */
-async function takenBy(powers: PrivacyPowers, one: ListedRequest): Promise<TakenRing[]> {
-  const { app, kind, target } = one;
-  const { lostEvents, ringsEnded, holdEnded } = kindOf(kind);
-  const ended = lostEvents.by === 'app' ? [app] : (ringsEnded?.(target as never) ?? []);
-  const taken: TakenRing[] = ended.map((id) => ({ app, id, taken: 'all' }));
-  const hold = holdEnded?.(target as never);
-  if (hold !== undefined) taken.push({ app, id: hold, taken: { hold } });
-  await askKind(powers, one, async (ref, parts) => {
-    const of = parts === 'all' ? parts : { ring: ref, parts };
-    taken.push({ app, id: ref.id as AnyId, taken: of });
-  });
-  return taken;
-}
-
-/** Can something that requests of the list have taken be opened? Which requests. */
-export async function findOpening(
-  powers: PrivacyPowers,
-  listed: readonly ListedErasure[],
-): Promise<ListedRequest[]> {
-  const opening: ListedRequest[] = [];
-  for (const one of standing(listed).filter(isTaking)) {
-    if ((await lookAgain(powers, one)).opens) opening.push(one);
-  }
-  return opening;
-}
-
-/** Is something that a request has taken there again? */
-async function isThereAgain(powers: PrivacyPowers, one: ListedRequest): Promise<boolean> {
-  const { opens, isEntryThere } = await lookAgain(powers, one);
-  return opens || isEntryThere;
-}
-
-/** Of what a request has taken: does a key open it, and is an entry there that was taken away? */
-async function lookAgain(powers: PrivacyPowers, one: ListedRequest) {
-  let opens = false;
-  const isEntryThere = await askKind(powers, one, async (ref, parts) => {
-    opens ||= !(await powers.keyringShred.isTaken(ref, parts));
-  });
-  return { opens, isEntryThere };
-}
-
-/**
- * Asks the kind itself what it takes, with powers that only look. Is an entry there that it would
- * have taken away? Rows that do not open are passed over.
- */
-async function askKind(
-  powers: PrivacyPowers,
-  one: ListedRequest,
-  look: (ref: RingRef, taken: readonly Taken[] | 'all') => Promise<void>,
-): Promise<boolean> {
-  const looking: PrivacyPowers = {
-    ...powers,
-    keyringShred: {
-      ...powers.keyringShred,
-      shred: async (refs) => {
-        for (const ref of refs) await look(ref, 'all');
-      },
-      puncture: async (ref, taken) => {
-        await look(ref, taken);
-        return 'done';
-      },
-    },
-    keyringHold: { ...powers.keyringHold, release: async () => undefined },
-    directoryShred: {
-      ...powers.directoryShred,
-      async replacePlace({ id }, { place }) {
-        await look({ app: id, kind: ringKinds.place, id: place }, 'all');
-        return 'done';
-      },
-    },
-  };
-  const times = { receivedAtMs: one.atMs, changedAtMs: one.atMs };
-  const request = { ...one, ...times, step: 'received' } as PrivacyRequest;
-  const isThere = await passOverDamage(async () => {
-    const app = await powers.apps.find(one.app);
-    if (app === undefined) return false;
-    const run: Run = { powers: looking, app, request, step: async () => undefined };
-    const kind = kindOf(request.kind);
-    await kind.shred(run, 'restored');
-    return kind.isThereAgain?.(run);
-  });
-  return isThere ?? false;
 }
