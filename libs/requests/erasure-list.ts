@@ -130,22 +130,41 @@ export interface ErasureList {
   read(after?: KnownPlace): Promise<ListedErasure[]>;
 }
 
-/** Opens the list over its entries; `known` is what the vault knows of its end. */
+/** What a list is opened with. */
+interface ListKeys {
+  readonly mac: StoreMac;
+  /** Codes of stores that this one was restored from: it goes on with their list. */
+  formers?(): Promise<readonly StoreMac[]>;
+  /** What the vault knows of its end. */
+  readonly known: KnownPlaceRow;
+}
+
+/** Opens the list over its entries. */
 export function createErasureList(
   entries: ErasureEntries,
-  { mac, known }: { readonly mac: StoreMac; readonly known: KnownPlaceRow },
+  { mac, formers = async () => [], known }: ListKeys,
 ): ErasureList {
-  const macOf = (number: number, previous: string, entry: unknown) =>
-    mac.mac(labels.erasureList, [String(number), previous, JSON.stringify(entry)]);
+  const macOf = (number: number, previous: string, entry: unknown, by = mac) =>
+    by.mac(labels.erasureList, [String(number), previous, JSON.stringify(entry)]);
+
+  let formerMacs: readonly StoreMac[] | undefined;
+
+  async function isAuthentic({ number, previous, entry, mac: code }: Entry): Promise<boolean> {
+    if (isSameMac(await macOf(number, previous, entry), code)) return true;
+    formerMacs ??= await formers();
+    for (const one of formerMacs) {
+      if (isSameMac(await macOf(number, previous, entry, one), code)) return true;
+    }
+    return false;
+  }
 
   /** An entry that authenticates; undefined: it was never whole. */
   async function read(number: number): Promise<Entry | undefined> {
     const text = await entries.read(number);
     const parsed = text === undefined ? undefined : parseEntry(text);
     if (parsed === undefined) return undefined;
-    const own = await macOf(number, parsed.previous, parsed.entry);
-    if (parsed.number !== number || !isSameMac(own, parsed.mac)) {
-      throw tampered(entries, `entry ${number} does not authenticate`);
+    if (parsed.number !== number || !(await isAuthentic(parsed))) {
+      throw tampered(entries, `entry ${number} is not of this store, nor of one that it came from`);
     }
     return parsed;
   }

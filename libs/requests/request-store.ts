@@ -72,6 +72,8 @@ export interface RequestStore {
   recount(id: RequestId, afterTurn: number): Promise<void>;
   /** Ids of rows that wait and do not carry their code: somebody without the key wrote them. */
   forged(): Promise<RequestId[]>;
+  /** Signs anew what carries codes of another store, which this one was restored from. */
+  takeOver(from: StoreMac): Promise<void>;
 }
 
 /** An open request, and whether somebody without the key has written it. */
@@ -128,6 +130,18 @@ export function createRequestStore(table: RequestTable, mac: StoreMac): RequestS
         if ((await codes.authentic(row)) === undefined) ids.push(row.id);
       }
       return ids;
+    },
+    async takeOver(from) {
+      const theirs = createCodes(from);
+      for await (const row of table.all()) {
+        if (!(await theirs.isOurs(row, requestFields(row)))) continue;
+        await table.recode(row.id, (await codes.request(row)).code);
+      }
+      for await (const row of table.allAfterlives()) {
+        const afterlife = await theirs.authentic(row);
+        if (afterlife !== undefined)
+          await table.replaceAfterlife(row, await codes.afterlife(afterlife));
+      }
     },
   };
 }

@@ -30,6 +30,8 @@ export interface RequestTable {
   addAfterlife(afterlife: Signed<Afterlife>): Promise<void>;
   /** Puts one in the place of the one that was read; false: it is not that one any more. */
   replaceAfterlife(read: Signed<Afterlife>, next: Signed<Afterlife>): Promise<boolean>;
+  /** Puts another code on a request, open or done. */
+  recode(id: RequestId, code: string): Promise<void>;
   /** All there are, for a copy to another engine. */
   all(): AsyncIterable<Signed<PrivacyRequest | DoneRequest>>;
   allAfterlives(): AsyncIterable<Signed<Afterlife>>;

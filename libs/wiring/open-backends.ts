@@ -14,7 +14,6 @@ import { createWakeSignal, type WakeSignal } from '../event-log/wake-signal.ts';
 import type { AppKeys } from '../keyring/app-keys.ts';
 import { createEventSealer, type EventSealer } from '../keyring/event-sealer.ts';
 import type { RingRef } from '../keyring/ring.ts';
-import type { StoreMac } from '../keyring/store-mac.ts';
 import { createErasureList } from '../requests/erasure-list.ts';
 import { createRequestStore, type RequestStore } from '../requests/request-store.ts';
 import { hasStoreRoot } from '../vault/copy/fill-vault.ts';
@@ -40,7 +39,7 @@ import { createListHeads } from '../vault/keys/list-heads.ts';
 import { signDoor } from '../vault/keys/signed-doors.ts';
 import { createAppKeys } from '../vault/keys/vault-app-keys.ts';
 import type { VaultContext } from '../vault/keys/vault-context.ts';
-import { createStoreMac } from '../vault/keys/vault-store-mac.ts';
+import { createStoreMac, type StoreMacs } from '../vault/keys/vault-store-mac.ts';
 import { createVaultKeyring, type VaultKeyring } from '../vault/rings/vault-keyring.ts';
 import type { VaultStore } from '../vault/rows/vault-store.ts';
 import { createDirectoryShred } from '../vault/taking/directory-shred.ts';
@@ -228,14 +227,7 @@ export async function openBackends(
         engines: opened,
         t0Listeners,
       }),
-      epoch: () => ({
-        turn: (given) => turnJudged({ ...vault, turns, kms }, given),
-        ...rootKeyOf({ store, kms }),
-        status: () => readEpochStatus({ ...vault, turns, kms }),
-        settleT1: (nowMs, listener) => settleT1({ turns, kms }, nowMs, listener),
-        becomeOwnStore: (as) => becomeOwnStore({ ...vault, turns, kms }, as),
-        endOriginals: (of, how) => endOriginals({ turns, kms }, of, how),
-      }),
+      epoch: () => epochPowers({ ...vault, turns, kms }, { mac, requests }),
       engines: { use, vault: opened.vault, state: opened.state },
       turns,
       vaultStore: () => store,
@@ -262,6 +254,26 @@ export async function openBackends(
     await opened.close();
     throw error;
   }
+}
+
+function epochPowers(
+  deps: TurnContext,
+  { mac, requests }: { readonly mac: StoreMacs; readonly requests: RequestStore },
+): EpochPowers {
+  const { turns, kms } = deps;
+  return {
+    turn: (given) => turnJudged(deps, given),
+    ...rootKeyOf(deps),
+    status: () => readEpochStatus(deps),
+    settleT1: (nowMs, listener) => settleT1({ turns, kms }, nowMs, listener),
+    async beginOwnCodes() {
+      const former = await mac.renew();
+      await requests.takeOver(former);
+      await turns.takeOver(former);
+    },
+    becomeOwnStore: (as) => becomeOwnStore(deps, as),
+    endOriginals: (of, how) => endOriginals({ turns, kms }, of, how),
+  };
 }
 
 /** What is told and noted of the key at the root. */
@@ -353,7 +365,7 @@ function handOut(from: {
   configuration: Configuration;
   common: Omit<CommonPowers, 'log'>;
   vault: DirectoryContext & { keys: AppKeys; keyring: VaultKeyring };
-  mac: StoreMac;
+  mac: StoreMacs;
   requests: RequestStore;
   turns: TurnStore;
   attacks: AttackCredentials;
@@ -423,7 +435,7 @@ function accessKeysOf({ configuration, common, vault, engines }: Parameters<type
 
 function erasureList({ configuration, vault, mac }: Parameters<typeof handOut>[0]) {
   const known = createListHeads(vault).head;
-  return createErasureList(openErasures(configuration), { mac, known });
+  return createErasureList(openErasures(configuration), { mac, formers: mac.formers, known });
 }
 
 function privacyPowers(

@@ -106,6 +106,7 @@ async function restoreIn(
     const { named: damaged } = await backends.vaultCheck();
     // Everything that can refuse comes before anything that is done.
     const later = await listedSince(backends, erasuresHead);
+    await backends.epoch().beginOwnCodes();
     const hasNewer = staged.log.engine !== 'sqlite';
     if (hasNewer) await assertNewerSettled(backends, { isNewerRemoved, onProgress });
     await backends.settleDirectory(damaged);
@@ -136,10 +137,11 @@ async function restoreIn(
     await catchUp(backends.projector());
     await assertAllTaken(backends, later, left);
     const { incarnation: id } = await backends.engines.vault.feed.head();
-    const nowMs = backends.privacy().clock.nowMs();
+    const nowMs = () => backends.privacy().clock.nowMs();
     const onKeyMade = (key: KeyId) => {
       own = key;
     };
+    onProgress('everything gets keys of this store');
     await backends.epoch().becomeOwnStore({ id, nowMs, onKeyMade });
     done = { applied, removed, events, damaged };
   } catch (error) {

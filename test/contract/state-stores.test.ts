@@ -127,6 +127,35 @@ describe.each(adapters.requests)('afterlives of requests %s', (_, open) => {
   });
 });
 
+describe.each(adapters.requests)('requests and afterlives of a restored store %s', (_, open) => {
+  it('that its original has signed it signs anew, and no others', async () => {
+    const table = await open(temporaryFolder());
+    const original = fixedMac(1);
+    const [theirs, ours] = [
+      createRequestStore(table, original),
+      createRequestStore(table, fixedMac(2)),
+    ];
+    const times = { receivedAtMs: 0, changedAtMs: 0 };
+    const target = { subject: id(7) };
+    const ids = (n: number) => ({ id: id(n), loss: id(n + 100), app: id(1) });
+    const request = (n: number) =>
+      ({ ...ids(n), kind: 'erase-subject', target, step: 'begun', ...times }) as const;
+    for (const n of [1, 2]) await theirs.add(request(n));
+    await theirs.finish(request(2), { nowMs: 5, keepsTarget: false, afterTurn: 3 });
+    await createRequestStore(table, fixedMac(3)).add(request(3));
+    const before = await theirs.afterlives();
+    expect(await ours.forged()).toEqual([id(1), id(3), id(2)]);
+    for (let again = 0; again < 2; again += 1) {
+      await ours.takeOver(original);
+      expect(await ours.get(id(1))).toEqual(request(1));
+      expect(await ours.get(id(2))).toMatchObject({ step: 'done' });
+      expect(await ours.afterlives()).toEqual(before);
+      expect(await ours.forged()).toEqual([id(3)]);
+    }
+    expect(await theirs.get(id(1))).toBeUndefined();
+  });
+});
+
 describe.each(adapters.accessKeys)('access key store %s', (_, open) => {
   const key = (name: string, app: never | null) => ({
     id: name,

@@ -52,6 +52,7 @@ const RECORD = `UPDATE requests SET app = ?, kind = ?, target = ?, received_at =
 const RECORD_DONE = `UPDATE requests SET step = 'done', changed_at = ?, target = '{}', code = ?,
   loss = null   WHERE id = ?
   IF step != 'done' AND received_at >= 0`;
+const RECODE = 'UPDATE requests SET code = ? WHERE id = ? IF EXISTS';
 const DROP = `DELETE FROM requests WHERE id = ? IF step != 'done'`;
 const AFTERLIFE = 'SELECT * FROM request_afterlives WHERE id = ?';
 const ADD_AFTERLIFE = `INSERT INTO request_afterlives (id, app, kind, target, done_at, t1_at,
@@ -146,6 +147,7 @@ export function openRequestTableCassandra(database: CassandraDatabase): RequestT
       if (isDone) await database.run(isWaiting(next) ? OPEN_AFTERLIFE : CLOSE_AFTERLIFE, id);
       return isDone;
     },
+    recode: async (id, code) => void (await apply(RECODE, code, id)),
     all: () => allOf(database, 'requests', toRequest),
     allAfterlives: () => allOf(database, 'request_afterlives', toAfterlife),
   };

@@ -94,6 +94,9 @@ export function openRequestTableSqlite(database: SqliteDatabase): RequestTable {
       const values = [app, kind, JSON.stringify(next.target), ...reached];
       return database.run(REPLACE_AFTERLIFE, ...values, read.id, read.code) === 1;
     },
+    async recode(id, code) {
+      database.run('UPDATE requests SET code = ? WHERE id = ?', code, id);
+    },
     async *all() {
       for (const row of database.all<StoredRequest>('SELECT * FROM requests')) yield toRequest(row);
     },

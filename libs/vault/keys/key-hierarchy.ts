@@ -75,9 +75,19 @@ export interface KeyHierarchy {
    * A key of the store that what lasts rests on. It lies in two rows, made at first use: where one
    * is damaged or gone, it is written anew from the other. Throws VAULT_TAMPERED: both are damaged.
    */
-  sparedKey(kind: RowKind, id: string, spareId: string): Promise<SubKey>;
+  sparedKey(kind: RowKind, ids: SparedIds): Promise<SubKey>;
+  /** As `sparedKey`, but none is made: undefined where there is none. */
+  findSparedKey(kind: RowKind, ids: SparedIds): Promise<SubKey | undefined>;
+  /** Puts a new key in the place of a spared one, which then lies under the ids of a former one. */
+  replaceSparedKey(kind: RowKind, ids: SparedIds, former: SparedIds): Promise<void>;
   /** As `subKey`, but none is made: undefined where there is none. */
   findSubKey(app: AppId, kind: RowKind, id: string): Promise<SubKey | undefined>;
+}
+
+/** Where a key lies that is in two rows. */
+export interface SparedIds {
+  readonly id: string;
+  readonly spareId: string;
 }
 
 /**
@@ -243,30 +253,52 @@ class Hierarchy implements KeyHierarchy {
     });
   }
 
-  async sparedKey(kind: RowKind, id: string, spareId: string): Promise<SubKey> {
+  async sparedKey(kind: RowKind, ids: SparedIds): Promise<SubKey> {
+    return retryContended(async () => {
+      const found = await this.findSparedKey(kind, ids);
+      if (found !== undefined) return found;
+      await this.#openOrMake(STORE, [storeKey(kind, ids.id)]);
+      return again;
+    });
+  }
+
+  async findSparedKey(kind: RowKind, ids: SparedIds): Promise<SubKey | undefined> {
     await this.#deps.lease.ensure();
-    const keys = [id, spareId].map((one) => ({ app: STORE, bucket: 0, kind, id: one }));
+    const keys = [ids.id, ids.spareId].map((id) => storeKey(kind, id));
     const known = this.#known(keys[0]!);
     if (known !== undefined) return known;
-    return retryContended(async () => {
-      const { store } = this.#deps;
-      const rows = await store.read(keys);
-      const opened: (SubKey | undefined)[] = [];
-      for (const row of rows) opened.push(await this.#openWhole(row));
-      const key = opened[0] ?? opened[1];
-      if (key === undefined) {
-        if (rows.some((row) => row !== undefined)) throw damagedTwice(id);
-        await this.#openOrMake(STORE, [keys[0]!]);
-        return again;
-      }
-      const root = await this.storeRoot();
-      for (const [i, row] of rows.entries()) {
-        if (opened[i]?.wrapping.id === key.wrapping.id) continue;
-        const puts = [keyRowOf(keys[i]!, key, root, row)];
-        await store.commit([{ guard: { key: STORE_ROOT, ownKey: root.id }, puts }]);
-      }
-      return key;
-    });
+    const { store } = this.#deps;
+    const rows = await store.read(keys);
+    const opened: (SubKey | undefined)[] = [];
+    for (const row of rows) opened.push(await this.#openWhole(row));
+    const key = opened[0] ?? opened[1];
+    if (key === undefined) {
+      if (rows.some((row) => row !== undefined)) throw damagedTwice(ids.id);
+      return undefined;
+    }
+    const root = await this.storeRoot();
+    for (const [i, row] of rows.entries()) {
+      if (opened[i]?.wrapping.id === key.wrapping.id) continue;
+      const puts = [keyRowOf(keys[i]!, key, root, row)];
+      await store.commit([{ guard: { key: STORE_ROOT, ownKey: root.id }, puts }]);
+    }
+    return key;
+  }
+
+  async replaceSparedKey(kind: RowKind, ids: SparedIds, former: SparedIds): Promise<void> {
+    const { store, randomness } = this.#deps;
+    const key = await this.sparedKey(kind, ids);
+    const root = await this.storeRoot();
+    const [row, spare] = await store.read([storeKey(kind, ids.id), storeKey(kind, ids.spareId)]);
+    const puts = [
+      newKeyRow(storeKey(kind, ids.id), root, randomness, row),
+      ...[former.id, former.spareId].map((id) => keyRowOf(storeKey(kind, id), key, root)),
+    ];
+    const removals = spare === undefined ? [] : [spare];
+    const guard = { key: STORE_ROOT, ownKey: root.id };
+    const [outcome] = await store.commit([{ guard, puts, removals }]);
+    if (outcome !== 'done') throw contended();
+    this.forgetCurrent();
   }
 
   /** Opens a row that may be damaged. */
@@ -389,6 +421,10 @@ class Hierarchy implements KeyHierarchy {
     const context = rowAssociatedData(row).toString('hex');
     this.#keep(row, await kms.unwrap(row.wrappingKey, row.wrapped, context));
   }
+}
+
+function storeKey(kind: RowKind, id: string): RowKey {
+  return { app: STORE, bucket: 0, kind, id };
 }
 
 function damagedTwice(id: string): LetheError {

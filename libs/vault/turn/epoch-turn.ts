@@ -15,7 +15,7 @@ import { secretConcat } from '../../base/secret-bytes.ts';
 import { newStoreRootRow, wrapByKms } from '../keys/key-rows.ts';
 import { appRecordRow, STORE_KINDS, storeSlot } from '../rows/key-slots.ts';
 import { rowKinds, type VaultRow, type VaultStore } from '../rows/vault-store.ts';
-import { rewrapped, rowAssociatedData } from '../rows/wrapped-row.ts';
+import { rewrapped } from '../rows/wrapped-row.ts';
 import { opensNow, turnApp } from './app-turn.ts';
 import { DamagedRows } from './damaged-rows.ts';
 import { keysWaitedFor } from './epoch-t1.ts';
@@ -43,8 +43,10 @@ export async function runTurn(deps: TurnContext, options: TurnOptions): Promise<
 
 async function runSteps(deps: TurnContext, options: TurnOptions, run: TurnRun): Promise<Turn> {
   deps.hierarchy.forgetCurrent();
+  // Of a store that was restored: the key that is replaced is the original's.
+  const isOriginals = run.turn.original !== undefined;
   if (run.turn.step === 'begun') {
-    await endStrayKeys(deps, run);
+    if (!isOriginals) await endStrayKeys(deps, run);
     await turnStoreRoot(deps, run.turn);
     await run.advance('apps');
   }
@@ -59,6 +61,7 @@ async function runSteps(deps: TurnContext, options: TurnOptions, run: TurnRun): 
     await options.testBackup?.();
     await run.advance('tested');
   }
+  if (run.turn.step === 'tested' && isOriginals) await run.advance('done');
   if (run.turn.step === 'tested') {
     await deps.kms.destroyKey(run.turn.oldKmsKey);
     const isGone = (await deps.kms.describeKey(run.turn.oldKmsKey)) === 'gone';
@@ -70,36 +73,40 @@ async function runSteps(deps: TurnContext, options: TurnOptions, run: TurnRun): 
 /** What a restored vault becomes. */
 export interface OwnStore {
   readonly id: string;
-  readonly nowMs: number;
+  readonly nowMs: () => number;
   /** Is told of the new key before anything is wrapped under it. */
   onKeyMade(key: KeyId): void;
 }
 
 /**
- * Makes a restored vault a store of its own, named by `id`, with a new KMS key at its root. The key
- * of the original stays: the original may run beside it, and only `endOriginals` ends it. A turn
- * that came with the backup is over.
+ * Makes a restored vault, which nobody else has open, a store of its own, named by `id`: by a turn
+ * of everything. No row of it opens beside the original then, nor one of the original here. The KMS
+ * key of the original stays: the original may run, and only `endOriginals` ends it.
  */
 export async function becomeOwnStore(
   deps: TurnContext,
   { id, nowMs, onKeyMade }: OwnStore,
-): Promise<void> {
-  const { store, kms, turns, hierarchy } = deps;
+): Promise<Turn> {
+  const { store, kms, turns, randomness } = deps;
   const [root] = await store.read([storeSlot().current]);
   const oldKmsKey = root!.wrappingKey;
   const original = { store: (await kms.storeOf(oldKmsKey)) ?? null, isEnding: false };
   const newKmsKey = await kms.createKey(id, { copiedFrom: original.store ?? undefined });
   onKeyMade(newKmsKey);
-  const context = rowAssociatedData(root!).toString('hex');
-  const plain = await kms.unwrap(oldKmsKey, root!.wrapped, context);
-  const moved = { ...root!, version: root!.version + 1, wrappingKey: newKmsKey };
-  const put = await wrapByKms(kms, { ...moved, ownKey: root!.ownKey! }, plain);
   const last = await turns.read();
-  const turn = originTurn(deps, { last, oldKmsKey, newKmsKey, original, nowMs });
+  const origin = { last, oldKmsKey, newKmsKey, original, nowMs: nowMs() };
+  const turn: Turn = {
+    ...originTurn(deps, origin),
+    number: (last?.number ?? 0) + 1,
+    step: 'begun',
+    runner: randomId(randomness),
+    // Whoever failed before is turned now, like all others.
+    failedApps: [],
+  };
   if (!(await turns.write(turn, last))) throw contended();
-  const [outcome] = await store.commit([{ puts: [put] }]);
-  if (outcome !== 'done') throw contended();
-  hierarchy.forgetCurrent();
+  const options = { nowMs, isWhole: true };
+  const run = new TurnRun(deps, options, turn);
+  return runSteps(deps, options, run);
 }
 
 async function beginTurn(deps: TurnContext, nowMs: number) {
@@ -263,7 +270,7 @@ async function isApp(store: VaultStore, app: AppId): Promise<boolean> {
 /** The buckets that get new keys, by their apps. */
 async function findDirty(
   { store, apps }: TurnContext,
-  lost: readonly LostRing[],
+  { lost, isWhole }: { readonly lost: readonly LostRing[]; readonly isWhole: boolean },
 ): Promise<Map<AppId, number[]>> {
   const dirty = new Map<AppId, Set<number>>();
   const bucketsOf = (app: AppId) => {
@@ -272,6 +279,10 @@ async function findDirty(
     return known;
   };
   for (const { app, bucket } of await store.dirtyBuckets()) bucketsOf(app).add(bucket);
+  if (isWhole) {
+    for await (const { app } of store.scan(rowKinds.appRoot)) bucketsOf(app);
+    for await (const { app, bucket } of store.scan(rowKinds.bucketKey)) bucketsOf(app).add(bucket);
+  }
   for (const { app: id, id: ring } of lost) {
     try {
       const app = await apps.find(id);
@@ -324,7 +335,8 @@ async function turnApps(deps: TurnContext, run: TurnRun) {
 /** The apps that get a new root, with their buckets that get new keys. */
 async function findAppsToTurn(deps: TurnContext, run: TurnRun) {
   const { store, hierarchy } = deps;
-  const dirty = await findDirty(deps, (await run.taken()).lost);
+  const { lost } = await run.taken();
+  const dirty = await findDirty(deps, { lost, isWhole: run.isWhole });
   // An app whose turn was interrupted has a predecessor of its root, whatever is marked.
   const begun = new Map<AppId, VaultRow>();
   for await (const row of store.scan(rowKinds.appRootPrevious)) begun.set(row.app, row);

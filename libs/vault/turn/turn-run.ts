@@ -45,6 +45,8 @@ export interface TurnOptions {
   /** Makes and tests the turn's own backup; called before the old KMS key goes. */
   readonly testBackup?: () => Promise<void>;
   readonly onProgress?: (text: string) => void;
+  /** Gives new keys to all, whether something was lost there or not. */
+  readonly isWhole?: boolean;
   /** What it is to cover, asked for when it has begun; without it every row is carried over. */
   readonly findTaken?: () => Promise<TakenBefore>;
   /** Takes away once more what was taken; afterwards rows are read anew. */
@@ -65,6 +67,10 @@ export class TurnRun {
     this.#deps = deps;
     this.#options = options;
     this.turn = turn;
+  }
+
+  get isWhole(): boolean {
+    return this.#options.isWhole === true;
   }
 
   /** What this run is to cover: all that was taken before it began, and some of what came since. */

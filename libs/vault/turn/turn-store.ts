@@ -76,6 +76,8 @@ export interface TurnStore {
   begin(): Promise<void>;
   /** Records of a copy that nobody has opened yet what it came from, whatever is there. */
   beginCopy(copied: Turn): Promise<void>;
+  /** Signs anew what carries the code of another store, which this one was restored from. */
+  takeOver(from: StoreMac): Promise<void>;
 }
 
 /** The record of a store that had no turn yet. */
@@ -89,17 +91,17 @@ export function createTurnStore(
   mac: StoreMac,
   rootKey: () => Promise<KeyId>,
 ): TurnStore {
-  const codeOf = (text: string) => mac.mac(labels.turn, [text]);
+  const codeOf = (text: string, by = mac) => by.mac(labels.turn, [text]);
 
   async function sign(turn: Turn | NoTurn): Promise<TurnRow> {
     const text = JSON.stringify(turn);
     return { text, code: await codeOf(text) };
   }
 
-  /** What a row says, if it is ours and of now. */
-  async function readOwn(row: TurnRow | undefined): Promise<Turn | NoTurn | undefined> {
+  /** What a row says, if it is ours and of now; `by`: whose code it is to carry. */
+  async function readOwn(row: TurnRow | undefined, by = mac): Promise<Turn | NoTurn | undefined> {
     if (row === undefined || row.text === null || row.code === null) return undefined;
-    if (!isSameMac(row.code, await codeOf(row.text))) return undefined;
+    if (!isSameMac(row.code, await codeOf(row.text, by))) return undefined;
     const record = JSON.parse(row.text) as Turn | NoTurn;
     return keysAtRoot(record).includes(await rootKey()) ? record : undefined;
   }
@@ -139,6 +141,14 @@ export function createTurnStore(
       const first = await sign(copied);
       if (!(await table.replace(await table.read(), first))) throw contended();
       await table.writeSpare(first);
+    },
+    async takeOver(from) {
+      const there = await table.read();
+      const record = (await readOwn(there, from)) ?? (await readOwn(await table.readSpare(), from));
+      if (record === undefined) throw damaged();
+      const next = await sign(record);
+      if (!(await table.replace(there, next))) throw contended();
+      await table.writeSpare(next);
     },
   };
 }

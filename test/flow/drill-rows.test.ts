@@ -1,0 +1,213 @@
+import { cpSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { fileOf, readConfiguration } from '../../libs/configuration/configuration.ts';
+import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
+import { makeBackup } from '../../services/operations/backup.ts';
+import { restore } from '../../services/operations/restore.ts';
+import { settleIfWhole, turnEpoch } from '../../services/operations/turn-epoch.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
+import { enforceErasures } from '../../services/privacy/life/enforce.ts';
+import { received } from '../support/events.ts';
+import { groupOf, subjectOf, textsOf } from '../support/reading.ts';
+import {
+  embeddedVariables,
+  openConfigured,
+  openTestStore,
+  type TestStore,
+  temporaryFolder,
+} from '../support/temporary-store.ts';
+import { hex, kindOf, openVault, put, type Row, rowsOf } from '../support/vault-rows.ts';
+
+// A restore drill runs beside the original, with its keys. Who can write the tables and folders of
+// both, but has no key, carries what the drill has made over to the original.
+
+const quiet = { isNewerRemoved: false, erasuresHead: 'any' as const, onProgress: () => undefined };
+
+/** A store of three people, of whom none was erased. */
+async function openOriginal(): Promise<TestStore> {
+  const store = await openTestStore();
+  await store.deliver(
+    received('ann', 'hers', { id: '1' }),
+    received('ben', 'his', { id: '2' }),
+    received('cem', 'theirs', { id: '3' }),
+  );
+  return store;
+}
+
+/** A store that is restored from another one of today, with its key folder, as the page has it. */
+async function drillOf(store: TestStore): Promise<TestStore> {
+  const folder = temporaryFolder();
+  const backup = await makeBackup(store, join(store.folder, `kept-${folder.at(-1)}`), Date.now());
+  cpSync(store.configuration.erasuresFolder, join(folder, 'erasures'), { recursive: true });
+  const variables = { ...embeddedVariables(folder), LETHE_KMS: `local:${keysOf(store)}` };
+  const configuration = readConfiguration(variables);
+  await restore(configuration, backup.folder, quiet);
+  const drill = await openConfigured(configuration, folder, {}, store.app.id);
+  onTestFinished(() => drill.backends.close());
+  return drill;
+}
+
+const keys = new WeakMap<TestStore, string>();
+const keysOf = (store: TestStore) => keys.get(store) ?? join(store.folder, 'keys');
+
+async function erase(store: TestStore, name: string) {
+  const subject = await subjectOf(store, name);
+  const erased = await createPrivacy(store.backends.privacy()).eraseSubject(store.app.id, subject);
+  if (erased.status !== 'done') throw new Error(erased.status);
+  return erased.erasure;
+}
+
+type Table = 'requests' | 'request_afterlives' | 'access_keys' | 'vault_turn' | 'vault_turn_spare';
+
+/** Writes rows of one database's table into another one, over whatever is there. */
+function carryOver(from: DatabaseSync, to: DatabaseSync, table: Table): void {
+  for (const { row: _, ...values } of from.prepare(`SELECT * FROM ${table}`).all()) {
+    const names = Object.keys(values);
+    const sql = `INSERT OR REPLACE INTO ${table} (${names}) VALUES (${names.map(() => '?')})`;
+    to.prepare(sql).run(...(Object.values(values) as never[]));
+  }
+}
+
+/** What a certificate says. */
+function certificateIn({ configuration }: TestStore, erasure: string) {
+  const file = join(configuration.certificatesFolder, `${erasure}.json`);
+  const { payload } = JSON.parse(readFileSync(file, 'utf8')) as { payload: string };
+  return JSON.parse(Buffer.from(payload, 'base64').toString('utf8'));
+}
+
+const stateOf = ({ configuration }: TestStore) => openVault(fileOf(configuration.state));
+const vaultOf = ({ configuration }: TestStore) => openVault(fileOf(configuration.vault));
+
+describe('S49 what a restore drill has made, carried over to the original by who has no key', () => {
+  it('is no record of an erasure: nobody who lives has a T1 told or a certificate written', async () => {
+    const store = await openOriginal();
+    const drill = await drillOf(store);
+    const erasure = await erase(drill, 'ann');
+    await erase(store, 'ben');
+    await turnEpoch(store);
+    const [from, to] = [stateOf(drill), stateOf(store)];
+    carryOver(from, to, 'request_afterlives');
+    carryOver(from, to, 'requests');
+    cpSync(drill.configuration.certificatesFolder, store.configuration.certificatesFolder, {
+      recursive: true,
+    });
+    const again = await store.reopen();
+    const { requests } = again.backends.privacy();
+    expect(await requests.afterlife(erasure)).toBeUndefined();
+    expect(await requests.get(erasure)).toBeUndefined();
+    expect(await requests.forged()).toContain(erasure);
+    await settleIfWhole(again);
+    expect(certificateIn(again, erasure).predicate.t1.at).toBe('pending');
+    expect(await textsOf(again, await groupOf(again))).toEqual(['hers', null, 'theirs']);
+  });
+
+  it('is no entry of its list: nobody is erased by it, and it is refused by name', async () => {
+    const store = await openOriginal();
+    const drill = await drillOf(store);
+    await erase(drill, 'ann');
+    cpSync(drill.configuration.erasuresFolder, store.configuration.erasuresFolder, {
+      recursive: true,
+    });
+    const again = await store.reopen();
+    const looking = enforceErasures(again.backends.privacy(), () => undefined);
+    await expect(looking).rejects.toMatchObject({ code: 'ERASURES_TAMPERED' });
+    expect(await textsOf(again, await groupOf(again))).toEqual(['hers', 'his', 'theirs']);
+  });
+
+  it('is no entry of its list either where a restore itself has carried out what was open', async () => {
+    const store = await openOriginal();
+    const { requests, clock } = store.backends.privacy();
+    const now = { receivedAtMs: clock.nowMs(), changedAtMs: clock.nowMs() };
+    await requests.add({
+      id: '01'.repeat(16),
+      loss: '02'.repeat(16),
+      app: store.app.id,
+      kind: 'erase-subject',
+      target: { subject: await subjectOf(store, 'ann') },
+      step: 'begun',
+      ...now,
+    } as never);
+    const drill = await drillOf(store);
+    expect(await textsOf(drill, await groupOf(drill))).toEqual([null, 'his', 'theirs']);
+    cpSync(drill.configuration.erasuresFolder, store.configuration.erasuresFolder, {
+      recursive: true,
+    });
+    const again = await store.reopen();
+    const looking = enforceErasures(again.backends.privacy(), () => undefined);
+    await expect(looking).rejects.toMatchObject({ code: 'ERASURES_TAMPERED' });
+  });
+
+  it('is no access key: it takes nobody in', async () => {
+    const store = await openOriginal();
+    const drill = await drillOf(store);
+    const { accessKeys, clock } = drill.backends.administration();
+    const given = { app: store.app.id, scope: 'app' as const, nowMs: clock.nowMs() };
+    const { id, secret } = await accessKeys.create(given);
+    const login = `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`;
+    expect(await accessKeys.recognise(login)).toMatchObject({ keyId: id });
+    carryOver(stateOf(drill), stateOf(store), 'access_keys');
+    const known = new Set(rowsOf(vaultOf(store)).map(hex));
+    put(
+      vaultOf(store),
+      rowsOf(vaultOf(drill)).filter((row) => {
+        return kindOf(row) === rowKinds.accessKey && !known.has(hex(row));
+      }),
+    );
+    const again = await store.reopen();
+    const entering = again.backends.administration().accessKeys.recognise(login);
+    expect(await entering.catch(({ code }) => code)).toBe('VAULT_TAMPERED');
+  });
+
+  it('is no record of turns: the own spare counts', async () => {
+    const store = await openOriginal();
+    await turnEpoch(store);
+    const last = await store.backends.turns.read();
+    const drill = await drillOf(store);
+    await turnEpoch(drill);
+    carryOver(vaultOf(drill), vaultOf(store), 'vault_turn');
+    const again = await store.reopen();
+    expect(await again.backends.turns.read()).toEqual(last);
+    carryOver(vaultOf(drill), vaultOf(store), 'vault_turn');
+    carryOver(vaultOf(drill), vaultOf(store), 'vault_turn_spare');
+    const reading = (await again.reopen()).backends.turns.read();
+    await expect(reading).rejects.toMatchObject({ code: 'VAULT_TAMPERED' });
+  });
+
+  it('is no row of its vault: each is wrapped under a key that the original has not', async () => {
+    const store = await openOriginal();
+    const drill = await drillOf(store);
+    const names = ['own_key', 'wrapping_key'] as const;
+    const keysIn = (rows: readonly Row[]) =>
+      new Set(rows.flatMap((row) => names.map((name) => row[name])).map((key) => text(key)));
+    const text = (key: Row[string] | undefined) =>
+      key instanceof Uint8Array ? Buffer.from(key).toString('hex') : '';
+    const own = keysIn(rowsOf(vaultOf(store)));
+    const rows = rowsOf(vaultOf(drill));
+    expect(rows.length).toBeGreaterThan(20);
+    expect(rows.filter((row) => own.has(text(row.wrapping_key))).map(kindOf)).toEqual([]);
+  });
+});
+
+describe('S49 a store that was restored from one that was restored', () => {
+  it('goes on with one list, which says what each of the three has erased', async () => {
+    const first = await openOriginal();
+    await erase(first, 'ann');
+    const second = await drillOf(first);
+    keys.set(second, keysOf(first));
+    const erasure = await erase(second, 'ben');
+    const third = await drillOf(second);
+    await erase(third, 'cem');
+    const { erasures, requests } = third.backends.privacy();
+    expect((await erasures.read()).map(({ kind }) => kind)).toEqual([
+      ...['erase-subject', 'taken', 'erase-subject', 'taken'],
+      // The group ends with the last of them.
+      ...['erase-subject', 'delete-conversation', 'taken', 'taken'],
+    ]);
+    expect(await requests.forged()).toEqual([]);
+    expect((await requests.afterlives()).map(({ id }) => id)).toContain(erasure);
+    expect(await enforceErasures(third.backends.privacy(), () => undefined)).toBe(0);
+    expect(await third.backends.vaultCheck()).toMatchObject({ tampered: 0, missing: 0 });
+  });
+});
