@@ -20,6 +20,7 @@ import type { Run } from '../kinds/run.ts';
 import { assertApproved } from './approvals.ts';
 import { type AttackReport, attack } from './attack.ts';
 import { type Certified, certify, issuedBefore } from './certificate.ts';
+import { isTaking, lookAgain } from './look-again.ts';
 import { purgePages } from './purge-pages.ts';
 import { respectHolds } from './respect-holds.ts';
 import { giveSigns, type SignsOfLife } from './signs-of-life.ts';
@@ -109,6 +110,7 @@ async function carryOutTogether(
       if (captured !== undefined) captures.set(request, captured);
       await run.step('shred');
       await kind.shred(run, as);
+      await assertTaken(powers, request, 'opens');
     });
   }
   const refusedAnew = await endRefused(powers, failures, as);
@@ -130,7 +132,10 @@ async function carryOutTogether(
       await run.step('finish');
       await kind.finish(run);
     });
-    await attempt(request, async (kind) => kind.end?.(powers, request));
+    await attempt(request, async (kind) => {
+      await kind.end?.(powers, request);
+      await assertTaken(powers, request, 'isEntryThere');
+    });
   }
   const taken = requests.filter((request) => !failures.has(request));
   if (as !== 'restored') await recordTaken(powers, idsOf(taken));
@@ -152,6 +157,21 @@ async function carryOutTogether(
       ? { failure: failures.get(request) }
       : (done.get(request) ?? { t0 });
   });
+}
+
+/**
+ * A write that was answered may have changed nothing: a trigger has undone it, or the row carries a
+ * time of writing that lies ahead. Throws VAULT_TAMPERED: no T0 is told, or no end, before it has.
+ */
+async function assertTaken(
+  powers: PrivacyPowers,
+  request: PrivacyRequest,
+  what: 'opens' | 'isEntryThere',
+): Promise<void> {
+  if (!isTaking(request) || !(await lookAgain(powers, request))[what]) return;
+  const { kind, id, app } = request;
+  const text = `${kind} ${id} of the app ${app} has taken nothing: somebody keeps rows as they were`;
+  throw new LetheError('VAULT_TAMPERED', `${text}. Look at who can write the vault`);
 }
 
 const idsOf = (requests: readonly PrivacyRequest[]) => requests.map(({ id }) => id);
