@@ -12,7 +12,7 @@ import { type NotedUse, noteUse } from '../keyring/noted-use.ts';
 import { allOpenStill } from '../keyring/open-events.ts';
 import { HttpError } from './http-error.ts';
 import type { HttpServer } from './http-server.ts';
-import { type KeptAnswer, KeptConnection } from './kept-connection.ts';
+import { type KeptAnswer, KeptConnection, type MayHandOn } from './kept-connection.ts';
 import { readKernelQueues } from './kernel-queues.ts';
 
 /** The powers that an answer is opened with. */
@@ -51,7 +51,14 @@ export function openHandedAnswers(
   server: HttpServer,
   { keyring, takenMsMax }: { keyring: KeyringUse; takenMsMax: number },
 ): HandedAnswers {
-  const connections = watchConnections(server.server);
+  const connections = watchConnections(server.server, {
+    now: () => keyring.vouches([]),
+    ask: (connection) => {
+      // Whatever was lost is heard of by then, and what it touches is held back.
+      const letGoOn = () => connection.letGoOn();
+      keyring.renewLease().then(letGoOn, () => connection.reset());
+    },
+  });
   const noted = new WeakMap<object, NotedUse>();
   let lookIntervalMs = LOOK_INTERVAL_MS;
   let closingSinceMs = Number.POSITIVE_INFINITY;
@@ -105,15 +112,18 @@ export function openHandedAnswers(
 
   async function takeBack(lost: ReadonlySet<string> | 'unknown'): Promise<void> {
     const isTouched = ({ ids }: KeptAnswer) => lost === 'unknown' || !ids.isDisjointFrom(lost);
-    if (!busy().some(({ answers }) => answers.some(isTouched))) return;
+    const touched = busy().filter(({ answers }) => answers.some(isTouched));
+    if (touched.length === 0) return;
+    for (const connection of touched) connection.holdBack();
     await look();
     const isLost = async (answer: KeptAnswer) =>
       lost === 'unknown' || !(await allOpenStill(keyring, answer.events).catch(() => false));
     const judge = async (connection: KeptConnection) => {
-      const touched = connection.answers.filter(isTouched);
-      if ((await Promise.all(touched.map(isLost))).includes(true)) connection.reset();
+      const answers = connection.answers.filter(isTouched);
+      if ((await Promise.all(answers.map(isLost))).includes(true)) connection.reset();
+      else connection.letGoOn();
     };
-    await Promise.all(busy().map(judge));
+    await Promise.all(touched.map(judge));
   }
 
   server.addHook('preClose', async () => {
@@ -158,10 +168,10 @@ export function openHandedAnswers(
 }
 
 /** The open connections of a server by the socket that requests come on. */
-function watchConnections(server: Server): Map<Socket, KeptConnection> {
+function watchConnections(server: Server, may: MayHandOn): Map<Socket, KeptConnection> {
   const connections = new Map<Socket, KeptConnection>();
   const add = (socket: Socket, raw: Socket) => {
-    connections.set(socket, new KeptConnection(socket, raw));
+    connections.set(socket, new KeptConnection({ socket, raw }, may));
     socket.once('close', () => connections.delete(socket));
   };
   // Under TLS the socket of requests comes second, over the TCP socket of the same two ends.

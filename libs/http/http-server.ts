@@ -19,6 +19,7 @@ import { ANSWER_HEADER, type AttackCredentials } from '../access/attack-credenti
 import type { Clock } from '../base/clock.ts';
 import { type AppId, textToId } from '../base/ids.ts';
 import { isLetheError, type LetheError } from '../base/lethe-error.ts';
+import { nextTurn } from '../base/loop-turns.ts';
 import { isTracing, openSpan } from '../engines/tracing.ts';
 import type { AppRegistry } from '../vault/keys/app-registry.ts';
 import { endLateRequests } from './closing-connections.ts';
@@ -100,6 +101,7 @@ export async function createHttpServer(options: HttpServerOptions) {
     if (isClosing) {
       throw new HttpError(503, 'stopping', 'Shutting down', { retryAfterSeconds: 1 });
     }
+    await nextTurn();
     await authorise(request, options);
   });
   server.addHook('onSend', async (request, reply, payload) => {

@@ -18,6 +18,16 @@ export interface KeptAnswer {
   end: number | undefined;
 }
 
+/** Whether what was opened may be handed to the kernel. */
+export interface MayHandOn {
+  /** At this moment: nothing was lost that this process has not heard of. */
+  now(): boolean;
+  /** Finds out whether it may, and lets the connection go on or resets it. */
+  ask(connection: KeptConnection): void;
+}
+
+/** What is given to the kernel at a time. */
+const SLICE_BYTES = 65_536;
 // More than a kernel keeps for one connection: what came before so many later bytes was taken.
 const SEND_BUFFER_BYTES_MAX = 16 * 1024 * 1024;
 // The kernel has nothing left of a connection on which a call failed so.
@@ -32,38 +42,72 @@ export class KeptConnection {
   readonly #ports: Ports;
   #answers: KeptAnswer[] = [];
   #handedBytes = 0;
+  readonly #mayHandOn: () => boolean;
+  readonly #askToHandOn: () => void;
   #isClosing = false;
   #isReset = false;
+  #isHeldBack = false;
+  #waiting: (() => void) | undefined;
 
   /** `raw` is the TCP socket under a TLS socket; without TLS it is the socket itself. */
-  constructor(socket: Socket, raw: Socket) {
+  constructor({ socket, raw }: { readonly socket: Socket; readonly raw: Socket }, may: MayHandOn) {
     this.#socket = socket;
     this.#raw = raw;
+    this.#mayHandOn = may.now;
+    this.#askToHandOn = () => may.ask(this);
     this.#ports = { local: raw.localPort ?? 0, remote: raw.remotePort ?? 0 };
     this.#destroy = socket.destroy.bind(socket);
     socket.destroy = (error) => this.#close(error);
-    this.#countWrites();
+    this.#sliceWrites();
   }
 
   // What a stream says of itself counts bytes here and letters there: so each write is counted when
-  // the kernel has all of it.
-  #countWrites(): void {
+  // the kernel has all of it. It is given some at a time: of a long write it would take the rest
+  // when it likes, also after a loss that this process, busy or paused, has not heard of yet.
+  #sliceWrites(): void {
     const socket = this.#socket;
     const write = socket._write.bind(socket);
-    const writeMany = socket._writev!.bind(socket);
-    const counting = (bytes: number, done: (error?: Error | null) => void) => {
-      return (error?: Error | null) => {
-        if (!error) this.#handedBytes += bytes;
-        done(error);
+    const writeSlices = (bytes: Buffer, done: (error?: Error | null) => void) => {
+      let at = 0;
+      const next = (error?: Error | null) => {
+        if (error) return done(error);
+        if (at >= bytes.length && at > 0) return done();
+        this.#whenAllowed(() => {
+          const slice = bytes.subarray(at, at + SLICE_BYTES);
+          at += Math.max(slice.length, 1);
+          write(slice, 'buffer' as BufferEncoding, (failed) => {
+            if (!failed) this.#handedBytes += slice.length;
+            next(failed);
+          });
+        });
       };
+      next();
     };
-    socket._write = (chunk, encoding, done) => {
-      write(chunk, encoding, counting(bytesOf({ chunk, encoding }), done));
-    };
-    socket._writev = (chunks, done) => {
-      const bytes = chunks.reduce((sum, one) => sum + bytesOf(one), 0);
-      writeMany(chunks, counting(bytes, done));
-    };
+    socket._write = (chunk, encoding, done) => writeSlices(toBytes({ chunk, encoding }), done);
+    socket._writev = (chunks, done) => writeSlices(Buffer.concat(chunks.map(toBytes)), done);
+  }
+
+  /** Writes now, or when that may go on; after a reset, never. */
+  #whenAllowed(write: () => void): void {
+    const isAllowed = this.#answers.length === 0 || (!this.#isHeldBack && this.#mayHandOn());
+    if (isAllowed) {
+      write();
+      return;
+    }
+    this.#waiting = write;
+    if (!this.#isHeldBack) this.#askToHandOn();
+  }
+
+  /** Writes nothing more, until it is let go on or reset: something may have been lost. */
+  holdBack(): void {
+    this.#isHeldBack = true;
+  }
+
+  letGoOn(): void {
+    this.#isHeldBack = false;
+    const write = this.#waiting;
+    this.#waiting = undefined;
+    if (write !== undefined && !this.#isReset) this.#whenAllowed(write);
   }
 
   get answers(): readonly KeptAnswer[] {
@@ -133,12 +177,12 @@ export class KeptConnection {
   }
 }
 
-function bytesOf({
+function toBytes({
   chunk,
   encoding,
 }: {
   chunk: Buffer | string;
   encoding: BufferEncoding;
-}): number {
-  return typeof chunk === 'string' ? Buffer.byteLength(chunk, encoding) : chunk.length;
+}): Buffer {
+  return typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk;
 }

@@ -2,11 +2,14 @@
 
 import type { AppId } from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
-import { decodeSealedEvent, type SealedEvent } from '../codec/sealed-event.ts';
+import { endLongTurn } from '../base/loop-turns.ts';
+import { decodeSealedEvent, type EventHeader, type SealedEvent } from '../codec/sealed-event.ts';
 import { contentCodecs, type EventContents, type EventType } from '../conversation/event-types.ts';
 import type { Opened } from '../conversation/message-fold.ts';
 import { openEvents } from '../keyring/open-events.ts';
 import type { ReaderPowers } from '../wiring/powers.ts';
+
+const EVENTS_PER_TURN = 200;
 
 /** What a view's row says its record must be; a difference is `tampered`. */
 export interface ExpectedHeader {
@@ -31,13 +34,21 @@ export async function openContents(
   powers: Pick<ReaderPowers, 'keyring' | 'sealer'>,
   events: readonly SealedEvent[],
 ): Promise<Opened<EventContents[EventType]>[]> {
-  const contents = await openEvents(powers, events);
-  return events.map(({ header }, i) => {
-    const bytes = contents[i];
-    if (bytes === undefined) return { header, content: undefined };
-    const codec = contentCodecs[header.type as EventType];
-    const content = codec.decode(bytes, header.contentFingerprint) as EventContents[EventType];
-    bytes.fill(0);
-    return { header, content };
-  });
+  const opened: Opened<EventContents[EventType]>[] = [];
+  // Rings that are in use hold up a loss: they are let go of where others come between.
+  for (let at = 0; at < events.length; at += EVENTS_PER_TURN) {
+    await endLongTurn();
+    const some = events.slice(at, at + EVENTS_PER_TURN);
+    const contents = await openEvents(powers, some);
+    for (const [i, { header }] of some.entries()) opened.push(openOne(header, contents[i]));
+  }
+  return opened;
+}
+
+function openOne(header: EventHeader, bytes: Buffer | undefined): Opened<EventContents[EventType]> {
+  if (bytes === undefined) return { header, content: undefined };
+  const codec = contentCodecs[header.type as EventType];
+  const content = codec.decode(bytes, header.contentFingerprint) as EventContents[EventType];
+  bytes.fill(0);
+  return { header, content };
 }
