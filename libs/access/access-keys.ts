@@ -32,8 +32,13 @@ export interface AccessKeys {
   create(options: { app: AppId | null; scope: AccessScope; nowMs: number }): Promise<NewAccessKey>;
   /** The principal of an Authorization header, or undefined: unauthorised. */
   recognise(authorization: string | undefined): Promise<Principal | undefined>;
-  /** Ends a key for good; false: there is no such key, or it was revoked before. */
-  revoke(id: string, nowMs: number): Promise<boolean>;
+  /**
+   * Ends a key for good, also where its row is gone: what opens the secret of one is elsewhere.
+   * False: there is no such row, or it was revoked before.
+   */
+  revoke(key: Pick<AccessKeyRow, 'id' | 'app'>, nowMs: number): Promise<boolean>;
+  /** Is what opens the secret of a key there? Its own row may say that it was revoked. */
+  isOpen(key: Pick<AccessKeyRow, 'id' | 'app'>): Promise<boolean>;
 }
 
 /** An app has at most ten keys, as in the adopted interface. */
@@ -111,13 +116,12 @@ export function createAccessKeys(deps: {
       await store.add({ id, app, scope, wrappedSecret, createdAtMs: nowMs, revokedAtMs: null });
       return { id, secret, scope };
     },
-    async revoke(id, nowMs) {
-      const row = await store.find(id);
-      if (row === undefined) return false;
+    async revoke({ id, app }, nowMs) {
       // Its key first: what is destroyed nobody can write back into the row.
-      await keys.endAccessKey(row.app ?? 'store', id);
+      await keys.endAccessKey(app ?? 'store', id);
       return store.revoke(id, nowMs);
     },
+    isOpen: async ({ id, app }) => (await keys.accessKey(app ?? 'store', id)) !== undefined,
     async recognise(authorization) {
       const [scheme, value] = authorization?.split(' ', 2) ?? [];
       if (scheme === undefined || value === undefined) return undefined;

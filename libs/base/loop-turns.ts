@@ -1,6 +1,6 @@
 /**
- * Turns on the event loop. Work over an embedded store never waits for a socket, so that hundreds of
- * requests that came at once would be done before a single timer runs: by then the lease on keys
+ * Turns on the event loop. Work over an embedded store never waits for a socket. So hundreds of
+ * requests that came at once would be done before a single timer runs. By then the lease on keys
  * has ended, and others have passed this process by. So work waits for its turn, and between two
  * turns timers and sockets come.
  */

@@ -243,6 +243,14 @@ export class CassandraDatabase {
   }
 }
 
+/**
+ * Has a row all cells that every writer writes? One that lacks some was written by somebody else: a
+ * cell can be written, or removed, by itself.
+ */
+export function hasCells<Row extends object>(row: Row, cells: readonly (keyof Row)[]): boolean {
+  return cells.every((cell) => row[cell] !== null && row[cell] !== undefined);
+}
+
 function clientOptions(engine: CassandraEngine, consistency: types.consistencies) {
   const { hosts, port, dataCenter, keyspace, username, password, tls } = engine;
   return {

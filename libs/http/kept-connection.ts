@@ -62,8 +62,8 @@ export class KeptConnection {
   }
 
   // What a stream says of itself counts bytes here and letters there: so each write is counted when
-  // the kernel has all of it. It is given some at a time: of a long write it would take the rest
-  // when it likes, also after a loss that this process, busy or paused, has not heard of yet.
+  // the kernel has all of it. It is given some at a time. The rest of a long write would follow by
+  // itself, also after a loss that this process, busy or paused, has not heard of yet.
   #sliceWrites(): void {
     const socket = this.#socket;
     const write = socket._write.bind(socket);

@@ -10,7 +10,14 @@
  * missing between others), CONFIGURATION_INVALID (it is not the list of this store), and those of
  * the vault.
  */
-import type { AppId, HoldId, LossId, RequestId, SubjectId } from '../base/ids.ts';
+import {
+  type AppId,
+  type HoldId,
+  type LossId,
+  NO_ID,
+  type RequestId,
+  type SubjectId,
+} from '../base/ids.ts';
 import { LetheError } from '../base/lethe-error.ts';
 import { labels } from '../codec/labels.ts';
 import { isSameMac, type StoreMac } from '../keyring/store-mac.ts';
@@ -85,6 +92,11 @@ export function standing(listed: readonly ListedErasure[]): ListedErasure[] {
 /** The requests that have taken what they take. */
 export function takenOf(listed: readonly ListedErasure[]): Set<RequestId> {
   return new Set(listed.flatMap((one) => (one.kind === 'taken' ? one.target.requests : [])));
+}
+
+/** The access key that was revoked. */
+export function revokedOf({ app, target }: ListedRevocation): { id: string; app: AppId | null } {
+  return { id: target.key, app: app === NO_ID ? null : app };
 }
 
 /** Holds that were released. The id of one is never given to another. */

@@ -98,7 +98,7 @@ export interface PrivacyPowers extends CommonPowers {
   readonly backupStart: KnownPlaceRow;
   /** One clock a process: it never goes back and never repeats. */
   recordingClock(): Promise<DurableClock>;
-  readonly accessKeys: Pick<AccessKeys, 'revoke'>;
+  readonly accessKeys: Pick<AccessKeys, 'revoke' | 'isOpen'>;
   readonly accessKeyStore: AccessKeyStore;
   readonly attacks: AttackCredentials;
   readonly views: ViewReader;

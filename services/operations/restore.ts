@@ -14,7 +14,9 @@ import {
   type ErasureList,
   type ListedErasure,
   type ListedRequest,
+  revokedOf,
   standing,
+  takenOf,
 } from '../../libs/requests/erasure-list.ts';
 import type { KnownPlace } from '../../libs/vault/keys/list-heads.ts';
 import type { DamagedRow } from '../../libs/vault/turn/turn-store.ts';
@@ -22,6 +24,7 @@ import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts'
 import { removePages } from '../../libs/wiring/open-engines.ts';
 import { openRootKms } from '../../libs/wiring/open-root-kms.ts';
 import { endForsakenGroup } from '../privacy/kinds/end-group.ts';
+import type { Asked } from '../privacy/kinds/kind.ts';
 import { isKnownKind } from '../privacy/kinds/kinds.ts';
 import { enforceErasures, takeAgain } from '../privacy/life/enforce.ts';
 import { findOpening } from '../privacy/life/look-again.ts';
@@ -105,7 +108,7 @@ async function restoreIn(
     await backends.renewFeed();
     const { named: damaged } = await backends.vaultCheck();
     // Everything that can refuse comes before anything that is done.
-    const later = await listedSince(backends, erasuresHead);
+    const { later, hasTaken } = await listedSince(backends, erasuresHead);
     await backends.epoch().beginOwnCodes();
     const hasNewer = staged.log.engine !== 'sqlite';
     if (hasNewer) await assertNewerSettled(backends, { isNewerRemoved, onProgress });
@@ -119,7 +122,7 @@ async function restoreIn(
       onProgress(`${count} of ${total} events into the views`),
     );
     await dropListed(backends, later);
-    const applied = await applyErasures(backends, later, { left, onProgress });
+    const applied = await applyErasures(backends, later, { hasTaken, left, onProgress });
     // What had been asked for, but was not begun when the copy was made; holds of the list count.
     const onUnknown = (one: UnknownRequest) => left.add(whyUnknown(one).message);
     const onRefused = () => undefined;
@@ -135,7 +138,8 @@ async function restoreIn(
       );
     }
     await catchUp(backends.projector());
-    await assertAllTaken(backends, later, left);
+    const taken = later.filter(({ id }) => hasTaken.has(id));
+    await assertAllTaken(backends, taken, left);
     const { incarnation: id } = await backends.engines.vault.feed.head();
     const nowMs = () => backends.privacy().clock.nowMs();
     const onKeyMade = (key: KeyId) => {
@@ -222,7 +226,7 @@ async function chooseBackup(configuration: Configuration, folder: string): Promi
 async function listedSince(
   backends: Backends,
   upTo: RestoreOptions['erasuresHead'],
-): Promise<ListedErasure[]> {
+): Promise<{ later: ListedErasure[]; hasTaken: ReadonlySet<RequestId> }> {
   const { erasures, backupStart } = backends.privacy();
   const start = await backupStart.read();
   const end = await erasures.head();
@@ -235,7 +239,7 @@ async function listedSince(
   }
   const later = standing(listed);
   const unknown = later.find(({ kind }) => !NO_REQUESTS.includes(kind) && !isKnownKind(kind));
-  if (unknown === undefined) return later;
+  if (unknown === undefined) return { later, hasTaken: takenOf(listed) };
   const text = `LETHE_ERASURES lists a request of the kind ${unknown.kind}: use a newer Lethe`;
   throw new LetheError('FORMAT_UNKNOWN', text);
 }
@@ -291,13 +295,27 @@ async function passDamaged(left: Set<string>, work: () => Promise<unknown>): Pro
 async function applyErasures(
   backends: Backends,
   later: readonly ListedErasure[],
-  { left, onProgress }: { left: Set<string>; onProgress: (text: string) => void },
+  {
+    hasTaken,
+    left,
+    onProgress,
+  }: {
+    hasTaken: ReadonlySet<RequestId>;
+    left: Set<string>;
+    onProgress: (text: string) => void;
+  },
 ): Promise<number> {
   const powers = backends.privacy();
+  const hasItsPlace = (one: ListedErasure): one is ListedRequest =>
+    isRequest(one) && hasTaken.has(one.id);
+  const take = (those: readonly ListedRequest[], as: Asked) =>
+    passDamaged(left, async () => {
+      for (const error of await takeAgain(powers, those, as)) throw error;
+    });
   for (let at = 0; at < later.length; ) {
     const one = later[at]!;
     if (one.kind === 'revoke-key') {
-      await backends.administration().accessKeys.revoke(one.target.key, one.atMs);
+      await backends.administration().accessKeys.revoke(revokedOf(one), one.atMs);
       at += 1;
       continue;
     }
@@ -310,11 +328,15 @@ async function applyErasures(
     // In the order of then: what was asked for between two holds stays between them.
     const next = later.findIndex((other, i) => i > at && !isRequest(other));
     const end = Math.min(next < 0 ? later.length : next, at + BATCH_ERASURES);
-    const part = later.slice(at, end).filter(isRequest);
-    await passDamaged(left, () => takeAgain(powers, part));
+    await take(later.slice(at, end).filter(hasItsPlace), 'restored');
     at = end;
     onProgress(`${at} of ${later.length} erasures applied again`);
   }
+  // What began and was neither refused nor carried out meets the holds that there are by now.
+  await take(
+    later.filter(isRequest).filter((one) => !hasItsPlace(one)),
+    'uncertain',
+  );
   return later.length;
 }
 

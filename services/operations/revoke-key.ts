@@ -17,5 +17,5 @@ export async function revokeKey(powers: AdministrationPowers, key: string): Prom
   if (row.revokedAtMs === null) {
     await erasures.add([{ ...of, kind: 'revoke-key', target: { key }, atMs }]);
   }
-  return accessKeys.revoke(key, atMs);
+  return accessKeys.revoke(row, atMs);
 }

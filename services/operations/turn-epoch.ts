@@ -1,6 +1,6 @@
 /** Turns of the epoch with the backup that each of them needs, and T1 noted where it has come. */
 
-import type { KeyId } from '../../libs/base/ids.ts';
+import type { AppId, KeyId } from '../../libs/base/ids.ts';
 import type { ReachedT1 } from '../../libs/vault/turn/epoch-t1.ts';
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
 import { completeLate, noteT1 } from '../privacy/life/afterlife.ts';
@@ -62,13 +62,17 @@ export async function turnEpoch(
 }
 
 /**
- * Notes T1 where it has come, if nothing is there again that it would be told of. What is: requests
- * of the list, by their kinds and ids.
+ * Notes T1 where it has come, but for apps of which something is there again that it would be told
+ * of. What is: requests of the list, by their kinds and ids.
  */
 export async function settleIfWhole(store: Pick<OpenStore, 'backends'>): Promise<string[]> {
   const powers = store.backends.privacy();
   const undone = await findUndone(powers, await readWhole(powers));
-  if (undone.length === 0) await settleEpoch(store);
+  await settleEpoch(
+    store,
+    () => undefined,
+    undone.map(({ request }) => request.app),
+  );
   return undone.map(({ request }) => `${request.kind} ${request.id}`);
 }
 
@@ -76,9 +80,12 @@ export async function settleIfWhole(store: Pick<OpenStore, 'backends'>): Promise
 export async function settleEpoch(
   { backends }: Pick<OpenStore, 'backends'>,
   onBroughtBack: (key: KeyId) => void = () => undefined,
+  /** Apps of which none is told. */
+  passedOver: readonly AppId[] = [],
 ): Promise<void> {
   const powers = backends.privacy();
   const nowMs = powers.clock.nowMs();
-  const onReached = (reached: ReachedT1) => noteT1(powers, reached);
+  const onReached = (reached: ReachedT1) =>
+    noteT1(powers, { ...reached, failedApps: [...reached.failedApps, ...passedOver] });
   await backends.epoch().settleT1(nowMs, { onReached, onBroughtBack });
 }

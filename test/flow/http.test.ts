@@ -242,7 +242,7 @@ describe('the REST interface', () => {
     client.on('error', () => undefined);
     const [answer] = (await once(client, 'response')) as [IncomingMessage];
     answer.on('error', () => undefined);
-    await door.store.backends.administration().accessKeys.revoke(id, 2);
+    await door.store.backends.administration().accessKeys.revoke({ id, app: door.store.app.id }, 2);
     // It takes half a second, and longer where a machine is busy.
     await sleep(2_000);
     let bytes = 0;
@@ -263,8 +263,8 @@ describe('the REST interface', () => {
     expect((await door.call('GET', '/conversations')).status).toBe(200);
     edit('CREATE TABLE stolen AS SELECT * FROM access_keys');
     const { accessKeys } = door.store.backends.administration();
-    expect(await accessKeys.revoke(door.key.id, 2)).toBe(true);
-    expect(await accessKeys.revoke(door.key.id, 3)).toBe(false);
+    expect(await accessKeys.revoke({ id: door.key.id, app: door.store.app.id }, 2)).toBe(true);
+    expect(await accessKeys.revoke({ id: door.key.id, app: door.store.app.id }, 3)).toBe(false);
     edit('UPDATE access_keys SET revoked_at = NULL');
     expect((await door.call('GET', '/conversations')).status).toBe(401);
     edit('DELETE FROM access_keys; INSERT INTO access_keys SELECT * FROM stolen');

@@ -1,7 +1,7 @@
 /** Access keys in Cassandra: by id, and listed by app in the order they were made. */
 
 import { type AppId, NO_ID } from '../../base/ids.ts';
-import type { CassandraDatabase } from '../../engines/cassandra-database.ts';
+import { type CassandraDatabase, hasCells } from '../../engines/cassandra-database.ts';
 import type { CassandraSchema } from '../../engines/cassandra-migrations.ts';
 import type { AccessKeyRow, AccessKeyStore, AccessScope } from '../access-key-store.ts';
 
@@ -70,7 +70,9 @@ export function openAccessKeyStoreCassandra(database: CassandraDatabase): Access
       await database.run(UNLIST, app);
     },
     async *all() {
-      for await (const row of database.each<Stored>('SELECT * FROM access_keys')) yield toRow(row);
+      for await (const row of database.each<Stored>('SELECT * FROM access_keys')) {
+        if (hasCells(row, ['scope', 'wrapped_secret', 'created_at'])) yield toRow(row);
+      }
     },
   };
 }

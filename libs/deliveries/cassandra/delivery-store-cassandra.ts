@@ -2,7 +2,7 @@
 
 import { hexToBytes } from '../../base/hex.ts';
 import type { AppId, IndexId } from '../../base/ids.ts';
-import type { CassandraDatabase } from '../../engines/cassandra-database.ts';
+import { type CassandraDatabase, hasCells } from '../../engines/cassandra-database.ts';
 import type { CassandraSchema } from '../../engines/cassandra-migrations.ts';
 import type { DeliveryRow, DeliveryStore, DeliveryWrite } from '../delivery-store.ts';
 
@@ -118,8 +118,10 @@ export function openDeliveryStoreCassandra(database: CassandraDatabase): Deliver
     },
     async *all() {
       const rows = database.each<Stored & { app: Buffer }>('SELECT * FROM deliveries');
-      for await (const row of rows)
+      for await (const row of rows) {
+        if (!hasCells(row, ['day', 'revision', 'wrapped'])) continue;
         yield { app: row.app.toString('hex') as AppId, row: toRow(row) };
+      }
     },
     async load(app, rows) {
       await database.mapAll(rows, async (row) => {

@@ -1,7 +1,7 @@
 /** Privacy requests in Cassandra: one row each, and lists of those that are open. */
 
 import type { RequestId } from '../../base/ids.ts';
-import type { CassandraDatabase } from '../../engines/cassandra-database.ts';
+import { type CassandraDatabase, hasCells } from '../../engines/cassandra-database.ts';
 import type { CassandraSchema } from '../../engines/cassandra-migrations.ts';
 import type { Afterlife, DoneRequest, PrivacyRequest, Signed } from '../request.ts';
 import {
@@ -40,6 +40,7 @@ export const requestSchema: CassandraSchema = {
   ],
 };
 
+const NAMED = ['id', 'app', 'kind', 'target'] as const;
 const GET = 'SELECT * FROM requests WHERE id = ?';
 const ADD = `INSERT INTO requests (id, app, kind, target, step, received_at, changed_at, code,
   loss) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS`;
@@ -148,17 +149,17 @@ export function openRequestTableCassandra(database: CassandraDatabase): RequestT
       return isDone;
     },
     recode: async (id, code) => void (await apply(RECODE, code, id)),
-    all: () => allOf(database, 'requests', toRequest),
-    allAfterlives: () => allOf(database, 'request_afterlives', toAfterlife),
+    async *all() {
+      for await (const row of database.each<StoredRequest>('SELECT * FROM requests')) {
+        if (hasCells(row, [...NAMED, 'step', 'received_at', 'changed_at'])) yield toRequest(row);
+      }
+    },
+    async *allAfterlives() {
+      for await (const row of database.each<StoredAfterlife>('SELECT * FROM request_afterlives')) {
+        if (hasCells(row, [...NAMED, 'done_at'])) yield toAfterlife(row);
+      }
+    },
   };
-}
-
-async function* allOf<Row, Item>(
-  database: CassandraDatabase,
-  table: string,
-  read: (row: Row) => Item,
-): AsyncIterable<Item> {
-  for await (const row of database.each<Row>(`SELECT * FROM ${table}`)) yield read(row);
 }
 
 function isWaiting({ t1AtMs, reclaimedAtMs }: Afterlife): boolean {

@@ -9,7 +9,7 @@
  */
 import type { LossId } from '../../base/ids.ts';
 import { type Randomness, randomId } from '../../base/random.ts';
-import { again, retryContended } from '../../base/retry.ts';
+import { again, contended, retryContended } from '../../base/retry.ts';
 import { labels } from '../../codec/labels.ts';
 import { isSameMac } from '../../keyring/store-mac.ts';
 import { encodeFeedRows } from './feed-rows.ts';
@@ -90,6 +90,9 @@ export function createSignedFeed(deps: Deps): SignedFeed {
   };
 }
 
+// Others append between, and each time somebody has.
+const APPEND_ATTEMPTS_MAX = 100;
+
 type Chain = Pick<SignedFeed, 'isThere' | 'append' | 'following'>;
 
 function createChain({ store, mac }: Deps): Chain {
@@ -99,12 +102,13 @@ function createChain({ store, mac }: Deps): Chain {
       return number === 0 || (entry?.number === number && entry.code === code);
     },
     async append(rows, erasure) {
-      for (;;) {
+      for (let attempt = 0; attempt < APPEND_ATTEMPTS_MAX; attempt += 1) {
         const { incarnation, ...last } = await store.head();
         const entry = { number: last.number + 1, erasure, rows };
         const code = await mac.code(...entryFields(incarnation, last.code, entry));
         if (await store.append({ ...entry, code })) return { number: entry.number, code };
       }
+      throw contended();
     },
     async following(incarnation, after, limit) {
       const found: FeedEntry[] = [];

@@ -254,19 +254,26 @@ class Hierarchy implements KeyHierarchy {
   }
 
   async sparedKey(kind: RowKind, ids: SparedIds): Promise<SubKey> {
+    await this.#deps.lease.ensure();
+    const key = storeKey(kind, ids.id);
+    const known = this.#known(key);
+    if (known !== undefined) return known;
     return retryContended(async () => {
-      const found = await this.findSparedKey(kind, ids);
+      const found = await this.#readSpared(kind, ids);
       if (found !== undefined) return found;
-      await this.#openOrMake(STORE, [storeKey(kind, ids.id)]);
+      await this.#openOrMake(STORE, [key]);
       return again;
     });
   }
 
   async findSparedKey(kind: RowKind, ids: SparedIds): Promise<SubKey | undefined> {
     await this.#deps.lease.ensure();
+    return this.#known(storeKey(kind, ids.id)) ?? this.#readSpared(kind, ids);
+  }
+
+  /** Opens it, and writes either row anew from the other where that is damaged or gone. */
+  async #readSpared(kind: RowKind, ids: SparedIds): Promise<SubKey | undefined> {
     const keys = [ids.id, ids.spareId].map((id) => storeKey(kind, id));
-    const known = this.#known(keys[0]!);
-    if (known !== undefined) return known;
     const { store } = this.#deps;
     const rows = await store.read(keys);
     const opened: (SubKey | undefined)[] = [];

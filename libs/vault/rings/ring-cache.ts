@@ -3,6 +3,7 @@
  * load about which a loss arrives meanwhile is not installed (S02).
  */
 
+import { performance } from 'node:perf_hooks';
 import { LRUCache } from 'lru-cache';
 import type { AppId } from '../../base/ids.ts';
 import { again, retryContended } from '../../base/retry.ts';
@@ -11,6 +12,7 @@ import { Ring, type RingRef } from '../../keyring/ring.ts';
 import { ringKinds } from '../../sealing/tree-path.ts';
 import type { FeedRow } from '../feed/feed-store.ts';
 import type { VaultContext } from '../keys/vault-context.ts';
+import { PREVIOUS_KINDS } from '../rows/key-slots.ts';
 import { rowKeyToText, rowKinds } from '../rows/vault-store.ts';
 import { completeRing, readRings, type WantedRing, wantedRings } from './ring-loader.ts';
 import { ringText } from './vault-rings.ts';
@@ -19,9 +21,15 @@ const CACHED_RINGS_MAX = 8_000;
 const FENCES_MAX = 20_000;
 const CACHED_BYTES_MAX = 64 * 1024 * 1024;
 const COUNTED_BYTES_MAX = CACHED_BYTES_MAX / 64;
+/**
+ * After so long a ring is read anew. An old row that somebody wrote back for a moment would be told
+ * on for as long as the process runs, though its loss was heard of before.
+ */
+const RING_AGE_MS_MAX = 30_000;
 /** A load under way. */
 interface Flight {
   readonly outcome: Promise<RingOutcome>;
+  readonly begunMs: number;
   isRevoked: boolean;
 }
 
@@ -38,6 +46,9 @@ export class RingCache {
   // A fence that authenticated is never taken back.
   readonly #fences = new LRUCache<string, true>({ max: FENCES_MAX });
   readonly #flights = new Map<string, Flight>();
+  readonly #readAtMs = new WeakMap<Ring, number>();
+  // What was read before a turn ended counts no more: the turn has looked at every row.
+  #countsFromMs = Number.NEGATIVE_INFINITY;
   // Rings in use that have left the cache: a loss must reach them too.
   readonly #inUse = new Map<Ring, number>();
 
@@ -80,13 +91,31 @@ export class RingCache {
 
   /** Takes over rings whose rows have just become durable. */
   keep(rings: readonly Ring[]): void {
-    for (const ring of rings) this.#rings.set(ringText(ring.ref), ring);
+    for (const ring of rings) this.#keep(ringText(ring.ref), ring, performance.now());
+  }
+
+  #keep(text: string, ring: Ring, readAtMs: number): void {
+    this.#rings.set(text, ring);
+    this.#readAtMs.set(ring, readAtMs);
+  }
+
+  /** A cached ring that was read a short while ago. */
+  #fresh(text: string): Ring | undefined {
+    const ring = this.#rings.get(text);
+    if (ring === undefined) return undefined;
+    const oldestMs = Math.max(performance.now() - RING_AGE_MS_MAX, this.#countsFromMs);
+    if (this.#readAtMs.get(ring)! >= oldestMs) return ring;
+    this.#rings.delete(text);
+    return undefined;
   }
 
   /** Revokes what is cached, loading or in use of these rows; resolves when none is in use. */
   async revoke(rows: readonly FeedRow[]): Promise<void> {
     const apps = new Set(rows.filter(({ kind }) => kind === rowKinds.appRoot).map((r) => r.app));
     for (const row of rows) if (row.kind === rowKinds.ownerRing) this.#forgetOwner(row);
+    if (rows.some(({ kind }) => PREVIOUS_KINDS.includes(kind))) {
+      this.#countsFromMs = performance.now();
+    }
     const texts = new Set(rows.map(rowKeyToText));
     const isLost = (text: string, { app }: { app: string }) =>
       texts.has(text) || apps.has(app as AppId);
@@ -134,7 +163,7 @@ export class RingCache {
     const missing = new Map<string, WantedRing>();
     for (const one of wanted) {
       if (one === undefined) continue;
-      const cached = this.#rings.get(one.text) ?? (this.#fences.get(one.text) && 'erased');
+      const cached = this.#fresh(one.text) ?? (this.#fences.get(one.text) && 'erased');
       if (cached === undefined) missing.set(one.text, one);
       else outcomes.set(one.text, cached);
     }
@@ -186,21 +215,22 @@ export class RingCache {
 
   #takeOff(wanted: readonly WantedRing[]): void {
     if (wanted.length === 0) return;
+    const begunMs = performance.now();
     const all = readRings(this.#deps, wanted);
     for (const [i, { text }] of wanted.entries()) {
       const outcome = all.then((outcomes) => this.#land(text, outcomes[i]!));
-      this.#flights.set(text, { outcome, isRevoked: false });
+      this.#flights.set(text, { outcome, begunMs, isRevoked: false });
       outcome.catch(() => this.#flights.delete(text));
     }
   }
 
   #land(text: string, outcome: RingOutcome): RingOutcome {
-    const { isRevoked } = this.#flights.get(text)!;
+    const { isRevoked, begunMs } = this.#flights.get(text)!;
     this.#flights.delete(text);
     if (outcome === 'erased') this.#fences.set(text, true);
     if (typeof outcome === 'string') return outcome;
     if (isRevoked) outcome.destroy();
-    else this.#rings.set(text, outcome);
+    else this.#keep(text, outcome, begunMs);
     return outcome;
   }
 }

@@ -170,7 +170,7 @@ async function assertTaken(
 ): Promise<void> {
   if (!isTaking(request) || !(await lookAgain(powers, request))[what]) return;
   const { kind, id, app } = request;
-  const text = `${kind} ${id} of the app ${app} has taken nothing: somebody keeps rows as they were`;
+  const text = `${kind} ${id} of the app ${app} took nothing: somebody keeps rows as they were`;
   throw new LetheError('VAULT_TAMPERED', `${text}. Look at who can write the vault`);
 }
 

@@ -10,6 +10,7 @@ import {
   type ListedErasure,
   type ListedRequest,
   releasedHolds,
+  revokedOf,
   standing,
   takenOf,
 } from '../../../libs/requests/erasure-list.ts';
@@ -56,8 +57,8 @@ export async function takenUncovered(powers: PrivacyPowers): Promise<TakenRing[]
     const named = [subject, place, conversation].filter((each) => each !== undefined);
     for (const id of named.length === 0 ? [app] : named) uncovered.push({ app, id });
     if (!isTaking(one)) continue;
-    const isTakingYet = !hasTaken.has(one.id) && (await recordOf(powers, one)) === 'underWay';
-    if (isTakingYet) continue;
+    // By the list, or by a record that is signed: what may have been refused has taken nothing.
+    if (!hasTaken.has(one.id) && (await recordOf(powers, one)) !== 'ended') continue;
     uncovered.push(...(await takenBy(powers, one)));
   }
   return uncovered;
@@ -101,8 +102,8 @@ export async function findUndone(
 }
 
 /**
- * Takes once more what is there again. What was found; `onUndone` is told of each. Throws what a
- * request throws that cannot be carried out again, when all were tried.
+ * Takes once more what is there again. How many were found; `onUndone` is told of each, and of each
+ * that cannot be taken. Throws what the engines throw.
  */
 export async function enforceErasures(
   powers: PrivacyPowers,
@@ -186,7 +187,13 @@ async function enforce(
     for (const { request } of undone) await powers.requests.recount(request.id, afterTurn);
   };
   await recount();
-  for (const as of ['restored', 'uncertain'] as const) await takeAgain(powers, those(as), as);
+  for (const as of ['restored', 'uncertain'] as const) {
+    for (const error of await takeAgain(powers, those(as), as)) {
+      // One whose rows are damaged, or kept as they were, waits for its T1, and nobody else does.
+      if (!isLetheError(error, 'VAULT_TAMPERED') && !isLetheError(error, 'CONTENDED')) throw error;
+      onUndone(error);
+    }
+  }
   await recount();
   return undone.length;
 }
@@ -202,18 +209,24 @@ function undoneText({ request: { id, app, kind }, why }: Undone): string {
   return `${kind} ${id} of the app ${app}: ${what}. ${advice}`;
 }
 
-/** An access key that was revoked takes nobody in again. */
+/** An access key that was revoked takes nobody in again: neither its row nor what opens it. */
 async function enforceRevocations(
-  { accessKeys, accessKeyStore, clock }: PrivacyPowers,
+  { accessKeys, accessKeyStore, apps, clock }: PrivacyPowers,
   listed: readonly ListedErasure[],
   onUndone: (error: LetheError) => void,
 ): Promise<void> {
   for (const one of listed) {
     if (one.kind !== 'revoke-key') continue;
-    const row = await accessKeyStore.find(one.target.key);
-    if (row === undefined || row.revokedAtMs !== null) continue;
-    await accessKeys.revoke(row.id, clock.nowMs());
-    const text = `the access key ${row.id} had been revoked, and old rows of it were written back`;
+    const key = revokedOf(one);
+    const row = await accessKeyStore.find(key.id);
+    const isLive = row !== undefined && row.revokedAtMs === null;
+    const isOpen = await passOverDamage(async () => {
+      const isOfNobody = key.app !== null && (await apps.find(key.app)) === undefined;
+      return !isOfNobody && (await accessKeys.isOpen(key));
+    });
+    if (!isLive && isOpen !== true) continue;
+    await accessKeys.revoke(key, clock.nowMs());
+    const text = `the access key ${key.id} had been revoked, and old rows of it were written back`;
     onUndone(new LetheError('VAULT_TAMPERED', `${text}. It was revoked once more`));
   }
 }
@@ -246,13 +259,13 @@ async function putBack(
   return isHeld ? 'there' : keyringHold.hold(app, subject, hold);
 }
 
-/** Carries requests of the list out again, as a restore does. */
+/** Carries requests of the list out again, as a restore does. What failed, but for a hold. */
 export async function takeAgain(
   powers: PrivacyPowers,
   listed: readonly ListedRequest[],
   as: Asked = 'restored',
-): Promise<void> {
-  if (listed.length === 0) return;
+): Promise<unknown[]> {
+  if (listed.length === 0) return [];
   const nowMs = powers.clock.nowMs();
   const requests = listed.map(({ id, loss, app, kind, target }) => {
     const times = { receivedAtMs: nowMs, changedAtMs: nowMs };
@@ -260,10 +273,9 @@ export async function takeAgain(
     return { id, loss, app, kind, target, step: 'begun', ...times } as PrivacyRequest;
   });
   for (const request of requests) await powers.requests.add(request);
-  for (const carried of await carryOut(powers, requests, as)) {
-    const isRefused = 'failure' in carried && isLetheError(carried.failure, 'HELD');
-    if ('failure' in carried && !isRefused) throw carried.failure;
-  }
+  const carried = await carryOut(powers, requests, as);
+  const failures = carried.flatMap((one) => ('failure' in one ? [one.failure] : []));
+  return failures.filter((error) => !isLetheError(error, 'HELD'));
 }
 
 /** What is known of a request of the list: its afterlife counts before any row of it. */

@@ -223,6 +223,8 @@ describe('a copy that closes its original', () => {
     expect((await privacy.eraseSubject(running.app.id, ann)).status).toBe('done');
     await running.ingest.close();
     await running.backends.close();
-    expect((await lethe(from, ['copy', ...files])).json).toMatchObject({ erasures: 2 });
+    const done = await lethe(from, ['copy', ...files]);
+    expect(done.err).toBe('');
+    expect(done.json).toMatchObject({ erasures: 2 });
   }, 30_000);
 });

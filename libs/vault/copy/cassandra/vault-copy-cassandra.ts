@@ -15,6 +15,7 @@ import {
   toVaultRow,
 } from '../../rows/cassandra/vault-rows-cassandra.ts';
 import { bucketKeyRow } from '../../rows/key-slots.ts';
+import { storedBytes } from '../../rows/stored-values.ts';
 import type { VaultRow, VaultStore } from '../../rows/vault-store.ts';
 import type { VaultCopy } from '../vault-copy.ts';
 
@@ -53,8 +54,8 @@ export function openVaultCopyCassandra(
     },
     async *segments() {
       const query = 'SELECT app, id, wrapped FROM vault_segments';
-      const rows = database.each<StoredName & { wrapped: Buffer }>(query);
-      for await (const row of rows) yield { ...nameOf(row), wrapped: row.wrapped };
+      const rows = database.each<StoredName & { wrapped: unknown }>(query);
+      for await (const row of rows) yield { ...nameOf(row), wrapped: storedBytes(row.wrapped) };
     },
     async *segmentNames() {
       const query = 'SELECT app, id FROM vault_segments';

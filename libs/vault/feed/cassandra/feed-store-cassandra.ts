@@ -23,6 +23,7 @@ const HEAD = 'SELECT incarnation, head, head_code FROM feed_entries WHERE one = 
 const BORN = `UPDATE feed_entries SET incarnation = ?, head = 0 WHERE one = 0
   IF incarnation = null`;
 const RAISE = 'UPDATE feed_entries SET head = ?, head_code = ? WHERE one = 0 IF head = ?';
+const MEND = 'UPDATE feed_entries SET head = ?, head_code = ? WHERE one = 0 IF head = null';
 const ADD = `INSERT INTO feed_entries (one, number, erasure, rows, code)
   VALUES (0, ?, ?, ?, ?)`;
 const ENTRIES = `SELECT number, erasure, rows, code FROM feed_entries
@@ -46,7 +47,7 @@ const DROP_ROSTER = 'DELETE FROM feed_roster WHERE one = 0 IF EXISTS';
 
 interface StoredHead {
   incarnation: string | null;
-  head: number;
+  head: number | null;
   head_code: string | null;
 }
 
@@ -78,12 +79,20 @@ export function openFeedStoreCassandra(database: CassandraDatabase): FeedStore {
 
   async function head(): Promise<FeedHead> {
     const found = await database.get<StoredHead>(HEAD);
-    if (found?.incarnation != null) {
+    if (found?.incarnation == null) await apply(BORN, newIncarnation());
+    else if (found.head === null) await mendHead();
+    else {
       const { incarnation, head: number, head_code: code } = found;
       return { incarnation, number: Number(number), code: code ?? '' };
     }
-    await apply(BORN, newIncarnation());
     return head();
+  }
+
+  /** The cell was removed by itself: entries say where it was, and their codes whether it is so. */
+  async function mendHead(): Promise<void> {
+    const listed = await database.allSerial<StoredEntry>(NUMBERS);
+    const newest = Math.max(0, ...listed.map(({ number }) => Number(number)));
+    await apply(MEND, newest, (await entryOf(newest))?.code ?? null);
   }
 
   async function entryOf(number: number): Promise<StoredEntry | undefined> {
