@@ -310,7 +310,7 @@ async function applyErasures(
     isRequest(one) && hasTaken.has(one.id);
   const take = (those: readonly ListedRequest[], as: Asked) =>
     passDamaged(left, async () => {
-      for (const error of await takeAgain(powers, those, as)) throw error;
+      for (const { error } of await takeAgain(powers, those, as)) throw error;
     });
   for (let at = 0; at < later.length; ) {
     const one = later[at]!;

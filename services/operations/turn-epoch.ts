@@ -25,7 +25,7 @@ export async function turnEpoch(
     nowMs,
     onProgress,
     findLost: () => takenUncovered(backends.privacy()),
-    takeAgain: () => enforceErasures(backends.privacy(), onUndone),
+    takeAgain: async () => (await enforceErasures(backends.privacy(), onUndone)).untaken,
     async testBackup() {
       const made = await makeBackup(
         { backends, configuration },
@@ -50,8 +50,8 @@ export async function turnEpoch(
   const isResumed = lastTurn !== null && lastTurn.step !== 'done';
   if (isResumed && (await epoch.status()).dirtyBuckets > 0) turn = await epoch.turn(options);
   // Rows that were written back beside the turn are under its new keys: it covers nothing of them.
-  const isUndone = (await enforceErasures(backends.privacy(), onUndone)) > 0;
-  if (isUndone) turn = await epoch.turn(options);
+  const { found } = await enforceErasures(backends.privacy(), onUndone);
+  if (found > 0) turn = await epoch.turn(options);
   const onBroughtBack = (key: KeyId) =>
     onProgress(`a KMS key that was scheduled to go had been brought back: ${key}`);
   await settleEpoch({ backends }, onBroughtBack)

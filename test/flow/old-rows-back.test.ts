@@ -106,15 +106,15 @@ describe('S51 old rows of the vault that somebody without a key writes back undo
     const powers = store.backends.privacy();
     const told: string[] = [];
     const look = watchErasures(powers, ({ message }) => told.push(message));
-    expect(await look()).toBe(0);
+    expect((await look()).found).toBe(0);
     await createPrivacy(powers).eraseSubject(store.app.id, await subjectOf(store, 'ann'));
-    expect(await look()).toBe(0);
+    expect((await look()).found).toBe(0);
     put(
       database,
       before.filter((row) => kindOf(row) !== rowKinds.listHead),
     );
-    expect(await look()).toBe(1);
-    expect(await look()).toBe(0);
+    expect((await look()).found).toBe(1);
+    expect((await look()).found).toBe(0);
     expect(told.length).toBe(1);
     const cold = await store.reopen();
     expect(await textsOf(cold, await groupOf(cold))).toEqual([null, 'his']);
@@ -134,21 +134,21 @@ describe('S51 old rows of the vault that somebody without a key writes back undo
     const privacy = store.backends.privacy();
     const told: string[] = [];
     const look = watchErasures(privacy, ({ message }) => told.push(message));
-    expect(await look()).toBe(0);
+    expect((await look()).found).toBe(0);
     state.exec('DELETE FROM request_afterlives');
     database.exec('DELETE FROM vault_dirty');
     put(
       database,
       old.filter((row) => kindOf(row) !== rowKinds.listHead),
     );
-    expect(await look()).toBe(1);
+    expect((await look()).found).toBe(1);
     expect(told.join()).toContain('there was no record that it had ended');
     expect(await textsOf(store, group)).toEqual([null, 'his']);
     // It waits for T1 again, and a turn is due by that.
     expect(await privacy.requests.afterlives()).toMatchObject([
       { id: erased.erasure, t1AtMs: null },
     ]);
-    expect(await look()).toBe(0);
+    expect((await look()).found).toBe(0);
   });
 
   it('of a person who is held: the hold is put back', async () => {
@@ -250,7 +250,7 @@ describe('S51 old rows of the vault that somebody without a key writes back undo
     const again = await store.reopen();
     expect(await textsOf(again, group)).toContain('ann 2024');
     const look = watchErasures(again.backends.privacy(), () => undefined);
-    expect(await look()).toBe(1);
+    expect((await look()).found).toBe(1);
     expect(await textsOf(again, group)).toEqual([null, 'ben 2025']);
     // Nor while a turn looks.
     await turnEpoch(again, (step) => step.endsWith(': apps') && back());
@@ -305,8 +305,8 @@ describe('S51 old rows of the vault that somebody without a key writes back undo
     const look = watchErasures(powers, () => undefined);
     await createPrivacy(powers).deleteConversation(store.app.id, await groupOf(store));
     put(database, before);
-    expect(await look()).toBe(1);
-    expect(await look()).toBe(0);
+    expect((await look()).found).toBe(1);
+    expect((await look()).found).toBe(0);
   });
 
   it('where the key of the names was taken out: nobody comes anew, and it is told', async () => {

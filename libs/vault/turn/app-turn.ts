@@ -156,7 +156,7 @@ async function replaceRoot(deps: TurnContext, app: App, scope: AppScope): Promis
     const parent = await hierarchy.storeRoot();
     const dying = await retiredKey(deps, storeSlot());
     if ((await scope.run.judge(row!, dying)) !== 'carry') {
-      await scope.run.takeAgain();
+      await scope.run.takeAgain(app.id);
       throw new LetheError('VAULT_TAMPERED', 'it was erased, and its root is there again');
     }
     const puts = await replaceKey(deps, slot, { row: row!, parent, dying });
@@ -307,7 +307,7 @@ async function rewrapBucket(
     }
     await flush();
     if (seen === 0) return count;
-    if (isTakenAgain) await run.takeAgain();
+    if (isTakenAgain) await run.takeAgain(app.id);
     return again;
   });
 }

@@ -243,7 +243,7 @@ async function rewrapUnderStoreRoot(
       throw new LetheError('VAULT_TAMPERED', 'rows of the vault name a root that is not there');
     }
     const puts: VaultRow[] = [];
-    let isTakenAgain = false;
+    const thereAgain: VaultRow[] = [];
     for (const one of old) {
       const put = rewrapped(one, opened.wrapping, root);
       if (put === undefined) {
@@ -251,12 +251,18 @@ async function rewrapUnderStoreRoot(
       } else if ((await run.judge(one, opened.wrapping)) === 'carry') {
         puts.push(put);
       } else {
-        isTakenAgain = true;
+        thereAgain.push(one);
       }
     }
     const guard = { key: current, ownKey: root.id };
     await store.commit(puts.map((put) => ({ guard, puts: [put] })));
-    if (isTakenAgain) await run.takeAgain();
+    for (const one of thereAgain) {
+      await run.takeAgain(one.app).catch((error) => {
+        // Its root goes with the one that wraps it.
+        if (!isLetheError(error, 'VAULT_TAMPERED')) throw error;
+        if (damaged.note(one)) failed.add(one.app);
+      });
+    }
     return again;
   });
 }

@@ -1,6 +1,7 @@
 /** What a turn works with, and the record by which one process runs it. */
 
 import type { AnyId, AppId } from '../../base/ids.ts';
+import { LetheError } from '../../base/lethe-error.ts';
 import { contended } from '../../base/retry.ts';
 import type { WrappingKey } from '../../keyring/wrapping-key.ts';
 import type { RootKms } from '../keys/root-kms.ts';
@@ -49,8 +50,11 @@ export interface TurnOptions {
   readonly isWhole?: boolean;
   /** What it is to cover, asked for when it has begun; without it every row is carried over. */
   readonly findTaken?: () => Promise<TakenBefore>;
-  /** Takes away once more what was taken; afterwards rows are read anew. */
-  readonly takeAgain?: () => Promise<unknown>;
+  /**
+   * Takes away once more what was taken; afterwards rows are read anew. Gives the apps of which
+   * something could not be taken: they fail, and no other does.
+   */
+  readonly takeAgain?: () => Promise<ReadonlySet<AppId>>;
 }
 
 const NOTHING_TAKEN: TakenBefore = { lost: [], judge: async () => 'carry' };
@@ -85,9 +89,12 @@ export class TurnRun {
     return judge(row, key);
   }
 
-  /** Takes away once more what was taken. */
-  async takeAgain(): Promise<void> {
-    await this.#options.takeAgain?.();
+  /** Takes away once more what was taken. Throws VAULT_TAMPERED: it cannot be, in this app. */
+  async takeAgain(app: AppId): Promise<void> {
+    const untaken = await this.#options.takeAgain?.();
+    if (untaken?.has(app) !== true) return;
+    const text = 'what was taken of it is there again, and cannot be taken once more';
+    throw new LetheError('VAULT_TAMPERED', text);
   }
 
   async advance(step: TurnStep, more: Partial<Turn> = {}): Promise<void> {

@@ -4,7 +4,7 @@
  * Until then its words can be read; no T1 is told before this look.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { AnyId, RequestId } from '../../../libs/base/ids.ts';
+import type { AnyId, AppId, RequestId } from '../../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
 import {
   type ListedErasure,
@@ -101,14 +101,22 @@ export async function findUndone(
   return undone;
 }
 
+/** What was found undone. */
+export interface Enforced {
+  /** How many requests. */
+  readonly found: number;
+  /** Apps of which some could not be carried out again. */
+  readonly untaken: ReadonlySet<AppId>;
+}
+
 /**
- * Takes once more what is there again. How many were found; `onUndone` is told of each, and of each
+ * Takes once more what is there again. What was found; `onUndone` is told of each, and of each
  * that cannot be taken. Throws what the engines throw.
  */
 export async function enforceErasures(
   powers: PrivacyPowers,
   onUndone: (error: LetheError) => void,
-): Promise<number> {
+): Promise<Enforced> {
   const listed = await readWhole(powers);
   const known = { listed, hasTaken: takenOf(listed), released: releasedHolds(listed) };
   return enforce(powers, known, { onUndone, toldGone: new Set() });
@@ -121,7 +129,7 @@ export async function enforceErasures(
 export function watchErasures(
   powers: PrivacyPowers,
   onUndone: (error: LetheError) => void,
-): () => Promise<number> {
+): () => Promise<Enforced> {
   const { erasures, requests } = powers;
   let last = LIST_START;
   let watched: ListedErasure[] = [];
@@ -173,7 +181,7 @@ async function enforce(
   powers: PrivacyPowers,
   known: KnownList,
   listener: Listener,
-): Promise<number> {
+): Promise<Enforced> {
   const { listed, hasTaken } = known;
   const { onUndone } = listener;
   await enforceRevocations(powers, listed, onUndone);
@@ -187,15 +195,17 @@ async function enforce(
     for (const { request } of undone) await powers.requests.recount(request.id, afterTurn);
   };
   await recount();
+  const untaken = new Set<AppId>();
   for (const as of ['restored', 'uncertain'] as const) {
-    for (const error of await takeAgain(powers, those(as), as)) {
+    for (const { app, error } of await takeAgain(powers, those(as), as)) {
       // One whose rows are damaged, or kept as they were, waits for its T1, and nobody else does.
       if (!isLetheError(error, 'VAULT_TAMPERED') && !isLetheError(error, 'CONTENDED')) throw error;
       onUndone(error);
+      untaken.add(app);
     }
   }
   await recount();
-  return undone.length;
+  return { found: undone.length, untaken };
 }
 
 function undoneText({ request: { id, app, kind }, why }: Undone): string {
@@ -259,12 +269,18 @@ async function putBack(
   return isHeld ? 'there' : keyringHold.hold(app, subject, hold);
 }
 
+/** One that could not be carried out again, and why. */
+export interface Untaken {
+  readonly app: AppId;
+  readonly error: unknown;
+}
+
 /** Carries requests of the list out again, as a restore does. What failed, but for a hold. */
 export async function takeAgain(
   powers: PrivacyPowers,
   listed: readonly ListedRequest[],
   as: Asked = 'restored',
-): Promise<unknown[]> {
+): Promise<Untaken[]> {
   if (listed.length === 0) return [];
   const nowMs = powers.clock.nowMs();
   const requests = listed.map(({ id, loss, app, kind, target }) => {
@@ -274,8 +290,10 @@ export async function takeAgain(
   });
   for (const request of requests) await powers.requests.add(request);
   const carried = await carryOut(powers, requests, as);
-  const failures = carried.flatMap((one) => ('failure' in one ? [one.failure] : []));
-  return failures.filter((error) => !isLetheError(error, 'HELD'));
+  return carried.flatMap((one, i) => {
+    if (!('failure' in one) || isLetheError(one.failure, 'HELD')) return [];
+    return [{ app: requests[i]!.app, error: one.failure }];
+  });
 }
 
 /** What is known of a request of the list: its afterlife counts before any row of it. */
