@@ -1,6 +1,6 @@
 /** kafkajs 2.2.4, pinned exactly: how it is opened, and what of it is mended. */
 import { createRequire } from 'node:module';
-import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { gunzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import kafkajs, { type Kafka } from 'kafkajs';
 import { LetheError } from '../../base/lethe-error.ts';
 import type { KafkaEngine } from '../../engines/engine-urls.ts';
@@ -12,7 +12,7 @@ const REQUEST_TIMEOUT_MS = 10_000;
 /** Opens the client; nothing is connected yet. Names in it hold no personal data. */
 export function createKafka(engine: KafkaEngine): Kafka {
   stopIdleSpin();
-  addZstd();
+  boundCodecs();
   const { brokers, prefix, sasl, tls } = engine;
   return new kafkajs.Kafka({
     brokers: [...brokers],
@@ -35,10 +35,19 @@ export function logUnreachable(error: unknown): LetheError {
   return new LetheError('LOG_UNREACHABLE', text, { retryable: true, cause: error });
 }
 
-function addZstd(): void {
+// What is sealed does not get smaller: a batch is hardly longer than it comes. A few bytes of
+// another sender's can be gigabytes.
+const DECOMPRESSED = { maxOutputLength: 16 * 1024 * 1024 };
+
+function boundCodecs(): void {
   kafkajs.CompressionCodecs[kafkajs.CompressionTypes.ZSTD] = () => ({
     compress: async (encoder: { buffer: Buffer }) => zstdCompressSync(encoder.buffer),
-    decompress: async (buffer: Buffer) => zstdDecompressSync(buffer),
+    decompress: async (buffer: Buffer) => zstdDecompressSync(buffer, DECOMPRESSED),
+  });
+  const gzip = kafkajs.CompressionCodecs[kafkajs.CompressionTypes.GZIP] as () => object;
+  kafkajs.CompressionCodecs[kafkajs.CompressionTypes.GZIP] = () => ({
+    ...gzip(),
+    decompress: async (buffer: Buffer) => gunzipSync(buffer, DECOMPRESSED),
   });
 }
 

@@ -4,6 +4,8 @@ import type { KafkaCluster, SharedCluster } from './kafka-cluster.ts';
 
 const FETCH_BYTES = 4 * 1024 * 1024;
 const EMPTY = Buffer.alloc(0);
+/** Of no version: whoever projects it makes a dead letter of its place. */
+const UNREADABLE = Buffer.of(0);
 
 /** Reads one topic. */
 export class KafkaReader {
@@ -30,14 +32,34 @@ export class KafkaReader {
     }
   }
 
+  /** What cannot be decompressed stands as one record that nobody can read, at each offset. */
   async #fetch(cluster: KafkaCluster, partition: number, from: number) {
+    try {
+      return await this.#fetchBytes(cluster, { partition, from, bytes: FETCH_BYTES });
+    } catch (error) {
+      if (!isUndecodable(error)) throw error;
+    }
+    try {
+      // The first batch alone: the one that failed may lie behind it.
+      return await this.#fetchBytes(cluster, { partition, from, bytes: 1 });
+    } catch (error) {
+      if (!isUndecodable(error)) throw error;
+      const records = [{ partition, offset: from, key: EMPTY, value: UNREADABLE }];
+      return { records, end: from + 1 };
+    }
+  }
+
+  async #fetchBytes(
+    cluster: KafkaCluster,
+    { partition, from, bytes }: { partition: number; from: number; bytes: number },
+  ) {
     const leaders = cluster.findLeaderForPartitions(this.#topic, [partition]);
     const broker = await cluster.findBroker({ nodeId: Object.keys(leaders)[0]! });
-    const wanted = { partition, fetchOffset: from, maxBytes: FETCH_BYTES };
+    const wanted = { partition, fetchOffset: from, maxBytes: bytes };
     const { responses } = await broker.fetch({
       maxWaitTime: 0,
       minBytes: 0,
-      maxBytes: FETCH_BYTES,
+      maxBytes: bytes,
       isolationLevel: 0,
       topics: [{ topic: this.#topic, partitions: [wanted] }],
     });
@@ -53,4 +75,11 @@ export class KafkaReader {
       }));
     return { records, end: Number(found.highWatermark) };
   }
+}
+
+/** Is it about the bytes of a batch, and not about the broker? Anybody who may write sends those. */
+function isUndecodable(error: unknown): boolean {
+  const { name = '', code = '' } = error as { name?: string; code?: unknown };
+  if (name === 'KafkaJSNotImplemented') return true;
+  return typeof code === 'string' && /^(ERR_BUFFER_TOO_LARGE|ERR_ZLIB|Z_|ZSTD_)/.test(code);
 }

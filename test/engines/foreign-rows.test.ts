@@ -1,0 +1,148 @@
+/**
+ * What others than Lethe can write into its engines: anybody who may write to the broker, or a
+ * single cell of a table. It stops nobody.
+ */
+import cassandraDriver from 'cassandra-driver';
+import kafkajs from 'kafkajs';
+import { describe, expect, it } from 'vitest';
+import {
+  accessKeySchema,
+  openAccessKeyStoreCassandra,
+} from '../../libs/access/cassandra/access-key-store-cassandra.ts';
+import {
+  deliverySchema,
+  openDeliveryStoreCassandra,
+} from '../../libs/deliveries/cassandra/delivery-store-cassandra.ts';
+import { CassandraDatabase } from '../../libs/engines/cassandra-database.ts';
+import { readKafkaUrl } from '../../libs/engines/engine-urls.ts';
+import { openEventLogKafka } from '../../libs/event-log/kafka/event-log-kafka.ts';
+import { createKafka } from '../../libs/event-log/kafka/kafka-client.ts';
+import { makeTopics, topicOf } from '../../libs/event-log/kafka/kafka-topic.ts';
+import {
+  openRequestTableCassandra,
+  requestSchema,
+} from '../../libs/requests/cassandra/request-table-cassandra.ts';
+import { openFeedStoreCassandra } from '../../libs/vault/feed/cassandra/feed-store-cassandra.ts';
+import { vaultSchema } from '../../libs/vault/rows/cassandra/vault-schema-cassandra.ts';
+import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
+import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
+import { cassandra, engines } from '../contract/engines.ts';
+import { temporaryFolder } from '../support/temporary-store.ts';
+import { openPeople, taking } from '../support/vault-rows.ts';
+
+/** Snappy of the kind that Java's clients send: a header, then blocks that only repeat bytes. */
+function snappyOf(bytes: Buffer): Buffer {
+  const header = Buffer.from('82534e415050590000000001 00000001'.replace(' ', ''), 'hex');
+  const length: number[] = [];
+  for (let left = bytes.length; ; left >>>= 7) {
+    length.push(left > 127 ? (left & 127) | 128 : left);
+    if (left <= 127) break;
+  }
+  const literal = Buffer.from([61 << 2, (bytes.length - 1) & 255, (bytes.length - 1) >>> 8]);
+  const block = Buffer.concat([Buffer.from(length), literal, bytes]);
+  const size = Buffer.alloc(4);
+  size.writeUInt32BE(block.length);
+  return Buffer.concat([header, size, block]);
+}
+
+describe('a batch that Lethe cannot decompress', () => {
+  it.each([
+    ['of a codec that it does not have', kafkajs.CompressionTypes.Snappy, 40],
+    ['that is a thousand times longer than it comes', kafkajs.CompressionTypes.ZSTD, 64_000_000],
+  ])(
+    'stands as records that nobody can read, and what follows is read: %s',
+    async (_, codec, bytes) => {
+      const name = `foreign${codec}`;
+      const server = engines!.LETHE_LOG!.split('?')[0];
+      const engine = readKafkaUrl(`${server}?prefix=${name}&partitions=1&replication=1`)!;
+      const client = createKafka(engine);
+      kafkajs.CompressionCodecs[kafkajs.CompressionTypes.Snappy] = () => ({
+        compress: async ({ buffer }: { buffer: Buffer }) => snappyOf(buffer),
+        decompress: async () => {
+          throw Object.assign(new Error('not here'), { name: 'KafkaJSNotImplemented' });
+        },
+      });
+      await makeTopics(client, engine);
+      const log = await openEventLogKafka(engine);
+      const own = (text: string) => [{ key: Buffer.alloc(42, 1), value: Buffer.from(text) }];
+      await log.append(own('before'));
+      const producer = client.producer();
+      await producer.connect();
+      const messages = [1, 2].map((n) => ({
+        key: `foreign ${n}`,
+        value: Buffer.alloc(bytes / 2, n),
+      }));
+      await producer.send({ topic: topicOf(engine), compression: codec, messages });
+      await producer.disconnect();
+      await log.append(own('after'));
+      const [end] = await log.endOffsets();
+      const read: string[] = [];
+      for (let from = 0; from < end!; ) {
+        const records = await log.read(0, from, 100);
+        read.push(
+          ...records.map(({ value }) => (value.length === 1 ? 'unreadable' : String(value))),
+        );
+        from = records.at(-1)!.offset + 1;
+      }
+      expect(read).toEqual(['before', 'unreadable', 'unreadable', 'after']);
+      await log.close();
+    },
+  );
+});
+
+const schemas = [accessKeySchema, deliverySchema, requestSchema, vaultSchema];
+const [, openDatabase] = cassandra(schemas, (database: CassandraDatabase) => database)[0]!;
+
+describe('rows of which only some cells are there', () => {
+  it('are left out of what is copied of the state', async () => {
+    const database = await openDatabase(temporaryFolder());
+    const id = Buffer.alloc(16, 3);
+    await database.run("INSERT INTO requests (id) VALUES ('bare')");
+    await database.run("INSERT INTO request_afterlives (id) VALUES ('bare')");
+    await database.run("INSERT INTO access_keys (id, scope) VALUES ('bare', 'app')");
+    await database.run('INSERT INTO deliveries (app, id) VALUES (?, ?)', id, id);
+    const requests = openRequestTableCassandra(database);
+    const all = [
+      requests.all(),
+      requests.allAfterlives(),
+      openAccessKeyStoreCassandra(database).all(),
+      openDeliveryStoreCassandra(database).all(),
+    ];
+    for (const rows of all) expect(await Array.fromAsync<unknown>(rows)).toEqual([]);
+  });
+
+  it('keep no entry from the feed: where its head was removed, entries say where it was', async () => {
+    const database = await openDatabase(temporaryFolder());
+    const store = openFeedStoreCassandra(database);
+    const { incarnation } = await store.head();
+    const entry = { erasure: '0a'.repeat(16) as never, rows: 'everything' as const };
+    for (const number of [1, 2]) {
+      await store.append({ ...entry, number, code: String(number).repeat(64) });
+    }
+    await database.run('DELETE head FROM feed_entries WHERE one = 0');
+    expect(await store.head()).toEqual({ incarnation, number: 2, code: '2'.repeat(64) });
+    expect(await store.append({ ...entry, number: 3, code: '3'.repeat(64) })).toBe(true);
+  });
+});
+
+describe('rows that carry a time of writing which lies ahead', () => {
+  it('are not taken for taken: the forgetting of a message is not answered', async () => {
+    const store = await openPeople();
+    const { vault } = store.configuration;
+    if (vault.engine !== 'cassandra') throw new Error('this needs Cassandra');
+    const database = new CassandraDatabase(vault, 'VAULT_UNREACHABLE', 'quorum');
+    const query = `SELECT * FROM vault_rows WHERE kind = ${rowKinds.placeRing} ALLOW FILTERING`;
+    const aheadMicros = cassandraDriver.types.Long.fromNumber((Date.now() + 3_600_000) * 1_000);
+    for (const row of await database.all<Record<string, unknown>>(query)) {
+      const names = Object.keys(row);
+      const places = names.map(() => '?');
+      const insert = `INSERT INTO vault_rows (${names}) VALUES (${places}) USING TIMESTAMP ?`;
+      await database.run(insert, ...Object.values(row), aheadMicros);
+    }
+    const privacy = createPrivacy(store.backends.privacy());
+    const forgetting = taking['a message’s']!(privacy, store);
+    await expect(forgetting).rejects.toMatchObject({ code: 'VAULT_TAMPERED' });
+    expect((await store.backends.privacy().requests.open(10)).length).toBe(1);
+    await database.close();
+  });
+});
