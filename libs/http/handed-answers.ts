@@ -43,8 +43,9 @@ export interface HandedAnswers {
 }
 
 const LOOK_INTERVAL_MS = 250;
-// While the server closes: so long, from then on, clients may go on taking what they were given.
-const CLOSING = { lookIntervalMs: 20, takenMsMax: 3_000 };
+// While the server closes: how long a client may take nothing, and may take in all. Whoever starts
+// services gives them ten seconds to end, as a rule.
+const CLOSING = { lookIntervalMs: 20, stillMsMax: 3_000, takenMsMax: 8_000 };
 
 /** Watches over the connections of a server. An answer not taken in `takenMsMax` is reset. */
 export function openHandedAnswers(
@@ -77,9 +78,12 @@ export function openHandedAnswers(
     if (handed.length === 0) return;
     const queues = await readKernelQueues();
     const nowMs = performance.now();
-    const isOver = nowMs - closingSinceMs >= CLOSING.takenMsMax;
-    const oldestMs = isOver ? nowMs : nowMs - takenMsMax;
-    for (const [connection, bytes] of handed) connection.release(bytes, queues, oldestMs);
+    const isOver = ({ movedMs }: KeptConnection) =>
+      nowMs - closingSinceMs >= CLOSING.takenMsMax ||
+      nowMs - Math.max(closingSinceMs, movedMs) >= CLOSING.stillMsMax;
+    for (const [connection, bytes] of handed) {
+      connection.release(bytes, queues, isOver(connection) ? nowMs : nowMs - takenMsMax);
+    }
   }
 
   function lookSoon(): void {

@@ -42,6 +42,8 @@ export class KeptConnection {
   readonly #ports: Ports;
   #answers: KeptAnswer[] = [];
   #handedBytes = 0;
+  #takenBytes = 0;
+  #movedMs = 0;
   readonly #mayHandOn: () => boolean;
   readonly #askToHandOn: () => void;
   #isClosing = false;
@@ -110,6 +112,11 @@ export class KeptConnection {
     if (write !== undefined && !this.#isReset) this.#whenAllowed(write);
   }
 
+  /** When the client was last seen to have taken more. */
+  get movedMs(): number {
+    return this.#movedMs;
+  }
+
   get answers(): readonly KeptAnswer[] {
     return this.#answers;
   }
@@ -140,6 +147,8 @@ export class KeptConnection {
     const queued = queues(this.#ports);
     // Under TLS the queue holds the longer, encrypted bytes: fewer seem taken than are.
     const taken = handedBytes - (queued ?? SEND_BUFFER_BYTES_MAX);
+    if (taken > this.#takenBytes) this.#movedMs = performance.now();
+    this.#takenBytes = Math.max(taken, this.#takenBytes);
     const isOld = ({ sinceMs }: KeptAnswer) => sinceMs <= oldestMs;
     this.#answers = this.#answers.filter((answer) => {
       const isTaken = answer.end !== undefined && answer.end <= taken;
