@@ -1,8 +1,11 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { request as plain } from 'node:http';
 import { request as encrypted } from 'node:https';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, describe, expect, it } from 'vitest';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
 import { makeCertificate } from '../servers/certificates.ts';
 import { PERSONAL, profile, received } from '../support/events.ts';
 import { recordFigures } from '../support/figures.ts';
@@ -54,8 +57,10 @@ async function serve({ folder }: TestStore, { isTls, isApart }: Layout) {
   const variables: Record<string, string> = isTls
     ? { LETHE_HTTP_TLS: `cert=${caFile}&key=${keyFile}`, NODE_EXTRA_CA_CERTS: caFile }
     : {};
+  const pids = new Map<string, number>();
   const start = async (...services: string[]) => {
     const running = startLethe(folder, ['serve', ...services, '--json'], variables);
+    pids.set(services[0] ?? 'all', running.child.pid!);
     return JSON.parse((await running.printed('\n')).trim()).listening as string;
   };
   if (isApart) await start('projector');
@@ -64,6 +69,7 @@ async function serve({ folder }: TestStore, { isTls, isApart }: Layout) {
     ingest: one ?? (await start('ingest')),
     reader: one ?? (await start('reader')),
     privacy: one ?? (await start('privacy')),
+    pids,
   };
 }
 
@@ -85,10 +91,11 @@ async function openDoors(layout: Layout) {
   const key = await accessKeys.create({ app: app.id, scope: 'app', nowMs: clock.nowMs() });
   await store.ingest.close();
   await backends.close();
-  const doors = await serve(store, layout);
+  const { pids, ...doors } = await serve(store, layout);
   const authorization = `Basic ${btoa(`${key.id}:${key.secret}`)}`;
   const base = `/v2/apps/${app.id}`;
   return {
+    readerPid: pids.get(layout.isApart ? 'reader' : 'all')!,
     conversation,
     user: entry!.value.alias,
     call: (door: keyof typeof doors, method: string, path: string, body?: unknown) =>
@@ -99,6 +106,14 @@ async function openDoors(layout: Layout) {
       return `${head}authorization: ${authorization}\r\n${more}\r\n`;
     },
     slow: (text: string) => askSlowly(doors.reader, text),
+    /** Keeps the reader busy with a page until the test ends; resolves when answers have come. */
+    async keepBusy(path: string, clients: number) {
+      const url = `${doors.reader}${base}/${path}`;
+      const file = fileURLToPath(new URL('../support/busy-clients.ts', import.meta.url));
+      const child = fork(file, [url, authorization, String(clients)]);
+      onTestFinished(() => void child.kill('SIGKILL'));
+      while ((await once(child, 'message'))[0] === 0);
+    },
   };
 }
 
@@ -174,4 +189,59 @@ describe('S47 slow clients', () => {
     },
     120_000,
   );
+});
+
+const BUSY_CLIENTS = 1_000;
+
+describe('S47 slow clients of a reader that a thousand others keep busy', () => {
+  it.each([{ isApart: false }, { isApart: true }])(
+    'are sent nothing of an erased person after T0 (apart $isApart)',
+    async ({ isApart }) => {
+      const { conversation, user, call, request, slow, keepBusy } = await openDoors({
+        isTls: false,
+        isApart,
+      });
+      const page = `conversations/${conversation}/messages`;
+      const words = 'hello '.repeat(20);
+      const short = () => received('bob', words, { conversation: PERSONAL });
+      const said = Array.from({ length: MESSAGES }, short);
+      expect((await call('ingest', 'POST', 'events', said)).status).toBe(200);
+      const bobs = await pageOfNewest(call, page);
+      const victim = await slow(request(page));
+      const arrived = await victim.untilFull();
+      expect(victim.queuedBytes()).toBeGreaterThan(50_000);
+      await keepBusy(bobs, BUSY_CLIENTS);
+      const asked = performance.now();
+      expect((await call('privacy', 'DELETE', `users/${user}`)).status).toBe(200);
+      const deleteMs = Math.round(performance.now() - asked);
+      expect(victim.queuedBytes()).toBe(0);
+      expect((await victim.readOn(200)).ended).toBe(true);
+      const lateBytes = Math.max(0, victim.arrivedBytes() - arrived);
+      expect(lateBytes).toBe(0);
+      figures[`busy, ${isApart ? 'apart' : 'one process'}`] = { lateBytes, deleteMs };
+    },
+    180_000,
+  );
+});
+
+// What libuv is in the middle of writing when it is stopped: a slice, and what it holds in all.
+const SLICE_BYTES_MAX = 131_072;
+
+describe('S47 a reader that is paused while it writes', () => {
+  it('sends on no more than a slice of what was erased meanwhile, when it is woken', async () => {
+    const doors = await openDoors({ isTls: false, isApart: true });
+    const { conversation, user, call, request, slow, readerPid } = doors;
+    const victim = await slow(request(`conversations/${conversation}/messages`));
+    const arrived = await victim.untilFull();
+    process.kill(readerPid, 'SIGSTOP');
+    const inKernel = victim.queuedBytes();
+    expect((await call('privacy', 'DELETE', `users/${user}`)).status).toBe(200);
+    // While it is paused nobody can take back what its kernel has.
+    await victim.readOn(1_000);
+    process.kill(readerPid, 'SIGCONT');
+    await victim.readOn(1_000);
+    const lateBytes = victim.arrivedBytes() - arrived;
+    expect(lateBytes - inKernel).toBeLessThan(SLICE_BYTES_MAX);
+    figures.paused = { inKernel, afterItWoke: lateBytes - inKernel };
+  }, 120_000);
 });
