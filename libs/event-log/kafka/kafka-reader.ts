@@ -77,7 +77,7 @@ export class KafkaReader {
   }
 }
 
-/** Is it about the bytes of a batch, and not about the broker? Anybody who may write sends those. */
+/** Is it about the bytes of a batch, which anybody may have sent, and not about the broker? */
 function isUndecodable(error: unknown): boolean {
   const { name = '', code = '' } = error as { name?: string; code?: unknown };
   if (name === 'KafkaJSNotImplemented') return true;

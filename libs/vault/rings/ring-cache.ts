@@ -22,8 +22,8 @@ const FENCES_MAX = 20_000;
 const CACHED_BYTES_MAX = 64 * 1024 * 1024;
 const COUNTED_BYTES_MAX = CACHED_BYTES_MAX / 64;
 /**
- * After so long a ring is read anew. An old row that somebody wrote back for a moment would be told
- * on for as long as the process runs, though its loss was heard of before.
+ * After so long a ring is read anew. An old row that somebody wrote back for a moment would
+ * otherwise open words for as long as the process runs.
  */
 const RING_AGE_MS_MAX = 30_000;
 /** A load under way. */

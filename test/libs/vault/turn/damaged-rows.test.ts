@@ -134,7 +134,7 @@ describe('S50 a row of the vault in which one bit has flipped', () => {
   );
 
   it.each<Kind>(['appRoot', 'appRing', 'ownerRing', 'indexKey'])(
-    'of a backup, where an erasure of one tenant came later, keeps no turn of others from its end: %s',
+    'of a backup, where one tenant erased somebody later, keeps no turn of others from its end: %s',
     async (kind) => {
       const { store, other } = await openTenants();
       const { folder: backup } = await makeBackup(store, join(store.folder, 'mine'), Date.now());
