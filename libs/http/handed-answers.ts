@@ -52,14 +52,7 @@ export function openHandedAnswers(
   server: HttpServer,
   { keyring, takenMsMax }: { keyring: KeyringUse; takenMsMax: number },
 ): HandedAnswers {
-  const connections = watchConnections(server.server, {
-    now: () => keyring.vouches([]),
-    ask: (connection) => {
-      // Whatever was lost is heard of by then, and what it touches is held back.
-      const letGoOn = () => connection.letGoOn();
-      keyring.renewLease().then(letGoOn, () => connection.reset());
-    },
-  });
+  const connections = watchConnections(server.server, whileLeaseIsHeld(keyring));
   const noted = new WeakMap<object, NotedUse>();
   let lookIntervalMs = LOOK_INTERVAL_MS;
   let closingSinceMs = Number.POSITIVE_INFINITY;
@@ -168,6 +161,17 @@ export function openHandedAnswers(
     repeats: (request, powers, headers) => notedOf(request, powers).note(headers),
     keep: ({ raw }, own) => keep(raw.socket, own),
     end: ({ raw }) => (connections.get(raw.socket) ?? raw.socket).end(),
+  };
+}
+
+function whileLeaseIsHeld(keyring: KeyringUse): MayHandOn {
+  return {
+    now: () => keyring.vouches([]),
+    ask(connection) {
+      // Whatever was lost is heard of by then, and what it touches is held back.
+      const letGoOn = () => connection.letGoOn();
+      keyring.renewLease().then(letGoOn, () => connection.reset());
+    },
   };
 }
 

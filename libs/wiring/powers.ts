@@ -127,8 +127,8 @@ export interface EpochPowers {
   /** Tells of turns whose T1 has come by now; it may tell twice. */
   settleT1(nowMs: number, listener: T1Listener): Promise<void>;
   /**
-   * Gives a restored store, which nobody else has open, a key of its own for the codes of requests,
-   * turns and of what comes onto the list of erasures. What the original has signed stays signed.
+   * Gives a restored store, which nobody else has open, a key of its own for codes: of requests, of
+   * turns, and of what comes onto the list of erasures. What the original has signed stays signed.
    */
   beginOwnCodes(): Promise<void>;
   /** Makes a restored vault a store of its own; see becomeOwnStore. */
