@@ -169,8 +169,10 @@ function whileLeaseIsHeld(keyring: KeyringUse): MayHandOn {
     now: () => keyring.vouches([]),
     ask(connection) {
       // Whatever was lost is heard of by then, and what it touches is held back.
-      const letGoOn = () => connection.letGoOn();
-      keyring.renewLease().then(letGoOn, () => connection.reset());
+      keyring.renewLease().then(
+        () => connection.goOn(),
+        () => connection.reset(),
+      );
     },
   };
 }

@@ -22,7 +22,7 @@ export interface KeptAnswer {
 export interface MayHandOn {
   /** At this moment: nothing was lost that this process has not heard of. */
   now(): boolean;
-  /** Finds out whether it may, and lets the connection go on or resets it. */
+  /** Finds out whether it may, and then has the connection go on, or resets it. */
   ask(connection: KeptConnection): void;
 }
 
@@ -48,7 +48,7 @@ export class KeptConnection {
   readonly #askToHandOn: () => void;
   #isClosing = false;
   #isReset = false;
-  #isHeldBack = false;
+  #holdsBack = 0;
   #waiting: (() => void) | undefined;
 
   /** `raw` is the TCP socket under a TLS socket; without TLS it is the socket itself. */
@@ -91,22 +91,27 @@ export class KeptConnection {
 
   /** Writes now, or when that may go on; after a reset, never. */
   #whenAllowed(write: () => void): void {
-    const isAllowed = this.#answers.length === 0 || (!this.#isHeldBack && this.#mayHandOn());
-    if (isAllowed) {
+    const isHeldBack = this.#holdsBack > 0;
+    if (this.#answers.length === 0 || (!isHeldBack && this.#mayHandOn())) {
       write();
       return;
     }
     this.#waiting = write;
-    if (!this.#isHeldBack) this.#askToHandOn();
+    if (!isHeldBack) this.#askToHandOn();
   }
 
-  /** Writes nothing more, until it is let go on or reset: something may have been lost. */
+  /** Writes nothing more until `letGoOn` is called as often: something may have been lost. */
   holdBack(): void {
-    this.#isHeldBack = true;
+    this.#holdsBack += 1;
   }
 
   letGoOn(): void {
-    this.#isHeldBack = false;
+    this.#holdsBack -= 1;
+    this.goOn();
+  }
+
+  /** Writes what waits, if it may. */
+  goOn(): void {
     const write = this.#waiting;
     this.#waiting = undefined;
     if (write !== undefined && !this.#isReset) this.#whenAllowed(write);
