@@ -161,7 +161,11 @@ async function replaceRoot(deps: TurnContext, app: App, scope: AppScope): Promis
     }
     const puts = await replaceKey(deps, slot, { row: row!, parent, dying });
     const guard = { key: storeSlot().current, ownKey: parent.id };
-    const [outcome] = await store.commit([{ guard, puts }]);
+    // What lies beside the root is under the root itself: with a new one its loss is covered.
+    const [inBucket] = await store.versions([bucketKeyRow(app.id, 0)]);
+    const isKeyless = store.guards !== 'inPartition' && inBucket === undefined;
+    const cleans = isKeyless ? { cleans: { app: app.id, bucket: 0 } } : {};
+    const [outcome] = await store.commit([{ guard, puts, ...cleans }]);
     hierarchy.forgetBucketKey(app.id, 0);
     if (outcome === 'done') return;
     return again;

@@ -3,6 +3,7 @@ import { THING_DEPTH, thingPath } from '../../../../libs/sealing/tree-path.ts';
 import { bucketKeyRow, PREVIOUS_KINDS } from '../../../../libs/vault/rows/key-slots.ts';
 import { rowKinds, type VaultRow } from '../../../../libs/vault/rows/vault-store.ts';
 import { createApp } from '../../../../services/operations/create-app.ts';
+import { revokeKey } from '../../../../services/operations/revoke-key.ts';
 import { createPrivacy } from '../../../../services/privacy/doors/privacy.ts';
 import { PERSONAL, received } from '../../../support/events.ts';
 import { copyFiles, joinCopies, openCopy } from '../../../support/old-copies.ts';
@@ -290,6 +291,16 @@ describe('a turn of the epoch', () => {
     expect(await turn(next)).toMatchObject({ step: 'done', failedApps: [] });
     expect(await vault.dirtyBuckets()).toEqual([]);
     expect(await textsOf(next, await groupOf(next))).toEqual([null, 'his', 'theirs']);
+  });
+
+  it('leaves nothing marked of an app in which an access key was revoked, and nothing else lost', async () => {
+    const store = await openTestStore();
+    const powers = store.backends.administration();
+    const given = { app: store.app.id, scope: 'app' as const, nowMs: Date.now() };
+    await revokeKey(powers, (await powers.accessKeys.create(given)).id);
+    expect((await store.backends.epoch().status()).dirtyBuckets).toBe(1);
+    expect(await turn(store)).toMatchObject({ step: 'done', failedApps: [] });
+    expect((await store.backends.epoch().status()).dirtyBuckets).toBe(0);
   });
 
   it('is gone on with by a process that knew the old keys, and nobody is lost', async () => {
