@@ -28,6 +28,7 @@ export interface MayHandOn {
 
 /** What is given to the kernel at a time. */
 const SLICE_BYTES = 65_536;
+const SLICES_PER_TURN = 32;
 // More than a kernel keeps for one connection: what came before so many later bytes was taken.
 const SEND_BUFFER_BYTES_MAX = 16 * 1024 * 1024;
 // The kernel has nothing left of a connection on which a call failed so.
@@ -79,7 +80,9 @@ export class KeptConnection {
           at += Math.max(slice.length, 1);
           write(slice, 'buffer' as BufferEncoding, (failed) => {
             if (!failed) this.#handedBytes += slice.length;
-            next(failed);
+            // A kernel that takes all at once calls back at once.
+            if (at % (SLICES_PER_TURN * SLICE_BYTES) === 0) setImmediate(next, failed);
+            else next(failed);
           });
         });
       };
@@ -117,9 +120,9 @@ export class KeptConnection {
     if (write !== undefined && !this.#isReset) this.#whenAllowed(write);
   }
 
-  /** When the client was last seen to have taken more. */
+  /** When the client was last given an answer, or seen to have taken more. */
   get movedMs(): number {
-    return this.#movedMs;
+    return Math.max(this.#movedMs, ...this.#answers.map(({ sinceMs }) => sinceMs));
   }
 
   get answers(): readonly KeptAnswer[] {

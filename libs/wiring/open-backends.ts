@@ -120,7 +120,7 @@ export interface Backends {
   ringCheck(refs: readonly RingRef[]): Promise<RingFindings>;
   /** Begins the roster of holders, where nobody can have used this vault's keys yet. */
   beginFeed(): Promise<void>;
-  /** Begins another incarnation of the feed: every holder of keys drops them. */
+  /** Begins another incarnation of the feed, under another key: every holder drops its keys. */
   renewFeed(): Promise<void>;
   /** How many other processes that hold keys of this store are alive; it waits for a lease. */
   otherHolders(): Promise<number>;
@@ -188,9 +188,10 @@ export async function openBackends(
     if (options.mustExist && !(await hasStoreRoot(store))) throw noStore('this vault is empty');
     const kms = await openRootKms(configuration, randomness);
     const clocks = options.holderClocks ?? systemHolderClocks;
+    const feedMac = createFeedMac(() => hierarchy);
     const feed = createSignedFeed({
       store: (options.overFeed ?? ((one) => one))(opened.vault.feed),
-      mac: createFeedMac(() => hierarchy),
+      mac: feedMac,
       randomness,
     });
     const { leaseMs } = configuration;
@@ -234,7 +235,10 @@ export async function openBackends(
       vaultCheck: (original) => checkVault(vault, original),
       ringCheck: (refs) => checkRings(vault, refs),
       beginFeed: () => feed.begin(),
-      renewFeed: () => feed.renew(),
+      async renewFeed() {
+        await feedMac.renew();
+        await feed.renew();
+      },
       otherHolders: () => countOthers(context),
       settleDirectory: (damaged) => settleDirectory(vault, damaged),
       announce: (door) => lease.announce((holder) => signDoor(mac, holder, door)),

@@ -23,6 +23,7 @@ import type { DamagedRow } from '../../libs/vault/turn/turn-store.ts';
 import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts';
 import { removePages } from '../../libs/wiring/open-engines.ts';
 import { openRootKms } from '../../libs/wiring/open-root-kms.ts';
+import type { AdministrationPowers, PrivacyPowers } from '../../libs/wiring/powers.ts';
 import { endForsakenGroup } from '../privacy/kinds/end-group.ts';
 import type { Asked } from '../privacy/kinds/kind.ts';
 import { isKnownKind } from '../privacy/kinds/kinds.ts';
@@ -101,6 +102,7 @@ async function restoreIn(
   const backends = await openBackends(staged);
   const kms = await openRootKms(configuration);
   let own: KeyId | undefined;
+  const { powers, flush } = withDeferredList(backends.privacy());
   const left = new Set<string>();
   let done: Pick<Restored, 'applied' | 'removed' | 'events' | 'damaged'>;
   try {
@@ -114,39 +116,42 @@ async function restoreIn(
     if (hasNewer) await assertNewerSettled(backends, { isNewerRemoved, onProgress });
     await backends.settleDirectory(damaged);
     const { newer: removed } =
-      hasNewer && isNewerRemoved
-        ? await findNewerEvents(backends.privacy(), true, onProgress)
-        : { newer: 0 };
+      hasNewer && isNewerRemoved ? await findNewerEvents(powers, true, onProgress) : { newer: 0 };
     // An erasure looks in the views for what somebody who is held has said in a group.
     const events = await rebuildViews(backends.projector(), (count, total) =>
       onProgress(`${count} of ${total} events into the views`),
     );
-    await dropListed(backends, later);
-    const applied = await applyErasures(backends, later, { hasTaken, left, onProgress });
+    await dropListed(powers, later);
+    const applied = await applyErasures({ powers, ...backends.administration() }, later, {
+      hasTaken,
+      left,
+      onProgress,
+    });
     // What had been asked for, but was not begun when the copy was made; holds of the list count.
     const onUnknown = (one: UnknownRequest) => left.add(whyUnknown(one).message);
     const onRefused = () => undefined;
-    await passDamaged(left, () => runOpenRequests(backends.privacy(), { onUnknown, onRefused }));
+    await passDamaged(left, () => runOpenRequests(powers, { onUnknown, onRefused }));
     // Also what is older than the backup: where that begins lies in it, and may have been moved.
     const onUndone = ({ message }: LetheError) => left.add(message);
-    await passDamaged(left, () => enforceErasures(backends.privacy(), onUndone));
+    await passDamaged(left, () => enforceErasures(powers, onUndone));
     // Whoever came anew under the name of somebody who was erased has it now.
     for (const { app, group, by } of await backends.settleDirectory(damaged)) {
       await endForsakenGroup(
-        { powers: backends.privacy(), app, request: { id: by as string as RequestId, loss: by } },
+        { powers, app, request: { id: by as string as RequestId, loss: by } },
         group,
       );
     }
     await catchUp(backends.projector());
     const taken = later.filter(({ id }) => hasTaken.has(id));
-    await assertAllTaken(backends, taken, left);
+    await assertAllTaken(powers, taken, left);
     const { incarnation: id } = await backends.engines.vault.feed.head();
-    const nowMs = () => backends.privacy().clock.nowMs();
+    const nowMs = () => powers.clock.nowMs();
     const onKeyMade = (key: KeyId) => {
       own = key;
     };
     onProgress('everything gets keys of this store');
-    await backends.epoch().becomeOwnStore({ id, nowMs, onKeyMade });
+    const turn = await backends.epoch().becomeOwnStore({ id, nowMs, onKeyMade, onProgress });
+    for (const app of turn.failedApps) left.add(`the app ${app} keeps keys of the original`);
     done = { applied, removed, events, damaged };
   } catch (error) {
     if (own !== undefined) await kms.destroyKey(own);
@@ -155,14 +160,46 @@ async function restoreIn(
     await backends.close();
   }
   await placeRestored(staged, configuration, onProgress);
+  await flush(configuration);
   // Pages of the store that was lost may lie there under the numbers of this one.
   await removePages(configuration);
   return { backup: backup.folder, madeAt: backup.manifest.madeAt, ...done, left: [...left] };
 }
 
+/**
+ * What a restore adds to the list, it adds when the store is in its place. Of a run that ended
+ * before, nobody would have the key that its entries authenticate under.
+ */
+function withDeferredList(powers: PrivacyPowers) {
+  const { erasures } = powers;
+  const deferred: ListedErasure[] = [];
+  const add = async (entries: readonly ListedErasure[]) => {
+    // Also without any it looks at the list.
+    await erasures.add([]);
+    deferred.push(...entries);
+  };
+  const read: typeof erasures.read = async (after) => [
+    ...(await erasures.read(after)),
+    ...deferred,
+  ];
+  return {
+    powers: { ...powers, erasures: { ...erasures, add, read } },
+    async flush(configuration: Configuration): Promise<void> {
+      if (deferred.length === 0) return;
+      const placed = await openBackends(configuration);
+      await placed
+        .privacy()
+        .erasures.add(deferred)
+        .finally(() => placed.close());
+    },
+  };
+}
+
 /** Requests that the list is applied of, as it says: they began after the copy, or were refused. */
-async function dropListed(backends: Backends, later: readonly ListedErasure[]): Promise<void> {
-  const { requests } = backends.privacy();
+async function dropListed(
+  { requests }: PrivacyPowers,
+  later: readonly ListedErasure[],
+): Promise<void> {
   const listed = new Set(later.map(({ id }) => id));
   const open = await requests.open(Number.MAX_SAFE_INTEGER);
   for (const { id } of open) if (listed.has(id)) await requests.drop(id);
@@ -268,11 +305,11 @@ function listMissing(why: string): LetheError {
  * something does, as rows of the backup are damaged, or were changed.
  */
 async function assertAllTaken(
-  backends: Backends,
+  powers: PrivacyPowers,
   later: readonly ListedErasure[],
   left: ReadonlySet<string>,
 ): Promise<void> {
-  const opening = await findOpening(backends.privacy(), later);
+  const opening = await findOpening(powers, later);
   if (opening.length === 0) return;
   const named = opening.map(({ kind, id }) => `${kind} ${id}`).join(', ');
   const text = `what was taken since this backup cannot be taken out of it again (${named})`;
@@ -293,7 +330,7 @@ async function passDamaged(left: Set<string>, work: () => Promise<unknown>): Pro
 }
 
 async function applyErasures(
-  backends: Backends,
+  { powers, accessKeys }: { powers: PrivacyPowers } & Pick<AdministrationPowers, 'accessKeys'>,
   later: readonly ListedErasure[],
   {
     hasTaken,
@@ -305,7 +342,6 @@ async function applyErasures(
     onProgress: (text: string) => void;
   },
 ): Promise<number> {
-  const powers = backends.privacy();
   const hasItsPlace = (one: ListedErasure): one is ListedRequest =>
     isRequest(one) && hasTaken.has(one.id);
   const take = (those: readonly ListedRequest[], as: Asked) =>
@@ -315,7 +351,7 @@ async function applyErasures(
   for (let at = 0; at < later.length; ) {
     const one = later[at]!;
     if (one.kind === 'revoke-key') {
-      await backends.administration().accessKeys.revoke(revokedOf(one), one.atMs);
+      await accessKeys.revoke(revokedOf(one), one.atMs);
       at += 1;
       continue;
     }

@@ -50,8 +50,8 @@ export async function turnEpoch(
   const isResumed = lastTurn !== null && lastTurn.step !== 'done';
   if (isResumed && (await epoch.status()).dirtyBuckets > 0) turn = await epoch.turn(options);
   // Rows that were written back beside the turn are under its new keys: it covers nothing of them.
-  const { found } = await enforceErasures(backends.privacy(), onUndone);
-  if (found > 0) turn = await epoch.turn(options);
+  const { found, failed } = await enforceErasures(backends.privacy(), onUndone);
+  if (found > failed) turn = await epoch.turn(options);
   const onBroughtBack = (key: KeyId) =>
     onProgress(`a KMS key that was scheduled to go had been brought back: ${key}`);
   await settleEpoch({ backends }, onBroughtBack)

@@ -59,6 +59,21 @@ async function erase(store: TestStore, name: string) {
   return erased.erasure;
 }
 
+/** Records an erasure of ann that nobody has listed yet. */
+async function begin(store: TestStore): Promise<void> {
+  const { requests, clock } = store.backends.privacy();
+  const now = { receivedAtMs: clock.nowMs(), changedAtMs: clock.nowMs() };
+  await requests.add({
+    id: '01'.repeat(16),
+    loss: '02'.repeat(16),
+    app: store.app.id,
+    kind: 'erase-subject',
+    target: { subject: await subjectOf(store, 'ann') },
+    step: 'begun',
+    ...now,
+  } as never);
+}
+
 type Table = 'requests' | 'request_afterlives' | 'access_keys' | 'vault_turn' | 'vault_turn_spare';
 
 /** Writes rows of one database's table into another one, over whatever is there. */
@@ -118,17 +133,7 @@ describe('S49 what a restore drill has made, carried over to the original by who
 
   it('is no entry of its list either where a restore itself has carried out what was open', async () => {
     const store = await openOriginal();
-    const { requests, clock } = store.backends.privacy();
-    const now = { receivedAtMs: clock.nowMs(), changedAtMs: clock.nowMs() };
-    await requests.add({
-      id: '01'.repeat(16),
-      loss: '02'.repeat(16),
-      app: store.app.id,
-      kind: 'erase-subject',
-      target: { subject: await subjectOf(store, 'ann') },
-      step: 'begun',
-      ...now,
-    } as never);
+    await begin(store);
     const drill = await drillOf(store);
     expect(await textsOf(drill, await groupOf(drill))).toEqual([null, 'his', 'theirs']);
     cpSync(drill.configuration.erasuresFolder, store.configuration.erasuresFolder, {
@@ -209,5 +214,33 @@ describe('S49 a store that was restored from one that was restored', () => {
     expect((await requests.afterlives()).map(({ id }) => id)).toContain(erasure);
     expect((await enforceErasures(third.backends.privacy(), () => undefined)).found).toBe(0);
     expect(await third.backends.vaultCheck()).toMatchObject({ tampered: 0, missing: 0 });
+  });
+});
+
+describe('S49 a restore that is given up after it has carried out what was open in its backup', () => {
+  it('has added nothing to the list: original and further restores go on with it', async () => {
+    const store = await openOriginal();
+    await begin(store);
+    const backup = await makeBackup(store, join(store.folder, 'kept'), Date.now());
+    const list = store.backends.privacy().erasures;
+    const folder = temporaryFolder();
+    const variables = { ...embeddedVariables(folder), LETHE_KMS: `local:${keysOf(store)}` };
+    // The list is the original's own, as where a store is brought back.
+    const configuration = readConfiguration({
+      ...variables,
+      LETHE_ERASURES: store.configuration.erasuresFolder,
+    });
+    const onProgress = (text: string) => {
+      if (text.startsWith('everything gets keys')) throw new Error('given up');
+    };
+    const given = restore(configuration, backup.folder, { ...quiet, onProgress });
+    await expect(given).rejects.toThrow('given up');
+    expect(await list.read()).toEqual([]);
+    await restore(configuration, backup.folder, quiet);
+    const restored = await openConfigured(configuration, folder, {}, store.app.id);
+    onTestFinished(() => restored.backends.close());
+    expect(await textsOf(restored, await groupOf(restored))).toEqual([null, 'his', 'theirs']);
+    const kinds = (await restored.backends.privacy().erasures.read()).map(({ kind }) => kind);
+    expect(kinds).toEqual(['erase-subject', 'taken']);
   });
 });

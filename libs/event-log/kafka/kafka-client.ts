@@ -1,6 +1,6 @@
 /** kafkajs 2.2.4, pinned exactly: how it is opened, and what of it is mended. */
 import { createRequire } from 'node:module';
-import { gunzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import kafkajs, { type Kafka } from 'kafkajs';
 import { LetheError } from '../../base/lethe-error.ts';
 import type { KafkaEngine } from '../../engines/engine-urls.ts';
@@ -44,9 +44,8 @@ function boundCodecs(): void {
     compress: async (encoder: { buffer: Buffer }) => zstdCompressSync(encoder.buffer),
     decompress: async (buffer: Buffer) => zstdDecompressSync(buffer, DECOMPRESSED),
   });
-  const gzip = kafkajs.CompressionCodecs[kafkajs.CompressionTypes.GZIP] as () => object;
   kafkajs.CompressionCodecs[kafkajs.CompressionTypes.GZIP] = () => ({
-    ...gzip(),
+    compress: async (encoder: { buffer: Buffer }) => gzipSync(encoder.buffer),
     decompress: async (buffer: Buffer) => gunzipSync(buffer, DECOMPRESSED),
   });
 }

@@ -81,5 +81,5 @@ export class KafkaReader {
 function isUndecodable(error: unknown): boolean {
   const { name = '', code = '' } = error as { name?: string; code?: unknown };
   if (name === 'KafkaJSNotImplemented') return true;
-  return typeof code === 'string' && /^(ERR_BUFFER_TOO_LARGE|ERR_ZLIB|Z_|ZSTD_)/.test(code);
+  return typeof code === 'string' && /^(ERR_BUFFER|ERR_OUT_OF_RANGE|ERR_ZLIB|Z_|ZSTD_)/.test(code);
 }

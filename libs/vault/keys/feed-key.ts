@@ -12,7 +12,9 @@ import type { KeyHierarchy } from './key-hierarchy.ts';
 const FEED_KEY = '2'.padStart(32, '0');
 
 /** Opens it; the hierarchy is asked for at the first use. */
-export function createFeedMac(hierarchy: () => Pick<KeyHierarchy, 'replaceableKey'>): FeedMac {
+export function createFeedMac(
+  hierarchy: () => Pick<KeyHierarchy, 'replaceableKey' | 'replaceKey'>,
+): FeedMac & { renew(): Promise<void> } {
   let current: { readonly id: string; readonly key: HmacKey } | undefined;
 
   async function load(): Promise<boolean> {
@@ -29,5 +31,10 @@ export function createFeedMac(hierarchy: () => Pick<KeyHierarchy, 'replaceableKe
       return current!.key.digestFields(label, fields).toString('hex');
     },
     reload: load,
+    /** For a store that was restored: nobody else may have it open. */
+    async renew() {
+      await hierarchy().replaceKey(rowKinds.accessKey, FEED_KEY);
+      await load();
+    },
   };
 }

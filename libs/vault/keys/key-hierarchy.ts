@@ -71,6 +71,8 @@ export interface KeyHierarchy {
    * made anew where its row is damaged: nothing that lasts may rest on it.
    */
   replaceableKey(kind: RowKind, id: string): Promise<SubKey>;
+  /** Makes one anew: whoever has the one before knows nothing of it. */
+  replaceKey(kind: RowKind, id: string): Promise<void>;
   /**
    * A key of the store that what lasts rests on. It lies in two rows, made at first use: where one
    * is damaged or gone, it is written anew from the other. Throws VAULT_TAMPERED: both are damaged.
@@ -251,6 +253,18 @@ class Hierarchy implements KeyHierarchy {
         return again;
       }
     });
+  }
+
+  async replaceKey(kind: RowKind, id: string): Promise<void> {
+    const { store, randomness } = this.#deps;
+    const key = storeKey(kind, id);
+    const root = await this.storeRoot();
+    const [row] = await store.read([key]);
+    const puts = [newKeyRow(key, root, randomness, row)];
+    const guard = { key: STORE_ROOT, ownKey: root.id };
+    const [outcome] = await store.commit([{ guard, puts }]);
+    if (outcome !== 'done') throw contended();
+    this.forgetCurrent();
   }
 
   async sparedKey(kind: RowKind, ids: SparedIds): Promise<SubKey> {

@@ -1,7 +1,9 @@
 /** StoreMac over the vault: its key lies under the store root twice, and is made at first use. */
+import { type AppId, NO_ID } from '../../base/ids.ts';
+import { isLetheError, LetheError } from '../../base/lethe-error.ts';
 import { HmacKey } from '../../codec/hash.ts';
 import type { StoreMac } from '../../keyring/store-mac.ts';
-import { rowKinds } from '../rows/vault-store.ts';
+import { type RowKey, rowKinds } from '../rows/vault-store.ts';
 import type { SparedIds } from './key-hierarchy.ts';
 import type { VaultContext } from './vault-context.ts';
 
@@ -9,6 +11,8 @@ const idOf = (number: number) => String(number).padStart(32, '0');
 // Beside the key of the store's own access keys, which has the id NO_ID.
 const MAC_KEY: SparedIds = { id: idOf(1), spareId: idOf(3) };
 const FORMERS_FROM = 10;
+/** So often a store can be restored from one that was restored. */
+const FORMERS_MAX = 32;
 
 /** The codes of a store, and those of the stores that it was restored from. */
 export interface StoreMacs extends StoreMac {
@@ -22,7 +26,10 @@ export interface StoreMacs extends StoreMac {
 }
 
 /** Opens it. */
-export function createStoreMac({ hierarchy }: Pick<VaultContext, 'hierarchy'>): StoreMacs {
+export function createStoreMac({
+  hierarchy,
+  store,
+}: Pick<VaultContext, 'hierarchy' | 'store'>): StoreMacs {
   const macUnder = (ids: SparedIds): StoreMac => ({
     async mac(label, fields) {
       const { bytes } = await hierarchy.sparedKey(rowKinds.accessKey, ids);
@@ -35,25 +42,43 @@ export function createStoreMac({ hierarchy }: Pick<VaultContext, 'hierarchy'>): 
     },
   });
 
-  async function countFormers(): Promise<number> {
-    for (let count = 0; ; count += 1) {
-      const ids = formerIds(count);
-      if ((await hierarchy.findSparedKey(rowKinds.accessKey, ids)) === undefined) return count;
+  /** Those that open: rows that somebody made up lie beside them, and are passed over. */
+  async function findFormers(): Promise<StoreMac[]> {
+    const found: StoreMac[] = [];
+    for (let number = 0; number < FORMERS_MAX; number += 1) {
+      const ids = formerIds(number);
+      const key = await hierarchy.findSparedKey(rowKinds.accessKey, ids).catch(passOverDamage);
+      if (key !== undefined) found.push(macUnder(ids));
     }
+    return found;
+  }
+
+  async function freeIds(): Promise<SparedIds> {
+    for (let number = 0; number < FORMERS_MAX; number += 1) {
+      const ids = formerIds(number);
+      const rows = await store.versions([ids.id, ids.spareId].map(formerRow));
+      if (rows.every((row) => row === undefined)) return ids;
+    }
+    throw new LetheError('VAULT_TAMPERED', 'the vault has no place left for a key of its original');
   }
 
   return {
     ...macUnder(MAC_KEY),
-    async formers() {
-      const count = await countFormers();
-      return Array.from({ length: count }, (_, number) => macUnder(formerIds(number)));
-    },
+    formers: findFormers,
     async renew() {
-      const ids = formerIds(await countFormers());
+      const ids = await freeIds();
       await hierarchy.replaceSparedKey(rowKinds.accessKey, MAC_KEY, ids);
       return macUnder(ids);
     },
   };
+}
+
+function passOverDamage(error: unknown): undefined {
+  if (!isLetheError(error, 'VAULT_TAMPERED')) throw error;
+}
+
+function formerRow(id: string): RowKey {
+  return { app: NO_ID as AppId, bucket: 0, kind: rowKinds.accessKey, id };
 }
 
 /** Where the key lies of a store that this one was restored from, by generations. */

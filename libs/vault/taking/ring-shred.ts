@@ -36,18 +36,19 @@ export function createKeyringShred(deps: VaultContext): KeyringShred {
       await enterLoss(deps, [key], loss);
       return outcome;
     },
-    async isTaken(ref, taken) {
-      const app = await deps.apps.find(ref.app);
-      const [row] = app === undefined ? [] : await store.read([ringRow(ref, app.buckets)]);
-      if (row === undefined) return true;
-      const opened = openRingRow(row, await deps.hierarchy.openerOf(row));
-      if (opened === 'erased') return true;
-      if (taken === 'all') {
-        wipeMaterial(opened);
-        return false;
-      }
-      return isTakenFrom(deps, ref, { material: opened, taken });
-    },
+    isTaken: (ref, taken) =>
+      retryContended(async () => {
+        const app = await deps.apps.find(ref.app);
+        const [row] = app === undefined ? [] : await store.read([ringRow(ref, app.buckets)]);
+        if (row === undefined) return true;
+        const opened = openRingRow(row, await deps.hierarchy.openerOf(row));
+        if (opened === 'erased') return true;
+        if (taken === 'all') {
+          wipeMaterial(opened);
+          return false;
+        }
+        return isTakenFrom(deps, ref, { material: opened, taken });
+      }),
     async fencedBy(refs) {
       const fences: (LossId | null)[] = [];
       for (const ref of refs) {

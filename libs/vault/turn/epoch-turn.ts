@@ -76,6 +76,7 @@ export interface OwnStore {
   readonly nowMs: () => number;
   /** Is told of the new key before anything is wrapped under it. */
   onKeyMade(key: KeyId): void;
+  onProgress(text: string): void;
 }
 
 /**
@@ -85,7 +86,7 @@ export interface OwnStore {
  */
 export async function becomeOwnStore(
   deps: TurnContext,
-  { id, nowMs, onKeyMade }: OwnStore,
+  { id, nowMs, onKeyMade, onProgress }: OwnStore,
 ): Promise<Turn> {
   const { store, kms, turns, randomness } = deps;
   const [root] = await store.read([storeSlot().current]);
@@ -104,7 +105,7 @@ export async function becomeOwnStore(
     failedApps: [],
   };
   if (!(await turns.write(turn, last))) throw contended();
-  const options = { nowMs, isWhole: true };
+  const options = { nowMs, onProgress, isWhole: true };
   const run = new TurnRun(deps, options, turn);
   return runSteps(deps, options, run);
 }

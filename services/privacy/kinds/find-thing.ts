@@ -84,7 +84,7 @@ export async function puncture(
     throw error;
   });
   // What came after a backup has no ring in it. Else somebody hides it, and may put it back.
-  if (outcome !== 'absent' || as === 'restored') return;
+  if (outcome !== 'absent' || as !== 'asked') return;
   const text =
     'a ring that events were sealed with is missing from the vault: nothing was forgotten';
   throw new LetheError('VAULT_TAMPERED', text);

@@ -105,6 +105,8 @@ export async function findUndone(
 export interface Enforced {
   /** How many requests. */
   readonly found: number;
+  /** How many of them could not be carried out again. */
+  readonly failed: number;
   /** Apps of which some could not be carried out again. */
   readonly untaken: ReadonlySet<AppId>;
 }
@@ -196,16 +198,18 @@ async function enforce(
   };
   await recount();
   const untaken = new Set<AppId>();
+  let failed = 0;
   for (const as of ['restored', 'uncertain'] as const) {
     for (const { app, error } of await takeAgain(powers, those(as), as)) {
       // One whose rows are damaged, or kept as they were, waits for its T1, and nobody else does.
       if (!isLetheError(error, 'VAULT_TAMPERED') && !isLetheError(error, 'CONTENDED')) throw error;
       onUndone(error);
       untaken.add(app);
+      failed += 1;
     }
   }
   await recount();
-  return { found: undone.length, untaken };
+  return { found: undone.length, failed, untaken };
 }
 
 function undoneText({ request: { id, app, kind }, why }: Undone): string {

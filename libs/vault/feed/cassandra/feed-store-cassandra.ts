@@ -9,7 +9,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { LossId } from '../../../base/ids.ts';
-import type { CassandraDatabase } from '../../../engines/cassandra-database.ts';
+import { LetheError } from '../../../base/lethe-error.ts';
+import { type CassandraDatabase, hasCells } from '../../../engines/cassandra-database.ts';
 import { decodeFeedRows, encodeFeedRows } from '../feed-rows.ts';
 import type {
   FeedEntry,
@@ -28,6 +29,7 @@ const ADD = `INSERT INTO feed_entries (one, number, erasure, rows, code)
   VALUES (0, ?, ?, ?, ?)`;
 const ENTRIES = `SELECT number, erasure, rows, code FROM feed_entries
   WHERE one = 0 AND number > ? LIMIT ?`;
+const ALL = 'SELECT number, erasure, rows, code FROM feed_entries WHERE one = 0 AND number > 0';
 const NUMBERS = 'SELECT number FROM feed_entries WHERE one = 0 AND number > 0';
 const DROP = 'DELETE FROM feed_entries WHERE one = 0 AND number = ? IF EXISTS';
 const HOLDERS = `SELECT id, acknowledged, entry_code, code, door FROM feed_acknowledgements
@@ -44,6 +46,9 @@ const ADD_ROSTER = 'INSERT INTO feed_roster (one, body, code) VALUES (0, ?, ?) I
 const REPLACE_ROSTER = `UPDATE feed_roster SET body = ?, code = ? WHERE one = 0
   IF body = ? AND code = ?`;
 const DROP_ROSTER = 'DELETE FROM feed_roster WHERE one = 0 IF EXISTS';
+
+const HEAD_ATTEMPTS_MAX = 5;
+const ENTRY_CELLS = ['erasure', 'rows', 'code'] as const;
 
 interface StoredHead {
   incarnation: string | null;
@@ -78,20 +83,25 @@ export function openFeedStoreCassandra(database: CassandraDatabase): FeedStore {
     database.applySettled([{ query, params }]);
 
   async function head(): Promise<FeedHead> {
-    const found = await database.get<StoredHead>(HEAD);
-    if (found?.incarnation == null) await apply(BORN, newIncarnation());
-    else if (found.head === null) await mendHead();
-    else {
-      const { incarnation, head: number, head_code: code } = found;
-      return { incarnation, number: Number(number), code: code ?? '' };
+    // What is written may be hidden by a time of writing that lies ahead.
+    for (let attempt = 0; attempt < HEAD_ATTEMPTS_MAX; attempt += 1) {
+      const found = await database.get<StoredHead>(HEAD);
+      if (found?.incarnation == null) await apply(BORN, newIncarnation());
+      else if (found.head === null) await mendHead();
+      else {
+        const { incarnation, head: number, head_code: code } = found;
+        return { incarnation, number: Number(number), code: code ?? '' };
+      }
     }
-    return head();
+    const text = 'the head of the feed (feed_entries) is gone, and cannot be written anew';
+    throw new LetheError('VAULT_TAMPERED', text);
   }
 
   /** The cell was removed by itself: entries say where it was, and their codes whether it is so. */
   async function mendHead(): Promise<void> {
-    const listed = await database.allSerial<StoredEntry>(NUMBERS);
-    const newest = Math.max(0, ...listed.map(({ number }) => Number(number)));
+    const listed = await database.allSerial<StoredEntry>(ALL);
+    const whole = listed.filter((one) => hasCells(one, ENTRY_CELLS));
+    const newest = Math.max(0, ...whole.map(({ number }) => Number(number)));
     await apply(MEND, newest, (await entryOf(newest))?.code ?? null);
   }
 
@@ -125,7 +135,8 @@ export function openFeedStoreCassandra(database: CassandraDatabase): FeedStore {
       });
     },
     async entries(after, limit) {
-      return (await database.allSerial<StoredEntry>(ENTRIES, after, limit)).map(toEntry);
+      const found = await database.allSerial<StoredEntry>(ENTRIES, after, limit);
+      return found.filter((one) => hasCells(one, ENTRY_CELLS)).map(toEntry);
     },
     async prune(before) {
       const { number: newest } = await head();
