@@ -63,11 +63,13 @@ export async function isThereAgain(powers: PrivacyPowers, one: AskedAbout): Prom
 
 /** Of what a request has taken: does a key open it, and is an entry there that was taken away? */
 export async function lookAgain(powers: PrivacyPowers, one: AskedAbout) {
-  let opens = false;
-  const isEntryThere = await askKind(powers, one, async (ref, parts) => {
-    opens ||= !(await powers.keyringShred.isTaken(ref, parts));
-  });
-  return { opens, isEntryThere };
+  const asked: (readonly [RingRef, readonly Taken[] | 'all'])[] = [];
+  const isEntryThere = await askKind(powers, one, async (...about) => void asked.push(about));
+  // Together: each is a round trip on servers, and T0 waits for all.
+  const isTaken = asked.map(([ref, parts]) =>
+    passOverDamage(() => powers.keyringShred.isTaken(ref, parts)),
+  );
+  return { opens: (await Promise.all(isTaken)).includes(false), isEntryThere };
 }
 
 /**
