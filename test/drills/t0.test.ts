@@ -18,7 +18,9 @@ const READERS = SERVERS ? 2 : 4;
 const READ_PAUSE_MS = SERVERS ? 20 : 0;
 const LOAD_PER_STEP = SERVERS ? 10 : 40_000;
 const LOAD_STEP_MS = 200;
-const HEALTHY_P99_MS_MAX = SERVERS ? 1_000 : LEASE_MS + 1_000;
+// No healthy erasure waits for a lease, by how its holders were passed. On servers a disk that
+// stalls is in it: their commit logs are written at once.
+const HEALTHY_P99_MS_MAX = SERVERS ? 3_000 : LEASE_MS + 1_000;
 // A process that has just started prepares its statements in its first erase.
 const ODD_MS_MAX = LEASE_MS + (SERVERS ? 1_500 : 1_000);
 const SUPPORT = join(import.meta.dirname, '../support');
