@@ -4,7 +4,6 @@
  * has ended, and others have passed this process by. So work waits for its turn, and between two
  * turns timers and sockets come.
  */
-import { performance } from 'node:perf_hooks';
 
 /** How long work goes on before it lets others come. */
 const TURN_MS = 10;

@@ -6,6 +6,18 @@ export function isDamage(error: unknown): boolean {
   return isLetheError(error, 'VAULT_TAMPERED') || isLetheError(error, 'SEGMENT_MISSING');
 }
 
+/** What a look gives; undefined: it met damage, which is named where all rows are looked at. */
+export async function passOverDamage<Result>(
+  look: () => Promise<Result>,
+): Promise<Result | undefined> {
+  try {
+    return await look();
+  } catch (error) {
+    if (isDamage(error)) return undefined;
+    throw error;
+  }
+}
+
 /**
  * What a look at items gives, in their order. A damaged ring keeps its own items from being looked
  * at, which give `instead`, and nobody else's. Throws what the look throws else.

@@ -7,14 +7,12 @@ import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
 import { makeBackup } from '../../services/operations/backup.ts';
 import { restore } from '../../services/operations/restore.ts';
 import { settleIfWhole, turnEpoch } from '../../services/operations/turn-epoch.ts';
-import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { enforceErasures } from '../../services/privacy/life/enforce.ts';
-import { received } from '../support/events.ts';
+import { erase, openFriends, quietRestore } from '../support/friends.ts';
 import { groupOf, subjectOf, textsOf } from '../support/reading.ts';
 import {
   embeddedVariables,
   openConfigured,
-  openTestStore,
   type TestStore,
   temporaryFolder,
 } from '../support/temporary-store.ts';
@@ -23,19 +21,6 @@ import { hex, kindOf, openVault, put, type Row, rowsOf } from '../support/vault-
 // A restore drill runs beside the original, with its keys. Who can write the tables and folders of
 // both, but has no key, carries what the drill has made over to the original.
 
-const quiet = { isNewerRemoved: false, erasuresHead: 'any' as const, onProgress: () => undefined };
-
-/** A store of three people, of whom none was erased. */
-async function openOriginal(): Promise<TestStore> {
-  const store = await openTestStore();
-  await store.deliver(
-    received('ann', 'hers', { id: '1' }),
-    received('ben', 'his', { id: '2' }),
-    received('cem', 'theirs', { id: '3' }),
-  );
-  return store;
-}
-
 /** A store that is restored from another one of today, with its key folder, as the page has it. */
 async function drillOf(store: TestStore): Promise<TestStore> {
   const folder = temporaryFolder();
@@ -43,7 +28,7 @@ async function drillOf(store: TestStore): Promise<TestStore> {
   cpSync(store.configuration.erasuresFolder, join(folder, 'erasures'), { recursive: true });
   const variables = { ...embeddedVariables(folder), LETHE_KMS: `local:${keysOf(store)}` };
   const configuration = readConfiguration(variables);
-  await restore(configuration, backup.folder, quiet);
+  await restore(configuration, backup.folder, quietRestore);
   const drill = await openConfigured(configuration, folder, {}, store.app.id);
   onTestFinished(() => drill.backends.close());
   return drill;
@@ -51,13 +36,6 @@ async function drillOf(store: TestStore): Promise<TestStore> {
 
 const keys = new WeakMap<TestStore, string>();
 const keysOf = (store: TestStore) => keys.get(store) ?? join(store.folder, 'keys');
-
-async function erase(store: TestStore, name: string) {
-  const subject = await subjectOf(store, name);
-  const erased = await createPrivacy(store.backends.privacy()).eraseSubject(store.app.id, subject);
-  if (erased.status !== 'done') throw new Error(erased.status);
-  return erased.erasure;
-}
 
 /** Records an erasure of ann that nobody has listed yet. */
 async function begin(store: TestStore): Promise<void> {
@@ -97,7 +75,7 @@ const vaultOf = ({ configuration }: TestStore) => openVault(fileOf(configuration
 
 describe('S49 what a restore drill has made, carried over to the original by who has no key', () => {
   it('is no record of an erasure: nobody who lives has a T1 told or a certificate written', async () => {
-    const store = await openOriginal();
+    const store = await openFriends();
     const drill = await drillOf(store);
     const erasure = await erase(drill, 'ann');
     await erase(store, 'ben');
@@ -119,7 +97,7 @@ describe('S49 what a restore drill has made, carried over to the original by who
   });
 
   it('is no entry of its list: nobody is erased by it, and it is refused by name', async () => {
-    const store = await openOriginal();
+    const store = await openFriends();
     const drill = await drillOf(store);
     await erase(drill, 'ann');
     cpSync(drill.configuration.erasuresFolder, store.configuration.erasuresFolder, {
@@ -132,7 +110,7 @@ describe('S49 what a restore drill has made, carried over to the original by who
   });
 
   it('is no entry of its list either where a restore itself has carried out what was open', async () => {
-    const store = await openOriginal();
+    const store = await openFriends();
     await begin(store);
     const drill = await drillOf(store);
     expect(await textsOf(drill, await groupOf(drill))).toEqual([null, 'his', 'theirs']);
@@ -145,7 +123,7 @@ describe('S49 what a restore drill has made, carried over to the original by who
   });
 
   it('is no access key: it takes nobody in', async () => {
-    const store = await openOriginal();
+    const store = await openFriends();
     const drill = await drillOf(store);
     const { accessKeys, clock } = drill.backends.administration();
     const given = { app: store.app.id, scope: 'app' as const, nowMs: clock.nowMs() };
@@ -166,7 +144,7 @@ describe('S49 what a restore drill has made, carried over to the original by who
   });
 
   it('is no record of turns: the own spare counts', async () => {
-    const store = await openOriginal();
+    const store = await openFriends();
     await turnEpoch(store);
     const last = await store.backends.turns.read();
     const drill = await drillOf(store);
@@ -181,7 +159,7 @@ describe('S49 what a restore drill has made, carried over to the original by who
   });
 
   it('is no row of its vault: each is wrapped under a key that the original has not', async () => {
-    const store = await openOriginal();
+    const store = await openFriends();
     const drill = await drillOf(store);
     const names = ['own_key', 'wrapping_key'] as const;
     const keysIn = (rows: readonly Row[]) =>
@@ -197,7 +175,7 @@ describe('S49 what a restore drill has made, carried over to the original by who
 
 describe('S49 a store that was restored from one that was restored', () => {
   it('goes on with one list, which says what each of the three has erased', async () => {
-    const first = await openOriginal();
+    const first = await openFriends();
     await erase(first, 'ann');
     const second = await drillOf(first);
     keys.set(second, keysOf(first));
@@ -219,7 +197,7 @@ describe('S49 a store that was restored from one that was restored', () => {
 
 describe('S49 a restore that is given up after it has carried out what was open in its backup', () => {
   it('has added nothing to the list: original and further restores go on with it', async () => {
-    const store = await openOriginal();
+    const store = await openFriends();
     await begin(store);
     const backup = await makeBackup(store, join(store.folder, 'kept'), Date.now());
     const list = store.backends.privacy().erasures;
@@ -233,10 +211,10 @@ describe('S49 a restore that is given up after it has carried out what was open 
     const onProgress = (text: string) => {
       if (text.startsWith('everything gets keys')) throw new Error('given up');
     };
-    const given = restore(configuration, backup.folder, { ...quiet, onProgress });
+    const given = restore(configuration, backup.folder, { ...quietRestore, onProgress });
     await expect(given).rejects.toThrow('given up');
     expect(await list.read()).toEqual([]);
-    await restore(configuration, backup.folder, quiet);
+    await restore(configuration, backup.folder, quietRestore);
     const restored = await openConfigured(configuration, folder, {}, store.app.id);
     onTestFinished(() => restored.backends.close());
     expect(await textsOf(restored, await groupOf(restored))).toEqual([null, 'his', 'theirs']);

@@ -10,6 +10,7 @@ import { turnEpoch } from '../../services/operations/turn-epoch.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { runOpenRequests } from '../../services/privacy/life/request-worker.ts';
 import { PERSONAL, reacted, received, removed } from '../support/events.ts';
+import { quietRestore } from '../support/friends.ts';
 import { defaultConversationOf, groupOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';
 
@@ -46,8 +47,6 @@ function brokenAt<Power extends 'keyringShred' | 'holders'>(
   const powers = store.backends.privacy();
   return { ...powers, [power]: { ...powers[power], ...at } };
 }
-
-const quiet = { isNewerRemoved: false, erasuresHead: 'any' as const, onProgress: () => undefined };
 
 describe('a hold that is asked for while something is under way', () => {
   it('does not undo what has begun: it is finished, and then the hold is granted', async () => {
@@ -239,7 +238,7 @@ describe('an erasure that was listed when its process ended, and then met a hold
     await store.ingest.close();
     await store.backends.close();
     rmSync(join(store.folder, 'data'), { recursive: true });
-    await restore(store.configuration, backup.folder, quiet);
+    await restore(store.configuration, backup.folder, quietRestore);
     const after = await openAt(store.folder, {}, store.app.id);
     expect(await groupTexts(after)).toContain('ann 2024');
     expect(await after.backends.privacy().keyringHold.areHeld(store.app.id, [ann])).toEqual([true]);
@@ -273,7 +272,7 @@ describe('a restore', () => {
     await privacyOf(store).release(id, ann, hold);
     await privacyOf(store).eraseSubject(id, ann);
     await lose(store);
-    await restore(store.configuration, backup.folder, quiet);
+    await restore(store.configuration, backup.folder, quietRestore);
     const after = await openAt(store.folder, {}, id);
     expect(await groupTexts(after)).toEqual([null, 'ben 2025', 'cem 2025']);
   });
@@ -286,7 +285,7 @@ describe('a restore', () => {
     await holdOn(store, ann);
     await privacyOf(store).forgetDays(id, YEAR);
     await lose(store);
-    await restore(store.configuration, backup.folder, quiet);
+    await restore(store.configuration, backup.folder, quietRestore);
     const after = await openAt(store.folder, {}, id);
     expect(await groupTexts(after)).toEqual(['ann 2024', 'ben 2025', 'cem 2025']);
     expect((await privacyOf(after).eraseSubject(id, ann)).status).toBe('refused');

@@ -14,6 +14,7 @@ import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { watchErasures } from '../../services/privacy/life/enforce.ts';
 import { runOpenRequests } from '../../services/privacy/life/request-worker.ts';
 import { received, removed, sent } from '../support/events.ts';
+import { quietRestore } from '../support/friends.ts';
 import { groupOf, subjectOf, textsOf } from '../support/reading.ts';
 import { eraseAnn, lookTwice } from '../support/request-rows.ts';
 import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';
@@ -31,7 +32,6 @@ import {
 // takes them away, so that what they write back of the vault is passed over.
 
 const privacyOf = (store: TestStore) => createPrivacy(store.backends.privacy());
-const quiet = { isNewerRemoved: false, erasuresHead: 'any' as const, onProgress: () => undefined };
 
 describe('S51 rows beside those that are written back', () => {
   /** A row of a kind that nobody made, in the app. */
@@ -162,7 +162,7 @@ describe('S51 a backup that somebody without a key has edited', () => {
         )
         .run(key, Buffer.alloc(16, 5), Buffer.alloc(60, 1));
     });
-    await restore(store.configuration, folder, quiet);
+    await restore(store.configuration, folder, quietRestore);
     const back = await openAt(store.folder, {}, store.app.id);
     onTestFinished(() => back.backends.close());
     expect(await textsOf(back, await groupOf(back))).toEqual([null, 'his']);
@@ -178,7 +178,7 @@ describe('S51 a backup that somebody without a key has edited', () => {
     await store.ingest.close();
     await store.backends.close();
     renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
-    const restoring = restore(store.configuration, folder, quiet);
+    const restoring = restore(store.configuration, folder, quietRestore);
     await expect(restoring).rejects.toMatchObject({ code: 'CONTENDED' });
   });
 
@@ -199,7 +199,7 @@ describe('S51 a backup that somebody without a key has edited', () => {
     await store.ingest.close();
     await store.backends.close();
     renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
-    await restore(store.configuration, folder, quiet);
+    await restore(store.configuration, folder, quietRestore);
     const back = await openAt(store.folder, {}, store.app.id);
     onTestFinished(() => back.backends.close());
     expect(await textsOf(back, await groupOf(back))).toEqual(['hers', 'his']);
@@ -216,7 +216,7 @@ describe('S51 a backup that somebody without a key has edited', () => {
     await store.ingest.close();
     await store.backends.close();
     renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
-    const { left } = await restore(store.configuration, folder, quiet);
+    const { left } = await restore(store.configuration, folder, quietRestore);
     expect(left.join()).toContain('legal hold');
   });
 });

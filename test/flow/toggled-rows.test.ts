@@ -12,6 +12,7 @@ import { restore } from '../../services/operations/restore.ts';
 import { revokeKey } from '../../services/operations/revoke-key.ts';
 import { turnEpoch } from '../../services/operations/turn-epoch.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
+import { quietRestore } from '../support/friends.ts';
 import { groupOf, subjectOf, textsOf } from '../support/reading.ts';
 import { eraseAnn, lookTwice } from '../support/request-rows.ts';
 import { openAt, type TestStore } from '../support/temporary-store.ts';
@@ -19,8 +20,6 @@ import { hex, kindOf, openPeople, openVault, put, rowsOf } from '../support/vaul
 
 // Who can write the tables, but holds no key, writes old rows back for a moment, or where nobody
 // looks who looks at the list of erasures.
-
-const quiet = { isNewerRemoved: false, erasuresHead: 'any' as const, onProgress: () => undefined };
 
 /** Another process that uses keys of a store. */
 async function openReader({ configuration }: TestStore) {
@@ -95,7 +94,7 @@ describe('S51 a revoked access key', () => {
     await store.ingest.close();
     await store.backends.close();
     renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
-    await restore(store.configuration, backup, quiet);
+    await restore(store.configuration, backup, quietRestore);
     const again = await openAt(store.folder, {}, store.app.id);
     const { accessKeys } = again.backends.administration();
     expect(await accessKeys.isOpen({ id: made.id, app: store.app.id })).toBe(false);
@@ -121,7 +120,7 @@ describe('S51 an erasure that stopped when it was listed, and whose row was remo
     await store.ingest.close();
     await store.backends.close();
     renameSync(join(store.folder, 'data'), join(store.folder, 'lost'));
-    await restore(store.configuration, backup, quiet);
+    await restore(store.configuration, backup, quietRestore);
     const again = await openAt(store.folder, {}, store.app.id);
     expect(await textsOf(again, await groupOf(again))).toEqual(['hers', 'his']);
     const { keyringHold } = again.backends.privacy();

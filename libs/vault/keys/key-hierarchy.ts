@@ -14,6 +14,7 @@ import type { Randomness } from '../../base/random.ts';
 import { again, contended, retryContended } from '../../base/retry.ts';
 import { secretCopy } from '../../base/secret-bytes.ts';
 import { createSingleFlight } from '../../base/single-flight.ts';
+import { passOverDamage } from '../../keyring/past-damage.ts';
 import { WrappingKey } from '../../keyring/wrapping-key.ts';
 import type { LossFeed } from '../feed/feed-wait.ts';
 import type { KeyLease } from '../feed/key-lease.ts';
@@ -24,6 +25,7 @@ import {
   type KeySlot,
   parentSlot,
   STORE_ROOT,
+  storeRow,
   storeSlot,
 } from '../rows/key-slots.ts';
 import {
@@ -31,6 +33,7 @@ import {
   type RowKind,
   rowKeyToText,
   rowKinds,
+  type VaultBatch,
   type VaultRow,
   type VaultStore,
 } from '../rows/vault-store.ts';
@@ -237,19 +240,14 @@ class Hierarchy implements KeyHierarchy {
   }
 
   async replaceableKey(kind: RowKind, id: string): Promise<SubKey> {
-    const key = { app: STORE, bucket: 0, kind, id };
+    const key = storeRow(kind, id);
     return retryContended(async () => {
       this.#current.delete(rowKeyToText(key));
-      const root = await this.storeRoot();
       try {
         return (await this.#openOrMake(STORE, [key]))[0]!;
       } catch (error) {
         if (!isLetheError(error, 'VAULT_TAMPERED')) throw error;
-        const { store, randomness } = this.#deps;
-        const [row] = await store.read([key]);
-        const puts = [newKeyRow(key, root, randomness, row)];
-        await store.commit([{ guard: { key: STORE_ROOT, ownKey: root.id }, puts }]);
-        this.#current.delete(rowKeyToText(STORE_ROOT));
+        await this.replaceKey(kind, id);
         return again;
       }
     });
@@ -257,19 +255,24 @@ class Hierarchy implements KeyHierarchy {
 
   async replaceKey(kind: RowKind, id: string): Promise<void> {
     const { store, randomness } = this.#deps;
-    const key = storeKey(kind, id);
+    const key = storeRow(kind, id);
     const root = await this.storeRoot();
     const [row] = await store.read([key]);
-    const puts = [newKeyRow(key, root, randomness, row)];
+    await this.#commitUnder(root, { puts: [newKeyRow(key, root, randomness, row)] });
+  }
+
+  /** Writes rows under the store's root. Throws CONTENDED: they, or the root, have changed. */
+  async #commitUnder(root: WrappingKey, batch: Pick<VaultBatch, 'puts' | 'removals'>) {
     const guard = { key: STORE_ROOT, ownKey: root.id };
-    const [outcome] = await store.commit([{ guard, puts }]);
-    if (outcome !== 'done') throw contended();
+    const [outcome] = await this.#deps.store.commit([{ guard, ...batch }]);
+    // Another process may have turned the epoch.
     this.forgetCurrent();
+    if (outcome !== 'done') throw contended();
   }
 
   async sparedKey(kind: RowKind, ids: SparedIds): Promise<SubKey> {
     await this.#deps.lease.ensure();
-    const key = storeKey(kind, ids.id);
+    const key = storeRow(kind, ids.id);
     const known = this.#known(key);
     if (known !== undefined) return known;
     return retryContended(async () => {
@@ -282,12 +285,12 @@ class Hierarchy implements KeyHierarchy {
 
   async findSparedKey(kind: RowKind, ids: SparedIds): Promise<SubKey | undefined> {
     await this.#deps.lease.ensure();
-    return this.#known(storeKey(kind, ids.id)) ?? this.#readSpared(kind, ids);
+    return this.#known(storeRow(kind, ids.id)) ?? this.#readSpared(kind, ids);
   }
 
   /** Opens it, and writes either row anew from the other where that is damaged or gone. */
   async #readSpared(kind: RowKind, ids: SparedIds): Promise<SubKey | undefined> {
-    const keys = [ids.id, ids.spareId].map((id) => storeKey(kind, id));
+    const keys = sparedRows(kind, ids);
     const { store } = this.#deps;
     const rows = await store.read(keys);
     const opened: (SubKey | undefined)[] = [];
@@ -310,28 +313,18 @@ class Hierarchy implements KeyHierarchy {
     const { store, randomness } = this.#deps;
     const key = await this.sparedKey(kind, ids);
     const root = await this.storeRoot();
-    const [row, spare] = await store.read([storeKey(kind, ids.id), storeKey(kind, ids.spareId)]);
+    const [row, spare] = await store.read(sparedRows(kind, ids));
     const puts = [
-      newKeyRow(storeKey(kind, ids.id), root, randomness, row),
-      ...[former.id, former.spareId].map((id) => keyRowOf(storeKey(kind, id), key, root)),
+      newKeyRow(storeRow(kind, ids.id), root, randomness, row),
+      ...sparedRows(kind, former).map((one) => keyRowOf(one, key, root)),
     ];
-    const removals = spare === undefined ? [] : [spare];
-    const guard = { key: STORE_ROOT, ownKey: root.id };
-    const [outcome] = await store.commit([{ guard, puts, removals }]);
-    if (outcome !== 'done') throw contended();
-    this.forgetCurrent();
+    await this.#commitUnder(root, { puts, removals: spare === undefined ? [] : [spare] });
   }
 
   /** Opens a row that may be damaged. */
   async #openWhole(row: VaultRow | undefined): Promise<SubKey | undefined> {
-    if (row === undefined) return undefined;
-    try {
-      const opened = await this.#open(row);
-      return opened === 'erased' ? undefined : opened;
-    } catch (error) {
-      if (isLetheError(error, 'VAULT_TAMPERED')) return undefined;
-      throw error;
-    }
+    const opened = row && (await passOverDamage(() => this.#open(row)));
+    return opened === 'erased' ? undefined : opened;
   }
 
   async #openSubKey(text: string): Promise<SubKey> {
@@ -444,8 +437,9 @@ class Hierarchy implements KeyHierarchy {
   }
 }
 
-function storeKey(kind: RowKind, id: string): RowKey {
-  return { app: STORE, bucket: 0, kind, id };
+/** The two rows of a key that is spared. */
+export function sparedRows(kind: RowKind, { id, spareId }: SparedIds): RowKey[] {
+  return [storeRow(kind, id), storeRow(kind, spareId)];
 }
 
 function damagedTwice(id: string): LetheError {

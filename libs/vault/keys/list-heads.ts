@@ -2,10 +2,9 @@
  * What the vault knows of the list of erasures: how far it goes, and how far it went when the
  * newest backup began. Both lie wrapped under the store root: who has no key can change neither.
  */
-import { type AppId, NO_ID } from '../../base/ids.ts';
 import { isLetheError } from '../../base/lethe-error.ts';
 import { again, retryContended } from '../../base/retry.ts';
-import { STORE_ROOT } from '../rows/key-slots.ts';
+import { STORE_ROOT, storeRow } from '../rows/key-slots.ts';
 import { type RowKey, rowKinds } from '../rows/vault-store.ts';
 import { unwrapRow, wrapRow } from '../rows/wrapped-row.ts';
 import type { VaultContext } from './vault-context.ts';
@@ -32,12 +31,7 @@ export interface KnownPlaceRow {
 
 /** The place before the first entry: that of an empty list. */
 export const LIST_START: KnownPlace = { number: 0, mac: '' };
-const keyOf = (id: number): RowKey => ({
-  app: NO_ID as AppId,
-  bucket: 0,
-  kind: rowKinds.listHead,
-  id: String(id).padStart(32, '0'),
-});
+const keyOf = (id: number) => storeRow(rowKinds.listHead, String(id).padStart(32, '0'));
 
 /** Opens them. */
 export function createListHeads(deps: Pick<VaultContext, 'store' | 'hierarchy'>): ListHeads {

@@ -1,10 +1,10 @@
 /** StoreMac over the vault: its key lies under the store root twice, and is made at first use. */
-import { type AppId, NO_ID } from '../../base/ids.ts';
-import { isLetheError, LetheError } from '../../base/lethe-error.ts';
+import { LetheError } from '../../base/lethe-error.ts';
 import { HmacKey } from '../../codec/hash.ts';
+import { passOverDamage } from '../../keyring/past-damage.ts';
 import type { StoreMac } from '../../keyring/store-mac.ts';
-import { type RowKey, rowKinds } from '../rows/vault-store.ts';
-import type { SparedIds } from './key-hierarchy.ts';
+import { rowKinds } from '../rows/vault-store.ts';
+import { type SparedIds, sparedRows } from './key-hierarchy.ts';
 import type { VaultContext } from './vault-context.ts';
 
 const idOf = (number: number) => String(number).padStart(32, '0');
@@ -47,7 +47,8 @@ export function createStoreMac({
     const found: StoreMac[] = [];
     for (let number = 0; number < FORMERS_MAX; number += 1) {
       const ids = formerIds(number);
-      const key = await hierarchy.findSparedKey(rowKinds.accessKey, ids).catch(passOverDamage);
+      const find = () => hierarchy.findSparedKey(rowKinds.accessKey, ids);
+      const key = await passOverDamage(find);
       if (key !== undefined) found.push(macUnder(ids));
     }
     return found;
@@ -56,7 +57,7 @@ export function createStoreMac({
   async function freeIds(): Promise<SparedIds> {
     for (let number = 0; number < FORMERS_MAX; number += 1) {
       const ids = formerIds(number);
-      const rows = await store.versions([ids.id, ids.spareId].map(formerRow));
+      const rows = await store.versions(sparedRows(rowKinds.accessKey, ids));
       if (rows.every((row) => row === undefined)) return ids;
     }
     throw new LetheError('VAULT_TAMPERED', 'the vault has no place left for a key of its original');
@@ -71,14 +72,6 @@ export function createStoreMac({
       return macUnder(ids);
     },
   };
-}
-
-function passOverDamage(error: unknown): undefined {
-  if (!isLetheError(error, 'VAULT_TAMPERED')) throw error;
-}
-
-function formerRow(id: string): RowKey {
-  return { app: NO_ID as AppId, bucket: 0, kind: rowKinds.accessKey, id };
 }
 
 /** Where the key lies of a store that this one was restored from, by generations. */

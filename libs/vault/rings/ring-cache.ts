@@ -3,7 +3,6 @@
  * load about which a loss arrives meanwhile is not installed (S02).
  */
 
-import { performance } from 'node:perf_hooks';
 import { LRUCache } from 'lru-cache';
 import type { AppId } from '../../base/ids.ts';
 import { again, retryContended } from '../../base/retry.ts';
@@ -29,7 +28,6 @@ const RING_AGE_MS_MAX = 30_000;
 /** A load under way. */
 interface Flight {
   readonly outcome: Promise<RingOutcome>;
-  readonly begunMs: number;
   isRevoked: boolean;
 }
 
@@ -218,14 +216,14 @@ export class RingCache {
     const begunMs = performance.now();
     const all = readRings(this.#deps, wanted);
     for (const [i, { text }] of wanted.entries()) {
-      const outcome = all.then((outcomes) => this.#land(text, outcomes[i]!));
-      this.#flights.set(text, { outcome, begunMs, isRevoked: false });
+      const outcome = all.then((outcomes) => this.#land(text, outcomes[i]!, begunMs));
+      this.#flights.set(text, { outcome, isRevoked: false });
       outcome.catch(() => this.#flights.delete(text));
     }
   }
 
-  #land(text: string, outcome: RingOutcome): RingOutcome {
-    const { isRevoked, begunMs } = this.#flights.get(text)!;
+  #land(text: string, outcome: RingOutcome, begunMs: number): RingOutcome {
+    const { isRevoked } = this.#flights.get(text)!;
     this.#flights.delete(text);
     if (outcome === 'erased') this.#fences.set(text, true);
     if (typeof outcome === 'string') return outcome;

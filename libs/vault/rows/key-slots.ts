@@ -48,6 +48,11 @@ export function bucketOf({ kind, id }: Pick<RowKey, 'kind' | 'id'>): number | un
   return isBucketKey ? Number.parseInt(id, 16) : 0;
 }
 
+/** A row of the store itself, under its root. */
+export function storeRow(kind: RowKind, id: string): RowKey {
+  return { app: STORE, bucket: 0, kind, id };
+}
+
 /** The row of an app's root. */
 export function appRootRow(app: AppId): RowKey {
   return { app, bucket: 0, kind: rowKinds.appRoot, id: app };

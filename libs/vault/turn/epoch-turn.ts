@@ -43,7 +43,7 @@ export async function runTurn(deps: TurnContext, options: TurnOptions): Promise<
 
 async function runSteps(deps: TurnContext, options: TurnOptions, run: TurnRun): Promise<Turn> {
   deps.hierarchy.forgetCurrent();
-  // Of a store that was restored: the key that is replaced is the original's.
+  // Of a store that was restored: the key that is replaced is the original's, and stays.
   const isOriginals = run.turn.original !== undefined;
   if (run.turn.step === 'begun') {
     if (!isOriginals) await endStrayKeys(deps, run);
@@ -61,10 +61,9 @@ async function runSteps(deps: TurnContext, options: TurnOptions, run: TurnRun): 
     await options.testBackup?.();
     await run.advance('tested');
   }
-  if (run.turn.step === 'tested' && isOriginals) await run.advance('done');
   if (run.turn.step === 'tested') {
-    await deps.kms.destroyKey(run.turn.oldKmsKey);
-    const isGone = (await deps.kms.describeKey(run.turn.oldKmsKey)) === 'gone';
+    if (!isOriginals) await deps.kms.destroyKey(run.turn.oldKmsKey);
+    const isGone = !isOriginals && (await deps.kms.describeKey(run.turn.oldKmsKey)) === 'gone';
     await run.advance('done', { t1AtMs: isGone ? options.nowMs() : null });
   }
   return run.turn;

@@ -20,7 +20,7 @@ import type { Run } from '../kinds/run.ts';
 import { assertApproved } from './approvals.ts';
 import { type AttackReport, attack } from './attack.ts';
 import { type Certified, certify, issuedBefore } from './certificate.ts';
-import { isTaking, lookAgain } from './look-again.ts';
+import { isEntryThere, isTaking, opensStill } from './look-again.ts';
 import { purgePages } from './purge-pages.ts';
 import { respectHolds } from './respect-holds.ts';
 import { giveSigns, type SignsOfLife } from './signs-of-life.ts';
@@ -135,7 +135,7 @@ async function carryOutTogether(
     });
     await attempt(request, async (kind) => {
       await kind.end?.(powers, request);
-      if (kind.isThereAgain !== undefined) await assertTaken(powers, request, 'isEntryThere');
+      if (isTaking(request) && (await isEntryThere(powers, request))) throw tookNothing(request);
     });
   }
   const taken = requests.filter((request) => !failures.has(request));
@@ -160,31 +160,23 @@ async function carryOutTogether(
   });
 }
 
-/** Somebody may have come anew between what was read and what was taken: then once more. */
-async function shredAll(run: Run, kind: Kind<RequestKind>, as: Asked): Promise<void> {
-  for (let attempt = 1; ; attempt += 1) {
-    await kind.shred(run, as);
-    try {
-      return await assertTaken(run.powers, run.request as PrivacyRequest, 'opens');
-    } catch (error) {
-      if (attempt === SHRED_ATTEMPTS_MAX) throw error;
-    }
-  }
-}
-
 /**
  * A write that was answered may have changed nothing: a trigger has undone it, or the row carries a
- * time of writing that lies ahead. Throws VAULT_TAMPERED: no T0 is told, or no end, before it has.
+ * time of writing that lies ahead. Throws VAULT_TAMPERED: no T0 is told then.
  */
-async function assertTaken(
-  powers: PrivacyPowers,
-  request: PrivacyRequest,
-  what: 'opens' | 'isEntryThere',
-): Promise<void> {
-  if (!isTaking(request) || !(await lookAgain(powers, request))[what]) return;
-  const { kind, id, app } = request;
+async function shredAll(run: Run, kind: Kind<RequestKind>, as: Asked): Promise<void> {
+  const request = run.request as PrivacyRequest;
+  // Somebody may have come anew between what was read and what was taken: then once more.
+  for (let attempt = 0; attempt < SHRED_ATTEMPTS_MAX; attempt += 1) {
+    await kind.shred(run, as);
+    if (!isTaking(request) || !(await opensStill(run.powers, request))) return;
+  }
+  throw tookNothing(request);
+}
+
+function tookNothing({ kind, id, app }: PrivacyRequest): LetheError {
   const text = `${kind} ${id} of the app ${app} took nothing: somebody keeps rows as they were`;
-  throw new LetheError('VAULT_TAMPERED', `${text}. Look at who can write the vault`);
+  return new LetheError('VAULT_TAMPERED', `${text}. Look at who can write the vault`);
 }
 
 const idsOf = (requests: readonly PrivacyRequest[]) => requests.map(({ id }) => id);

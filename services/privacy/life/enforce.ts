@@ -6,6 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AnyId, AppId, RequestId } from '../../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
+import { passOverDamage } from '../../../libs/keyring/past-damage.ts';
 import {
   type ListedErasure,
   type ListedRequest,
@@ -20,7 +21,7 @@ import type { TakenRing } from '../../../libs/vault/taking/row-judge.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import type { Asked } from '../kinds/kind.ts';
 import { carryOut } from './carry-out.ts';
-import { isTaking, isThereAgain, passOverDamage, takenBy } from './look-again.ts';
+import { isTaking, isThereAgain, takenBy } from './look-again.ts';
 
 // Rows that are read one by one, rather than all at once.
 const MANY = 100;

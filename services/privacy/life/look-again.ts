@@ -3,7 +3,7 @@
  * takes, with powers that only look. Nothing is believed of what a write has answered.
  */
 import type { AnyId } from '../../../libs/base/ids.ts';
-import { isDamage } from '../../../libs/keyring/past-damage.ts';
+import { passOverDamage } from '../../../libs/keyring/past-damage.ts';
 import type { RingRef } from '../../../libs/keyring/ring.ts';
 import type { Taken } from '../../../libs/keyring/ring-material.ts';
 import {
@@ -28,6 +28,9 @@ export function isTaking<One extends { readonly kind: string; readonly target: u
   return isKnownKind(one.kind) && kindOf(one.kind).canBeUndone(one.target as never);
 }
 
+/** A ring that a request takes, or what it takes out of one. */
+type AskedFor = readonly [ref: RingRef, taken: readonly Taken[] | 'all'];
+
 /** What a request that was carried out has taken, as far as it can be told. */
 export async function takenBy(powers: PrivacyPowers, one: AskedAbout): Promise<TakenRing[]> {
   const { app, kind, target } = one;
@@ -36,10 +39,9 @@ export async function takenBy(powers: PrivacyPowers, one: AskedAbout): Promise<T
   const taken: TakenRing[] = ended.map((id) => ({ app, id, taken: 'all' }));
   const hold = holdEnded?.(target as never);
   if (hold !== undefined) taken.push({ app, id: hold, taken: { hold } });
-  await askKind(powers, one, async (ref, parts) => {
-    const of = parts === 'all' ? parts : { ring: ref, parts };
-    taken.push({ app, id: ref.id as AnyId, taken: of });
-  });
+  for (const [ring, parts] of await askKind(powers, one)) {
+    taken.push({ app, id: ring.id as AnyId, taken: parts === 'all' ? parts : { ring, parts } });
+  }
   return taken;
 }
 
@@ -50,46 +52,46 @@ export async function findOpening(
 ): Promise<ListedRequest[]> {
   const opening: ListedRequest[] = [];
   for (const one of standing(listed).filter(isTaking)) {
-    if ((await lookAgain(powers, one)).opens) opening.push(one);
+    if (await opensStill(powers, one)) opening.push(one);
   }
   return opening;
 }
 
 /** Is something that a request has taken there again? */
 export async function isThereAgain(powers: PrivacyPowers, one: AskedAbout): Promise<boolean> {
-  const { opens, isEntryThere } = await lookAgain(powers, one);
-  return opens || isEntryThere;
+  return (await opensStill(powers, one)) || (await isEntryThere(powers, one));
 }
 
-/** Of what a request has taken: does a key open it, and is an entry there that was taken away? */
-export async function lookAgain(powers: PrivacyPowers, one: AskedAbout) {
-  const asked: (readonly [RingRef, readonly Taken[] | 'all'])[] = [];
-  const isEntryThere = await askKind(powers, one, async (...about) => void asked.push(about));
+/** Does a key open something of what a request takes? Rows that do not open are passed over. */
+export async function opensStill(powers: PrivacyPowers, one: AskedAbout): Promise<boolean> {
   // Together: each is a round trip on servers, and T0 waits for all.
-  const isTaken = asked.map(([ref, parts]) =>
+  const isTaken = (await askKind(powers, one)).map(([ref, parts]) =>
     passOverDamage(() => powers.keyringShred.isTaken(ref, parts)),
   );
-  return { opens: (await Promise.all(isTaken)).includes(false), isEntryThere };
+  return (await Promise.all(isTaken)).includes(false);
 }
 
-/**
- * Asks the kind itself what it takes, with powers that only look. Is an entry there that it would
- * have taken away? Rows that do not open are passed over.
- */
-async function askKind(
-  powers: PrivacyPowers,
-  one: AskedAbout,
-  look: (ref: RingRef, taken: readonly Taken[] | 'all') => Promise<void>,
-): Promise<boolean> {
+/** Is an entry there that a request takes away, beside rings? */
+export async function isEntryThere(powers: PrivacyPowers, one: AskedAbout): Promise<boolean> {
+  const isThere = await passOverDamage(async () => {
+    const run = await runOf(powers, one);
+    return run && kindOf(one.kind).isThereAgain?.(run);
+  });
+  return isThere ?? false;
+}
+
+/** Asks the kind itself what it takes, with powers that only look; as far as rows open. */
+async function askKind(powers: PrivacyPowers, one: AskedAbout): Promise<AskedFor[]> {
+  const asked: AskedFor[] = [];
   const looking: PrivacyPowers = {
     ...powers,
     keyringShred: {
       ...powers.keyringShred,
       shred: async (refs) => {
-        for (const ref of refs) await look(ref, 'all');
+        for (const ref of refs) asked.push([ref, 'all']);
       },
       puncture: async (ref, taken) => {
-        await look(ref, taken);
+        asked.push([ref, taken]);
         return 'done';
       },
     },
@@ -97,32 +99,22 @@ async function askKind(
     directoryShred: {
       ...powers.directoryShred,
       async replacePlace({ id }, { place }) {
-        await look({ app: id, kind: ringKinds.place, id: place }, 'all');
+        asked.push([{ app: id, kind: ringKinds.place, id: place }, 'all']);
         return 'done';
       },
     },
   };
-  const times = { receivedAtMs: 0, changedAtMs: 0 };
-  const request = { ...one, ...times, step: 'received' } as PrivacyRequest;
-  const isThere = await passOverDamage(async () => {
-    const app = await powers.apps.find(one.app);
-    if (app === undefined) return false;
-    const run: Run = { powers: looking, app, request, step: async () => undefined };
-    const kind = kindOf(request.kind);
-    await kind.shred(run, 'restored');
-    return kind.isThereAgain?.(run);
+  await passOverDamage(async () => {
+    const run = await runOf(looking, one);
+    if (run !== undefined) await kindOf(one.kind).shred(run, 'restored');
   });
-  return isThere ?? false;
+  return asked;
 }
 
-/** Undefined: rows are damaged, which are named where all rows are looked at. */
-export async function passOverDamage<Result>(
-  look: () => Promise<Result>,
-): Promise<Result | undefined> {
-  try {
-    return await look();
-  } catch (error) {
-    if (isDamage(error)) return undefined;
-    throw error;
-  }
+/** Undefined: the app was erased. */
+async function runOf(powers: PrivacyPowers, one: AskedAbout): Promise<Run | undefined> {
+  const app = await powers.apps.find(one.app);
+  const times = { receivedAtMs: 0, changedAtMs: 0 };
+  const request = { ...one, ...times, step: 'received' } as PrivacyRequest;
+  return app && { powers, app, request, step: async () => undefined };
 }

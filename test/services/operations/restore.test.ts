@@ -16,25 +16,9 @@ import { restore } from '../../../services/operations/restore.ts';
 import { turnEpoch } from '../../../services/operations/turn-epoch.ts';
 import { createPrivacy } from '../../../services/privacy/doors/privacy.ts';
 import { received } from '../../support/events.ts';
+import { erase, openFriends, quietRestore } from '../../support/friends.ts';
 import { groupOf, messagesOf, subjectOf, textsOf } from '../../support/reading.ts';
-import { openAt, openTestStore, type TestStore } from '../../support/temporary-store.ts';
-
-const quiet = { isNewerRemoved: false, erasuresHead: 'any' as const, onProgress: () => undefined };
-
-async function erase(store: TestStore, name: string): Promise<void> {
-  const privacy = createPrivacy(store.backends.privacy());
-  await privacy.eraseSubject(store.app.id, await subjectOf(store, name));
-}
-
-async function openFriends(): Promise<TestStore> {
-  const store = await openTestStore();
-  await store.deliver(
-    received('ann', 'hers', { id: '1' }),
-    received('ben', 'his', { id: '2' }),
-    received('cem', 'theirs', { id: '3' }),
-  );
-  return store;
-}
+import { openAt, type TestStore } from '../../support/temporary-store.ts';
 
 /** Loses the data folder, as a broken disk does. */
 async function loseData(store: TestStore): Promise<void> {
@@ -55,7 +39,7 @@ describe('a restore', () => {
     const privacy = createPrivacy(store.backends.privacy());
     await privacy.forgetMessage(store.app.id, group, last!.id as never);
     await loseData(store);
-    const restored = await restore(store.configuration, backups, quiet);
+    const restored = await restore(store.configuration, backups, quietRestore);
     expect(restored.applied).toBe(2);
     const again = await openAt(store.folder, {}, store.app.id);
     expect(await textsOf(again, group)).toEqual([null, null, null]);
@@ -73,10 +57,10 @@ describe('a restore', () => {
     expect(turn.step).toBe('done');
     await erase(store, 'ben');
     await loseData(store);
-    const refused = restore(store.configuration, old.folder, quiet);
+    const refused = restore(store.configuration, old.folder, quietRestore);
     await expect(refused).rejects.toThrow(`The newest that opens is ${backup}`);
     expect(existsSync(fileOf(store.configuration.vault))).toBe(false);
-    expect((await restore(store.configuration, backup!, quiet)).applied).toBe(1);
+    expect((await restore(store.configuration, backup!, quietRestore)).applied).toBe(1);
     const again = await openAt(store.folder, {}, store.app.id);
     expect(await textsOf(again, group)).toEqual([null, null, 'theirs']);
   });
@@ -95,9 +79,9 @@ describe('a restore', () => {
     await loseData(store);
     rmSync(join(store.folder, 'keys-copy'), { recursive: true, force: true });
     renameSync(join(store.folder, 'keys'), join(store.folder, 'keys-copy'));
-    await expect(restore(store.configuration, parent, quiet)).rejects.toThrow('KMS key');
+    await expect(restore(store.configuration, parent, quietRestore)).rejects.toThrow('KMS key');
     renameSync(join(store.folder, 'keys-copy'), join(store.folder, 'keys'));
-    await restore(store.configuration, parent, quiet);
+    await restore(store.configuration, parent, quietRestore);
     const again = await openAt(store.folder, {}, store.app.id);
     const texts = await textsOf(again, await groupOf(again));
     expect(texts).not.toContain(null);
@@ -108,7 +92,7 @@ describe('a restore', () => {
     const store = await openFriends();
     const parent = join(store.folder, 'mine');
     await makeBackup(store, parent, 1_800_000_000_000);
-    await expect(restore(store.configuration, parent, quiet)).rejects.toThrow('is there');
+    await expect(restore(store.configuration, parent, quietRestore)).rejects.toThrow('is there');
     expect(() => findBackups(join(store.folder, 'nothing'))).toThrow('no backup');
   });
 
@@ -124,14 +108,18 @@ describe('a restore', () => {
       await loseData(store);
       const list = store.configuration.erasuresFolder;
       renameSync(list, `${list}.away`);
-      await expect(restore(store.configuration, parent, quiet)).rejects.toThrow('LETHE_ERASURES');
+      await expect(restore(store.configuration, parent, quietRestore)).rejects.toThrow(
+        'LETHE_ERASURES',
+      );
       renameSync(`${list}.away`, list);
       const wal = `${fileOf(store.configuration.vault)}-wal`;
       mkdirSync(join(store.folder, 'data'), { recursive: true });
       writeFileSync(wal, 'old');
-      await expect(restore(store.configuration, parent, quiet)).rejects.toThrow('vault.db-wal');
+      await expect(restore(store.configuration, parent, quietRestore)).rejects.toThrow(
+        'vault.db-wal',
+      );
       rmSync(wal);
-      expect((await restore(store.configuration, parent, quiet)).applied).toBe(2 - known);
+      expect((await restore(store.configuration, parent, quietRestore)).applied).toBe(2 - known);
     },
   );
 
@@ -145,7 +133,7 @@ describe('a restore', () => {
     const { folder } = await makeBackup(store, join(store.folder, 'mine'), Date.now());
     await loseData(store);
     damage(join(folder, name));
-    const restoring = restore(store.configuration, folder, quiet);
+    const restoring = restore(store.configuration, folder, quietRestore);
     await expect(restoring).rejects.toMatchObject({ code: 'BACKUP_UNUSABLE' });
     await expect(restoring).rejects.toThrow(join(folder, name));
     expect(existsSync(fileOf(store.configuration.vault))).toBe(false);
@@ -171,7 +159,7 @@ describe('a restore', () => {
     await powers.erasures.add([{ ...asked, atMs: 1 }]);
     await makeBackup(store, parent, 1_800_000_000_000);
     await loseData(store);
-    await restore(store.configuration, parent, quiet);
+    await restore(store.configuration, parent, quietRestore);
     const again = await openAt(store.folder, {}, store.app.id);
     expect(await textsOf(again, group)).toEqual(['hers', null, 'theirs']);
   });

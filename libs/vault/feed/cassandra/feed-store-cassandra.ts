@@ -29,7 +29,6 @@ const ADD = `INSERT INTO feed_entries (one, number, erasure, rows, code)
   VALUES (0, ?, ?, ?, ?)`;
 const ENTRIES = `SELECT number, erasure, rows, code FROM feed_entries
   WHERE one = 0 AND number > ? LIMIT ?`;
-const ALL = 'SELECT number, erasure, rows, code FROM feed_entries WHERE one = 0 AND number > 0';
 const NUMBERS = 'SELECT number FROM feed_entries WHERE one = 0 AND number > 0';
 const DROP = 'DELETE FROM feed_entries WHERE one = 0 AND number = ? IF EXISTS';
 const HOLDERS = `SELECT id, acknowledged, entry_code, code, door FROM feed_acknowledgements
@@ -48,6 +47,8 @@ const REPLACE_ROSTER = `UPDATE feed_roster SET body = ?, code = ? WHERE one = 0
 const DROP_ROSTER = 'DELETE FROM feed_roster WHERE one = 0 IF EXISTS';
 
 const HEAD_ATTEMPTS_MAX = 5;
+// What one page of the driver holds; a feed that is pruned has far fewer.
+const ENTRIES_MAX = 5_000;
 const ENTRY_CELLS = ['erasure', 'rows', 'code'] as const;
 
 interface StoredHead {
@@ -99,10 +100,13 @@ export function openFeedStoreCassandra(database: CassandraDatabase): FeedStore {
 
   /** The cell was removed by itself: entries say where it was, and their codes whether it is so. */
   async function mendHead(): Promise<void> {
-    const listed = await database.allSerial<StoredEntry>(ALL);
-    const whole = listed.filter((one) => hasCells(one, ENTRY_CELLS));
-    const newest = Math.max(0, ...whole.map(({ number }) => Number(number)));
-    await apply(MEND, newest, (await entryOf(newest))?.code ?? null);
+    const newest = (await entries(0, ENTRIES_MAX)).at(-1);
+    await apply(MEND, newest?.number ?? 0, newest?.code ?? null);
+  }
+
+  async function entries(after: number, limit: number): Promise<FeedEntry[]> {
+    const found = await database.allSerial<StoredEntry>(ENTRIES, after, limit);
+    return found.filter((one) => hasCells(one, ENTRY_CELLS)).map(toEntry);
   }
 
   async function entryOf(number: number): Promise<StoredEntry | undefined> {
@@ -134,10 +138,7 @@ export function openFeedStoreCassandra(database: CassandraDatabase): FeedStore {
         return there?.code === code;
       });
     },
-    async entries(after, limit) {
-      const found = await database.allSerial<StoredEntry>(ENTRIES, after, limit);
-      return found.filter((one) => hasCells(one, ENTRY_CELLS)).map(toEntry);
-    },
+    entries,
     async prune(before) {
       const { number: newest } = await head();
       for (const { number } of await database.allSerial<StoredEntry>(NUMBERS)) {

@@ -14,6 +14,7 @@ import { settleEpoch, turnEpoch } from '../../../../services/operations/turn-epo
 import { createPrivacy, type Privacy } from '../../../../services/privacy/doors/privacy.ts';
 import { enforceErasures } from '../../../../services/privacy/life/enforce.ts';
 import { PERSONAL, received } from '../../../support/events.ts';
+import { quietRestore } from '../../../support/friends.ts';
 import {
   defaultConversationOf,
   groupOf,
@@ -142,12 +143,8 @@ describe('S50 a row of the vault in which one bit has flipped', () => {
       await privacy.eraseSubject(store.app.id, await subjectOf(store, 'ben'));
       damageIn(join(backup, 'vault.db'), { kind, of: store.app.id, id: undefined });
       await loseData(store);
-      const quiet = { isNewerRemoved: false, erasuresHead: 'any' as const };
       // A restore is refused where what was taken since opens still; else it names what is damaged.
-      const restoring = restore(store.configuration, backup, {
-        ...quiet,
-        onProgress: () => undefined,
-      });
+      const restoring = restore(store.configuration, backup, quietRestore);
       if ((await restoring.catch(({ code }) => code)) === 'VAULT_TAMPERED') return;
       const back = await openAt(store.folder, {}, other.id);
       await back.deliver(received('eva', 'of eva', { conversation: PERSONAL }));
