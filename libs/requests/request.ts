@@ -30,7 +30,7 @@ export interface RequestTargets {
   'forget-message': {
     readonly conversation: ConversationId;
     readonly message: MessageId;
-    readonly place?: PlaceId;
+    readonly place: PlaceId;
   };
   'forget-attachment': {
     readonly conversation: ConversationId;

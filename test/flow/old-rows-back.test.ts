@@ -4,6 +4,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { textToDay } from '../../libs/base/day.ts';
 import type { MessageId } from '../../libs/base/ids.ts';
 import { fileOf } from '../../libs/configuration/configuration.ts';
+import { ringKinds } from '../../libs/sealing/tree-path.ts';
 import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
 import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { makeBackup } from '../../services/operations/backup.ts';
@@ -173,6 +174,34 @@ describe('S51 old rows of the vault that somebody without a key writes back undo
     await createPrivacy(powers).release(store.app.id, ann, held.hold);
     await look();
     expect(told.length).toBe(1);
+  });
+
+  it('of two people who were merged: they are one again, and who erases one has erased both', async () => {
+    const store = await openPeople();
+    const { id: app } = store.app;
+    const database = openVault(fileOf(store.configuration.vault));
+    const before = rowsOf(database).filter((row) => kindOf(row) === rowKinds.ownerRing);
+    const powers = store.backends.privacy();
+    const privacy = createPrivacy(powers);
+    const [ann, ben] = [await subjectOf(store, 'ann'), await subjectOf(store, 'ben')];
+    expect(await privacy.merge(app, ann, ben)).toBe('merged');
+    const told: string[] = [];
+    const look = watchErasures(powers, ({ message }) => told.push(message));
+    await look();
+    expect(told).toEqual([]);
+    put(database, before);
+    expect((await look()).found).toBe(1);
+    expect(told.join()).toContain('merge-subjects');
+    expect(await powers.keyringHold.mergedWith(app, ann)).toEqual([ann, ben]);
+    // Once more, and one of them is erased before anybody looks.
+    put(database, before);
+    expect(await privacy.eraseSubject(app, ben)).toMatchObject({ status: 'done' });
+    await look();
+    const refs = [ann, ben].map((id) => ({ app, kind: ringKinds.owner, id }));
+    expect(await powers.keyring.use(refs, async (rings) => rings)).toEqual(['erased', 'erased']);
+    expect((await look()).found).toBe(0);
+    await turnEpoch(store);
+    expect((await powers.requests.afterlives()).every(({ t1AtMs }) => t1AtMs !== null)).toBe(true);
   });
 
   it('takes nobody who is held, where the entry that refused it was cut off the list', async () => {

@@ -43,12 +43,12 @@ export async function shredForsakenGroup(
     for (const row of rows) {
       if (row !== undefined && !(await isErasedRow(deps, row))) live.push(row);
     }
-    // Shredded before: what is left to do comes after this.
-    if (!live.some((row) => row.id === id)) {
+    // Where the group's own ring is a fence this was decided before.
+    if (live.some((row) => row.id === id) && !(await isForsaken(deps, app, group))) return 'kept';
+    if (live.length === 0) {
       await enterLoss(deps, keys, forsaken.by);
       return 'shredded';
     }
-    if (!(await isForsaken(deps, app, group))) return 'kept';
     // The group's own row is written again: whoever adds a member meanwhile fails.
     const plain = conversationCodec.encodeTagged(group.value);
     const puts = [

@@ -29,7 +29,6 @@ export const clearConversation: Kind<'clear-conversation'> = {
   },
   lostEvents: { by: 'fence' },
   ringsEnded: ({ place }) => [place],
-  canBeUndone: () => true,
   async matcher({ directory }, app, { conversation }) {
     const [entry] = await directory.conversations(app, [conversation]);
     const place = typeof entry === 'object' ? entry.value.messagePlace : undefined;

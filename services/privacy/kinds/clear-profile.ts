@@ -23,7 +23,6 @@ export const clearProfile: Kind<'clear-profile'> = {
   },
   lostEvents: { by: 'fence' },
   ringsEnded: ({ place }) => [place],
-  canBeUndone: () => true,
   async matcher({ directory }, app, { subject }) {
     const [entry] = await directory.subjects(app, [subject]);
     return ({ place }) => place === entry?.value.profilePlace;

@@ -23,7 +23,6 @@ export const deleteConversation: Kind<'delete-conversation'> = {
   },
   lostEvents: { by: 'fence' },
   ringsEnded: ({ conversation, places = [] }) => [conversation, ...places],
-  canBeUndone: () => true,
   matcher: async (_powers, _app, { conversation }) => {
     return ({ stream }) => stream === conversation;
   },

@@ -9,10 +9,11 @@ import { sha256 } from '../../../libs/codec/hash.ts';
 import { labels } from '../../../libs/codec/labels.ts';
 import { decodeSealedEvent } from '../../../libs/codec/sealed-event.ts';
 import type { PrivacyRequest } from '../../../libs/requests/request.ts';
+import { ringKinds } from '../../../libs/sealing/tree-path.ts';
 import type { ConversationValue, DirectoryEntry } from '../../../libs/vault/directory/directory.ts';
 import { recordLoss } from './record-loss.ts';
 import { recordTaken } from './record-taken.ts';
-import type { Run } from './run.ts';
+import { type Run, tookNothing } from './run.ts';
 
 /** Whose erasure ends it. */
 export type Ending = Pick<Run, 'powers' | 'app'> & {
@@ -28,6 +29,13 @@ export async function endForsakenGroup(run: Ending, id: ConversationId): Promise
   if (await hasHeldReactions(run, id)) return;
   if ((await powers.directoryShred.shredForsakenGroup(app, id, request.loss)) === 'kept') return;
   const own = await listEnd(run, group);
+  const { messagePlace, profilePlace } = group.value;
+  const places = [messagePlace, profilePlace].map((place) => {
+    return { app: app.id, kind: ringKinds.place, id: place };
+  });
+  for (const ring of [{ app: app.id, kind: ringKinds.owner, id }, ...places]) {
+    if (!(await powers.keyringShred.isTaken(ring, 'all'))) throw tookNothing(own);
+  }
   await powers.holders.passHolders();
   await recordTaken(powers, [own.id]);
   const fact = { id: own.id, type: 'ConversationDeleted' as const };

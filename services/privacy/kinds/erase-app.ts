@@ -20,7 +20,6 @@ export const eraseApp: Kind<'erase-app'> = {
     await holders.passHolders();
   },
   lostEvents: { by: 'app' },
-  canBeUndone: () => true,
   isThereAgain: async () => true,
   matcher: async () => () => true,
 };

@@ -19,7 +19,6 @@ export const eraseSubject: Kind<'erase-subject'> = {
   finish: finishPerson,
   lostEvents: { by: 'fence' },
   ringsEnded: ({ subject, merged = [] }) => [subject, ...merged],
-  canBeUndone: () => true,
   async isThereAgain(run) {
     return (await readSubject(run, run.request.target.subject)) !== undefined;
   },

@@ -14,7 +14,6 @@ export const forgetAttachment: Kind<'forget-attachment'> = {
   stalePages: ({ conversation }) => ({ conversation }),
   finish: async () => undefined,
   lostEvents: { by: 'target' },
-  canBeUndone: () => true,
   matcher: async (_powers, _app, { message }) => {
     return ({ thing }: EventHeader) => thing === message;
   },

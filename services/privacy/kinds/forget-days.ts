@@ -19,7 +19,6 @@ export const forgetDays: Kind<'forget-days'> = {
   stalePages: ({ subject }) => (subject === undefined ? 'all' : { subject }),
   finish,
   lostEvents: { by: 'target' },
-  canBeUndone: () => true,
   matcher: async (_powers, _app, { fromDay, toDay, subject, retentionClass: only }) => {
     return ({ owner, occurredAt, retentionClass }) => {
       if (retentionClass === retentionClasses.ageless) return false;

@@ -75,8 +75,6 @@ export interface Kind<Name extends RequestKind> {
   ringsEnded?(target: RequestTargets[Name]): readonly AnyId[];
   /** The hold that it ends: what was kept for it goes with its mark. */
   holdEnded?(target: RequestTargets[Name]): HoldId;
-  /** Whether rows that somebody writes back can undo it, by what its target names. */
-  canBeUndone(target: RequestTargets[Name]): boolean;
   /** Is something there again beside the rings that `shred` takes? */
   isThereAgain?(run: Run<Name>): Promise<boolean>;
   /** A test for the events that it would take, or took. */

@@ -13,8 +13,7 @@ export const mergeSubjects: Kind<'merge-subjects'> = {
   stalePages: ({ subject }) => ({ subject }),
   finish,
   lostEvents: { by: 'fence' },
-  // It takes nothing that could be written back by itself.
-  canBeUndone: () => false,
+  isThereAgain: areTwo,
   matcher: matchesNothing,
 };
 
@@ -32,4 +31,14 @@ async function finish(run: Run<'merge-subjects'>): Promise<void> {
   const ref = { app: run.app.id, kind: ringKinds.owner, id: run.request.target.subject };
   const isGone = await run.powers.keyring.use([ref], async ([ring]) => ring === 'erased');
   if (isGone) await finishPerson(run);
+}
+
+/** Are they two people, both of whom live? Who lives beside one that was erased opens something. */
+async function areTwo({ powers, app, request }: Run<'merge-subjects'>): Promise<boolean> {
+  const { subject, other } = request.target;
+  const refs = [subject, other].map((id) => ({ app: app.id, kind: ringKinds.owner, id }));
+  const doLive = await powers.keyring.use(refs, async (rings) => {
+    return rings.every((ring) => typeof ring === 'object');
+  });
+  return doLive && !(await powers.keyringHold.mergedWith(app.id, subject)).includes(other);
 }

@@ -15,7 +15,6 @@ export const releaseHold: Kind<'release-hold'> = {
   finish: async () => undefined,
   lostEvents: { by: 'fence' },
   holdEnded: ({ hold }) => hold,
-  canBeUndone: () => true,
   // What it kept lies in a row that has its mark.
   async isThereAgain({ app, powers, request }) {
     const { subject, hold } = request.target;

@@ -1,5 +1,6 @@
 /** One request under way, and the people and conversations that it is about. */
 import type { ConversationId, SubjectId } from '../../../libs/base/ids.ts';
+import { LetheError } from '../../../libs/base/lethe-error.ts';
 import type { OpenStep, RequestKind, RequestOf } from '../../../libs/requests/request.ts';
 import type { ConversationEntry, SubjectEntry } from '../../../libs/vault/directory/directory.ts';
 import type { App } from '../../../libs/vault/keys/app-registry.ts';
@@ -41,4 +42,14 @@ export async function readConversation(
 ): Promise<ConversationEntry | undefined> {
   const [entry] = await powers.directory.conversations(app.id, [id]);
   return typeof entry === 'object' ? entry : undefined;
+}
+
+/** Why a request stays open: what it had written changed nothing. */
+export function tookNothing({
+  kind,
+  id,
+  app,
+}: Pick<RequestOf<RequestKind>, 'kind' | 'id' | 'app'>): LetheError {
+  const text = `${kind} ${id} of the app ${app} took nothing: somebody keeps rows as they were`;
+  return new LetheError('VAULT_TAMPERED', `${text}. Look at who can write the vault`);
 }

@@ -16,11 +16,11 @@ import type { Captures } from '../kinds/capture.ts';
 import type { Asked, Kind } from '../kinds/kind.ts';
 import { kindOf } from '../kinds/kinds.ts';
 import { recordTaken } from '../kinds/record-taken.ts';
-import type { Run } from '../kinds/run.ts';
+import { type Run, tookNothing } from '../kinds/run.ts';
 import { assertApproved } from './approvals.ts';
 import { type AttackReport, attack } from './attack.ts';
 import { type Certified, certify, issuedBefore } from './certificate.ts';
-import { isEntryThere, isTaking, opensStill } from './look-again.ts';
+import { isEntryThere, opensStill } from './look-again.ts';
 import { purgePages } from './purge-pages.ts';
 import { respectHolds } from './respect-holds.ts';
 import { giveSigns, type SignsOfLife } from './signs-of-life.ts';
@@ -135,7 +135,7 @@ async function carryOutTogether(
     });
     await attempt(request, async (kind) => {
       await kind.end?.(powers, request);
-      if (isTaking(request) && (await isEntryThere(powers, request))) throw tookNothing(request);
+      if (await isEntryThere(powers, request)) throw tookNothing(request);
     });
   }
   const taken = requests.filter((request) => !failures.has(request));
@@ -169,14 +169,9 @@ async function shredAll(run: Run, kind: Kind<RequestKind>, as: Asked): Promise<v
   // Somebody may have come anew between what was read and what was taken: then once more.
   for (let attempt = 0; attempt < SHRED_ATTEMPTS_MAX; attempt += 1) {
     await kind.shred(run, as);
-    if (!isTaking(request) || !(await opensStill(run.powers, request))) return;
+    if (!(await opensStill(run.powers, request))) return;
   }
   throw tookNothing(request);
-}
-
-function tookNothing({ kind, id, app }: PrivacyRequest): LetheError {
-  const text = `${kind} ${id} of the app ${app} took nothing: somebody keeps rows as they were`;
-  return new LetheError('VAULT_TAMPERED', `${text}. Look at who can write the vault`);
 }
 
 const idsOf = (requests: readonly PrivacyRequest[]) => requests.map(({ id }) => id);

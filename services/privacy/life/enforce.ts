@@ -21,7 +21,7 @@ import type { TakenRing } from '../../../libs/vault/taking/row-judge.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import type { Asked } from '../kinds/kind.ts';
 import { carryOut } from './carry-out.ts';
-import { isTaking, isThereAgain, takenBy } from './look-again.ts';
+import { isRequest, isThereAgain, takenBy } from './look-again.ts';
 
 // Rows that are read one by one, rather than all at once.
 const MANY = 100;
@@ -57,7 +57,7 @@ export async function takenUncovered(powers: PrivacyPowers): Promise<TakenRing[]
     const { subject, place, conversation } = target as Partial<Record<string, AnyId>>;
     const named = [subject, place, conversation].filter((each) => each !== undefined);
     for (const id of named.length === 0 ? [app] : named) uncovered.push({ app, id });
-    if (!isTaking(one)) continue;
+    if (!isRequest(one)) continue;
     // By the list, or by a record that is signed: what may have been refused has taken nothing.
     if (!hasTaken.has(one.id) && (await recordOf(powers, one)) !== 'ended') continue;
     uncovered.push(...(await takenBy(powers, one)));
@@ -83,7 +83,7 @@ export async function findUndone(
   const undone: Undone[] = [];
   const ending: ListedRequest[] = [];
   for (const request of standing(listed)) {
-    if (!isTaking(request)) continue;
+    if (!isRequest(request)) continue;
     const record = await recordOf(powers, request);
     // The entry that it was refused may have been cut off.
     const as = hasTaken.has(request.id) ? 'restored' : 'uncertain';
@@ -155,9 +155,9 @@ export function watchErasures(
     for (const { id, kind } of added) if (kind === 'withdrawn') withdrawn.add(id);
     const kept: ListedErasure[] = [];
     for (const one of standing([...watched, ...added])) {
-      if (isTaking(one) && withdrawn.has(one.id) && !taken.has(one.id)) continue;
+      if (isRequest(one) && withdrawn.has(one.id) && !taken.has(one.id)) continue;
       if (one.kind === 'hold' && released.has(one.target.hold)) continue;
-      if (!isTaking(one)) kept.push(one);
+      if (!isRequest(one)) kept.push(one);
       else if (!told.has(one.id) && !(await isTold(one.id))) kept.push(one);
     }
     watched = kept;

@@ -21,11 +21,11 @@ import type { Run } from '../kinds/run.ts';
 /** What names the request that is asked about. */
 export type AskedAbout = Pick<PrivacyRequest, 'id' | 'loss' | 'app' | 'kind' | 'target'>;
 
-/** Is it a request, and one that rows which somebody writes back can undo? */
-export function isTaking<One extends { readonly kind: string; readonly target: unknown }>(
+/** Is it a request? Rows that somebody writes back can undo those of every kind. */
+export function isRequest<One extends { readonly kind: string; readonly target: unknown }>(
   one: One,
 ): one is One & AskedAbout {
-  return isKnownKind(one.kind) && kindOf(one.kind).canBeUndone(one.target as never);
+  return isKnownKind(one.kind);
 }
 
 /** A ring that a request takes, or what it takes out of one. */
@@ -51,7 +51,7 @@ export async function findOpening(
   listed: readonly ListedErasure[],
 ): Promise<ListedRequest[]> {
   const opening: ListedRequest[] = [];
-  for (const one of standing(listed).filter(isTaking)) {
+  for (const one of standing(listed).filter(isRequest)) {
     if (await opensStill(powers, one)) opening.push(one);
   }
   return opening;
@@ -95,7 +95,16 @@ async function askKind(powers: PrivacyPowers, one: AskedAbout): Promise<AskedFor
         return 'done';
       },
     },
-    keyringHold: { ...powers.keyringHold, release: async () => undefined },
+    keyringHold: {
+      ...powers.keyringHold,
+      release: async () => undefined,
+      async merge(id, { survivor }) {
+        const ref = { app: id, kind: ringKinds.owner, id: survivor };
+        return powers.keyring.use([ref], async ([ring]) => {
+          return typeof ring === 'object' ? 'merged' : ring!;
+        });
+      },
+    },
     directoryShred: {
       ...powers.directoryShred,
       async replacePlace({ id }, { place }) {
