@@ -17,10 +17,15 @@ import { openTestStore } from '../support/temporary-store.ts';
 const MESSAGES = 100;
 const LONG = 'a long word '.repeat(7_500);
 
-async function openSlowDoor(more: { answerMs?: number } = {}, host = '127.0.0.1') {
+async function openSlowDoor(
+  more: { answerMs?: number } = {},
+  { host = '127.0.0.1', isTls = false } = {},
+) {
   const store = await openTestStore();
   const { app, backends } = store;
-  const http = { ...store.configuration.http, host };
+  const { caFile, keyFile } = isTls ? makeCertificate(join(store.folder, 'tls')) : {};
+  const tls = isTls && { tls: { cert: caFile!, key: keyFile! } };
+  const http = { ...store.configuration.http, host, ...tls };
   const configuration = { ...store.configuration, ...more, http };
   const server = await startServer({ backends, configuration }, ['ingest', 'reader', 'privacy']);
   onTestFinished(() => server.stop());
@@ -235,7 +240,7 @@ describe('S47 what was handed to a connection that reads slowly', () => {
   });
 
   it('is taken back on localhost, whichever of its addresses the client used', async () => {
-    const door = await openSlowDoor({}, 'localhost');
+    const door = await openSlowDoor({}, { host: 'localhost' });
     const client = await door.ask('GET', await fillPage(door, 'ann'));
     await sleep(300);
     expect((await door.call('DELETE', `users/${await door.alias('ann')}`)).status).toBe(200);
@@ -275,6 +280,23 @@ describe('S47 what was handed to a connection that reads slowly', () => {
     await door.server.stop();
     expect(performance.now() - began).toBeLessThan(5_000);
     expect(client.queuedBytes()).toBe(0);
+  });
+
+  it.each([
+    ['HTTP', false],
+    ['HTTPS', true],
+  ])('over %s is given to the end to who reads on while the server ends', async (_, isTls) => {
+    const door = await openSlowDoor({}, { isTls });
+    const page = await fillPage(door, 'ann');
+    const client = await door.ask('GET', page);
+    await sleep(200);
+    const began = performance.now();
+    const stopped = door.server.stop();
+    const text = await client.readAt(1_400_000);
+    expect(performance.now() - began).toBeGreaterThan(6_000);
+    expect(text.split('a long word').length).toBeGreaterThan(MESSAGES * 7_400);
+    await stopped;
+    expect(performance.now() - began).toBeLessThan(9_500);
   });
 
   it('under TLS two connections of one client’s port are told apart, and neither ends the server', async () => {

@@ -16,6 +16,8 @@ export interface SlowClient {
   queuedBytes(): number;
   /** Reads on until nothing comes for a while or the connection ends. */
   readOn(quietMs?: number): Promise<{ text: string; ended: boolean }>;
+  /** Reads on at a pace, in bytes a second, until the connection ends. */
+  readAt(pace: number): Promise<string>;
   /** Sends more. */
   say(text: string): void;
   /** Says that it will send no more. */
@@ -72,6 +74,21 @@ export async function askSlowly(url: string, request: string): Promise<SlowClien
         await sleep(quietMs);
       }
       return { text: Buffer.concat(chunks).toString(), ended: hasEnded };
+    },
+    async readAt(pace) {
+      chunks = [];
+      let bytes = 0;
+      const began = performance.now();
+      socket.on('data', (chunk: Buffer) => {
+        bytes += chunk.length;
+        const aheadMs = (bytes / pace) * 1_000 - (performance.now() - began);
+        if (aheadMs <= 0) return;
+        socket.pause();
+        setTimeout(() => socket.resume(), aheadMs);
+      });
+      socket.resume();
+      while (!hasEnded) await sleep(50);
+      return Buffer.concat(chunks).toString();
     },
     say: (text) => void socket.write(text),
     halfClose: () => void socket.end(),
