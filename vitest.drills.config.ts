@@ -1,7 +1,12 @@
 import { defineConfig } from 'vitest/config';
+import { leaveOut } from './test/support/drawn-drills.ts';
+
+const LONG = ['crashes', 'memory', 'old-copies', 'privacy-crashes', 'slow-clients', 't0'];
+const fileOf = (name: string) => `test/drills/${name}.test.ts`;
+const left = leaveOut(LONG.map(fileOf));
 
 /** Drills that compare times with a limit, or kill at moments: nothing else runs beside them. */
-const ALONE = ['test/drills/t0.test.ts', 'test/drills/crashes.test.ts'];
+const ALONE = ['t0', 'crashes'].map(fileOf);
 
 const common = { testTimeout: 600_000, hookTimeout: 60_000, pool: 'forks' as const };
 
@@ -14,7 +19,7 @@ export default defineConfig({
           ...common,
           name: 'side by side',
           include: ['test/drills/**/*.test.ts'],
-          exclude: ALONE,
+          exclude: [...ALONE, ...left],
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
@@ -24,6 +29,7 @@ export default defineConfig({
           ...common,
           name: 'alone',
           include: ALONE,
+          exclude: left,
           maxWorkers: 1,
           sequence: { groupOrder: 1 },
         },

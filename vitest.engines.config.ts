@@ -1,4 +1,14 @@
 import { defineConfig } from 'vitest/config';
+import { leaveOut } from './test/support/drawn-drills.ts';
+
+const LONG = [
+  'drills/ring-storm',
+  'drills/t0',
+  'engines/network-cut',
+  'engines/old-copies',
+  'engines/privacy-crashes',
+  'engines/real-input',
+];
 
 /**
  * Contract suites, flows and drills on real servers, which are started for them. Of the flows those
@@ -16,6 +26,7 @@ export default defineConfig({
       'test/drills/ring-storm.test.ts',
       ...FLOWS.map((name) => `test/flow/${name}.test.ts`),
     ],
+    exclude: leaveOut(LONG.map((name) => `test/${name}.test.ts`)),
     globalSetup: ['test/support/start-servers.ts'],
     testTimeout: 400_000,
     hookTimeout: 300_000,
