@@ -187,14 +187,17 @@ export class CassandraDatabase {
     return new LetheError(this.#unreachable, text, { retryable: true });
   }
 
-  /** Asks every node for what it has by itself; undefined: it does not answer, or does not say. */
+  /** Asks every node for what it has by itself: none where it refuses; undefined: no answer. */
   async eachNode<Row>(query: string): Promise<{ node: string; rows: Row[] | undefined }[]> {
     await this.#connect();
     const how = { prepare: true, consistency: consistencies.one };
     return inParallel(this.#client.hosts.values(), async (host) => {
       const asked = this.#client.execute(query, [], { ...how, host });
-      const result = await asked.catch(() => undefined);
-      return { node: host.address, rows: result?.rows as Row[] | undefined };
+      const rows = await asked.then(
+        (result) => result.rows as unknown as Row[],
+        (error) => (error instanceof cassandra.errors.ResponseError ? [] : undefined),
+      );
+      return { node: host.address, rows };
     });
   }
 

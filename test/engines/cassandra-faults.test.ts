@@ -160,6 +160,10 @@ describe('the store on three Cassandra nodes', () => {
   it('is told by the doctor which node answers before a write is on its disk', async () => {
     expect(await checkOfEngines()).toMatchObject({ passed: true });
     await kill(1);
+    await expect.poll(checkOfEngines, { timeout: 60_000, interval: 2_000 }).toMatchObject({
+      passed: false,
+      detail: expect.stringMatching(/node 127\.0\.0\.2:\d+ could not be asked/),
+    });
     await restart(1, { commitlog_sync: 'periodic', commitlog_sync_period: '10000ms' });
     const told = 'node 127.0.0.2:\\d+ has commitlog_sync: periodic';
     await expect.poll(checkOfEngines, { timeout: 60_000, interval: 2_000 }).toMatchObject({
