@@ -46,7 +46,7 @@ import { createDirectoryShred } from '../vault/taking/directory-shred.ts';
 import { createRingCapture } from '../vault/taking/ring-captures.ts';
 import { createHolderWait, createKeyringShred } from '../vault/taking/ring-shred.ts';
 import { createRowJudge } from '../vault/taking/row-judge.ts';
-import { endOriginals } from '../vault/turn/end-originals.ts';
+import { endCopies, endOriginals } from '../vault/turn/end-originals.ts';
 import {
   noteServing,
   readEpochStatus,
@@ -277,6 +277,7 @@ function epochPowers(
     },
     becomeOwnStore: (as) => becomeOwnStore(deps, as),
     endOriginals: (of, how) => endOriginals({ turns, kms }, of, how),
+    endCopies: (nowMs) => endCopies(deps, nowMs),
   };
 }
 

@@ -27,7 +27,7 @@ import type { AppRegistry } from '../vault/keys/app-registry.ts';
 import type { KnownPlaceRow } from '../vault/keys/list-heads.ts';
 import type { KeyState, RootKms } from '../vault/keys/root-kms.ts';
 import type { TakenRing } from '../vault/taking/row-judge.ts';
-import type { EndedOriginals } from '../vault/turn/end-originals.ts';
+import type { EndedKeys } from '../vault/turn/end-originals.ts';
 import type { EpochStatus } from '../vault/turn/epoch-status.ts';
 import type { T1Listener } from '../vault/turn/epoch-t1.ts';
 import type { OwnStore } from '../vault/turn/epoch-turn.ts';
@@ -137,7 +137,9 @@ export interface EpochPowers {
   endOriginals(
     kms: RootKms,
     how: { readonly nowMs: number; readonly evenCopies: boolean },
-  ): Promise<EndedOriginals>;
+  ): Promise<EndedKeys>;
+  /** Ends the keys of the stores that were made of this one. */
+  endCopies(nowMs: number): Promise<EndedKeys>;
 }
 
 /** Administration of apps and access keys. */

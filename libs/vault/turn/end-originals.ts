@@ -1,13 +1,15 @@
 /**
- * The end of the keys of stores that this one was restored or copied from, and of what else was
- * made of those: until they are gone, no T1 is told here.
+ * The end of the keys of stores that this one was restored or copied from, of what else was made of
+ * those, and of what was made of this one: until they are gone, no T1 is told here.
  */
 
 import type { KeyId } from '../../base/ids.ts';
 import { LetheError } from '../../base/lethe-error.ts';
 import { contended } from '../../base/retry.ts';
 import type { RootKms } from '../keys/root-kms.ts';
+import { rootKmsKey } from './epoch-status.ts';
 import { keysWaitedFor, withoutKeys } from './epoch-t1.ts';
+import { keysOfCopies, keysOfOwnCopies } from './keys-of-copies.ts';
 import type { TurnContext } from './turn-run.ts';
 import type { ReplacedKey } from './turn-store.ts';
 
@@ -17,8 +19,8 @@ interface KeyAt {
   readonly key: KeyId;
 }
 
-/** What became of the keys of the stores that this one was restored or copied from. */
-export interface EndedOriginals {
+/** What became of keys that were told to go. */
+export interface EndedKeys {
   readonly gone: readonly KeyId[];
   readonly pending: readonly KeyId[];
 }
@@ -34,7 +36,7 @@ export async function endOriginals(
   { turns, kms: own }: Pick<TurnContext, 'turns' | 'kms'>,
   kms: RootKms,
   { nowMs, evenCopies }: { readonly nowMs: number; readonly evenCopies: boolean },
-): Promise<EndedOriginals> {
+): Promise<EndedKeys> {
   const last = await turns.read();
   if (last !== undefined && last.step !== 'done') throw contended();
   const waiting = last === undefined ? [] : keysWaitedFor(last);
@@ -44,15 +46,20 @@ export async function endOriginals(
   const originals = waiting.filter(({ original }) => original !== undefined);
   const keysOf = new Map<ReplacedKey, KeyAt[]>();
   // All of them are looked at before one is ended.
+  const copies: KeyAt[] = [];
   for (const one of originals) {
     const keys = await keysOfOriginal(kms, one, last!.newKmsKey);
-    const copies = await keysOfCopies([kms, own], one, last!.newKmsKey);
-    if (copies.length > 0 && !evenCopies) throw thereAreCopies(copies);
+    const made = await keysOfWhatElse([kms, own], one, last!.newKmsKey);
     // Copies first: what is left of the original leads to them, if this ends in between.
-    const all = [...copies, ...keys.map((key) => ({ kms, key }))];
-    for (const each of all) await assertNotServing(each, nowMs);
+    const all = [...made, ...keys.map((key) => ({ kms, key }))];
+    for (const each of all) await assertNotServing('the original', each, nowMs);
     keysOf.set(one, all);
+    copies.push(...made);
   }
+  // An original may itself have been made of another one.
+  const known = new Set(originals.map(({ oldKmsKey }) => oldKmsKey));
+  const others = copies.filter(({ key }) => !known.has(key));
+  if (others.length > 0 && !evenCopies) throw thereAreCopies(others);
   for (const [one, keys] of keysOf) {
     for (const { kms: its, key } of keys) await its.destroyKey(key);
     const states = await Promise.all(keys.map(({ kms: its, key }) => its.describeKey(key)));
@@ -68,14 +75,33 @@ export async function endOriginals(
   return { gone, pending };
 }
 
+/**
+ * Ends the keys of every store that was restored or copied from this one, and from those. Throws
+ * CONFIGURATION_INVALID: a process serves with one of them, and none was ended.
+ */
+export async function endCopies(
+  { store, kms }: Pick<TurnContext, 'store' | 'kms'>,
+  nowMs: number,
+): Promise<EndedKeys> {
+  const keys = await keysOfOwnCopies(kms, await rootKmsKey(store));
+  for (const key of keys) await assertNotServing('a store made of this one', { kms, key }, nowMs);
+  const gone: KeyId[] = [];
+  const pending: KeyId[] = [];
+  for (const key of keys) {
+    await kms.destroyKey(key);
+    ((await kms.describeKey(key)) === 'gone' ? gone : pending).push(key);
+  }
+  return { gone, pending };
+}
+
 // A process that serves says so every twenty seconds.
 const SERVING_MS = 60_000;
 
 /** Whoever runs a restore drill must not end what it came from. Throws CONFIGURATION_INVALID. */
-async function assertNotServing({ kms, key }: KeyAt, nowMs: number): Promise<void> {
+async function assertNotServing(who: string, { kms, key }: KeyAt, nowMs: number): Promise<void> {
   const atMs = await kms.servedAtMs(key);
   if (atMs === undefined || nowMs - atMs > SERVING_MS) return;
-  const text = `the original serves with the key ${key}: nothing was ended. After a restore drill`;
+  const text = `${who} serves with the key ${key}: nothing was ended. After a restore drill`;
   throw new LetheError(
     'CONFIGURATION_INVALID',
     `${text} leave it; else stop its services first, and wait a minute if they were killed`,
@@ -86,25 +112,17 @@ async function assertNotServing({ kms, key }: KeyAt, nowMs: number): Promise<voi
  * Keys of whatever else was restored or copied from an original, and from that: an earlier restore
  * that was given up, a drill, a copy that was refused.
  */
-async function keysOfCopies(
+async function keysOfWhatElse(
   services: readonly RootKms[],
   { original }: ReplacedKey,
   own: KeyId,
 ): Promise<KeyAt[]> {
-  const first = original?.store ?? null;
-  if (first === null) return [];
+  const of = original?.store ?? null;
+  if (of === null) return [];
   const found = new Map<KeyId, KeyAt>();
   for (const kms of services) {
-    const stores = new Set([first]);
-    const ownStore = await kms.storeOf(own);
-    // A set goes on to what is added while it is gone through.
-    for (const store of stores) {
-      for (const copy of await kms.copiesOf(store)) if (copy !== ownStore) stores.add(copy);
-    }
-    stores.delete(first);
-    for (const store of stores) {
-      for (const key of await kms.keysOf(store)) found.set(key, { kms, key });
-    }
+    const keys = await keysOfCopies(kms, of, await kms.storeOf(own));
+    for (const key of keys) found.set(key, { kms, key });
   }
   return [...found.values()];
 }

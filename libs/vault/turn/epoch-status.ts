@@ -4,6 +4,7 @@ import type { KeyState } from '../keys/root-kms.ts';
 import { STORE_ROOT } from '../rows/key-slots.ts';
 import type { VaultStore } from '../rows/vault-store.ts';
 import { keysWaitedFor } from './epoch-t1.ts';
+import { keysOfOwnCopies } from './keys-of-copies.ts';
 import type { TurnContext } from './turn-run.ts';
 import type { Turn } from './turn-store.ts';
 
@@ -22,6 +23,8 @@ export interface EpochStatus {
   readonly keysWaitedFor: number;
   /** Of them those of the store that this one was restored or copied from. */
   readonly keysOfOriginals: readonly KeyId[];
+  /** Keys of stores that were restored or copied from this one: no T1 comes while there are some. */
+  readonly keysOfCopies: readonly KeyId[];
   /** Holders that have not acknowledged everything yet, by their random ids. */
   readonly holdersBehind: readonly string[];
 }
@@ -77,6 +80,7 @@ export async function readEpochStatus(
     oldKmsKeyState: lastTurn && (await kms.describeKey(lastTurn.oldKmsKey)),
     keysWaitedFor: waiting.length,
     keysOfOriginals: waiting.flatMap((one) => (one.original ? one.oldKmsKey : [])),
+    keysOfCopies: await keysOfOwnCopies(kms, root!.wrappingKey),
     holdersBehind: behind.map((holder) => holder.id),
   };
 }

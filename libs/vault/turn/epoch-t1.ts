@@ -1,12 +1,14 @@
 /**
  * T1: the KMS key that a turn replaced is gone. With keys in a folder that is at the end of the
  * turn; AWS KMS deletes a key days after it was told to, and until then later turns may come. So
- * every turn carries on the keys that are waited for. No clock decides what a turn covers: turns
+ * every turn carries on the keys that are waited for. What was restored or copied from this store
+ * opens what was erased here since, so no T1 comes while a key of such a store is there. No clock decides what a turn covers: turns
  * are numbered, and a loss notes the newest turn that had begun when the last of it was written.
  */
 
 import type { KeyId } from '../../base/ids.ts';
 import type { RootKms } from '../keys/root-kms.ts';
+import { keysOfOwnCopies } from './keys-of-copies.ts';
 import type { TurnContext } from './turn-run.ts';
 import type { ReplacedKey, Turn, TurnStore } from './turn-store.ts';
 
@@ -52,7 +54,7 @@ export async function settleT1(
   if (t1AtMs !== null) await onReached({ ...last, t1AtMs });
   const waiting = keysWaitedFor(last);
   let gone = 0;
-  let isWhole = true;
+  let isWhole = waiting.length === 0 || (await keysOfOwnCopies(kms, last.newKmsKey)).length === 0;
   for (const key of waiting) {
     const isGone = await endsOwn(kms, key, onBroughtBack);
     isWhole &&= isGone;

@@ -19,6 +19,7 @@ import { rewrapped } from '../rows/wrapped-row.ts';
 import { opensNow, turnApp } from './app-turn.ts';
 import { DamagedRows } from './damaged-rows.ts';
 import { keysWaitedFor } from './epoch-t1.ts';
+import { keysOfOwnCopies } from './keys-of-copies.ts';
 import { originTurn, withEnded } from './origin-turn.ts';
 import { retire } from './turn-retire.ts';
 import { type LostRing, type TurnContext, type TurnOptions, TurnRun } from './turn-run.ts';
@@ -63,8 +64,10 @@ async function runSteps(deps: TurnContext, options: TurnOptions, run: TurnRun): 
   }
   if (run.turn.step === 'tested') {
     if (!isOriginals) await deps.kms.destroyKey(run.turn.oldKmsKey);
-    const isGone = !isOriginals && (await deps.kms.describeKey(run.turn.oldKmsKey)) === 'gone';
-    await run.advance('done', { t1AtMs: isGone ? options.nowMs() : null });
+    const { oldKmsKey, newKmsKey } = run.turn;
+    const isGone = !isOriginals && (await deps.kms.describeKey(oldKmsKey)) === 'gone';
+    const isT1 = isGone && (await keysOfOwnCopies(deps.kms, newKmsKey)).length === 0;
+    await run.advance('done', { t1AtMs: isT1 ? options.nowMs() : null });
   }
   return run.turn;
 }

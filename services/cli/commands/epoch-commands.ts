@@ -19,7 +19,7 @@ const REDELIVERIES =
 export function addEpochCommands(program: Command): void {
   const epoch = program
     .command('epoch')
-    .description('turns of the key at the root: turn, status, end-original');
+    .description('turns of the key at the root: turn, status, end-original, end-copies');
   epoch
     .command('turn')
     .description('end the epoch: old copies of the vault open nothing from then on (T1)')
@@ -76,6 +76,7 @@ export function addEpochCommands(program: Command): void {
             : `last turn: ${lastTurn.step}; its old KMS key is ${oldKmsKeyState}`,
           `${status.keysWaitedFor} old KMS keys are not gone yet`,
           ...status.keysOfOriginals.map((key) => `T1 waits for ${key}: ${OF_ORIGINAL}`),
+          ...status.keysOfCopies.map((key) => `T1 waits for ${key}: ${OF_COPY}`),
           ...damagedLines(lastTurn?.damaged ?? []),
           ...(lastTurn?.failedApps ?? []).map((app) => `app ${app} failed in that turn`),
           listProblem ?? `the list of erasures goes to ${erasuresHead}`,
@@ -84,6 +85,7 @@ export function addEpochCommands(program: Command): void {
       }),
     );
   addEndOriginal(epoch);
+  addEndCopies(epoch);
   addBackupCommands(program);
 }
 
@@ -114,6 +116,35 @@ function addEndOriginal(epoch: Command): void {
           ...(ended.pending.length === 0
             ? []
             : [`${ended.pending.length} are scheduled to go: run this again when they are gone`]),
+        ]);
+      }),
+    );
+}
+
+function addEndCopies(epoch: Command): void {
+  epoch
+    .command('end-copies')
+    .description('end the keys of the stores that were restored or copied from this one')
+    .option('--yes', 'they have ended, and nobody needs them or their backups')
+    .option('--json', 'print JSON')
+    .action((options: { yes?: true; json?: true }) =>
+      withStore(async ({ backends }) => {
+        const { keysOfCopies } = await backends.epoch().status();
+        if (options.yes !== true && keysOfCopies.length > 0) {
+          const those = `they, and their backups, open nothing afterwards: ${keysOfCopies.join(', ')}`;
+          throw new LetheError('INPUT_INVALID', `${those}. Add --yes`);
+        }
+        const ended = await backends.epoch().endCopies(backends.privacy().clock.nowMs());
+        const undone = await settleIfWhole({ backends });
+        const { gone, pending } = ended;
+        printResult(options.json === true, { ...ended, undone }, [
+          ...undoneLines(undone),
+          gone.length + pending.length === 0
+            ? 'nothing that was restored or copied from this store has a key here'
+            : `${gone.length} keys of stores made of this one are gone`,
+          ...(pending.length === 0
+            ? []
+            : [`${pending.length} are scheduled to go: T1 comes when they are gone`]),
         ]);
       }),
     );
@@ -157,6 +188,7 @@ function damagedLines(rows: readonly { app: string; kind: number; id: string }[]
 }
 
 const OF_ORIGINAL = 'a key of the store that this one came from (lethe epoch end-original)';
+const OF_COPY = 'a key of a store that was made of this one (lethe epoch end-copies)';
 
 function addBackupCommands(program: Command): void {
   program

@@ -67,7 +67,7 @@ function attackLines(attack: AttackReport | undefined): string[] {
   return [
     `attacked: ${events.opened} of ${events.tried} captured events open; ` +
       `${services.length} running services gave nothing to ${requests} requests; ` +
-      `${rings.openUntilT1} of ${rings.tried} captured rings open until the next turn (T1)`,
+      `${rings.openUntilT1} of ${rings.tried} captured rings open until T1`,
   ];
 }
 

@@ -6,14 +6,22 @@ import type { PrivacyRequest } from '../../../libs/requests/request.ts';
 export const KEY_STORES = {
   local: {
     name: 'local key folder',
-    pending: 'the next turn of the epoch; holds if no other copy of the old key folder exists',
-    reached: 'holds if no other copy of the old key folder exists',
+    pending:
+      'the next turn of the epoch, and the end of the keys of stores that this one came from, or ' +
+      'that were made of it; holds if no other copy of the old key folder exists',
+    reached:
+      'holds if no other copy of the old key folder exists, nor a store made of this one under ' +
+      'another key folder',
     copies: 'old copies of the vault together with the key folder, until T1',
   },
   'aws-kms': {
     name: 'AWS KMS',
-    pending: 'the next turn of the epoch, and then the deletion of its key, which AWS KMS delays',
-    reached: 'AWS KMS does not have the key of that epoch any more',
+    pending:
+      'the next turn of the epoch, and then the deletion of its key, which AWS KMS delays; and the ' +
+      'end of the keys of stores that this one came from, or that were made of it',
+    reached:
+      'AWS KMS does not have the key of that epoch any more; holds if no store was made of this ' +
+      'one under another KMS',
     copies:
       'old copies of the vault in the hands of somebody who cancels the deletion of its KMS key, ' +
       'until T1',

@@ -204,6 +204,67 @@ describe('S49 a store that is made of the same original twice', () => {
   }, 60_000);
 });
 
+describe('S49 a restore drill beside its running original', () => {
+  it('opens what was erased there since: no T1 is told before its key is ended', async () => {
+    const [folder, drill, second] = [temporaryFolder(), temporaryFolder(), temporaryFolder()];
+    const { variables, conversation, app, backup } = await makeStore(folder);
+    const beside = { LETHE_KMS: variables.LETHE_KMS!, LETHE_ERASURES: variables.LETHE_ERASURES! };
+    const drilled = (from: string, into: string) =>
+      lethe(into, ['restore', from, '--erasures-may-end-early'], beside);
+    expect((await drilled(backup, drill)).code).toBe(0);
+    // And what was made of that one opens the same.
+    const made = { ...embeddedVariables(drill), ...beside };
+    expect((await lethe(drill, ['backup', join(drill, 'own')], made)).code).toBe(0);
+    expect((await drilled(join(drill, 'own'), second)).code).toBe(0);
+    await eraseAnn(folder, variables, app);
+    const turned = await lethe(folder, ['epoch', 'turn'], variables);
+    expect(turned.json).toMatchObject({ step: 'done', t1: null });
+    const keys = join(folder, 'keys');
+    expect(await readStolen(drill, { keys, app, conversation })).toEqual(['secret']);
+    const status = async () => (await lethe(folder, ['epoch', 'status'], variables)).json;
+    const { keysOfCopies, waitingForT1 } = await status();
+    expect([keysOfCopies.length, waitingForT1]).toEqual([2, 1]);
+    const asked = await lethe(folder, ['epoch', 'end-copies'], variables);
+    expect(asked.code).toBe(2);
+    for (const key of keysOfCopies) expect(asked.err).toContain(key);
+    // Nor are they ended while one of them serves.
+    const serving = startLethe(second, ['serve', 'reader'], beside);
+    await serving.printed('listening');
+    const refused = await lethe(folder, ['epoch', 'end-copies', '--yes'], variables);
+    expect(refused.err).toContain('nothing was ended');
+    serving.child.kill('SIGTERM');
+    await serving.ended;
+    const ended = await lethe(folder, ['epoch', 'end-copies', '--yes'], variables);
+    expect(ended.json.gone.toSorted()).toEqual(keysOfCopies.toSorted());
+    expect(await status()).toMatchObject({ waitingForT1: 0, keysOfCopies: [] });
+    expect(await readStolen(drill, { keys, app, conversation })).toEqual(['ROOT_KMS_DENIED']);
+    // The original goes on, and a turn tells T1 at once again.
+    expect((await lethe(folder, ['doctor'], variables)).code).toBe(0);
+    const next = await lethe(folder, ['epoch', 'turn'], variables);
+    expect(next.json).toMatchObject({ step: 'done', t1: expect.any(String) });
+  }, 60_000);
+
+  it('does not call the store that it came from a copy, whatever that was made of', async () => {
+    const [folder, drill] = [temporaryFolder(), temporaryFolder()];
+    const { variables, backup } = await makeStore(folder);
+    renameSync(join(folder, 'data'), join(folder, 'lost'));
+    const restoring = ['restore', backup, '--erasures-may-end-early'];
+    expect((await lethe(folder, restoring, variables)).code).toBe(0);
+    const own = join(folder, 'second');
+    expect((await lethe(folder, ['backup', own], variables)).code).toBe(0);
+    const beside = { LETHE_KMS: variables.LETHE_KMS!, LETHE_ERASURES: variables.LETHE_ERASURES! };
+    const drilled = await lethe(drill, ['restore', own, '--erasures-may-end-early'], beside);
+    expect(drilled.code, drilled.err).toBe(0);
+    const serving = startLethe(folder, ['serve', 'reader'], variables);
+    await serving.printed('listening');
+    const ended = await lethe(drill, ['epoch', 'end-original', '--yes'], beside);
+    expect(ended.err).toContain('the original serves');
+    expect(ended.err).not.toContain('--copies');
+    serving.child.kill('SIGTERM');
+    await serving.ended;
+  }, 60_000);
+});
+
 describe('a copy that closes its original', () => {
   it('is refused while a process has that open, and nothing is closed', async () => {
     const [from, to] = [temporaryFolder(), temporaryFolder()];
