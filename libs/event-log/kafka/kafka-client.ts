@@ -5,6 +5,7 @@ import kafkajs, { type Kafka } from 'kafkajs';
 import { LetheError } from '../../base/lethe-error.ts';
 import type { KafkaEngine } from '../../engines/engine-urls.ts';
 import { readTlsFiles } from '../../engines/tls-files.ts';
+import { mendDecoding } from './decode-batches.ts';
 
 const CONNECTION_TIMEOUT_MS = 3_000;
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -13,6 +14,7 @@ const REQUEST_TIMEOUT_MS = 10_000;
 export function createKafka(engine: KafkaEngine): Kafka {
   stopIdleSpin();
   boundCodecs();
+  mendDecoding();
   const { brokers, prefix, sasl, tls } = engine;
   return new kafkajs.Kafka({
     brokers: [...brokers],

@@ -4,13 +4,13 @@ import type { KafkaCluster, SharedCluster } from './kafka-cluster.ts';
 
 const FETCH_BYTES = 4 * 1024 * 1024;
 const EMPTY = Buffer.alloc(0);
-/** Of no version: whoever projects it makes a dead letter of its place. */
-const UNREADABLE = Buffer.of(0);
 
 /** Reads one topic. */
 export class KafkaReader {
   readonly #cluster: SharedCluster;
   readonly #topic: string;
+  /** What was fetched beyond a page: a batch of many records is decoded once. */
+  #left: readonly PlacedRecord[] = [];
 
   constructor(cluster: SharedCluster, topic: string) {
     this.#cluster = cluster;
@@ -22,44 +22,32 @@ export class KafkaReader {
    * end, a tombstone stands at the last offset. Throws LOG_UNREACHABLE.
    */
   async read(partition: number, from: number, limit: number): Promise<PlacedRecord[]> {
+    const left = this.#left;
+    this.#left = [];
+    if (left[0]?.partition === partition && left[0].offset === from) return this.#page(left, limit);
     for (let offset = from; ; offset += 1) {
       const fetch = (cluster: KafkaCluster) => this.#fetch(cluster, partition, offset);
       const { records, end } = await this.#cluster.use(fetch);
-      if (records.length > 0) return records.slice(0, limit);
+      if (records.length > 0) return this.#page(records, limit);
       if (offset >= end) {
         return from < end ? [{ partition, offset: end - 1, key: EMPTY, value: EMPTY }] : [];
       }
     }
   }
 
-  /** What cannot be decompressed stands as one record that nobody can read, at each offset. */
-  async #fetch(cluster: KafkaCluster, partition: number, from: number) {
-    try {
-      return await this.#fetchBytes(cluster, { partition, from, bytes: FETCH_BYTES });
-    } catch (error) {
-      if (!isUndecodable(error)) throw error;
-    }
-    try {
-      // The first batch alone: the one that failed may lie behind it.
-      return await this.#fetchBytes(cluster, { partition, from, bytes: 1 });
-    } catch (error) {
-      if (!isUndecodable(error)) throw error;
-      const records = [{ partition, offset: from, key: EMPTY, value: UNREADABLE }];
-      return { records, end: from + 1 };
-    }
+  #page(records: readonly PlacedRecord[], limit: number): PlacedRecord[] {
+    this.#left = records.slice(limit);
+    return records.slice(0, limit);
   }
 
-  async #fetchBytes(
-    cluster: KafkaCluster,
-    { partition, from, bytes }: { partition: number; from: number; bytes: number },
-  ) {
+  async #fetch(cluster: KafkaCluster, partition: number, from: number) {
     const leaders = cluster.findLeaderForPartitions(this.#topic, [partition]);
     const broker = await cluster.findBroker({ nodeId: Object.keys(leaders)[0]! });
-    const wanted = { partition, fetchOffset: from, maxBytes: bytes };
+    const wanted = { partition, fetchOffset: from, maxBytes: FETCH_BYTES };
     const { responses } = await broker.fetch({
       maxWaitTime: 0,
       minBytes: 0,
-      maxBytes: bytes,
+      maxBytes: FETCH_BYTES,
       isolationLevel: 0,
       topics: [{ topic: this.#topic, partitions: [wanted] }],
     });
@@ -75,11 +63,4 @@ export class KafkaReader {
       }));
     return { records, end: Number(found.highWatermark) };
   }
-}
-
-/** Is it about the bytes of a batch, which anybody may have sent, and not about the broker? */
-function isUndecodable(error: unknown): boolean {
-  const { name = '', code = '' } = error as { name?: string; code?: unknown };
-  if (name === 'KafkaJSNotImplemented') return true;
-  return typeof code === 'string' && /^(ERR_BUFFER|ERR_OUT_OF_RANGE|ERR_ZLIB|Z_|ZSTD_)/.test(code);
 }
