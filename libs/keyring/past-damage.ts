@@ -1,9 +1,11 @@
 /** Looks at many rings that go on where some of them are damaged. */
-import { isLetheError } from '../base/lethe-error.ts';
+import { isLetheError, type LetheError } from '../base/lethe-error.ts';
 
-/** Does a ring not authenticate, or is a part of one missing? */
-export function isDamage(error: unknown): boolean {
-  return isLetheError(error, 'VAULT_TAMPERED') || isLetheError(error, 'SEGMENT_MISSING');
+const DAMAGE = ['VAULT_TAMPERED', 'EVENT_TAMPERED', 'SEGMENT_MISSING'] as const;
+
+/** Does a row or an event not authenticate, or is a ring or a part of one missing? */
+export function isDamage(error: unknown): error is LetheError {
+  return DAMAGE.some((code) => isLetheError(error, code));
 }
 
 /** What a look gives; undefined: it met damage, which is named where all rows are looked at. */

@@ -128,6 +128,11 @@ export interface ErasureEntries {
 
 /** The list; it outlives the store that wrote it. */
 export interface ErasureList {
+  /**
+   * Takes the list as it is now for that of this store. What a former store adds from then on, under
+   * codes of its own, is none of it.
+   */
+  takeOver(): Promise<void>;
   /** Adds entries, durably; also without any, only to a list that is this store's and whole. */
   add(erasures: readonly ListedErasure[]): Promise<void>;
   /** Makes an empty list unless there is one: that there is none means that it was lost. */
@@ -149,20 +154,34 @@ interface ListKeys {
   formers?(): Promise<readonly StoreMac[]>;
   /** What the vault knows of its end. */
   readonly known: KnownPlaceRow;
+  /** An earlier place that it knows, for when that row is damaged. */
+  readonly spare?: KnownPlaceRow;
 }
 
 /** Opens the list over its entries. */
 export function createErasureList(
   entries: ErasureEntries,
-  { mac, formers = async () => [], known }: ListKeys,
+  { mac, formers = async () => [], known, spare }: ListKeys,
 ): ErasureList {
   const macOf = (number: number, previous: string, entry: unknown, by = mac) =>
     by.mac(labels.erasureList, [String(number), previous, JSON.stringify(entry)]);
 
   let formerMacs: readonly StoreMac[] | undefined;
 
+  let formersKnownTo = 0;
+
+  /** The number up to which an entry may be a former store's; asked for up to this one. */
+  async function formersEnd(number: number): Promise<number> {
+    if (number > formersKnownTo) {
+      const places = await Promise.all([known.read(), spare?.read() ?? LIST_START]);
+      formersKnownTo = Math.max(...places.map((place) => place.number));
+    }
+    return formersKnownTo;
+  }
+
   async function isAuthentic({ number, previous, entry, mac: code }: Entry): Promise<boolean> {
     if (isSameMac(await macOf(number, previous, entry), code)) return true;
+    if (number > (await formersEnd(number))) return false;
     formerMacs ??= await formers();
     for (const one of formerMacs) {
       if (isSameMac(await macOf(number, previous, entry, one), code)) return true;
@@ -221,6 +240,7 @@ export function createErasureList(
 
   return {
     head,
+    takeOver: async () => known.raise(await head()),
     async add(erasures) {
       let last = await assertOwn();
       if (erasures.length === 0) return;

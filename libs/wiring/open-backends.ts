@@ -87,7 +87,7 @@ import type {
   ProjectorPowers,
   ReaderPowers,
 } from './powers.ts';
-import { assertMayBeMade, assertThere, hasBegun, noStore } from './store-place.ts';
+import { assertMayBeMade, assertRestored, assertThere, hasBegun, noStore } from './store-place.ts';
 
 /** What is copied of a store, and what its process shares. */
 export interface OpenedEngines {
@@ -160,6 +160,8 @@ interface OpenOptions {
   readonly wake?: WakeSignal;
   /** Whoever only looks makes no store: without one, INPUT_INVALID is thrown. */
   readonly mustExist?: true;
+  /** Also what a restore has put in place and not finished: that restore itself. */
+  readonly evenUnfinished?: true;
   /** Also a store that was copied and closed. */
   readonly evenClosed?: true;
   /** Stands before the feed: drills cut a process off, or stop it, here. */
@@ -178,6 +180,7 @@ export async function openBackends(
   const clock: Clock = { ...systemClock, nowMs: () => given.nowMs() };
   const randomness = options.randomness ?? createSystemRandomness();
   const wake = options.wake ?? createWakeSignal();
+  if (!options.evenUnfinished) assertRestored(configuration);
   await (options.mustExist ? assertThere : assertMayBeMade)(configuration);
   const use = { wake, connections: openConnections() };
   const opened = await openEngines(configuration, use);
@@ -439,8 +442,9 @@ function accessKeysOf({ configuration, common, vault, engines }: Parameters<type
 }
 
 function erasureList({ configuration, vault, mac }: Parameters<typeof handOut>[0]) {
-  const known = createListHeads(vault).head;
-  return createErasureList(openErasures(configuration), { mac, formers: mac.formers, known });
+  const { head: known, backup: spare } = createListHeads(vault);
+  const keys = { mac, formers: mac.formers, known, spare };
+  return createErasureList(openErasures(configuration), keys);
 }
 
 function privacyPowers(

@@ -1,5 +1,6 @@
 /** Where a store is, and where one may be made: before anything is opened, which would make it. */
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { LetheError } from '../base/lethe-error.ts';
 import { type Configuration, embeddedFiles } from '../configuration/configuration.ts';
 import { hasStoreRoot } from '../vault/copy/fill-vault.ts';
@@ -44,6 +45,28 @@ export async function hasBegun(
 export async function assertMayBeMade(configuration: Configuration): Promise<void> {
   const { vault } = configuration;
   if (vault.engine === 'sqlite' && !existsSync(vault.file)) await assertNoErasures(configuration);
+}
+
+/** Where a restore works: beside the vault, or, when that is on servers, beside the backups. */
+export function stagingOf({ vault, backupsFolder }: Configuration): string {
+  return vault.engine === 'sqlite' ? `${vault.file}.restoring` : join(backupsFolder, 'restoring');
+}
+
+/** In the staging of a restore, while what it has made is not whole in its place. */
+export function placingMark(configuration: Configuration): string {
+  return join(stagingOf(configuration), 'placing');
+}
+
+/** What a killed restore has left in place is not whole. Throws CONFIGURATION_INVALID. */
+export function assertRestored(configuration: Configuration): void {
+  if (!existsSync(placingMark(configuration))) return;
+  const { vault } = configuration;
+  const where = vault.engine === 'sqlite' ? vault.file : `the keyspace ${vault.keyspace}`;
+  const text = `a restore into ${where} was interrupted, and what is there is not whole`;
+  throw new LetheError(
+    'CONFIGURATION_INVALID',
+    `${text}: move the data away (or drop the keyspace), and run lethe restore once more`,
+  );
 }
 
 /** Opening a file of SQLite makes it: whoever only looks must not. */

@@ -15,9 +15,9 @@ import { type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
 import { projectorGroup } from '../../libs/projection/views-behind.ts';
 import type { ListedErasure } from '../../libs/requests/erasure-list.ts';
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
+import { stagingOf } from '../../libs/wiring/store-place.ts';
 import { isKnownKind } from '../privacy/kinds/kinds.ts';
 import { findUndone, readWhole } from '../privacy/life/enforce.ts';
-import { stagingOf } from './restore.ts';
 
 const DEAD_LETTERS_NAMED = 5;
 const DAMAGED_NAMED = 5;

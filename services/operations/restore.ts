@@ -4,10 +4,13 @@
  */
 import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { writeFileDurably } from '../../libs/base/durable-file.ts';
 import type { KeyId, RequestId } from '../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
+import { lockFile } from '../../libs/engines/file-lock.ts';
 import { isWholeFile } from '../../libs/engines/sqlite-database.ts';
+import { isDamage } from '../../libs/keyring/past-damage.ts';
 import { isSameMac } from '../../libs/keyring/store-mac.ts';
 import { catchUp, rebuildViews } from '../../libs/projection/project.ts';
 import {
@@ -24,6 +27,7 @@ import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts'
 import { removePages } from '../../libs/wiring/open-engines.ts';
 import { openRootKms } from '../../libs/wiring/open-root-kms.ts';
 import type { AdministrationPowers, PrivacyPowers } from '../../libs/wiring/powers.ts';
+import { placingMark, stagingOf } from '../../libs/wiring/store-place.ts';
 import { endForsakenGroup } from '../privacy/kinds/end-group.ts';
 import type { Asked } from '../privacy/kinds/kind.ts';
 import { isKnownKind } from '../privacy/kinds/kinds.ts';
@@ -34,7 +38,7 @@ import {
   type UnknownRequest,
   whyUnknown,
 } from '../privacy/life/request-worker.ts';
-import { type FoundBackup, findBackups, stagedConfiguration } from './backup.ts';
+import { type FoundBackup, findBackups, makeBackup, stagedConfiguration } from './backup.ts';
 import { LOG_COPY, VAULT_COPY } from './copy-data.ts';
 import { findNewerEvents } from './newer-events.ts';
 import { assertVacant, placeRestored } from './place-restored.ts';
@@ -49,6 +53,8 @@ export interface Restored {
   readonly events: number;
   /** Rows of the vault that do not authenticate: they stay as they are, all others are restored. */
   readonly damaged: readonly DamagedRow[];
+  /** The first backup of the restored store; null: none could be made. */
+  readonly ownBackup: string | null;
   /** Why requests stay open: only a newer version knows them, or nobody who may has made them. */
   readonly left: readonly string[];
 }
@@ -74,15 +80,25 @@ export async function restore(
   options: RestoreOptions,
 ): Promise<Restored> {
   const backup = await chooseBackup(configuration, folder);
-  await assertVacant(configuration);
   const staging = stagingOf(configuration);
-  // Of a run that ended, or was refused, no copy of the vault is left lying about.
-  const clear = () => rmSync(staging, { recursive: true, force: true });
-  clear();
+  const lock = lockFile(`${staging}.lock`);
+  if (lock === undefined) {
+    const text = `another restore works in ${staging}: wait until it has ended`;
+    throw new LetheError('CONTENDED', text, { retryable: true });
+  }
   try {
-    return await restoreIn(staging, { configuration, backup }, options);
-  } finally {
+    await assertVacant(configuration);
+    // Of a run that ended, or was refused, no copy of the vault is left lying about.
+    const clear = () => rmSync(staging, { recursive: true, force: true });
     clear();
+    try {
+      return await restoreIn(staging, { configuration, backup }, options);
+    } finally {
+      // What was not whole in its place must not be taken for a store.
+      if (!existsSync(placingMark(configuration))) clear();
+    }
+  } finally {
+    lock.release();
   }
 }
 
@@ -111,6 +127,7 @@ async function restoreIn(
     const { named: damaged } = await backends.vaultCheck();
     // Everything that can refuse comes before anything that is done.
     const { later, hasTaken } = await listedSince(backends, erasuresHead);
+    await backends.privacy().erasures.takeOver();
     await backends.epoch().beginOwnCodes();
     const hasNewer = staged.log.engine !== 'sqlite';
     if (hasNewer) await assertNewerSettled(backends, { isNewerRemoved, onProgress });
@@ -125,12 +142,16 @@ async function restoreIn(
     const applied = await applyErasures({ powers, ...backends.administration() }, later, {
       hasTaken,
       left,
+      catchUp: () => catchUp(backends.projector()),
       onProgress,
     });
+    // Whoever is held keeps what they said in groups: the views say where.
+    await catchUp(backends.projector());
     // What had been asked for, but was not begun when the copy was made; holds of the list count.
     const onUnknown = (one: UnknownRequest) => left.add(whyUnknown(one).message);
     const onRefused = () => undefined;
     await passDamaged(left, () => runOpenRequests(powers, { onUnknown, onRefused }));
+    await catchUp(backends.projector());
     // Also what is older than the backup: where that begins lies in it, and may have been moved.
     const onUndone = ({ message }: LetheError) => left.add(message);
     await passDamaged(left, () => enforceErasures(powers, onUndone));
@@ -159,11 +180,37 @@ async function restoreIn(
   } finally {
     await backends.close();
   }
+  writeFileDurably(placingMark(configuration), Buffer.alloc(0), 0o600);
   await placeRestored(staged, configuration, onProgress);
-  await flush(configuration);
+  const ownBackup = await finishPlaced(configuration, flush).catch((error) => {
+    if (!isLetheError(error, 'STORE_FULL')) throw error;
+    left.add(`no backup of the restored store could be made (${error.message}): make one first`);
+    return null;
+  });
+  rmSync(placingMark(configuration));
   // Pages of the store that was lost may lie there under the numbers of this one.
   await removePages(configuration);
-  return { backup: backup.folder, madeAt: backup.manifest.madeAt, ...done, left: [...left] };
+  const { folder, manifest } = backup;
+  return { backup: folder, madeAt: manifest.madeAt, ...done, left: [...left], ownBackup };
+}
+
+/**
+ * Adds to the list what waited for that, and makes a first backup: entries of this store's own
+ * authenticate under a key that no earlier backup has, so none of those could be restored with them.
+ */
+async function finishPlaced(
+  configuration: Configuration,
+  flush: (placed: Backends) => Promise<void>,
+): Promise<string> {
+  const backends = await openBackends(configuration, { evenUnfinished: true });
+  try {
+    await flush(backends);
+    const nowMs = backends.privacy().clock.nowMs();
+    const made = await makeBackup({ backends, configuration }, configuration.backupsFolder, nowMs);
+    return made.folder;
+  } finally {
+    await backends.close();
+  }
 }
 
 /**
@@ -184,14 +231,7 @@ function withDeferredList(powers: PrivacyPowers) {
   ];
   return {
     powers: { ...powers, erasures: { ...erasures, add, read } },
-    async flush(configuration: Configuration): Promise<void> {
-      if (deferred.length === 0) return;
-      const placed = await openBackends(configuration);
-      await placed
-        .privacy()
-        .erasures.add(deferred)
-        .finally(() => placed.close());
-    },
+    flush: (placed: Backends) => placed.privacy().erasures.add(deferred),
   };
 }
 
@@ -226,11 +266,6 @@ async function assertNewerSettled(
       'not: nothing opens them with it. Restore a newer backup, bring the log back to the time ' +
       'of this one, or remove them from the log with --remove-newer',
   );
-}
-
-/** Where a restore works: beside the vault, or, when that is on servers, beside the backups. */
-export function stagingOf({ vault, backupsFolder }: Configuration): string {
-  return vault.engine === 'sqlite' ? `${vault.file}.restoring` : join(backupsFolder, 'restoring');
 }
 
 /** The backup that is meant; one that opens with today's KMS. */
@@ -323,8 +358,7 @@ async function passDamaged(left: Set<string>, work: () => Promise<unknown>): Pro
     await work();
   } catch (error) {
     // A hold has refused what was open: it is over, as it would be in a store that goes on.
-    const isTold = isLetheError(error, 'VAULT_TAMPERED') || isLetheError(error, 'HELD');
-    if (!isTold) throw error;
+    if (!isDamage(error) && !isLetheError(error, 'HELD')) throw error;
     left.add((error as LetheError).message);
   }
 }
@@ -335,10 +369,12 @@ async function applyErasures(
   {
     hasTaken,
     left,
+    catchUp: catchUpViews,
     onProgress,
   }: {
     hasTaken: ReadonlySet<RequestId>;
     left: Set<string>;
+    catchUp: () => Promise<unknown>;
     onProgress: (text: string) => void;
   },
 ): Promise<number> {
@@ -368,6 +404,7 @@ async function applyErasures(
     at = end;
     onProgress(`${at} of ${later.length} erasures applied again`);
   }
+  await catchUpViews();
   // What began and was neither refused nor carried out meets the holds that there are by now.
   await take(
     later.filter(isRequest).filter((one) => !hasItsPlace(one)),

@@ -233,6 +233,9 @@ function addBackupCommands(program: Command): void {
         `${restored.events} events in the views`,
         'T1 waits for the key of the original. In a restore drill leave that key alone. When the ' +
           'original is gone for good, and nobody needs its backups: lethe epoch end-original --yes',
+        restored.ownBackup === null
+          ? 'no backup of this store could be made yet: make one before it is used'
+          : `its first backup: ${restored.ownBackup}; keep it: earlier ones know none of its keys`,
         REDELIVERIES,
         ...damagedLines(restored.damaged),
         ...restored.left,

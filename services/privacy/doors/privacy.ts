@@ -11,6 +11,7 @@ import type {
 } from '../../../libs/base/ids.ts';
 import { isLetheError } from '../../../libs/base/lethe-error.ts';
 import { randomId, randomUuidV7 } from '../../../libs/base/random.ts';
+import { isDamage } from '../../../libs/keyring/past-damage.ts';
 import { assertFenced } from '../../../libs/people/find-subject.ts';
 import type {
   DayRange,
@@ -168,7 +169,7 @@ async function personTarget(
   subject: SubjectId,
 ): Promise<RequestTargets['erase-subject']> {
   const everybody = await keyringHold.mergedWith(app, subject).catch((error) => {
-    if (isLetheError(error, 'VAULT_TAMPERED')) return [];
+    if (isDamage(error)) return [];
     throw error;
   });
   const merged = everybody.filter((one) => one !== subject);

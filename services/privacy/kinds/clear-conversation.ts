@@ -1,5 +1,7 @@
 /** Clears a conversation: all its messages; it can be written to again, in a new place. */
+
 import { isLetheError } from '../../../libs/base/lethe-error.ts';
+import { isDamage } from '../../../libs/keyring/past-damage.ts';
 import { ringKinds } from '../../../libs/sealing/tree-path.ts';
 import { ownersOfConversation } from './conversation.ts';
 import type { Kind } from './kind.ts';
@@ -16,7 +18,7 @@ export const clearConversation: Kind<'clear-conversation'> = {
     const cleared = { of: conversation, kind: 'messages' as const, place };
     await powers.directoryShred.replacePlace(app, cleared, request.loss).catch(async (error) => {
       // Where the conversation's entry is damaged its messages go all the same.
-      if (!isLetheError(error, 'VAULT_TAMPERED')) throw error;
+      if (!isDamage(error)) throw error;
       const ref = { app: app.id, kind: ringKinds.place, id: place };
       await powers.keyringShred.shred([ref], request.loss);
       throw error;

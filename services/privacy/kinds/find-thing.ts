@@ -3,6 +3,7 @@
 import type { AppId, ConversationId, MessageId, OwnerId, PlaceId } from '../../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
 import { decodeSealedEvent } from '../../../libs/codec/sealed-event.ts';
+import { isDamage } from '../../../libs/keyring/past-damage.ts';
 import type { RingRef } from '../../../libs/keyring/ring.ts';
 import type { Taken } from '../../../libs/keyring/ring-material.ts';
 import { ringKinds, shareLeaf, THING_DEPTH, thingPath } from '../../../libs/sealing/tree-path.ts';
@@ -80,7 +81,7 @@ export async function puncture(
 ): Promise<void> {
   const outcome = await powers.keyringShred.puncture(ref, taken, request.loss).catch((error) => {
     // A ring that does not authenticate opens nothing. What comes of it waits for T1 like all else.
-    if (as === 'restored' && isLetheError(error, 'VAULT_TAMPERED')) return 'done' as const;
+    if (as === 'restored' && isDamage(error)) return 'done' as const;
     throw error;
   });
   // What came after a backup has no ring in it. Else somebody hides it, and may put it back.

@@ -1,6 +1,8 @@
 /** A person's end: their rings, and those of whoever was merged with them; then their names. */
+
 import type { SubjectId } from '../../../libs/base/ids.ts';
 import { isLetheError } from '../../../libs/base/lethe-error.ts';
+import { isDamage } from '../../../libs/keyring/past-damage.ts';
 import { ringKinds } from '../../../libs/sealing/tree-path.ts';
 import { endForsakenGroup, furtherFact } from './end-group.ts';
 import type { Asked } from './kind.ts';
@@ -18,7 +20,7 @@ export async function shredPerson(run: PersonRun, as: Asked = 'asked'): Promise<
   // A row that does not authenticate keeps nobody else from going.
   const attempt = async (work: () => Promise<void>) => {
     await work().catch((error) => {
-      if (!isLetheError(error, 'VAULT_TAMPERED')) throw error;
+      if (!isDamage(error)) throw error;
       failures.push(error);
     });
   };

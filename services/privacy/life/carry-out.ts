@@ -9,6 +9,7 @@
 import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
 import { inSpan } from '../../../libs/engines/tracing.ts';
 import type { PassedHolders } from '../../../libs/keyring/holder-wait.ts';
+import { isDamage } from '../../../libs/keyring/past-damage.ts';
 import { type ListedRequest, takenOf } from '../../../libs/requests/erasure-list.ts';
 import type { PrivacyRequest, RequestKind } from '../../../libs/requests/request.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
@@ -106,7 +107,7 @@ async function carryOutTogether(
     await attemptInApp(request, async (run, kind) => {
       const captured = await kind.certificate?.capture(run).catch((error) => {
         // Of what is damaged nothing can be tried; what was taken before goes all the same.
-        if (as === 'asked' || !isLetheError(error, 'VAULT_TAMPERED')) throw error;
+        if (as === 'asked' || !isDamage(error)) throw error;
         return undefined;
       });
       if (captured !== undefined) captures.set(request, captured);

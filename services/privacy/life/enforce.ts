@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AnyId, AppId, RequestId } from '../../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
-import { passOverDamage } from '../../../libs/keyring/past-damage.ts';
+import { isDamage, passOverDamage } from '../../../libs/keyring/past-damage.ts';
 import {
   type ListedErasure,
   type ListedRequest,
@@ -203,7 +203,7 @@ async function enforce(
   for (const as of ['restored', 'uncertain'] as const) {
     for (const { app, error } of await takeAgain(powers, those(as), as)) {
       // One whose rows are damaged, or kept as they were, waits for its T1, and nobody else does.
-      if (!isLetheError(error, 'VAULT_TAMPERED') && !isLetheError(error, 'CONTENDED')) throw error;
+      if (!isDamage(error) && !isLetheError(error, 'CONTENDED')) throw error;
       onUndone(error);
       untaken.add(app);
       failed += 1;
