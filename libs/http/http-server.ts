@@ -2,6 +2,8 @@
  * The HTTP server that all doors share: limits, authentication, errors, OpenAPI. Routes are added
  * by the services; logs hold method, route pattern, status and time, never a path or a body.
  */
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
 import swagger from '@fastify/swagger';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastify, {
@@ -24,6 +26,7 @@ import { isTracing, openSpan } from '../engines/tracing.ts';
 import type { AppRegistry } from '../vault/keys/app-registry.ts';
 import { endLateRequests } from './closing-connections.ts';
 import { badRequest, ErrorAnswer, errorBody, HttpError, notFound } from './http-error.ts';
+import { answerOneByOne } from './one-by-one.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -58,6 +61,9 @@ export interface HttpServerOptions {
 
 const UPLOAD_TIMEOUT_MS = 60_000;
 
+/** Whoever asks whether this process lives, and how it is, waits for no turn. */
+const PROBES = ['/healthz', '/readyz', '/metrics'];
+
 /** Makes the server; routes are added to it, then it listens. */
 export async function createHttpServer(options: HttpServerOptions) {
   // Logs go to standard error: standard output is for results.
@@ -75,6 +81,7 @@ export async function createHttpServer(options: HttpServerOptions) {
     return503OnClosing: false,
     ajv: { customOptions: { removeAdditional: false, coerceTypes: 'array', allErrors: false } },
     routerOptions: { maxParamLength: 600 },
+    clientErrorHandler: answerWhatIsNoRequest,
     // Errors from before routing (an address that is no URL) do not reach the handler below.
     frameworkErrors: (error: FastifyError, _request: FastifyRequest, reply: FastifyReply) => {
       const { status, code, message } = toHttpError(error);
@@ -91,6 +98,7 @@ export async function createHttpServer(options: HttpServerOptions) {
   server.addContentTypeParser('application/json', { parseAs: 'string' }, parseJson);
   server.decorateRequest('principal', undefined);
   server.decorateRequest('attackNonce', undefined);
+  answerOneByOne(server);
   addSpans(server);
   endLateRequests(server);
   let isClosing = false;
@@ -101,7 +109,7 @@ export async function createHttpServer(options: HttpServerOptions) {
     if (isClosing) {
       throw new HttpError(503, 'stopping', 'Shutting down', { retryAfterSeconds: 1 });
     }
-    await nextTurn();
+    if (!PROBES.includes(request.routeOptions.url ?? '')) await nextTurn();
     await authorise(request, options);
   });
   server.addHook('onSend', async (request, reply, payload) => {
@@ -209,6 +217,30 @@ function stackOf(error: Error): string {
   const lines = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
   return lines.slice(0, 6).join('\n');
 }
+
+/** Answers what Node could not read as a request, and ends its connection. */
+function answerWhatIsNoRequest(error: ClientError, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return;
+  const [status, code, title] = NO_REQUESTS[error.code] ?? NO_HTTP;
+  const body = JSON.stringify(errorBody(code, title));
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    'content-type: application/json',
+    `content-length: ${body.length}`,
+    'connection: close',
+  ];
+  if (socket.writable) socket.write(`${head.join('\r\n')}\r\n\r\n${body}`);
+  socket.destroy(error);
+}
+
+type ClientError = Error & { readonly code: string };
+type NoRequest = readonly [status: number, code: string, title: string];
+
+const NO_HTTP: NoRequest = [400, 'bad_request', 'This is no request of HTTP/1.1'];
+const NO_REQUESTS: Readonly<Record<string, NoRequest>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'timeout', 'The request did not come to its end in time'],
+  HPE_HEADER_OVERFLOW: [431, 'too_large', 'The head of the request is longer than 16 KiB'],
+};
 
 /**
  * Who calls, and may they reach this app? Another app's address answers as if it did not exist, so

@@ -34,6 +34,8 @@ export function addStreamRoute(
   server.get(
     '/v2/apps/:appId/stream',
     {
+      // Of a stream there is no head alone: it would be kept open for nothing.
+      exposeHeadRoute: false,
       schema: {
         summary: 'Events as they happen, removals included; resume with Last-Event-ID',
         tags: ['stream'],
@@ -45,21 +47,21 @@ export function addStreamRoute(
     },
     async (request, reply) => {
       const app = request.params.appId as AppId;
+      const { raw } = reply;
+      const closed = new AbortController();
+      raw.on('close', () => closed.abort());
+      raw.on('error', () => closed.abort());
       const offsets = await startOffsets(powers, {
         lastEventId: request.headers['last-event-id'],
         from: request.query.from,
       });
       reply.hijack();
-      const { raw } = reply;
       raw.writeHead(200, {
         'content-type': 'text/event-stream',
         'cache-control': 'no-store',
         connection: 'keep-alive',
       });
       raw.write(`retry: 1000\nid: ${offsets.join('.')}\n\n`);
-      const closed = new AbortController();
-      raw.on('close', () => closed.abort());
-      raw.on('error', () => closed.abort());
       const signal = AbortSignal.any([running.signal, closed.signal]);
       const report = (error: unknown) => {
         const code = error instanceof Error ? error.name : 'Error';

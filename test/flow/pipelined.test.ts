@@ -1,0 +1,127 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { startServer } from '../../services/server/serve.ts';
+import { PERSONAL, received } from '../support/events.ts';
+import { startScript } from '../support/processes.ts';
+import { defaultConversationOf } from '../support/reading.ts';
+import { embeddedVariables, openTestStore } from '../support/temporary-store.ts';
+
+const PROGRAM = join(import.meta.dirname, '../../services/cli/main.ts');
+
+/** A store with one long page, and what a client needs to ask for it. */
+async function openLongPage() {
+  const store = await openTestStore();
+  const long = 'word '.repeat(18_000);
+  const events = Array.from({ length: 100 }, (_, i) =>
+    received('ann', `${i} ${long}`, { conversation: PERSONAL }),
+  );
+  await store.deliver(...events);
+  const { accessKeys, clock } = store.backends.administration();
+  const of = { app: store.app.id, scope: 'app' as const, nowMs: clock.nowMs() };
+  const { id, secret } = await accessKeys.create(of);
+  const base = `/v2/apps/${store.app.id}`;
+  const request = (
+    path: string,
+    method = 'GET',
+    authorization = `Basic ${btoa(`${id}:${secret}`)}`,
+  ) =>
+    `${method} ${base}${path} HTTP/1.1\r\nhost: lethe\r\nauthorization: ${authorization}\r\n\r\n`;
+  const page = `/conversations/${await defaultConversationOf(store, 'ann')}/messages`;
+  return { store, request, page };
+}
+
+/** Sends all of this over one connection, and reads nothing. */
+async function sendAtOnce(address: string, text: string): Promise<Socket> {
+  const { hostname, port } = new URL(address);
+  const socket = connect({ host: hostname, port: Number(port) });
+  onTestFinished(() => void socket.destroy());
+  socket.on('error', () => undefined);
+  await once(socket, 'connect');
+  socket.pause();
+  socket.write(text);
+  return socket;
+}
+
+async function millisecondsOf(address: string): Promise<number> {
+  const began = performance.now();
+  expect((await fetch(address)).status).toBe(200);
+  return performance.now() - began;
+}
+
+describe('requests that are sent over one connection without waiting', () => {
+  it('for long pages hold one answer in memory at a time: the process of the README goes on', async () => {
+    const { store, request, page } = await openLongPage();
+    await store.ingest.close();
+    await store.backends.close();
+    const limits = ['--max-semi-space-size=8', '--max-old-space-size=256', PROGRAM, 'serve'];
+    const variables = { ...process.env, ...embeddedVariables(store.folder) };
+    const serving = startScript(limits[0]!, limits.slice(1), variables, store.folder);
+    const [address] = /http:\/\/\S+:\d+/.exec(await serving.printed('listening'))!;
+    await sendAtOnce(address, request(page).repeat(60));
+    await sleep(8_000);
+    expect(serving.child.exitCode).toBeNull();
+    expect(await millisecondsOf(`${address}/healthz`)).toBeLessThan(2_000);
+    serving.child.kill('SIGTERM');
+    expect(await serving.ended).toMatchObject({ code: 0 });
+  }, 60_000);
+
+  it.each([
+    ['that nobody may ask', 'nothing'],
+    ['for streams', undefined],
+  ])(
+    '%s keep nobody else waiting, nor when the client has left',
+    async (_, authorization) => {
+      const { store, request } = await openLongPage();
+      const server = await startServer(store, ['reader']);
+      onTestFinished(() => server.stop());
+      const own = authorization === undefined ? '/stream?from=now' : '/conversations';
+      const clients = await Promise.all(
+        [1, 2, 3, 4].map(() =>
+          sendAtOnce(server.address, request(own, 'GET', authorization).repeat(5_000)),
+        ),
+      );
+      await sleep(200);
+      expect(await millisecondsOf(`${server.address}/healthz`)).toBeLessThan(2_000);
+      for (const client of clients) client.destroy();
+      expect(await millisecondsOf(`${server.address}/healthz`)).toBeLessThan(2_000);
+    },
+    60_000,
+  );
+
+  it('are answered in their order, each once', async () => {
+    const { store, request, page } = await openLongPage();
+    const server = await startServer(store, ['reader']);
+    onTestFinished(() => server.stop());
+    const paths = [`${page}?page[size]=1`, '/nothing', page, '/nothing', `${page}?page[size]=1`];
+    const client = await sendAtOnce(server.address, paths.map((path) => request(path)).join(''));
+    let text = '';
+    client.on('data', (chunk) => {
+      text += chunk;
+    });
+    client.resume();
+    const statuses = () => [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status);
+    await expect.poll(statuses, { timeout: 20_000 }).toEqual(['200', '404', '200', '404', '200']);
+  });
+});
+
+describe('what is no request of this server', () => {
+  it('has an error of the same shape, whatever it is', async () => {
+    const { store, request } = await openLongPage();
+    const server = await startServer(store, ['reader']);
+    onTestFinished(() => server.stop());
+    for (const [text, status] of [
+      ['no request at all\r\n\r\n', 400],
+      [`GET / HTTP/1.1\r\nhost: lethe\r\nx: ${'y'.repeat(70_000)}\r\n\r\n`, 431],
+      [request('/stream', 'HEAD'), 404],
+    ] as const) {
+      const client = await sendAtOnce(server.address, text);
+      client.resume();
+      const [answer] = (await once(client, 'data')) as [Buffer];
+      expect(String(answer)).toContain(`HTTP/1.1 ${status}`);
+      if (status !== 404) expect(String(answer)).toMatch(/\{"errors":\[\{"code":"\w+","title":/);
+    }
+  });
+});
