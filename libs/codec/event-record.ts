@@ -6,6 +6,8 @@ import { LetheError } from '../base/lethe-error.ts';
 import { decodeSealedEvent, type EventHeader, type SealedEvent } from './sealed-event.ts';
 
 export const RECORD_KEY_BYTES = 16 + 16 + 8 + 2;
+/** No event is longer: a message has 100,000 characters of text, and of the rest as much again. */
+const RECORD_BYTES_MAX = 1024 * 1024;
 
 /** stream id (16) ‖ event id (16) ‖ recordedAt (8) ‖ attempt (u16). */
 export function encodeRecordKey(
@@ -21,6 +23,10 @@ export function encodeRecordKey(
 
 /** The event of a record. Throws FORMAT_UNKNOWN, or EVENT_TAMPERED when key and header differ. */
 export function decodeRecord(key: Buffer, value: Buffer): SealedEvent {
+  if (value.length > RECORD_BYTES_MAX) {
+    const text = `a record of ${value.length} bytes: no version writes one so long`;
+    throw new LetheError('FORMAT_UNKNOWN', text);
+  }
   const event = decodeSealedEvent(value);
   if (!encodeRecordKey(event.header).equals(key)) {
     throw new LetheError('EVENT_TAMPERED', 'the record key and the event header differ');

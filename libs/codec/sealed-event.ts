@@ -60,6 +60,10 @@ const RANGES = Object.entries({
   occurredAt: [0, (DAY_MAX + 1) * DAY_MS - 1],
   cipher: [0, 0xff],
 } as const) as ['attempt' | 'retentionClass' | 'occurredAt' | 'cipher', [number, number]][];
+/** Of texts in a header, the longest; they are names of kinds, which lie in keys of the views. */
+const TEXT_LENGTH_MAX = 256;
+const TEXTS = ['type', 'contentKind', 'authorRole', 'receiptStatus'] as const;
+const ATTACHMENTS_MAX = 10_000;
 const OWNER_KINDS: readonly OwnerKind[] = ['person', 'group', 'app'];
 const headerCodec = recordCodec<EventHeader>('SealedEventHeader');
 const headerFingerprint = Buffer.from(headerCodec.fingerprint, 'hex');
@@ -127,8 +131,9 @@ export function decodeHeader(bytes: Buffer): EventHeader {
 }
 
 /**
- * What a newer version means by a header is not known here, nor what numbers mean that no version
- * writes: whoever may write to the log can send them, and nothing must fall over them later.
+ * What a newer version means by a header is not known here. Nor is what numbers and texts mean that
+ * no version writes: whoever may write to the log can send them, and nothing must fall over them
+ * later.
  */
 function known(header: EventHeader): EventHeader {
   if (header.formatVersion !== HEADER_FORMAT_VERSION) {
@@ -139,6 +144,13 @@ function known(header: EventHeader): EventHeader {
     const value = header[name];
     if (Number.isSafeInteger(value) && value >= least && value <= most) continue;
     throw new LetheError('FORMAT_UNKNOWN', `header: ${name} is outside of what it can be`);
+  }
+  for (const name of TEXTS) {
+    if ((header[name]?.length ?? 0) <= TEXT_LENGTH_MAX) continue;
+    throw new LetheError('FORMAT_UNKNOWN', `header: ${name} is longer than it can be`);
+  }
+  if (header.attachments.length > ATTACHMENTS_MAX) {
+    throw new LetheError('FORMAT_UNKNOWN', 'header: it names more attachments than there can be');
   }
   return header;
 }

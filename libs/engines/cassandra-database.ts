@@ -235,14 +235,16 @@ export class CassandraDatabase {
   #explain(error: unknown): LetheError {
     if (error instanceof LetheError) return error;
     const { name = 'unknown', code } = error as { name?: string; code?: number };
-    const isSchema = code === responseErrorCodes.invalid;
-    const why = isSchema
-      ? 'a table is missing or of another version: run lethe migrate'
+    const isRefused = code === responseErrorCodes.invalid;
+    const why = isRefused
+      ? isAboutSchema(error)
+        ? 'a table is missing or of another version: run lethe migrate'
+        : 'it refuses what is asked of it'
       : isTooFew(error)
         ? 'too few of its nodes know each other to be up: look at nodetool status, and try again'
         : name;
     const text = `Cassandra: ${why}${code === undefined ? '' : ` (code ${code})`}`;
-    return new LetheError(this.#unreachable, text, { retryable: !isSchema, cause: error });
+    return new LetheError(this.#unreachable, text, { retryable: !isRefused, cause: error });
   }
 }
 
@@ -283,6 +285,12 @@ function pauseBefore(attempt: number): Promise<void> {
 function isUnheardOf(error: unknown): boolean {
   const { code, message } = error as { code?: number; message?: string };
   return code === responseErrorCodes.invalid && /does not exist|unconfigured/.test(message ?? '');
+}
+
+/** Of what it refuses, only this is about tables: https://cassandra.apache.org/doc/5.0/ (CQL) */
+function isAboutSchema(error: unknown): boolean {
+  const text = error instanceof Error ? error.message : '';
+  return /unconfigured|undefined|unknown (identifier|keyspace|table|column)/i.test(text);
 }
 
 /** Too few nodes are up for what was asked, or the one that was asked does not know it yet. */

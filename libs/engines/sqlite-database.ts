@@ -3,7 +3,7 @@
  * commit, secure_delete, a time-out instead of an error when another process writes. Adapters
  * share a connection when they lie in one file, so that their writes can share a transaction.
  */
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { backup, DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { type ErrorCode, LetheError } from '../base/lethe-error.ts';
@@ -33,6 +33,35 @@ export function isWholeFile(file: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** A lock that is held. The system lets go of it with the process. */
+export interface FileLock {
+  release(): void;
+}
+
+/**
+ * Takes the lock that this file stands for, for work that one process at a time may do. Undefined:
+ * another process has it.
+ */
+export function lockFile(file: string): FileLock | undefined {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  const database = new DatabaseSync(file, { timeout: 0 });
+  try {
+    // Without a journal: a kill would leave its file.
+    database.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
+  } catch (error) {
+    database.close();
+    if ((error as { errcode?: number }).errcode === SQLITE_BUSY) return undefined;
+    throw error;
+  }
+  return {
+    release() {
+      // While it is held: the next one makes the file anew.
+      rmSync(file, { force: true });
+      database.close();
+    },
+  };
 }
 
 /** Values that a statement takes. */

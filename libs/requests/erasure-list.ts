@@ -129,8 +129,8 @@ export interface ErasureEntries {
 /** The list; it outlives the store that wrote it. */
 export interface ErasureList {
   /**
-   * Takes the list as it is now for that of this store. What a former store adds from then on, under
-   * codes of its own, is none of it.
+   * Takes the list as it is now for that of this store. What a former store adds from then on,
+   * under codes of its own, is none of it.
    */
   takeOver(): Promise<void>;
   /** Adds entries, durably; also without any, only to a list that is this store's and whole. */

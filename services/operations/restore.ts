@@ -8,8 +8,7 @@ import { writeFileDurably } from '../../libs/base/durable-file.ts';
 import type { KeyId, RequestId } from '../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
-import { lockFile } from '../../libs/engines/file-lock.ts';
-import { isWholeFile } from '../../libs/engines/sqlite-database.ts';
+import { isWholeFile, lockFile } from '../../libs/engines/sqlite-database.ts';
 import { isDamage } from '../../libs/keyring/past-damage.ts';
 import { isSameMac } from '../../libs/keyring/store-mac.ts';
 import { catchUp, rebuildViews } from '../../libs/projection/project.ts';
@@ -195,8 +194,8 @@ async function restoreIn(
 }
 
 /**
- * Adds to the list what waited for that, and makes a first backup: entries of this store's own
- * authenticate under a key that no earlier backup has, so none of those could be restored with them.
+ * Adds to the list what waited for that, and makes a first backup. What this store lists itself
+ * authenticates under a key that no earlier backup has: with that list none of them is restored.
  */
 async function finishPlaced(
   configuration: Configuration,

@@ -25,6 +25,8 @@ import {
 import { openFeedStoreCassandra } from '../../libs/vault/feed/cassandra/feed-store-cassandra.ts';
 import { vaultSchema } from '../../libs/vault/rows/cassandra/vault-schema-cassandra.ts';
 import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
+import { viewSchema } from '../../libs/views/cassandra/view-schema-cassandra.ts';
+import { openViewStoreCassandra } from '../../libs/views/cassandra/view-store-cassandra.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { cassandra, engines } from '../contract/engines.ts';
 import { temporaryFolder } from '../support/temporary-store.ts';
@@ -126,7 +128,7 @@ describe('a batch of the log that Lethe cannot decode', () => {
   );
 });
 
-const schemas = [accessKeySchema, deliverySchema, requestSchema, vaultSchema];
+const schemas = [accessKeySchema, deliverySchema, requestSchema, vaultSchema, viewSchema];
 const [, openDatabase] = cassandra(schemas, (database: CassandraDatabase) => database)[0]!;
 
 describe('rows of which only some cells are there', () => {
@@ -145,6 +147,30 @@ describe('rows of which only some cells are there', () => {
       openDeliveryStoreCassandra(database).all(),
     ];
     for (const rows of all) expect(await Array.fromAsync<unknown>(rows)).toEqual([]);
+  });
+
+  it('are passed over by who reads the views', async () => {
+    const database = await openDatabase(temporaryFolder());
+    const views = openViewStoreCassandra(database);
+    const generation = await views.generation();
+    const id = Buffer.alloc(16, 3);
+    const hexId = id.toString('hex');
+    const into = (table: string, columns: string, ...values: (Buffer | string)[]) =>
+      database.run(
+        `INSERT INTO ${table}_${generation} (${columns}) VALUES (${values.map(() => '?')})`,
+        ...values,
+      );
+    await into('messages', 'message, conversation', id, id);
+    await into('changes', 'message, kind, event', id, 'edit', id);
+    await into('facts', 'stream, kind, name', id, 'ProfileUpdated', '');
+    await into('participants', 'conversation, subject', id, id);
+    await into('conversations', 'id', id);
+    expect(await Array.fromAsync<unknown>(views.scanRecords())).toEqual([]);
+    expect(await views.message(hexId as never)).toBeUndefined();
+    expect(await views.changes([hexId as never])).toEqual([]);
+    expect(await views.facts(hexId as never)).toEqual([]);
+    expect(await views.participants(hexId as never)).toEqual([]);
+    expect(await views.conversation(hexId as never)).toBeUndefined();
   });
 
   it('keep no entry from the feed: where its head was removed, entries say where it was', async () => {

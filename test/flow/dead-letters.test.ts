@@ -9,6 +9,8 @@ import { GROUP, received } from '../support/events.ts';
 import { groupOf, recordsOf, textsOf } from '../support/reading.ts';
 import { openTestStore, type TestStore } from '../support/temporary-store.ts';
 
+const LONG = 'x'.repeat(70_000);
+
 /** Bytes that are no event, in the stream of a conversation, as a stranger would write them. */
 async function poison(store: TestStore, stream: string) {
   const key = Buffer.concat([Buffer.from(stream, 'hex'), randomBytes(26)]);
@@ -37,19 +39,23 @@ describe('a record that cannot be read', () => {
     expect(metrics).toContain('\nlethe_dead_letters 1\n');
   });
 
-  it.each([
-    ['attempt', 70_000],
-    ['attempt', 0],
-    ['attempt', -1],
-    ['retentionClass', 16],
-    ['retentionClass', -1],
-    ['occurredAt', -1],
-    ['occurredAt', 2 ** 50],
-    ['cipher', 256],
-    ['formatVersion', 2],
-  ] as const)(
-    'S51 with a number that no version writes is one, at each start and in a rebuild: %s %i',
-    async (field, value) => {
+  it.each<[string, object, number?]>([
+    ['attempt 70,000', { attempt: 70_000 }],
+    ['attempt 0', { attempt: 0 }],
+    ['attempt -1', { attempt: -1 }],
+    ['retention class 16', { retentionClass: 16 }],
+    ['retention class -1', { retentionClass: -1 }],
+    ['time -1', { occurredAt: -1 }],
+    ['time 2^50', { occurredAt: 2 ** 50 }],
+    ['cipher 256', { cipher: 256 }],
+    ['format version 2', { formatVersion: 2 }],
+    ['kind of content, 70,000 letters', { type: 'ProfileUpdated', contentKind: LONG }],
+    ['role of the author, 70,000 letters', { authorRole: LONG }],
+    ['20,000 attachments', { attachments: Array(20_000).fill('0'.repeat(32)) }],
+    ['3 MB of words', {}, 3_000_000],
+  ])(
+    'S51 with what no version writes is one, at each start and in a rebuild: %s',
+    async (_, change, moreBytes = 0) => {
       const store = await openTestStore();
       await store.deliver(received('ana', 'before', { id: '1', conversation: GROUP }));
       const group = await groupOf(store);
@@ -57,10 +63,13 @@ describe('a record that cannot be read', () => {
       for await (const record of recordsOf(store)) {
         const { header, ...sealed } = decodeRecord(record.key, record.value);
         if (header.type !== 'MessagePosted') continue;
-        const headerBytes = encodeHeader({ ...header, [field]: value });
+        const headerBytes = encodeHeader({ ...header, ...change });
         const key = Buffer.from(record.key);
-        key.writeUInt16BE(Number(field === 'attempt' ? value & 0xffff : 1), 40);
-        await log.append([{ key, value: encodeSealedEvent({ ...sealed, headerBytes }) }]);
+        const { attempt = 1 } = change as { attempt?: number };
+        key.writeUInt16BE(attempt & 0xffff, 40);
+        const ciphertext = Buffer.concat([sealed.ciphertext, Buffer.alloc(moreBytes)]);
+        const value = encodeSealedEvent({ ...sealed, ciphertext, headerBytes });
+        await log.append([{ key, value }]);
         break;
       }
       await store.deliver(received('ana', 'after', { id: '2', conversation: GROUP }));

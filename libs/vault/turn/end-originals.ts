@@ -1,6 +1,6 @@
 /**
- * The end of the keys of stores that this one was restored or copied from, of what else was made of
- * those, and of what was made of this one: until they are gone, no T1 is told here.
+ * The end of the keys of stores that this one was restored or copied from, and of what else was
+ * made of those. Also of what was made of this one. Until they are gone, no T1 is told here.
  */
 
 import type { KeyId } from '../../base/ids.ts';

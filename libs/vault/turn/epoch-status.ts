@@ -23,7 +23,7 @@ export interface EpochStatus {
   readonly keysWaitedFor: number;
   /** Of them those of the store that this one was restored or copied from. */
   readonly keysOfOriginals: readonly KeyId[];
-  /** Keys of stores that were restored or copied from this one: no T1 comes while there are some. */
+  /** Keys of stores that were restored or copied from this one: T1 waits for them too. */
   readonly keysOfCopies: readonly KeyId[];
   /** Holders that have not acknowledged everything yet, by their random ids. */
   readonly holdersBehind: readonly string[];

@@ -2,8 +2,10 @@
  * T1: the KMS key that a turn replaced is gone. With keys in a folder that is at the end of the
  * turn; AWS KMS deletes a key days after it was told to, and until then later turns may come. So
  * every turn carries on the keys that are waited for. What was restored or copied from this store
- * opens what was erased here since, so no T1 comes while a key of such a store is there. No clock decides what a turn covers: turns
- * are numbered, and a loss notes the newest turn that had begun when the last of it was written.
+ * opens what was erased here since: no T1 comes while such a store has a key.
+ *
+ * No clock decides what a turn covers: turns are numbered, and a loss notes the newest turn that
+ * had begun when the last of it was written.
  */
 
 import type { KeyId } from '../../base/ids.ts';

@@ -9,7 +9,7 @@ import {
   type SubjectId,
 } from '../../base/ids.ts';
 import type { Position } from '../../conversation/view-changes.ts';
-import type { CassandraDatabase } from '../../engines/cassandra-database.ts';
+import { type CassandraDatabase, hasCells } from '../../engines/cassandra-database.ts';
 import { readCopy, readFact, readNewest, readOldest } from '../view-cells.ts';
 import type {
   ChangeView,
@@ -81,7 +81,7 @@ export function createViewReaderCassandra(
         ['facts', readFact],
       ] as const) {
         const rows = database.each<{ copy: Buffer }>(`SELECT copy FROM ${table}_${g}`);
-        for await (const { copy } of rows) yield read(copy).record;
+        for await (const row of rows) if (hasCells(row, ['copy'])) yield read(row.copy).record;
       }
     },
   };
@@ -103,7 +103,7 @@ async function readConversation(
     last: Buffer;
     last_message: Buffer | null;
   }>(query, hexToBytes(id));
-  if (row === undefined) return undefined;
+  if (row === undefined || !hasCells(row, ['app', 'last'])) return undefined;
   return {
     id: id as ConversationId,
     app: bytesToId<AppId>(row.app),
@@ -119,7 +119,7 @@ async function readMessage(
 ): Promise<MessageView | undefined> {
   const query = `SELECT conversation, copy FROM messages_${g} WHERE message = ?`;
   const row = await database.get<{ conversation: Buffer; copy: Buffer }>(query, hexToBytes(id));
-  if (row === undefined) return undefined;
+  if (row === undefined || !hasCells(row, ['conversation', 'copy'])) return undefined;
   return {
     conversation: bytesToId<ConversationId>(row.conversation),
     message: id as MessageId,
@@ -191,7 +191,8 @@ async function readChanges(
   const query = `SELECT kind, copy FROM changes_${await generation()} WHERE message = ?`;
   const found = await database.mapAll(messages, async (message) => {
     const rows = await database.all<{ kind: string; copy: Buffer }>(query, hexToBytes(message));
-    return rows.map(({ kind, copy }) => ({
+    const whole = rows.filter((row) => hasCells(row, ['copy']));
+    return whole.map(({ kind, copy }) => ({
       message: message as MessageId,
       kind,
       ...readCopy(copy),
@@ -210,7 +211,8 @@ async function readParticipants(
     query,
     hexToBytes(conversation),
   );
-  const all = rows.map(({ subject, since, latest }) => ({
+  const whole = rows.filter((row) => hasCells(row, ['since', 'latest']));
+  const all = whole.map(({ subject, since, latest }) => ({
     subject: bytesToId<SubjectId>(subject),
     since: readOldest(since),
     left: readNewest(latest).bound[0] === 1,
@@ -246,6 +248,7 @@ async function readFacts({ database, generation }: Reader, stream: string): Prom
     hexToBytes(stream),
   );
   return rows
+    .filter((row) => hasCells(row, ['copy']))
     .map(({ kind, name, copy }) => ({ kind, key: name, ...readFact(copy) }))
     .sort(byPosition);
 }

@@ -131,8 +131,9 @@ function addEndCopies(epoch: Command): void {
       withStore(async ({ backends }) => {
         const { keysOfCopies } = await backends.epoch().status();
         if (options.yes !== true && keysOfCopies.length > 0) {
-          const those = `they, and their backups, open nothing afterwards: ${keysOfCopies.join(', ')}`;
-          throw new LetheError('INPUT_INVALID', `${those}. Add --yes`);
+          const those = keysOfCopies.join(', ');
+          const text = `what has these keys, and its backups, open nothing afterwards: ${those}`;
+          throw new LetheError('INPUT_INVALID', `${text}. Add --yes`);
         }
         const ended = await backends.epoch().endCopies(backends.privacy().clock.nowMs());
         const undone = await settleIfWhole({ backends });

@@ -1,6 +1,5 @@
 /** Clears a conversation: all its messages; it can be written to again, in a new place. */
 
-import { isLetheError } from '../../../libs/base/lethe-error.ts';
 import { isDamage } from '../../../libs/keyring/past-damage.ts';
 import { ringKinds } from '../../../libs/sealing/tree-path.ts';
 import { ownersOfConversation } from './conversation.ts';

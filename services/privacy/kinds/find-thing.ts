@@ -1,7 +1,7 @@
 /** A message or an attachment: where its key lies, whose words go with it, and its leaf's end. */
 
 import type { AppId, ConversationId, MessageId, OwnerId, PlaceId } from '../../../libs/base/ids.ts';
-import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
+import { LetheError } from '../../../libs/base/lethe-error.ts';
 import { decodeSealedEvent } from '../../../libs/codec/sealed-event.ts';
 import { isDamage } from '../../../libs/keyring/past-damage.ts';
 import type { RingRef } from '../../../libs/keyring/ring.ts';

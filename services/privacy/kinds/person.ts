@@ -1,7 +1,6 @@
 /** A person's end: their rings, and those of whoever was merged with them; then their names. */
 
 import type { SubjectId } from '../../../libs/base/ids.ts';
-import { isLetheError } from '../../../libs/base/lethe-error.ts';
 import { isDamage } from '../../../libs/keyring/past-damage.ts';
 import { ringKinds } from '../../../libs/sealing/tree-path.ts';
 import { endForsakenGroup, furtherFact } from './end-group.ts';

@@ -17,8 +17,8 @@ export const KEY_STORES = {
   'aws-kms': {
     name: 'AWS KMS',
     pending:
-      'the next turn of the epoch, and then the deletion of its key, which AWS KMS delays; and the ' +
-      'end of the keys of stores that this one came from, or that were made of it',
+      'the next turn of the epoch, and then the deletion of its key, which AWS KMS delays; and ' +
+      'the end of the keys of stores that this one came from, or that were made of it',
     reached:
       'AWS KMS does not have the key of that epoch any more; holds if no store was made of this ' +
       'one under another KMS',
