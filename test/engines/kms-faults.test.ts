@@ -10,14 +10,18 @@ import {
 import type { AddressInfo } from 'node:net';
 import {
   CancelKeyDeletionCommand,
+  DeleteAliasCommand,
   DescribeKeyCommand,
   DisableKeyCommand,
   KMSClient,
+  ListAliasesCommand,
 } from '@aws-sdk/client-kms';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { openEnvelope } from '../../libs/audit/dsse.ts';
 import { readConfiguration } from '../../libs/configuration/configuration.ts';
+import { toUuid } from '../../libs/vault/keys/aws/key-marks-aws.ts';
 import { openBackends } from '../../libs/wiring/open-backends.ts';
+import { openRootKms } from '../../libs/wiring/open-root-kms.ts';
 import { settleEpoch, turnEpoch } from '../../services/operations/turn-epoch.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { engines } from '../contract/engines.ts';
@@ -115,6 +119,30 @@ async function openStore(variable: string) {
 }
 
 describe('the KMS at the root', () => {
+  it('S49 knows the keys of a store, and of its copies, by themselves when their aliases are taken away', async () => {
+    const { configuration } = await openStore(engines!.LETHE_KMS!);
+    const [original, copy] = ['a1', 'b2'].map((one) => one.repeat(16)) as [string, string];
+    const kms = await openRootKms(configuration);
+    const first = await kms.createKey(original);
+    const second = await kms.createKey(original, { insteadOf: first });
+    const copied = await kms.createKey(copy, { copiedFrom: original });
+    const client = new KMSClient({ region: 'eu-west-1', endpoint: endpoint.href });
+    for (const key of [first, second, copied]) {
+      const KeyId = toUuid(key);
+      const { Aliases } = await client.send(new ListAliasesCommand({ KeyId }));
+      expect(Aliases!.length).toBe(1);
+      for (const { AliasName } of Aliases!)
+        await client.send(new DeleteAliasCommand({ AliasName }));
+    }
+    const again = await openRootKms(configuration);
+    expect((await again.keysOf(original)).toSorted()).toEqual([first, second].toSorted());
+    expect(await again.keysOf(copy)).toEqual([copied]);
+    expect(await again.copiesOf(original)).toEqual([copy]);
+    expect(await again.storeOf(second)).toBe(original);
+    const turned = await again.createKey(copy, { insteadOf: copied });
+    expect((await again.keysOf(copy)).toSorted()).toEqual([copied, turned].toSorted());
+  });
+
   it('that cannot be reached at the start is waited for, and said; while running nobody needs it', async () => {
     const proxy = await openProxy();
     const { store, folder, variables } = await openStore(proxy.variable);

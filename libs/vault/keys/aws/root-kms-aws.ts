@@ -11,21 +11,19 @@ import {
   DescribeKeyCommand,
   DisableKeyCommand,
   EncryptCommand,
+  type KeyMetadata,
   KMSClient,
-  ListAliasesCommand,
   ScheduleKeyDeletionCommand,
 } from '@aws-sdk/client-kms';
 import type { KeyId } from '../../../base/ids.ts';
 import { LetheError } from '../../../base/lethe-error.ts';
 import type { AwsKmsEngine } from '../../../engines/engine-urls.ts';
 import type { RootKms } from '../root-kms.ts';
+import { createKeyMarks, markTexts, toKeyId, toUuid } from './key-marks-aws.ts';
 
 // With full jitter: a throttled turn ends, only later; who cannot connect hears it in seconds.
 const ATTEMPTS_MAX = 8;
 const CONTEXT_NAME = 'lethe:row';
-const ALIASES = 'alias/lethe/';
-/** Store, the one that it was copied from (if it was), and key. */
-const ALIAS = /^alias\/lethe\/([^/_]+)(?:_([^/]+))?\/([^/]+)$/;
 
 /** What is refused for good; everything else may work later. */
 const DENIED: readonly string[] = [
@@ -62,27 +60,19 @@ export function openRootKmsAws({ region, endpoint, pendingDays }: AwsKmsEngine):
     }
   }
 
-  async function stateOf(key: KeyId): Promise<string | undefined> {
+  /** Undefined: it is gone, or never was. */
+  async function describe(key: KeyId): Promise<KeyMetadata | undefined> {
     try {
       const command = new DescribeKeyCommand({ KeyId: toUuid(key) });
-      return (await call(() => client.send(command))).KeyMetadata?.KeyState;
+      return (await call(() => client.send(command))).KeyMetadata;
     } catch (error) {
       if (nameOf((error as Error).cause) === 'NotFoundException') return undefined;
       throw error;
     }
   }
 
-  /** What the aliases of Lethe say of keys, page by page. */
-  async function marksOf(of: { KeyId?: string }): Promise<KeyMark[]> {
-    const names: string[] = [];
-    for (let Marker: string | undefined; ; ) {
-      const command = new ListAliasesCommand({ ...of, ...(Marker && { Marker }) });
-      const page = await call(() => client.send(command));
-      names.push(...(page.Aliases ?? []).flatMap(({ AliasName }) => AliasName ?? []));
-      if (page.NextMarker === undefined) return names.flatMap(readAlias);
-      Marker = page.NextMarker;
-    }
-  }
+  const stateOf = async (key: KeyId) => (await describe(key))?.KeyState;
+  const marks = createKeyMarks(client, call, describe);
 
   return {
     remembersKeys: false,
@@ -97,16 +87,13 @@ export function openRootKmsAws({ region, endpoint, pendingDays }: AwsKmsEngine):
       return failureCount;
     },
     async createKey(store, { insteadOf, copiedFrom } = {}) {
-      const [before] = insteadOf === undefined ? [] : await marksOf({ KeyId: toUuid(insteadOf) });
-      const from = copiedFrom ?? before?.copiedFrom;
-      const mark = from === undefined ? store : `${store}_${from}`;
-      const command = new CreateKeyCommand({ Description: 'Lethe: root of an epoch' });
-      const made = await call(() => client.send(command));
+      const from = copiedFrom ?? (insteadOf && (await marks.of(insteadOf))?.copiedFrom);
+      const { description: Description, aliasOf } = markTexts(store, from);
+      const made = await call(() => client.send(new CreateKeyCommand({ Description })));
       const uuid = made.KeyMetadata!.KeyId!;
-      // Policies can name all keys of Lethe by their aliases, which tell the store as well.
-      const AliasName = `${ALIASES}${mark}/${uuid}`;
+      const AliasName = aliasOf(uuid);
       await call(() => client.send(new CreateAliasCommand({ AliasName, TargetKeyId: uuid })));
-      return uuid.replaceAll('-', '') as KeyId;
+      return toKeyId(uuid);
     },
     async wrap(key, plain, context) {
       const EncryptionContext = { [CONTEXT_NAME]: context };
@@ -142,29 +129,16 @@ export function openRootKmsAws({ region, endpoint, pendingDays }: AwsKmsEngine):
       return state === 'PendingDeletion' ? 'pending' : 'disabled';
     },
     async keysOf(store) {
-      return (await marksOf({})).filter((mark) => mark.store === store).map(({ key }) => key);
+      return (await marks.all()).filter((mark) => mark.store === store).map(({ key }) => key);
     },
     async copiesOf(store) {
-      const copies = (await marksOf({})).filter(({ copiedFrom }) => copiedFrom === store);
+      const copies = (await marks.all()).filter(({ copiedFrom }) => copiedFrom === store);
       return [...new Set(copies.map((one) => one.store))];
     },
     async storeOf(key) {
-      if ((await stateOf(key)) === undefined) return undefined;
-      return (await marksOf({ KeyId: toUuid(key) }))[0]?.store;
+      return (await stateOf(key)) === undefined ? undefined : (await marks.of(key))?.store;
     },
   };
-}
-
-interface KeyMark {
-  readonly store: string;
-  readonly copiedFrom: string | undefined;
-  readonly key: KeyId;
-}
-
-function readAlias(name: string): KeyMark[] {
-  const [, store, copiedFrom, uuid] = ALIAS.exec(name) ?? [];
-  if (store === undefined) return [];
-  return [{ store, copiedFrom, key: uuid!.replaceAll('-', '') as KeyId }];
 }
 
 function nameOf(error: unknown): string {
@@ -179,9 +153,4 @@ function explain(error: unknown): LetheError {
   }
   const text = `AWS KMS cannot be reached (${name})`;
   return new LetheError('ROOT_KMS_UNREACHABLE', text, { retryable: true, cause: error });
-}
-
-/** Ids of KMS keys are UUIDs: 16 bytes, as every id here. */
-function toUuid(key: KeyId): string {
-  return key.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
