@@ -67,10 +67,18 @@ export function openEnvelope(text: string, publicKey: KeyObject): Statement {
     const bytes = typeof sig === 'string' ? fromBase64(sig) : undefined;
     return bytes?.length === SIGNATURE_BYTES && verify(null, signed, publicKey, bytes);
   };
-  if (!signatures.some(isBy)) throw invalid('no signature of it is by this key');
+  if (!signatures.some(isBy)) throw invalid(notBy(signatures, keyIdOf(publicKey)));
   const statement = parse<Statement | null>(body.toString('utf8'), 'its statement is not JSON');
   if (!isStatement(statement)) throw invalid('it is no statement');
   return statement;
+}
+
+/** A signature names the key that it is said to be by. */
+function notBy(signatures: readonly ({ keyid?: unknown } | null)[], given: string): string {
+  const named = signatures.map((one) => one?.keyid).filter((id) => typeof id === 'string');
+  if (named.length === 0 || named.includes(given)) return 'no signature of it is by this key';
+  const by = named.join(', ').slice(0, 200);
+  return `it says that it was signed with the key ${by}, and the given one is ${given}`;
 }
 
 function isStatement(given: Statement | null): given is Statement {

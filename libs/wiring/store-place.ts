@@ -89,7 +89,8 @@ export function noStore(why: string): LetheError {
   const text = `there is no store here: ${why}. Run this where the store is, or name its files in`;
   return new LetheError(
     'INPUT_INVALID',
-    `${text} full; lethe serve, lethe serve ingest and lethe apps create make one`,
+    `${text} full; lethe serve, lethe serve ingest, lethe apps create and lethe keys create ` +
+      '--scope account make one; after a loss, lethe restore',
     { retryable: true },
   );
 }

@@ -79,7 +79,7 @@ describe('a certificate', () => {
     }
     const { privateKey } = generateKeyPairSync('ed25519');
     const forged = JSON.stringify(signStatement(openEnvelope(text, publicKey), privateKey));
-    expect(() => openEnvelope(forged, publicKey)).toThrow('no signature of it is by this key');
+    expect(() => openEnvelope(forged, publicKey)).toThrow('and the given one is');
   });
 
   it('says of every event whether it was tried: edits and reactions are, or a part is said to be', async () => {
@@ -234,6 +234,11 @@ describe('a certificate', () => {
     const empty = { ...JSON.parse(text), signatures: [null] };
     const unsigned = file('null.json', JSON.stringify(empty));
     expect(await refused(unsigned, own)).toContain('no signature of it is by this key');
+    const another = generateKeyPairSync('ed25519').publicKey;
+    const byAnother = await refused(outcome.certificate!.file, file('another.pem', pem(another)));
+    expect(byAnother).toContain('it says that it was signed with the key');
+    const secret = join(store.folder, 'keys/certificates.ed25519.pem');
+    expect(await refused(outcome.certificate!.file, secret)).toContain('is a private key');
     const renamed = file(`${'a'.repeat(32)}.json`, text);
     expect(await refused(renamed, own)).toContain(`it is of the erasure ${outcome.erasure}`);
   });

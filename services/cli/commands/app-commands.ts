@@ -60,22 +60,27 @@ function addKeyCommands(program: Command): void {
     .option('--scope <scope>', 'integration, app or account', 'integration')
     .option('--json', 'print JSON')
     .action((options) =>
-      withStore(async ({ backends }) => {
-        const scope = readScope(options.scope);
-        if (scope === 'account' && options.app !== undefined) {
-          const text = '--scope account reaches every app: leave --app out, or take another scope';
-          throw new LetheError('INPUT_INVALID', text);
-        }
-        const app = scope === 'account' ? null : (await findApp(backends, options.app)).id;
-        const powers = backends.administration();
-        const nowMs = powers.clock.nowMs();
-        const key = await powers.accessKeys.create({ app, scope, nowMs });
-        printResult(options.json, { key: { id: key.id, secret: key.secret, scope, app } }, [
-          `key id  ${key.id}`,
-          `secret  ${key.secret}`,
-          'The secret is shown this once.',
-        ]);
-      }, openBackends),
+      withStore(
+        async ({ backends }) => {
+          const scope = readScope(options.scope);
+          if (scope === 'account' && options.app !== undefined) {
+            const text =
+              '--scope account reaches every app: leave --app out, or take another scope';
+            throw new LetheError('INPUT_INVALID', text);
+          }
+          const app = scope === 'account' ? null : (await findApp(backends, options.app)).id;
+          const powers = backends.administration();
+          const nowMs = powers.clock.nowMs();
+          const key = await powers.accessKeys.create({ app, scope, nowMs });
+          printResult(options.json, { key: { id: key.id, secret: key.secret, scope, app } }, [
+            `key id  ${key.id}`,
+            `secret  ${key.secret}`,
+            'The secret is shown this once.',
+          ]);
+          // Where an app is named there must be a store that has it.
+        },
+        options.scope === 'account' ? openBackends : undefined,
+      ),
     );
   keys
     .command('list')

@@ -15,8 +15,10 @@ export function addAttackCommand(program: Command): void {
     .option('--json', 'print JSON')
     .action((file: string, options) =>
       withStore(async (store) => {
-        const attacked = await attackStore(store, readTexts(file));
-        const { passed, tried, vault, running, notTried } = attacked;
+        const { texts, tooShort } = readTexts(file);
+        const attacked = await attackStore(store, texts);
+        const { passed, tried, vault, running } = attacked;
+        const notTried = [...attacked.notTried, ...tooShort];
         const leaking = running.flatMap((one) => one.services).filter((one) => one.opened > 0);
         const found = attacked.hits.map(({ file: where, form }) => ({ file: where, form }));
         printResult(options.json, { passed, tried, hits: found, vault, running, notTried }, [
@@ -25,7 +27,9 @@ export function addAttackCommand(program: Command): void {
           `${vault.rows} rows of the vault: ${vault.tampered} do not authenticate`,
           ...leaking.map((one) => `LEAK    ${one.door} tells ${one.opened} lost messages`),
           ...running.map(({ app, lost, services }) => {
-            return `app ${app}: ${lost} lost messages asked for at ${services.length} services`;
+            const asked = `app ${app}: ${lost} lost messages`;
+            if (services.length === 0) return `${asked}, asked for nowhere: no service answers`;
+            return `${asked} asked for at ${services.length} services`;
           }),
           ...notTried.map((what) => `not tried: ${what}`),
         ]);
@@ -34,10 +38,18 @@ export function addAttackCommand(program: Command): void {
     );
 }
 
-function readTexts(file: string): string[] {
-  const text = readNamedFile(file, 'the texts');
-  // Shorter ones are found by chance.
-  const texts = text.split('\n').filter((line) => line.trim().length >= 4);
-  if (texts.length > 0) return texts;
+// Shorter ones are found by chance.
+const TEXT_LENGTH_MIN = 4;
+
+/** The texts that are searched for, and of which lines that is not done: a text is not repeated. */
+function readTexts(file: string): { texts: string[]; tooShort: string[] } {
+  const lines = readNamedFile(file, 'the texts').split('\n');
+  const isLong = (line: string) => line.trim().length >= TEXT_LENGTH_MIN;
+  const texts = lines.filter(isLong);
+  const tooShort = lines.flatMap((line, i) => {
+    if (isLong(line) || line.trim() === '') return [];
+    return [`the text of line ${i + 1}: it has fewer than four characters`];
+  });
+  if (texts.length > 0) return { texts, tooShort };
   throw new LetheError('INPUT_INVALID', 'give texts of four characters or more, one a line');
 }

@@ -74,7 +74,7 @@ export function addEpochCommands(program: Command): void {
           lastTurn === null
             ? 'no turn yet'
             : `last turn: ${lastTurn.step}; its old KMS key is ${oldKmsKeyState}`,
-          `${status.keysWaitedFor} old KMS keys are not gone yet`,
+          `${status.keysWaitedFor} old KMS keys are waited for`,
           ...status.keysOfOriginals.map((key) => `T1 waits for ${key}: ${OF_ORIGINAL}`),
           ...status.keysOfCopies.map((key) => `T1 waits for ${key}: ${OF_COPY}`),
           ...damagedLines(lastTurn?.damaged ?? []),
@@ -231,7 +231,7 @@ function addBackupCommands(program: Command): void {
         ...(restored.removed === 0
           ? []
           : [`${restored.removed} events that it cannot open were removed from the log`]),
-        `${restored.events} events in the views`,
+        `${restored.events} events of the log are in the views`,
         'T1 waits for the key of the original. In a restore drill leave that key alone. When the ' +
           'original is gone for good, and nobody needs its backups: lethe epoch end-original --yes',
         restored.ownBackup === null

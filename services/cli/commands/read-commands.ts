@@ -28,7 +28,8 @@ const CONVERSATIONS_MAX = 1_000;
 export function readIdArgument<Id extends Alias | ConversationId | MessageId>(text: string): Id {
   const id = textToId<Id>(text.replaceAll('-', ''));
   if (id !== undefined) return id;
-  throw new LetheError('INPUT_INVALID', 'an id has 32 hexadecimal digits');
+  const why = 'an id has 32 hexadecimal digits: lethe find tells that of a person';
+  throw new LetheError('INPUT_INVALID', why);
 }
 
 /** An identity given as an argument, or on stdin as `-`, since arguments show in process lists. */
@@ -36,7 +37,9 @@ async function readIdentityArgument(text: string): Promise<string> {
   if (text !== '-') return text;
   const chunks: Buffer[] = [];
   for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks).toString('utf8').trim();
+  const identity = Buffer.concat(chunks).toString('utf8').trim();
+  if (identity !== '') return identity;
+  throw new LetheError('INPUT_INVALID', 'standard input had no identity in it');
 }
 
 /** The subject behind a user id, or the end of the command: erased or not found. */
@@ -107,7 +110,8 @@ export function addReadCommands(program: Command): void {
         const [subject] = await powers.directory.findSubjects(app, [{ channel, externalId }]);
         const [entry] = subject ? await powers.directory.subjects(app, [subject]) : [];
         if (entry === undefined) {
-          throw new CommandEnd(exitCodes.notFound, 'nobody is known by this identity');
+          const text = 'nobody is known by this identity on this channel: both names count';
+          throw new CommandEnd(exitCodes.notFound, `${text} letter by letter`);
         }
         const subjectId = entry.value.alias;
         printResult(options.json, { subjectId }, [subjectId]);

@@ -63,6 +63,10 @@ export function addVerifyCommand(program: Command): void {
 
 function readKey(file: string) {
   const pem = readNamedFile(file, '--key');
+  if (pem.includes('PRIVATE KEY')) {
+    const text = `${file} is a private key: who verifies needs the public one alone`;
+    throw new LetheError('INPUT_INVALID', `--key: ${text}`);
+  }
   try {
     const key = createPublicKey(pem);
     if (key.asymmetricKeyType === 'ed25519') return key;

@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { received } from '../../support/events.ts';
-import { lethe } from '../../support/processes.ts';
+import { lethe, startLethe } from '../../support/processes.ts';
 import { groupOf, messagesOf } from '../../support/reading.ts';
 import { openAt, temporaryFolder } from '../../support/temporary-store.ts';
 
@@ -40,6 +40,24 @@ describe('wrong usage', () => {
     expect(wrong.map((one) => one.code)).toEqual(wrong.map(() => WRONG));
     expect(wrong.map((one) => one.err).join()).not.toContain('unexpected');
     expect(wrong.at(-1)!.err).toContain('--report');
+  });
+
+  it('of an attack is told: a text that is too short is named by its line, as not tried', async () => {
+    const { folder } = await madeStore();
+    const texts = join(folder, 'texts');
+    writeFileSync(texts, 'words\n\nann\n');
+    const { json } = await lethe(folder, ['attack', texts]);
+    expect(json.tried.texts).toBe(1);
+    expect(json.notTried).toContain('the text of line 3: it has fewer than four characters');
+    expect(JSON.stringify(json)).not.toContain('ann');
+  });
+
+  it('of a search is told: standard input without an identity finds nobody', async () => {
+    const { folder } = await madeStore();
+    const finding = startLethe(folder, ['find', 'chat', '-', '--app', 'demo']);
+    finding.child.stdin!.end('\n');
+    const { code, err } = await finding.ended;
+    expect([code, err]).toEqual([WRONG, expect.stringContaining('had no identity')]);
   });
 
   it('is told as JSON where that is asked for, with a code for each kind of end', async () => {

@@ -86,6 +86,7 @@ describe('S58 commands from another folder', () => {
     ['erase', 'subject', 'x', '--app', 'main'],
     ['ingest', '-', '--app', 'main'],
     ['attack'],
+    ['keys', 'create', '--app', 'main', '--scope', 'app'],
     ['rebuild'],
   ])('make no store where there is none, and say so: %s', async (...args) => {
     const empty = temporaryFolder();

@@ -1,6 +1,6 @@
 /**
- * What keys in AWS KMS were made for: the store, and the one that this was copied from. It stands in
- * a key's description, and in its alias, by which policies name the keys of Lethe. Either can be
+ * What keys in AWS KMS were made for: the store, and the one that this was copied from. It stands
+ * in a key's description, and in its alias, by which policies name the keys of Lethe. Either can be
  * taken away by itself.
  *
  * https://docs.aws.amazon.com/kms/latest/APIReference/

@@ -212,6 +212,9 @@ function readKey(
   options: { folder: string; passphrase?: string; randomness: Randomness },
 ): WrappingKey {
   if (!existsSync(file)) {
+    if (existsSync(markOf(options.folder, id, 'gone'))) {
+      throw denied(`the key ${id} was ended on purpose: nothing opens this vault any more`);
+    }
     throw denied(`the key file ${file} is missing: LETHE_KMS must name the vault's key folder`);
   }
   if ((statSync(file).mode & 0o077) !== 0) {
