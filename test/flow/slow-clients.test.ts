@@ -146,7 +146,10 @@ describe('S47 what was handed to a connection that reads slowly', () => {
     // Not all at once: only so many may wait on one connection.
     for (let i = 0; i < 60 && client.queuedBytes() < 500_000; i += 1) {
       client.say(some);
-      await sleep(300);
+      for (let before = -1; before !== client.arrivedBytes() + client.queuedBytes(); ) {
+        before = client.arrivedBytes() + client.queuedBytes();
+        await sleep(400);
+      }
     }
     expect(client.queuedBytes()).toBeGreaterThan(500_000);
     const { store } = door;
