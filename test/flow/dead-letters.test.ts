@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
 import { encodeHeader, encodeSealedEvent } from '../../libs/codec/sealed-event.ts';
+import { TEXT_LENGTH_MAX } from '../../libs/conversation/cloud-event.ts';
 import { rebuildViews } from '../../libs/projection/project.ts';
 import { runDoctor } from '../../services/operations/doctor.ts';
 import { startServer } from '../../services/server/serve.ts';
@@ -83,6 +84,14 @@ describe('a record that cannot be read', () => {
       expect((await runDoctor(again, () => undefined)).length).toBeGreaterThan(5);
     },
   );
+
+  it('is none, however long a message is that was taken in', async () => {
+    const store = await openTestStore();
+    const longest = '長'.repeat(TEXT_LENGTH_MAX);
+    await store.deliver(received('ana', longest, { id: '1', conversation: GROUP }));
+    expect(await textsOf(store, await groupOf(store))).toEqual([longest]);
+    expect(await store.backends.projector().log.deadLetters.list()).toEqual([]);
+  });
 
   it('stays a dead letter when the views are rebuilt, unless it can be read by then or is not there', async () => {
     const store = await openTestStore();
