@@ -6,6 +6,7 @@
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { backup, DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type ErrorCode, LetheError } from '../base/lethe-error.ts';
 
 /** The format of the data folder; a folder of a newer one is refused. */
@@ -13,6 +14,8 @@ export const DATA_FORMAT = 1;
 const BUSY_TIMEOUT_MS = 15_000;
 // Fewer, larger checkpoints: with 1,000 pages a bulk load spends a third of its time on them.
 const CHECKPOINT_PAGES = 8_000;
+const COPY_ATTEMPTS_MAX = 10;
+const COPY_RETRY_MS = 200;
 const KEYS_PER_QUERY = 32;
 const KEY_SLOTS = new Array(KEYS_PER_QUERY).fill('?').join(',');
 const SQLITE_BUSY = 5;
@@ -229,10 +232,17 @@ export class SqliteDatabase {
 
   /** Copies everything that is committed into a new file, consistently, beside live writers. */
   async copyTo(file: string): Promise<void> {
-    try {
-      await backup(this.#database, file);
-    } catch (error) {
-      throw this.#explain(error);
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await backup(this.#database, file);
+        return;
+      } catch (error) {
+        // So Node tells that a lock was held when it began. Nothing was copied.
+        const isBusy = error instanceof Error && error.message === 'not an error';
+        if (!isBusy || attempt === COPY_ATTEMPTS_MAX) throw this.#explain(error);
+      }
+      rmSync(file, { force: true });
+      await sleep(COPY_RETRY_MS);
     }
   }
 

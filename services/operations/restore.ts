@@ -181,11 +181,7 @@ async function restoreIn(
   }
   writeFileDurably(placingMark(configuration), Buffer.alloc(0), 0o600);
   await placeRestored(staged, configuration, onProgress);
-  const ownBackup = await finishPlaced(configuration, flush).catch((error) => {
-    if (!isLetheError(error, 'STORE_FULL')) throw error;
-    left.add(`no backup of the restored store could be made (${error.message}): make one first`);
-    return null;
-  });
+  const ownBackup = await finishPlaced(configuration, flush, (why) => left.add(why));
   rmSync(placingMark(configuration));
   // Pages of the store that was lost may lie there under the numbers of this one.
   await removePages(configuration);
@@ -200,13 +196,21 @@ async function restoreIn(
 async function finishPlaced(
   configuration: Configuration,
   flush: (placed: Backends) => Promise<void>,
-): Promise<string> {
+  onFailed: (why: string) => void,
+): Promise<string | null> {
   const backends = await openBackends(configuration, { evenUnfinished: true });
+  let isFlushed = false;
   try {
     await flush(backends);
+    isFlushed = true;
     const nowMs = backends.privacy().clock.nowMs();
-    const made = await makeBackup({ backends, configuration }, configuration.backupsFolder, nowMs);
-    return made.folder;
+    return (await makeBackup({ backends, configuration }, configuration.backupsFolder, nowMs))
+      .folder;
+  } catch (error) {
+    // The store is whole without it. Of what the list could not take, nothing is known elsewhere.
+    if (!isFlushed || !isLetheError(error)) throw error;
+    onFailed(`no backup of the restored store could be made (${error.message}): make one first`);
+    return null;
   } finally {
     await backends.close();
   }

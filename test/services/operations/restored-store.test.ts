@@ -1,4 +1,4 @@
-import { cpSync, existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -97,6 +97,20 @@ describe('a restore', () => {
     const last = await reopened(store);
     expect(await textsOf(last, await groupOf(last))).toEqual(['hers', null, 'theirs']);
     expect((await turnEpoch(last)).turn.step).toBe('done');
+  });
+
+  it('is whole where no backup of it can be made, and says so', async () => {
+    const store = await openFriends();
+    const backup = await backupOf(store);
+    await closeAndLose(store);
+    const backupsFolder = join(store.folder, 'a file');
+    writeFileSync(backupsFolder, '');
+    const nowhere = { ...store.configuration, backupsFolder };
+    const restored = await restore(nowhere, backup, quietRestore);
+    expect(restored.ownBackup).toBeNull();
+    expect(restored.left.join()).toContain('make one first');
+    const again = await reopened(store);
+    expect(await textsOf(again, await groupOf(again))).toEqual(['hers', 'his', 'theirs']);
   });
 
   it('takes nothing that its original lists from then on', async () => {
