@@ -1,7 +1,17 @@
 import { defineConfig } from 'vitest/config';
 import { leaveOut } from './test/support/drawn-drills.ts';
 
-const LONG = ['crashes', 'memory', 'old-copies', 'privacy-crashes', 'slow-clients', 't0'];
+const LONG = [
+  'crashes',
+  'forgetting-real-input',
+  'memory',
+  'old-copies',
+  'privacy-crashes',
+  'real-input',
+  'ring-storm',
+  'slow-clients',
+  't0',
+];
 const fileOf = (name: string) => `test/drills/${name}.test.ts`;
 const left = leaveOut(LONG.map(fileOf));
 
