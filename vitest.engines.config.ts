@@ -4,10 +4,13 @@ import { leaveOut } from './test/support/drawn-drills.ts';
 const LONG = [
   'drills/ring-storm',
   'drills/t0',
+  'engines/cassandra-faults',
+  'engines/kafka-faults',
   'engines/network-cut',
   'engines/old-copies',
   'engines/privacy-crashes',
   'engines/real-input',
+  'engines/services-apart',
 ];
 
 /**
