@@ -290,7 +290,7 @@ function isUnheardOf(error: unknown): boolean {
 /** Of what it refuses, only this is about tables: https://cassandra.apache.org/doc/5.0/ (CQL) */
 function isAboutSchema(error: unknown): boolean {
   const text = error instanceof Error ? error.message : '';
-  return /unconfigured|undefined|unknown (identifier|keyspace|table|column)/i.test(text);
+  return isUnheardOf(error) || /undefined|unknown (identifier|keyspace|table|column)/i.test(text);
 }
 
 /** Too few nodes are up for what was asked, or the one that was asked does not know it yet. */

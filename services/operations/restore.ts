@@ -31,7 +31,7 @@ import { endForsakenGroup } from '../privacy/kinds/end-group.ts';
 import type { Asked } from '../privacy/kinds/kind.ts';
 import { isKnownKind } from '../privacy/kinds/kinds.ts';
 import { enforceErasures, takeAgain } from '../privacy/life/enforce.ts';
-import { findOpening } from '../privacy/life/look-again.ts';
+import { findOpening, isRequest } from '../privacy/life/look-again.ts';
 import {
   runOpenRequests,
   type UnknownRequest,
@@ -418,7 +418,3 @@ async function applyErasures(
 
 /** Entries of the list that are no requests. */
 const NO_REQUESTS: readonly string[] = ['withdrawn', 'hold', 'revoke-key'];
-
-function isRequest(one: ListedErasure): one is ListedRequest {
-  return !NO_REQUESTS.includes(one.kind);
-}
