@@ -1,4 +1,5 @@
-/** One way to repeat a conditional write that others may win, and to give up on it. */
+/** How work is repeated that others may win, or that meets an engine which stalls; and given up. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isLetheError, LetheError } from './lethe-error.ts';
 
 /** An attempt that lost a race gives this, and is made again. */
@@ -31,4 +32,29 @@ function lostRace(error: unknown): typeof again {
 /** Others were first: the same call may succeed later. */
 export function contended(): LetheError {
   return new LetheError('CONTENDED', 'the vault is too busy: try again', { retryable: true });
+}
+
+/** How long an engine that stalls is waited for, and by what time it is asked again. */
+const STALL_MS_MAX = 120_000;
+const STALL_WAIT_MS = 1_000;
+
+/**
+ * Does work that can be repeated until no engine stalls in it: a retryable failure is told to
+ * `onTrouble`, and the work is done again a second later. Throws what two minutes have not ended.
+ */
+export async function throughStalls<Result>(
+  work: () => Promise<Result>,
+  onTrouble: (error: LetheError) => void = () => undefined,
+): Promise<Result> {
+  const untilMs = performance.now() + STALL_MS_MAX;
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      const mayEnd = isLetheError(error) && error.retryable && performance.now() < untilMs;
+      if (!mayEnd) throw error;
+      onTrouble(error);
+      await sleep(STALL_WAIT_MS);
+    }
+  }
 }

@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import type { Clock } from '../../libs/base/clock.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
+import { throughStalls } from '../../libs/base/retry.ts';
 import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
 import type { Delivery } from '../../libs/conversation/delivery.ts';
 import { lastPositions, waitForViews } from '../../libs/projection/views-behind.ts';
@@ -21,6 +22,8 @@ export interface IngestOptions {
   readonly report: string;
   readonly onProblem?: (problem: Problem) => void;
   readonly onProgress?: (text: string) => void;
+  /** An engine stalls; it is asked again for two minutes. */
+  readonly onTrouble?: (error: LetheError) => void;
 }
 
 /** Why a line was not taken; nothing of its content. */
@@ -34,6 +37,7 @@ export interface Problem {
 /** Counts over all files. */
 export interface IngestSummary {
   accepted: number;
+  /** What was in already; also what went in just before an engine stalled, without an answer. */
   duplicate: number;
   erased: number;
   rejected: number;
@@ -65,12 +69,13 @@ export async function ingestFiles(
     await ingest.close();
     const durableSeconds = secondsSince(started);
     // Removals that the files asked for are carried out by whoever is free; here, if need be.
-    await runOpenRequests(backends.privacy());
+    await throughStalls(() => runOpenRequests(backends.privacy()), options.onTrouble);
     if (projector !== undefined) {
-      const positions = await lastPositions(powers.log);
+      const positions = await throughStalls(() => lastPositions(powers.log), options.onTrouble);
       const views = backends.projector();
       const failed = projector.ended.then(() => false);
-      const seen = waitForViews(views, positions, VIEWS_TIMEOUT_MS);
+      const wait = () => waitForViews(views, positions, VIEWS_TIMEOUT_MS);
+      const seen = throughStalls(wait, options.onTrouble);
       await Promise.race([seen, failed]);
     }
     return run.finish({ durableSeconds, seconds: secondsSince(started) });
@@ -118,7 +123,8 @@ class FileRun {
     this.#batch = [];
     if (batch.length === 0) return;
     const items = batch.map(({ delivery }) => ({ kind: 'delivery' as const, delivery }));
-    const outcomes = await this.#ingest.accept(this.#options.app, items);
+    const { app, onTrouble } = this.#options;
+    const outcomes = await throughStalls(() => this.#ingest.accept(app, items), onTrouble);
     for (const [i, outcome] of outcomes.entries()) this.#count(outcome, batch[i]!.at);
     const { accepted, duplicate, erased, rejected } = this.#counts;
     const done = accepted + duplicate + erased + rejected;

@@ -1,5 +1,6 @@
 /** `lethe ingest`: events from files or stdin into the store, and into the views. */
 import type { Command } from 'commander';
+import type { LetheError } from '../../../libs/base/lethe-error.ts';
 import { ingestFiles, type Problem } from '../../operations/ingest-files.ts';
 import { findApp, withStore } from '../open-store.ts';
 import { createProgress, exitCodes, printResult } from '../terminal.ts';
@@ -35,7 +36,7 @@ export function addIngestCommand(program: Command): void {
     });
 }
 
-/** Shows progress, and the first problems in words; the others are in the report alone. */
+/** Shows progress, stalls, and the first problems in words; all problems are in the report. */
 function createProblemList(isJson: boolean) {
   const progress = createProgress(isJson);
   let count = 0;
@@ -48,6 +49,10 @@ function createProblemList(isJson: boolean) {
         progress.clear();
         const where = `${file}:${line}${field === '' ? '' : ` ${field}`}`;
         process.stderr.write(`${where}: expected ${expected}\n`);
+      },
+      onTrouble({ message }: LetheError): void {
+        progress.clear();
+        process.stderr.write(`lethe: ${message}: trying again\n`);
       },
     },
     clear: () => progress.clear(),

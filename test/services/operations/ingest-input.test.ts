@@ -1,9 +1,11 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { gzipSync } from 'node:zlib';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { ingestFiles, type Problem } from '../../../services/operations/ingest-files.ts';
 import { edited, received } from '../../support/events.ts';
+import { startLethe } from '../../support/processes.ts';
 import { groupOf, textsOf } from '../../support/reading.ts';
 import { openTestStore } from '../../support/temporary-store.ts';
 
@@ -129,5 +131,29 @@ describe('lethe ingest', () => {
     const { store, summary } = await ingest(lines(batch));
     expect(summary).toMatchObject({ accepted: 2, rejected: 0 });
     expect(await textsOf(store, await groupOf(store))).toEqual(['second']);
+  });
+
+  it('waits for an engine that stalls in the middle, says so, and takes everything in', async () => {
+    const store = await openTestStore();
+    const args = ['ingest', '-', '--app', 'demo', '--no-wait'];
+    const run = startLethe(store.folder, args);
+    const send = (from: number) => {
+      const some = Array.from({ length: 500 }, (_, i) => good(`${from + i}`));
+      run.child.stdin!.write(lines(...some));
+    };
+    send(0);
+    const { log } = store.backends.ingest();
+    const taken = async () => (await log.endOffsets()).reduce((sum, end) => sum + end, 0);
+    await vi.waitFor(async () => expect(await taken()).toBeGreaterThan(500), 20_000);
+    const { log: engine } = store.configuration;
+    const other = new DatabaseSync((engine as { file: string }).file);
+    other.exec('BEGIN IMMEDIATE');
+    send(500);
+    run.child.stdin!.end();
+    expect(await run.warned('trying again')).toContain('is locked by another process');
+    other.exec('ROLLBACK');
+    other.close();
+    const ended = await run.ended;
+    expect(ended).toMatchObject({ code: 0, out: expect.stringContaining('1000 accepted') });
   });
 });
