@@ -84,6 +84,25 @@ function exitCodeOf(code: ErrorCode): ExitCode {
   return USAGE.includes(code) ? exitCodes.usage : exitCodes.failed;
 }
 
+const STANDS =
+  'interrupted. What was asked for may stand, and is then finished by the privacy service, or by ' +
+  'lethe serve when it starts. Ask again to see it done';
+
+/** Awaits what may stand once it was asked for: whoever interrupts it is told so. */
+export async function lasting<Result>(work: Promise<Result>): Promise<Result> {
+  const interrupt = (signal: NodeJS.Signals) => {
+    process.stderr.write(`lethe: ${STANDS}\n`);
+    process.kill(process.pid, signal);
+  };
+  const signals = ['SIGINT', 'SIGTERM'] as const;
+  for (const signal of signals) process.once(signal, interrupt);
+  try {
+    return await work;
+  } finally {
+    for (const signal of signals) process.off(signal, interrupt);
+  }
+}
+
 /** A line on a terminal that is written over; nothing where there is no terminal. */
 export function createProgress(isJson: boolean) {
   const shown = process.stderr.isTTY === true && !isJson;

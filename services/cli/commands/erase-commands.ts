@@ -7,7 +7,7 @@ import { createPrivacy } from '../../privacy/doors/privacy.ts';
 import { previewLoss } from '../../privacy/life/preview.ts';
 import { readNamedFile } from '../named-file.ts';
 import { findApp, withStore } from '../open-store.ts';
-import { CommandEnd, createProgress, exitCodes, printResult } from '../terminal.ts';
+import { CommandEnd, createProgress, exitCodes, lasting, printResult } from '../terminal.ts';
 import {
   certificateFields,
   certificateLines,
@@ -61,7 +61,7 @@ export function addEraseCommands(program: Command): void {
           });
           return reportPreview(preview, options.json);
         }
-        const outcome = await createPrivacy(backends.privacy()).eraseApp(app.id);
+        const outcome = await lasting(createPrivacy(backends.privacy()).eraseApp(app.id));
         report(outcome, options.json, { app: app.id }, 'the app is erased');
       }),
     );
@@ -93,7 +93,7 @@ async function eraseOne(
     return reportPreview(preview, options.json);
   }
   const started = performance.now();
-  const outcome = await createPrivacy(powers).eraseSubject(app.id, subject);
+  const outcome = await lasting(createPrivacy(powers).eraseSubject(app.id, subject));
   const milliseconds = Math.round(performance.now() - started);
   const sentence = `erased in ${milliseconds} ms: no key of theirs is left in this vault`;
   report(outcome, options.json, { subjectId: id, milliseconds }, sentence);
@@ -125,7 +125,7 @@ async function eraseMany(
   let done = 0;
   for (let at = 0; at < subjects.length; at += 100) {
     const part = subjects.slice(at, at + 100);
-    const outcomes = await createPrivacy(powers).eraseSubjects(app.id, part);
+    const outcomes = await lasting(createPrivacy(powers).eraseSubjects(app.id, part));
     for (const [i, outcome] of outcomes.entries()) {
       const subjectId = found.get(part[i]!)!;
       if (outcome.status !== 'done') {

@@ -11,7 +11,7 @@ import { createPrivacy } from '../../privacy/doors/privacy.ts';
 import { findThing } from '../../privacy/kinds/find-thing.ts';
 import { previewLoss } from '../../privacy/life/preview.ts';
 import { findApp, withStore } from '../open-store.ts';
-import { CommandEnd, exitCodes } from '../terminal.ts';
+import { CommandEnd, exitCodes, lasting } from '../terminal.ts';
 import { report, reportPreview } from './privacy-report.ts';
 import { findSubject, readIdArgument } from './read-commands.ts';
 
@@ -52,7 +52,9 @@ function addMessage(forget: Command): void {
           const preview = await previewLoss(powers, app.id, wanted);
           return reportPreview(preview, options.json);
         }
-        const outcome = await createPrivacy(powers).forgetMessage(app.id, conversation, message);
+        const outcome = await lasting(
+          createPrivacy(powers).forgetMessage(app.id, conversation, message),
+        );
         report(outcome, options.json, { message }, 'the message is forgotten');
       }),
     );
@@ -74,7 +76,7 @@ function addAttachment(forget: Command): void {
         const message = readIdArgument<MessageId>(options.message);
         const { conversation, record } = await findMessage(powers, message);
         const of = { conversation, message, attachment };
-        const outcome = await createPrivacy(powers).forgetAttachment(app.id, of);
+        const outcome = await lasting(createPrivacy(powers).forgetAttachment(app.id, of));
         const { attachments } = decodeSealedEvent(record).header;
         const isListed = attachments.includes(attachment);
         const known = isListed ? '' : ' (its message names no such attachment)';
@@ -102,7 +104,9 @@ function addConversation(forget: Command): void {
           const preview = await previewLoss(powers, app.id, wanted);
           return reportPreview(preview, options.json);
         }
-        const outcome = await createPrivacy(powers).clearConversation(app.id, conversation);
+        const outcome = await lasting(
+          createPrivacy(powers).clearConversation(app.id, conversation),
+        );
         report(outcome, options.json, { conversation }, 'all its messages are forgotten');
       }),
     );
@@ -139,7 +143,7 @@ function addDays(forget: Command): void {
           const preview = await previewLoss(powers, app.id, wanted);
           return reportPreview(preview, options.json);
         }
-        const outcome = await createPrivacy(powers).forgetDays(app.id, days);
+        const outcome = await lasting(createPrivacy(powers).forgetDays(app.id, days));
         const shown = { from: options.from, to: options.to, subjectId: options.subject ?? null };
         report(outcome, options.json, shown, `${toDay - fromDay + 1} days are forgotten`);
       }),
