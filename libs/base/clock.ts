@@ -70,3 +70,8 @@ export function createRecordingClock(clock: Clock, markMs: number): RecordingClo
 export function toRecordedAt(ms: number, counter: number): RecordedAt {
   return (ms.toString(16).padStart(12, '0') + counter.toString(16).padStart(4, '0')) as RecordedAt;
 }
+
+/** The milliseconds of a recording time. */
+export function recordedAtMs(recordedAt: string): number {
+  return Number.parseInt(recordedAt.slice(0, 12), 16);
+}

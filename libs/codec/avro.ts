@@ -19,9 +19,15 @@ class HexType extends avro.types.LogicalType {
   protected override _toValue(hex: unknown): Buffer | undefined {
     return typeof hex === 'string' ? Buffer.from(hex, 'hex') : undefined;
   }
+  // A writer's value is hex already. Without this no older schema with an id could be read.
   protected override _resolve(type: avro.Type): unknown {
-    return type.typeName === 'fixed' ? this._fromValue : undefined;
+    const isSame = type instanceof HexType && sizeOf(type) === sizeOf(this);
+    return isSame ? (hex: string) => hex : undefined;
   }
+}
+
+function sizeOf(type: HexType): number {
+  return (type.underlyingType as avro.types.FixedType).size;
 }
 
 interface SchemaFile {

@@ -30,8 +30,8 @@ const CONTENT_TYPES = new Set([
 ]);
 const RECIPIENTS_MAX = 1_000;
 const SUBTYPES_MAX = 16;
-/** Clocks of channels may be ahead of ours; more than a day is a defect. */
-export const AHEAD_MS_MAX = 24 * 3_600_000;
+/** Clocks of channels may be ahead of ours: by minutes. */
+const AHEAD_MS_MAX = 5 * 60_000;
 // RFC 3339 with a zone: a time without one cannot be ordered.
 const TIME_PATTERN = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$/;
 
@@ -73,7 +73,8 @@ function readTime(field: FieldReader, nowMs: number): number {
   const ms = TIME_PATTERN.test(text) ? Date.parse(text) : Number.NaN;
   if (Number.isNaN(ms)) field.fail('an RFC 3339 time with a zone, as in 2026-01-31T12:00:00Z');
   if (ms < 0) field.fail('a time from 1970-01-01T00:00:00Z on');
-  if (ms > nowMs + AHEAD_MS_MAX) field.fail('a time at most 24 hours ahead');
+  if (ms > nowMs + AHEAD_MS_MAX)
+    field.fail('a time at most 5 minutes ahead: check the clock of who sends it');
   return ms;
 }
 
@@ -87,11 +88,8 @@ function readBody(type: DeliveryType, data: FieldReader): DeliveryBody {
       const content = readContent(data.member('content'));
       return { kind: 'edited', ...readTarget(data), author, content };
     }
-    case 'lethe.message.removed': {
-      const author = data.member('author');
-      const by = author.isPresent ? readAuthor(author) : null;
-      return { kind: 'removed', ...readTarget(data), author: by };
-    }
+    case 'lethe.message.removed':
+      return { kind: 'removed', ...readTarget(data), author: readAuthor(data.member('author')) };
     case 'lethe.message.reacted': {
       const author = readAuthor(data.member('author'));
       const reaction = data.member('reaction').optionalText(64);

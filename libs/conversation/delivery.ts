@@ -69,7 +69,7 @@ export interface RemovalDelivery {
   readonly kind: 'removed';
   readonly conversation: ConversationReference;
   readonly message: string;
-  readonly author: Author | null;
+  readonly author: Author;
 }
 
 /** Somebody reacts to a message; an empty reaction takes it back. */
@@ -106,6 +106,7 @@ export interface ParticipationDelivery {
   readonly identity: Identity;
 }
 
+/** What a delivery says, by its kind. */
 export type DeliveryBody =
   | MessageDelivery
   | EditDelivery

@@ -54,9 +54,8 @@ export function foldMessage(
 ): FoldedMessage | undefined {
   const { header, content: posted } = message;
   if (posted === undefined) return undefined;
-  // An edit belongs to the owner of the message; one of another owner is not shown.
   const edits = changes.edits.filter(
-    (edit) => edit.content !== undefined && edit.header.owner === header.owner,
+    (edit) => edit.content !== undefined && mayEdit(edit.header, header),
   );
   const last = edits.at(-1);
   return {
@@ -69,6 +68,15 @@ export function foldMessage(
     reactions: foldReactions(changes.reactions),
     receipts: foldReceipts(changes.receipts),
   };
+}
+
+/**
+ * The business may edit, and so may the person who wrote it. All of a personal conversation belongs
+ * to its person: who wrote a message is told by its author's role, not by its owner alone.
+ */
+function mayEdit(edit: EventHeader, message: EventHeader): boolean {
+  if (edit.owner !== message.owner) return false;
+  return edit.authorRole !== 'user' || message.authorRole === 'user';
 }
 
 function foldReactions(events: readonly Opened<MessageReacted>[]): Reaction[] {

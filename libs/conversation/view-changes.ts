@@ -2,11 +2,15 @@
  * Folds one event into idempotent upserts of the views. Pure, and without any key: the sealed
  * record is copied as it is. Every row is written from one stream only.
  */
+import { recordedAtMs } from '../base/clock.ts';
 import { DAY_MS } from '../base/day.ts';
 import type { SealedEvent } from '../codec/sealed-event.ts';
 import { isEventType } from './event-types.ts';
 
-/** (occurredAt, recordedAt, event id) as 32 bytes of hex: text order is the order of events. */
+/**
+ * (occurredAt, recordedAt, event id) as 32 bytes of hex: text order is the order of events. What
+ * claims to come from the future stands where it was recorded, so that it outlives nothing later.
+ */
 export type Position = string & { readonly __position: never };
 
 export type ChangeKind = 'edit' | 'reaction' | 'receipt';
@@ -66,8 +70,12 @@ export type ViewChange =
 
 /** The position of an event in its conversation. */
 export function eventPosition(header: SealedEvent['header']): Position {
-  const occurredAt = header.occurredAt.toString(16).padStart(16, '0');
+  const occurredAt = placedAtMs(header).toString(16).padStart(16, '0');
   return (occurredAt + header.recordedAt + header.eventId) as Position;
+}
+
+function placedAtMs({ occurredAt, recordedAt }: SealedEvent['header']): number {
+  return Math.min(occurredAt, recordedAtMs(recordedAt));
 }
 
 /**
@@ -145,7 +153,7 @@ function messageChanges(event: SealedEvent, record: Buffer, place: EventPlace): 
   const { position } = place;
   const { attempt, app } = header;
   const conversation = header.stream;
-  const day = Math.floor(header.occurredAt / DAY_MS);
+  const day = Math.floor(placedAtMs(header) / DAY_MS);
   return [
     { row: 'message', conversation, message: header.thing, position, attempt, record },
     conversationChange(header, place, header.thing),

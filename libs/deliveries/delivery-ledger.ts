@@ -6,14 +6,14 @@
 import { FieldWriter } from '../base/bytes.ts';
 import type { RecordedAt } from '../base/clock.ts';
 import {
+  type AnyId,
   type AppId,
   bytesToId,
-  type ConversationId,
   type EventId,
   type IndexId,
   type OwnerId,
   type PlaceId,
-  type SubjectId,
+  type StreamId,
   type ThingId,
 } from '../base/ids.ts';
 import { isLetheError, LetheError } from '../base/lethe-error.ts';
@@ -23,7 +23,10 @@ import type { OwnerKind } from '../codec/sealed-event.ts';
 import type { AppKeys } from '../keyring/app-keys.ts';
 import type { DeliveryRow, DeliveryStore, DeliveryWrite } from './delivery-store.ts';
 
-/** What a delivery became. `gone`: refused, or kept past its day because its words were erased. */
+/**
+ * What a delivery became. `gone`: refused, or kept past its day because its words were erased.
+ * `waiting`: a removal that came before its message, and belongs to nobody yet.
+ */
 export interface DeliveryEntry {
   readonly eventId: EventId;
   readonly recordedAt: RecordedAt;
@@ -31,13 +34,20 @@ export interface DeliveryEntry {
   readonly ownerKind: OwnerKind;
   readonly owner: OwnerId;
   /** What its event is a fact about: a conversation, or (profiles) a person. */
-  readonly conversation: ConversationId | SubjectId;
+  readonly conversation: StreamId;
   readonly place: PlaceId;
   readonly thing: ThingId;
-  readonly state: 'kept' | 'gone';
+  readonly state: 'kept' | 'gone' | 'waiting';
+  /** Of a message: who wrote it, its owner (`user`) or the business. */
+  readonly authorRole: string | null;
+  /** What the delivery said it was; another delivery under the same id has another. */
+  readonly fact: FactId | null;
 }
 
-/** What names a delivery. The actor's fields are empty for `received` and `sent`. */
+/** HMAC of what a delivery says it is: of whom, where, about which message. Not of its words. */
+export type FactId = IndexId & { readonly __fact: never };
+
+/** What names a delivery. A message has no actor: one source has one message of an id. */
 export interface DeliveryName {
   readonly source: string;
   readonly id: string;
@@ -58,6 +68,8 @@ export interface KnownDelivery {
 export interface DeliveryLedger {
   /** The row ids of deliveries: first 16 bytes of an HMAC under the app's index key. */
   names(app: AppId, deliveries: readonly DeliveryName[]): Promise<IndexId[]>;
+  /** What deliveries say they are: first 16 bytes of an HMAC under the same key. */
+  facts(app: AppId, said: readonly (readonly string[])[]): Promise<FactId[]>;
   find(app: AppId, ids: readonly IndexId[]): Promise<(KnownDelivery | undefined)[]>;
   /**
    * Rows that remember entries under the ledger key of `day`; `known` names the row that is
@@ -117,15 +129,26 @@ export function createDeliveryLedger(deps: {
     }
   }
 
+  async function digests<Id extends AnyId>(
+    app: AppId,
+    label: Buffer,
+    all: readonly (readonly string[])[],
+  ): Promise<Id[]> {
+    const key = await keys.indexKey(app);
+    if (key === undefined) throw new LetheError('INVARIANT_BROKEN', 'no such app');
+    return all.map((fields) => bytesToId<Id>(key.digestFields(label, fields).subarray(0, 16)));
+  }
+
   const ledger: DeliveryLedger = {
-    async names(app, deliveries) {
-      const key = await keys.indexKey(app);
-      if (key === undefined) throw new LetheError('INVARIANT_BROKEN', 'no such app');
-      return deliveries.map(({ source, id, type, actorChannel, actorExternalId }) => {
-        const fields = [source, id, type, actorChannel, actorExternalId];
-        return bytesToId<IndexId>(key.digestFields(labels.deliveryIndex, fields).subarray(0, 16));
-      });
-    },
+    names: (app, deliveries) =>
+      digests(
+        app,
+        labels.deliveryIndex,
+        deliveries.map(({ source, id, type, actorChannel, actorExternalId }) => {
+          return [source, id, type, actorChannel, actorExternalId];
+        }),
+      ),
+    facts: (app, said) => digests(app, labels.deliveryFact, said),
     async find(app, ids) {
       const rows = await store.find(app, ids);
       const found: (KnownDelivery | undefined)[] = [];
@@ -146,7 +169,9 @@ export function createDeliveryLedger(deps: {
         const rows = await store.olderThan(app, day - horizonDays, SWEEP_ROWS);
         if (rows.length === 0) break;
         const opened = await Promise.all(rows.map((row) => tryOpen(app, row)));
-        const known = opened.filter((one) => one !== undefined);
+        const known = opened
+          .filter((one) => one !== undefined)
+          .filter(({ entry }) => entry.state !== 'waiting');
         const gone = await isGone(known.map((one) => one.entry));
         const kept = known.filter((one, i) => gone[i] && one.entry.state === 'kept');
         const writes = kept.map((one) => ({

@@ -29,19 +29,33 @@ export function createIngestJournalApart(parts: {
     return claimed;
   }
 
+  /** Items whose removal was there before their own row was claimed. */
+  async function findRemoved(app: AppId, items: readonly JournalItem[]): Promise<Set<JournalItem>> {
+    const asked = items.flatMap((item) => (item.removals ?? []).map((id) => ({ item, id })));
+    if (asked.length === 0) return new Set();
+    const found = await deliveries.find(
+      app,
+      asked.map(({ id }) => id),
+    );
+    return new Set(asked.filter((_, i) => found[i] !== undefined).map(({ item }) => item));
+  }
+
   return {
     async commit(app, items) {
       const claimed = await claim(app, items);
       const own = items.filter((_, i) => claimed[i]);
-      for (const { request } of own) if (request !== undefined) await requests.add(request);
-      const positions = await log.append(own.flatMap(({ records }) => records));
+      const removed = await findRemoved(app, own);
+      const kept = own.filter((item) => !removed.has(item));
+      for (const { request } of kept) if (request !== undefined) await requests.add(request);
+      const positions = await log.append(kept.flatMap(({ records }) => records));
       await deliveries.settle(
         app,
-        own.flatMap(({ delivery }) => delivery ?? []),
+        kept.flatMap(({ delivery }) => delivery ?? []),
       );
       let end = 0;
       return items.map((item, i) => {
         if (!claimed[i]) return 'taken' as const;
+        if (removed.has(item)) return 'removed' as const;
         end += item.records.length;
         return positions.slice(end - item.records.length, end);
       });

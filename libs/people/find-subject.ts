@@ -10,15 +10,17 @@ export const AGENT_CHANNEL = 'lethe:agent';
 /** The channel of a user's `externalId` in the REST interface. */
 export const USER_CHANNEL = 'lethe:user';
 
-/** The subject behind what a path calls a user, an id or an external id; `erased`: a marker. */
+/**
+ * The subject behind what a path calls a user, an id or an external id; `erased`: a marker. What
+ * is shaped like an id is one: nobody's external id can be.
+ */
 export async function findUser(
   directory: Directory,
   app: AppId,
   idOrExternalId: string,
 ): Promise<SubjectId | 'erased' | undefined> {
   const alias = textToId<Alias>(idOrExternalId);
-  const found = alias === undefined ? undefined : await directory.findAlias(app, alias);
-  if (found !== undefined) return found;
+  if (alias !== undefined) return directory.findAlias(app, alias);
   const identity = { channel: USER_CHANNEL, externalId: idOrExternalId };
   return (await directory.findSubjects(app, [identity]))[0];
 }

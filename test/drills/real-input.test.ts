@@ -47,7 +47,7 @@ describe('real conversations', () => {
       let seen = 0;
       for (const [name, texts] of expected) {
         const [source, externalId] = name.split(' ') as [string, string];
-        const conversation = await groupOf(store, externalId, source);
+        const conversation = await groupOf(store, externalId, { source });
         expect(await textsOf(store, conversation)).toEqual(texts);
         seen += texts.length;
       }

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
+import { readPeople } from '../../libs/people/people.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { runOpenRequests } from '../../services/privacy/life/request-worker.ts';
-import { PERSONAL, received, removed } from '../support/events.ts';
+import { edited, PERSONAL, profile, received, removed } from '../support/events.ts';
 import {
   defaultConversationOf,
   groupOf,
@@ -51,7 +52,7 @@ describe('what is taken in', () => {
     expect(searchFiles(filesBelow(store.folder), ['+49 170 555'])).toEqual([]);
   });
 
-  it('a message of somebody whose erasure is under way is to be sent again, not lost', async () => {
+  it('a message of somebody whose erasure is under way begins anew, and is not lost', async () => {
     const store = await openTestStore();
     const conversation = { type: 'personal', externalId: 'ticket-7' };
     await store.deliver(received('ann', 'before', { id: 'a', conversation }));
@@ -63,13 +64,37 @@ describe('what is taken in', () => {
     const erasing = dying.eraseSubject(store.app.id, await subjectOf(store, 'ann'));
     await expect(erasing).rejects.toThrow('killed');
     const after = received('ann', 'after', { id: 'b', conversation });
-    const [outcome] = await store.accept(after);
-    expect(outcome).toMatchObject({
-      status: 'rejected',
-      error: { code: 'person_changing', retryable: true },
-    });
-    await runOpenRequests(powers);
     expect((await store.accept(after))[0]!.status).toBe('accepted');
+    await runOpenRequests(powers);
+    await store.project();
+    const hers = await groupOf(store, 'ticket-7', { of: 'ann' });
+    expect(await textsOf(store, hers)).toEqual(['after']);
+  });
+
+  it('a time that lies ahead wins over nothing that is said later', async () => {
+    let nowMs = Date.parse('2026-01-01T12:00:00Z');
+    const store = await openTestStore({ clock: { nowMs: () => nowMs } });
+    const at = (minutes: number) => new Date(nowMs + minutes * 60_000).toISOString();
+    await store.deliver(
+      received('ann', 'first', { id: 'a', time: at(0) }),
+      edited('ann', 'a', 'from ahead', { id: 'e-1', time: at(5) }),
+      received('ann', 'also from ahead', { id: 'b', time: at(4) }),
+      profile('ann', { surname: 'Ahead' }, { id: 'p-1', time: at(5) }),
+    );
+    nowMs += 60_000;
+    await store.deliver(
+      edited('ann', 'a', 'said later', { id: 'e-2', time: at(0) }),
+      received('ann', 'last', { id: 'c', time: at(0) }),
+      profile('ann', { surname: 'Later' }, { id: 'p-2', time: at(0) }),
+    );
+    expect(await textsOf(store, await groupOf(store))).toEqual([
+      'said later',
+      'also from ahead',
+      'last',
+    ]);
+    const subject = await subjectOf(store, 'ann');
+    const people = await readPeople(store.backends.reader(), store.app.id, [subject]);
+    expect(people.get(subject)!.parts.get('profile')!.surname).toBe('Later');
   });
 
   it('more than can wait is told to come again, and what waits is answered', async () => {

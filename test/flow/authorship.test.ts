@@ -1,29 +1,228 @@
 import { describe, expect, it } from 'vitest';
-import { edited, joined, reacted, receipt, received } from '../support/events.ts';
-import { groupOf, messagesOf, textsOf } from '../support/reading.ts';
-import { openTestStore } from '../support/temporary-store.ts';
+import { runOpenRequests } from '../../services/privacy/life/request-worker.ts';
+import {
+  edited,
+  identity,
+  joined,
+  PERSONAL,
+  reacted,
+  receipt,
+  received,
+  removed,
+  sent,
+} from '../support/events.ts';
+import { defaultConversationOf, groupOf, messagesOf, textsOf } from '../support/reading.ts';
+import { openTestStore, type TestStore } from '../support/temporary-store.ts';
+
+const named = { type: 'personal', externalId: 'chat-1' };
+const NOT_HIS = { status: 'rejected', error: { code: 'not_the_author', retryable: false } };
+const ID_TAKEN = { status: 'rejected', error: { code: 'id_taken', retryable: false } };
+
+const statuses = async (delivered: ReturnType<TestStore['deliver']>) =>
+  (await delivered).map(({ status }) => status);
+
+const carryOut = async (store: TestStore) => {
+  const done = await runOpenRequests(store.backends.privacy());
+  await store.project();
+  return done;
+};
+
+/** Is nobody known as this? */
+const isUnknown = async (store: TestStore, name: string) => {
+  const { directory } = store.backends.reader();
+  return (await directory.findSubjects(store.app.id, [identity(name)]))[0] === undefined;
+};
 
 describe('whose words a delivery may change', () => {
-  it('nobody edits, reacts or reads in another person’s conversation', async () => {
+  it('S53 nobody edits, removes, reacts or reads in another person’s conversation', async () => {
     const store = await openTestStore();
-    const conversation = { type: 'personal', externalId: 'ann-chat' };
-    await store.deliver(received('ann', 'hers', { id: 'a', conversation }), received('ben', 'x'));
-    const outcomes = await store.deliver(
-      edited('ben', 'a', 'ben’s words', { conversation }),
-      reacted('ben', 'a', '👎', { conversation }),
-      receipt('ben', 'a', 'read', { conversation }),
+    await store.deliver(
+      received('ann', 'hers', { id: 'a', conversation: named }),
+      received('ben', 'x'),
     );
-    expect(outcomes.map((one) => one.status)).toEqual(['rejected', 'rejected', 'rejected']);
-    const [message] = await messagesOf(store, await groupOf(store, 'ann-chat'));
+    const outcomes = await store.deliver(
+      edited('ben', 'a', 'ben’s words', { conversation: named }),
+      removed('a', { conversation: named, by: 'ben' }),
+      reacted('ben', 'a', '👎', { conversation: named }),
+      receipt('ben', 'a', 'read', { conversation: named }),
+    );
+    expect(outcomes.map((one) => one.status)).toEqual(new Array(4).fill('rejected'));
+    expect(await carryOut(store)).toBe(0);
+    const [message] = await messagesOf(store, await groupOf(store, 'chat-1', { of: 'ann' }));
     expect(message!.content!.text).toBe('hers');
     expect(message!.reactions).toBeUndefined();
   });
 
-  it('nobody’s words are put under another’s message in a group: who edits it is who wrote it', async () => {
+  it('S53 nobody edits or removes another’s message in a group; the business removes any', async () => {
     const store = await openTestStore();
     await store.deliver(received('ann', 'hers', { id: 'a' }), joined('ben'));
-    const [outcome] = await store.deliver(edited('ben', 'a', 'ben’s words', { id: 'edit' }));
-    expect(outcome).toMatchObject({ status: 'rejected', error: { code: 'not_the_author' } });
+    const outcomes = await store.deliver(
+      edited('ben', 'a', 'ben’s words', { id: 'edit' }),
+      removed('a', { by: 'ben' }),
+      removed('a', { by: 'a stranger' }),
+    );
+    expect(outcomes).toMatchObject([NOT_HIS, NOT_HIS, NOT_HIS]);
+    expect(await carryOut(store)).toBe(0);
+    const group = await groupOf(store);
+    expect(await textsOf(store, group)).toEqual(['hers']);
+    expect(await statuses(store.deliver(removed('a')))).toEqual(['accepted']);
+    expect(await carryOut(store)).toBe(1);
+    expect(await textsOf(store, group)).toEqual([null]);
+  });
+
+  it('S53 a customer neither edits nor removes what the business said to them', async () => {
+    const store = await openTestStore();
+    await store.deliver(
+      received('ann', 'a question', { id: 'q', conversation: PERSONAL }),
+      sent('ann', 'the price is 90', { id: 'a' }),
+    );
+    const outcomes = await store.deliver(
+      edited('ann', 'a', 'the price is 9', { conversation: PERSONAL }),
+      removed('a', { conversation: PERSONAL, by: 'ann' }),
+    );
+    expect(outcomes).toMatchObject([NOT_HIS, NOT_HIS]);
+    const conversation = await defaultConversationOf(store, 'ann');
+    expect(await textsOf(store, conversation)).toEqual(['a question', 'the price is 90']);
+  });
+
+  it('S53 an edit that came before the business’s message does not rewrite it', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ann', 'a question', { id: 'q', conversation: PERSONAL }));
+    await store.deliver(edited('ann', 'a', 'the price is 9', { conversation: PERSONAL }));
+    await store.deliver(sent('ann', 'the price is 90', { id: 'a' }));
+    const conversation = await defaultConversationOf(store, 'ann');
+    expect(await textsOf(store, conversation)).toEqual(['a question', 'the price is 90']);
+  });
+
+  it('a person edits and removes their own message, also after a restart', async () => {
+    let store = await openTestStore();
+    await store.deliver(received('ann', 'hers', { id: 'a' }), received('ann', 'oops', { id: 'b' }));
+    store = await store.reopen();
+    const own = [edited('ann', 'a', 'corrected'), removed('b', { by: 'ann' })];
+    expect(await statuses(store.deliver(...own))).toEqual(['accepted', 'accepted']);
+    expect(await carryOut(store)).toBe(1);
+    expect(await textsOf(store, await groupOf(store))).toEqual(['corrected', null]);
+  });
+});
+
+describe('a removal that comes before its message', () => {
+  const removal = removed('late', { by: 'ann', id: 'r' });
+
+  it('waits for it: the message is answered as erased, and nothing of it is on the log', async () => {
+    let store = await openTestStore();
+    await store.deliver(received('ann', 'before', { id: 'first' }));
+    expect(await statuses(store.deliver(removal))).toEqual(['accepted']);
+    expect(await statuses(store.deliver(removal))).toEqual(['duplicate']);
+    store = await store.reopen();
+    const late = received('ann', 'late', { id: 'late' });
+    expect(await statuses(store.deliver(late))).toEqual(['erased']);
+    expect(await statuses(store.deliver(late))).toEqual(['erased']);
+    expect(await carryOut(store)).toBe(0);
+    expect(await textsOf(store, await groupOf(store))).toEqual(['before']);
+  });
+
+  it('takes nobody else’s message of that id, and makes nobody', async () => {
+    const store = await openTestStore();
+    await store.deliver(removed('late', { by: 'mallory' }));
+    expect(await statuses(store.deliver(received('ann', 'hers', { id: 'late' })))).toEqual([
+      'accepted',
+    ]);
     expect(await textsOf(store, await groupOf(store))).toEqual(['hers']);
+    expect(await isUnknown(store, 'mallory')).toBe(true);
+    expect(await carryOut(store)).toBe(0);
+  });
+
+  it('meets it in either order of one batch, and is carried out', async () => {
+    for (const isFirst of [true, false]) {
+      const store = await openTestStore();
+      const late = received('ann', 'late', { id: 'late' });
+      const batch = isFirst ? [removal, late] : [late, removal];
+      expect(await statuses(store.deliver(...batch))).toEqual(['accepted', 'accepted']);
+      expect(await carryOut(store)).toBe(1);
+      expect(await textsOf(store, await groupOf(store))).toEqual([null]);
+    }
+  });
+
+  it('of two processes at once, one of them sees the other: the message never stays', async () => {
+    for (let n = 0; n < 12; n += 1) {
+      const store = await openTestStore();
+      const other = await store.reopen();
+      await Promise.all([
+        store.reopen().then((one) => one.accept(received('ann', 'late', { id: 'late' }))),
+        other.accept(removal),
+      ]);
+      await carryOut(other);
+      const { directory } = other.backends.reader();
+      const name = { source: '/channels/chat/main', externalId: 'room-1', person: null };
+      const [group] = await directory.findConversations(other.app.id, [name]);
+      const texts = group === undefined ? [] : await textsOf(other, group);
+      expect(texts.filter((text) => text !== null)).toEqual([]);
+    }
+  });
+});
+
+describe('S52 deliveries of other people or types under one (source, id)', () => {
+  const hers = received('ann', 'hers', { id: 'one', conversation: PERSONAL });
+  const others: [string, object][] = [
+    ['another person’s', received('ben', 'his', { id: 'one', conversation: PERSONAL })],
+    ['the business’s', sent('ann', 'reply', { id: 'one' })],
+    ['her own in a group', received('ann', 'hers', { id: 'one' })],
+  ];
+
+  it.each(others)('are rejected with a reason, whichever comes first: %s', async (_, other) => {
+    for (const [first, second] of [
+      [hers, other],
+      [other, hers],
+    ]) {
+      let store = await openTestStore();
+      expect(await statuses(store.deliver(first!))).toEqual(['accepted']);
+      expect(await store.deliver(second!)).toMatchObject([ID_TAKEN]);
+      store = await store.reopen();
+      expect(await store.deliver(second!)).toMatchObject([ID_TAKEN]);
+      expect(await statuses(store.deliver(first!))).toEqual(['duplicate']);
+    }
+    const store = await openTestStore();
+    const [one, two] = await store.deliver(hers, other, hers);
+    expect([one!.status, two]).toMatchObject(['accepted', ID_TAKEN]);
+  });
+
+  it('two edits under one id of two messages are not taken for one', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ann', 'a', { id: 'a' }), received('ann', 'b', { id: 'b' }));
+    const outcomes = await store.deliver(
+      edited('ann', 'a', 'A', { id: 'e' }),
+      edited('ann', 'b', 'B', { id: 'e' }),
+    );
+    expect(outcomes).toMatchObject([{ status: 'accepted' }, ID_TAKEN]);
+  });
+
+  it('are known again from the views when the ledger has forgotten them', async () => {
+    const day = 86_400_000;
+    let nowMs = Date.parse('2026-01-01T00:00:00Z');
+    const store = await openTestStore({ clock: { nowMs: () => nowMs } });
+    const group = { id: 'one', time: '2026-01-01T00:00:00Z' };
+    await store.deliver(received('ann', 'hers', group));
+    nowMs += 40 * day;
+    expect(await store.ingest.sweep()).toBe(1);
+    const later = { ...group, time: new Date(nowMs).toISOString() };
+    expect(await statuses(store.deliver(received('ann', 'hers', later)))).toEqual(['duplicate']);
+    expect(await store.deliver(received('ben', 'his', later))).toMatchObject([ID_TAKEN]);
+    expect(await store.deliver(sent(null, 'reply', later))).toMatchObject([ID_TAKEN]);
+    expect(await textsOf(store, await groupOf(store))).toEqual(['hers']);
+  });
+});
+
+describe('what is refused', () => {
+  it('leaves nobody behind: neither an edit, a removal, a reaction nor a receipt makes a person', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ann', 'hers', { id: 'a', conversation: PERSONAL }));
+    const outcomes = await store.deliver(
+      edited('mallory', 'a', 'x', { conversation: PERSONAL }),
+      removed('a', { conversation: PERSONAL, by: 'mallory' }),
+      reacted('mallory', 'a', 'x', { conversation: PERSONAL }),
+      receipt('mallory', 'a', 'read', { conversation: PERSONAL }),
+    );
+    expect(outcomes.map((one) => one.status)).toEqual(new Array(4).fill('rejected'));
+    expect(await isUnknown(store, 'mallory')).toBe(true);
   });
 });

@@ -6,7 +6,8 @@ import { retentionClasses, thingPath } from '../../libs/sealing/tree-path.ts';
 import { messageIdOf } from '../../services/ingest/plan/seal-plan.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { previewLoss } from '../../services/privacy/life/preview.ts';
-import { edited, PERSONAL, reacted, receipt, received } from '../support/events.ts';
+import { runOpenRequests } from '../../services/privacy/life/request-worker.ts';
+import { edited, PERSONAL, reacted, receipt, received, removed } from '../support/events.ts';
 import {
   defaultConversationOf,
   groupOf,
@@ -169,6 +170,11 @@ describe('a leaf', () => {
     const refused = await privacy.forgetMessage(store.app.id, group, message!);
     expect(refused).toMatchObject({ status: 'refused' });
     expect((refused as { reason: string }).reason).toContain(neighbour);
+    expect(await textsOf(store, group)).toEqual(['first', 'one', 'other']);
+    // A channel’s removal meets the same refusal when it is carried out.
+    await store.deliver(removed(one, { by: 'ann' }));
+    await expect(runOpenRequests(powers)).rejects.toThrow('share a leaf');
+    expect(await runOpenRequests(powers)).toBe(0);
     expect(await textsOf(store, group)).toEqual(['first', 'one', 'other']);
     // One that shares its leaf with nobody goes, and they stay.
     await privacy.forgetMessage(store.app.id, group, messages[0]!.id as MessageId);

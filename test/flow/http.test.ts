@@ -78,6 +78,18 @@ async function newConversation(door: Door): Promise<string> {
 }
 
 describe('the REST interface', () => {
+  it('S54 nobody’s external id can be taken for another’s user id', async () => {
+    const door = await openDoor();
+    const ann = await door.call('POST', '/users', { externalId: 'ann' });
+    const { id } = ann.body.user;
+    const taken = await door.call('POST', '/users', { externalId: id });
+    expect(taken.status).toBe(400);
+    expect(taken.body.errors[0].title).toContain('32 hexadecimal digits');
+    expect(
+      (await door.call('GET', `/users/${id}`, undefined, seeing(ann))).body.user.externalId,
+    ).toBe('ann');
+  });
+
   it('an erase answers with what proves the certificate to be about this person', async () => {
     const door = await openDoor();
     const made = await door.call('POST', '/users', { externalId: 'ann' });

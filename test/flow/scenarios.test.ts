@@ -200,17 +200,19 @@ describe('scenarios that broke earlier drafts', () => {
     expect(named.length).toBe(1);
   });
 
-  it('S40 an event that claims another person’s conversation is refused and changes nothing', async () => {
+  it('S40 S54 a personal conversation’s name leads everybody to their own, never to another’s', async () => {
     const store = await openTestStore();
-    const mine = { type: 'personal', externalId: 'ann-chat' };
-    await store.deliver(received('ann', 'mine', { conversation: mine }));
-    const [asPersonal, asGroup] = await store.deliver(
-      received('mallory', 'hello from me', { conversation: mine }),
-      received('mallory', 'hello', { conversation: { type: 'sdkGroup', externalId: 'ann-chat' } }),
+    const named = { type: 'personal', externalId: 'chat-1' };
+    await store.deliver(
+      received('mallory', 'first to use the name', { conversation: named }),
+      received('ann', 'mine', { conversation: named }),
+      received('mallory', 'hello', { conversation: { type: 'sdkGroup', externalId: 'chat-1' } }),
     );
-    expect(asPersonal!.status).toBe('rejected');
-    expect(asGroup!.status).toBe('rejected');
-    expect(await textsOf(store, await groupOf(store, 'ann-chat'))).toEqual(['mine']);
+    const hers = await groupOf(store, 'chat-1', { of: 'ann' });
+    expect(await textsOf(store, hers)).toEqual(['mine']);
+    const others = await groupOf(store, 'chat-1', { of: 'mallory' });
+    expect(await textsOf(store, others)).toEqual(['first to use the name']);
+    expect(await textsOf(store, await groupOf(store, 'chat-1'))).toEqual(['hello']);
   });
 
   it('S43 a webhook of someone erased on day 29 is refused on day 45', async () => {

@@ -94,9 +94,15 @@ export function reacted(
   return event('lethe.message.reacted', data, more);
 }
 
-export function removed(message: string, more: Common & { conversation?: object } = {}): object {
+/** A message is taken back: by the business, or by a person. */
+export function removed(
+  message: string,
+  more: Common & { conversation?: object; by?: string } = {},
+): object {
   const conversation = more.conversation ?? GROUP;
-  return event('lethe.message.removed', { conversation, message: { externalId: message } }, more);
+  const author = more.by === undefined ? business() : person(more.by);
+  const data = { conversation, message: { externalId: message }, author };
+  return event('lethe.message.removed', data, more);
 }
 
 export function receipt(

@@ -109,17 +109,6 @@ export function makeVectors() {
   const ref = { app: idOf(1), kind: 3 as const, id: idOf(3) };
   const nodes = punctured.material.nodes;
   const index = new HmacKey(Buffer.alloc(32, 8));
-  const delivery = recordCodec<object>('DeliveryEntry').encodeTagged({
-    eventId: sealed.header.eventId,
-    recordedAt: sealed.header.recordedAt,
-    attempt: 1,
-    ownerKind: 'person',
-    owner: idOf(2),
-    conversation: idOf(4),
-    place: idOf(3),
-    thing: sealed.header.thing,
-    state: 'kept',
-  });
   return {
     rings: {
       app: plain(materials.app),
@@ -137,18 +126,46 @@ export function makeVectors() {
     wrappedSegment: hex(wrapSegment(ref, { entry, nodes }, randomness).wrapped),
     indexIds: {
       identity: indexRowId(index, labels.identityIndex, ['chat', 'ann']),
-      conversation: indexRowId(index, labels.conversationIndex, ['/channels/chat/main', 'room']),
       delivery: indexRowId(index, labels.deliveryIndex, ['s', 'i', 't', '', '']),
     },
-    deliveryEntry: hex(delivery),
     schemaFingerprints: Object.fromEntries(
       Object.entries(contentCodecs).map(([type, codec]) => [type, codec.fingerprint]),
     ),
   };
 }
 
+/** An entry of the ledger, as its first version had it. */
+export const DELIVERY_ENTRY = {
+  eventId: 'a3233e6eda31883d84247eb818e46a80',
+  recordedAt: '019b76daa87b0007',
+  attempt: 1,
+  ownerKind: 'person',
+  owner: idOf(2),
+  conversation: idOf(4),
+  place: idOf(3),
+  thing: '647c0432858a8bc281090332627bde62',
+  state: 'kept',
+};
+
+/** The second version of what the ledger and the directory call things. */
+export function makeNames() {
+  const index = new HmacKey(Buffer.alloc(32, 8));
+  const { conversationIndex, deliveryFact } = labels;
+  const name = ['/channels/chat/main', 'room'];
+  const more = { authorRole: 'user', fact: idOf(7) };
+  const codec = recordCodec<object>('DeliveryEntry');
+  return {
+    group: indexRowId(index, conversationIndex, [...name, '']),
+    personal: indexRowId(index, conversationIndex, [...name, Buffer.from(idOf(2), 'hex')]),
+    fact: indexRowId(index, deliveryFact, ['lethe.message.received', 'chat', 'ann']),
+    deliveryEntry: codec.encodeTagged({ ...DELIVERY_ENTRY, ...more }).toString('hex'),
+  };
+}
+
 if (import.meta.main) {
-  const file = join(import.meta.dirname, '../vectors/format-1.json');
-  if (existsSync(file)) throw new Error('these bytes are frozen: add a new file instead');
-  writeFileSync(file, `${JSON.stringify(makeVectors(), null, 2)}\n`);
+  const made = { 'format-1': makeVectors, 'names-2': makeNames };
+  for (const [name, make] of Object.entries(made)) {
+    const file = join(import.meta.dirname, `../vectors/${name}.json`);
+    if (!existsSync(file)) writeFileSync(file, `${JSON.stringify(make(), null, 2)}\n`);
+  }
 }

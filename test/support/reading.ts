@@ -16,14 +16,16 @@ export async function subjectOf(store: TestStore, name: string): Promise<Subject
   return subject;
 }
 
-/** The conversation of an external id. */
+/** The group of an external id; with `of`, that person's conversation of this name. */
 export async function groupOf(
   store: TestStore,
   externalId = 'room-1',
-  source = '/channels/chat/main',
+  { of, source = '/channels/chat/main' }: { of?: string; source?: string } = {},
 ): Promise<ConversationId> {
   const { directory } = store.backends.reader();
-  const [found] = await directory.findConversations(store.app.id, [{ source, externalId }]);
+  const person = of === undefined ? null : await subjectOf(store, of);
+  const name = { source, externalId, person };
+  const [found] = await directory.findConversations(store.app.id, [name]);
   if (found === undefined) throw new Error(`no conversation ${externalId}`);
   return found;
 }

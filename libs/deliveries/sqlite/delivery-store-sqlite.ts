@@ -85,6 +85,11 @@ export function putDelivery(database: SqliteDatabase, app: AppId, row: DeliveryW
   return database.run(UPDATE, day, revision, wrapped, key, revision - 1) === 1;
 }
 
+/** Is there such a row, as the caller's transaction sees it? */
+export function hasDelivery(database: SqliteDatabase, app: AppId, id: IndexId): boolean {
+  return database.get('SELECT 1 FROM deliveries WHERE key = ?', storedKey(app, id)) !== undefined;
+}
+
 function storedKey(app: AppId, id: IndexId): Buffer {
   return Buffer.from(app + id, 'hex');
 }

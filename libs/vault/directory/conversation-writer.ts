@@ -66,7 +66,7 @@ export async function addConversations(
 ): Promise<(ConversationId | undefined)[]> {
   const names = await deps.table.names(app.id);
   const wanted = given.wanted.map(({ name, ...one }): Wanted => {
-    const externalRow = name && names.conversation(name.source, name.externalId);
+    const externalRow = name && names.conversation({ ...name, person: one.person });
     return { ...one, externalRow, nowMs: given.nowMs };
   });
   const results = new Map<Wanted, ConversationId | undefined>();

@@ -23,7 +23,12 @@ import type { VaultContext } from '../keys/vault-context.ts';
 import type { VaultKeyring } from '../rings/vault-keyring.ts';
 import { type RowKey, type RowKind, rowKinds, type VaultRow } from '../rows/vault-store.ts';
 import { openRow } from '../rows/wrapped-row.ts';
-import type { ConversationValue, DirectoryEntry, SubjectValue } from './directory.ts';
+import type {
+  ConversationName,
+  ConversationValue,
+  DirectoryEntry,
+  SubjectValue,
+} from './directory.ts';
 
 /** That somebody ever joined a group or wrote in it; the rows of a group are a chain. */
 export interface MemberValue {
@@ -60,7 +65,7 @@ export type ReferenceKind =
 /** Turns names into the ids of their rows; the names themselves are not kept. */
 export interface NameIndex {
   identity(channel: string, externalId: string): IndexId;
-  conversation(source: string, externalId: string): IndexId;
+  conversation(name: ConversationName): IndexId;
   alias(alias: Alias): IndexId;
 }
 
@@ -91,7 +96,11 @@ export function directoryRow(app: Pick<App, 'id' | 'buckets'>, kind: RowKind, id
 }
 
 /** First 16 bytes of HMAC(index key, label ‖ lp(fields)). */
-export function indexRowId(key: HmacKey, label: Buffer, fields: readonly string[]): IndexId {
+export function indexRowId(
+  key: HmacKey,
+  label: Buffer,
+  fields: readonly (string | Uint8Array)[],
+): IndexId {
   return bytesToId<IndexId>(key.digestFields(label, fields).subarray(0, 16));
 }
 
@@ -139,8 +148,10 @@ export function createDirectoryTable(
       return {
         identity: (channel, externalId) =>
           indexRowId(key, labels.identityIndex, [channel, externalId]),
-        conversation: (source, externalId) =>
-          indexRowId(key, labels.conversationIndex, [source, externalId]),
+        conversation: ({ source, externalId, person }) => {
+          const owner = person === null ? '' : idToBytes(person);
+          return indexRowId(key, labels.conversationIndex, [source, externalId, owner]);
+        },
         alias: (alias) =>
           bytesToId<IndexId>(
             key.digestFields(labels.aliasIndex, [idToBytes(alias)]).subarray(0, 16),

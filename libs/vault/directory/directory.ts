@@ -55,10 +55,12 @@ export interface IdentityName {
   readonly externalId: string;
 }
 
-/** What a source calls a conversation. */
+/** What a source calls a conversation. Personal ones are named for each person by themselves. */
 export interface ConversationName {
   readonly source: string;
   readonly externalId: string;
+  /** Of a personal conversation; null: a group. */
+  readonly person: SubjectId | null;
 }
 
 /** What somebody or something is, as it was read; `version` tells whether it has changed since. */
@@ -112,7 +114,7 @@ export interface AddedSubjects {
 export interface NewConversation {
   readonly kind: ConversationKind;
   readonly person: SubjectId | null;
-  readonly name: ConversationName | null;
+  readonly name: Omit<ConversationName, 'person'> | null;
   readonly isDefault: boolean;
 }
 

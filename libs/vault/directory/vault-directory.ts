@@ -21,7 +21,7 @@ export function createDirectory(table: DirectoryTable): Directory {
     async findConversations(app, wanted) {
       if (wanted.length === 0) return [];
       const names = await table.names(app);
-      const rows = wanted.map((one) => names.conversation(one.source, one.externalId));
+      const rows = wanted.map((one) => names.conversation(one));
       const found = await table.references(app, rowKinds.externalConversation, rows);
       return found.map((id) => (id === 'erased' ? undefined : (id as ConversationId | undefined)));
     },

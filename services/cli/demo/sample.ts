@@ -134,6 +134,7 @@ export function makeSample(): Sample {
   }
   counts.removals += 1;
   const message = { externalId: 'group-7' };
-  add('message.removed', { source, id: 'group-7-removed' }, { conversation, message });
+  const author = { type: 'business' };
+  add('message.removed', { source, id: 'group-7-removed' }, { conversation, message, author });
   return { events, person, group, sentence: SENTENCE, counts: { people: PEOPLE, ...counts } };
 }

@@ -78,7 +78,7 @@ export async function openStage(sample: Sample): Promise<Stage> {
 
   async function group(): Promise<ConversationId> {
     const { directory } = backends.reader();
-    const [found] = await directory.findConversations(app.id, [sample.group]);
+    const [found] = await directory.findConversations(app.id, [{ ...sample.group, person: null }]);
     return found!;
   }
 

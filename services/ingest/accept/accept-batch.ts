@@ -6,14 +6,26 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DAY_MS } from '../../../libs/base/day.ts';
-import type { IndexId, LossId, RequestId } from '../../../libs/base/ids.ts';
+import type {
+  LossId,
+  MessageId,
+  OwnerId,
+  PlaceId,
+  RequestId,
+  ThingId,
+} from '../../../libs/base/ids.ts';
 import { randomId } from '../../../libs/base/random.ts';
 import type { DeliveryEntry } from '../../../libs/deliveries/delivery-ledger.ts';
 import type { JournalItem, JournalOutcome } from '../../../libs/journal/ingest-journal.ts';
 import { type Ring, ringRefToKey } from '../../../libs/keyring/ring.ts';
-import { areGone, deliveryName } from '../plan/delivery-check.ts';
+import { areGone, deliveryName, removalNames, saidOf, targetName } from '../plan/delivery-check.ts';
 import { type IngestItem, type Outcome, rejected } from '../plan/ingest-item.ts';
-import { type AcceptContext, newEventId, type PendingItem } from '../plan/pending-item.ts';
+import {
+  type AcceptContext,
+  type NamedDelivery,
+  newEventId,
+  type PendingItem,
+} from '../plan/pending-item.ts';
 import { planBatch } from '../plan/plan-batch.ts';
 import type { Resolver } from '../plan/resolver.ts';
 import { planRingRefs, sealPlan } from '../plan/seal-plan.ts';
@@ -31,10 +43,10 @@ export async function acceptBatch(
   context: AcceptContext,
 ): Promise<Outcome[]> {
   const outcomes = new Array<Outcome | undefined>(items.length);
-  const rows = await ledgerRows(items, context);
+  const named = await nameAll(items, context);
   let pending: PendingItem[] = items.map((item, index) => {
     const memory = { attempt: 1, recordedAt: [] };
-    return { index, item, row: rows[index], known: undefined, memory };
+    return { index, item, named: named[index], known: undefined, memory };
   });
   await context.clock.keepAhead();
   for (let round = 0; round < ROUNDS_MAX && pending.length > 0; round += 1) {
@@ -45,15 +57,37 @@ export async function acceptBatch(
   return items.map((_, i) => outcomes[i] ?? BUSY);
 }
 
-async function ledgerRows(
+async function nameAll(
   items: readonly IngestItem[],
   { powers, resolver }: AcceptContext,
-): Promise<(IndexId | undefined)[]> {
-  const deliveries = items.filter((item) => item.kind === 'delivery');
-  const names = deliveries.map((item) => deliveryName(item.delivery));
-  const ids = await powers.ledger.names(resolver.app.id, names);
+): Promise<(NamedDelivery | undefined)[]> {
+  const { ledger } = powers;
+  const app = resolver.app.id;
+  const deliveries = items.flatMap((item) => (item.kind === 'delivery' ? [item.delivery] : []));
+  const facts = await ledger.facts(app, deliveries.map(saidOf));
+  const names = deliveries.map((delivery) => {
+    return {
+      own: deliveryName(delivery),
+      target: targetName(delivery),
+      removals: removalNames(delivery),
+    };
+  });
+  const ids = await ledger.names(
+    app,
+    names.flatMap(({ own, target, removals }) => [own, ...(target ? [target] : []), ...removals]),
+  );
   let at = 0;
-  return items.map((item) => (item.kind === 'delivery' ? ids[at++] : undefined));
+  let n = 0;
+  return items.map((item) => {
+    if (item.kind !== 'delivery') return undefined;
+    const { target, removals } = names[n]!;
+    const fact = item.delivery.body.kind === 'removed' ? null : facts[n]!;
+    n += 1;
+    const row = ids[at++]!;
+    const about = target && ids[at++];
+    at += removals.length;
+    return { row, fact, target: about, removals: ids.slice(at - removals.length, at) };
+  });
 }
 
 /** One round; what is left for the next is returned. */
@@ -122,11 +156,9 @@ async function commit(
   const nowMs = powers.clock.nowMs();
   const day = Math.floor(nowMs / DAY_MS);
   const entries = done.map(toEntry);
-  const withRow = done.filter((one) => one.row !== undefined);
-  const writes = done.flatMap((one, i) =>
-    one.row === undefined
-      ? []
-      : [{ id: one.row, entry: entries[i]!, ...(one.known && { known: one.known }) }],
+  const withRow = done.filter((one) => one.named !== undefined);
+  const writes = done.flatMap(({ named, known }, i) =>
+    named === undefined ? [] : [{ id: named.row, entry: entries[i]!, ...(known && { known }) }],
   );
   const rows = await powers.ledger.prepare(resolver.app.id, writes, day);
   const rowOf = new Map(withRow.map((one, i) => [one, rows[i]!]));
@@ -140,48 +172,82 @@ async function commit(
     resolver.forget();
     throw error;
   }
-  const taken: PendingItem[] = [];
+  const left: PendingItem[] = [];
+  const removed: { one: PendingItem; entry: DeliveryEntry }[] = [];
   for (const [i, one] of done.entries()) {
     const placed = positions[i]!;
     if (placed === 'taken') {
-      taken.push(one);
+      left.push(one);
       one.known = undefined;
       continue;
     }
     const row = rowOf.get(one);
-    one.known = row && { row, entry: entries[i]!, isSettled: true };
+    const entry = entries[i]!;
+    one.known = row && { row, entry, isSettled: true };
+    if (placed === 'removed') {
+      outcomes[one.index] = { status: 'erased' };
+      removed.push({ one, entry });
+      continue;
+    }
+    if (one.plan!.removal === 'waits') {
+      // Its message may have come since it was looked for, and not have seen it.
+      one.memory.waits = true;
+      left.push(one);
+      continue;
+    }
     const { eventId, records, said } = one.sealed!;
     const headers = [...records.map(({ header }) => header), ...said];
     outcomes[one.index] = { status: 'accepted', eventId, positions: [...placed], headers };
   }
+  await keepAsGone(removed, day, context);
+  const written = (one: PendingItem) => outcomes[one.index]?.status === 'accepted';
   try {
-    await rememberAnnouncements(
-      done.filter((one) => !taken.includes(one)),
-      context,
-    );
+    await rememberAnnouncements(done.filter(written), context);
   } catch {
     // The events are durable and must be acknowledged; an announcement is only written once more.
     resolver.forget();
   }
-  return taken;
+  return left;
+}
+
+/** Messages that met their removal: nothing of them is on the log, and none comes again. */
+async function keepAsGone(
+  removed: readonly { one: PendingItem; entry: DeliveryEntry }[],
+  day: number,
+  { powers, resolver }: AcceptContext,
+): Promise<void> {
+  if (removed.length === 0) return;
+  const app = resolver.app.id;
+  const writes = removed.map(({ one, entry }) => {
+    return { id: one.named!.row, entry: { ...entry, state: 'gone' as const }, known: one.known! };
+  });
+  const rows = await powers.ledger.prepare(app, writes, day);
+  await powers.journal.commit(
+    app,
+    rows.map((delivery) => ({ delivery, records: [] })),
+  );
 }
 
 function toEntry(one: PendingItem): DeliveryEntry {
-  const { plan, sealed, memory } = one;
-  const header = sealed!.records[0]?.header;
-  const { removal, stream } = plan!;
-  return {
-    eventId: sealed!.eventId,
-    recordedAt: memory.recordedAt[0] ?? ('0'.repeat(16) as DeliveryEntry['recordedAt']),
-    attempt: memory.attempt,
-    ownerKind: header?.ownerKind ?? 'group',
-    owner: header?.owner ?? stream,
-    conversation: stream,
-    place: header?.place ?? removal!.place,
-    thing: header?.thing ?? sealed!.removedMessage!,
-    state: 'kept',
-  };
+  const { plan, sealed, memory, named } = one;
+  const { removal, stream: conversation } = plan!;
+  const { attempt } = memory;
+  const recordedAt = memory.recordedAt[0] ?? ('0'.repeat(16) as DeliveryEntry['recordedAt']);
+  const { eventId } = sealed!;
+  const common = { eventId, recordedAt, attempt, conversation, fact: named?.fact ?? null };
+  if (removal === 'waits') return { ...common, ...NOBODYS, owner: conversation as OwnerId };
+  const { ownerKind, owner, place, thing, authorRole } = sealed!.records[0]?.header ?? removal!;
+  return { ...common, ownerKind, owner, place, thing, authorRole, state: 'kept' };
 }
+
+const NO_ID = '0'.repeat(32);
+const NOBODYS = {
+  ownerKind: 'app',
+  place: NO_ID as PlaceId,
+  thing: NO_ID as ThingId,
+  authorRole: null,
+  state: 'waiting',
+} as const;
 
 async function toJournalItem(
   one: PendingItem,
@@ -194,11 +260,12 @@ async function toJournalItem(
   const { trace } = one.item;
   const records =
     trace === undefined ? sealed!.records : sealed!.records.map((record) => ({ ...record, trace }));
-  const item = { records, ...(row && { delivery: row }) };
+  const { removals = [] } = one.named ?? {};
+  const item = { records, removals, ...(row && { delivery: row }) };
   const { removal } = plan!;
-  if (removal === undefined) return item;
-  const { conversation, place } = removal;
-  const target = { conversation, message: sealed!.removedMessage!, place };
+  if (removal === undefined || removal === 'waits') return item;
+  const { conversation, place, thing } = removal;
+  const target = { conversation, message: thing as string as MessageId, place };
   const request = await powers.requests.sign({
     // Random: a hash of the delivery would tie whoever removed it to what is kept of the erasure.
     id: newEventId(context) as string as RequestId,

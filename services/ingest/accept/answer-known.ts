@@ -7,6 +7,7 @@ import type { KnownDelivery } from '../../../libs/deliveries/delivery-ledger.ts'
 import { areGone } from '../plan/delivery-check.ts';
 import type { Outcome } from '../plan/ingest-item.ts';
 import type { AcceptContext, PendingItem } from '../plan/pending-item.ts';
+import { ID_TAKEN } from '../plan/refusals.ts';
 
 // How long another writer may take from its claim in the ledger to its events on the log.
 const CLAIM_MS = 1_500;
@@ -20,23 +21,31 @@ export async function answerKnown(
   outcomes: (Outcome | undefined)[],
   { powers, resolver }: AcceptContext,
 ): Promise<{ fresh: PendingItem[]; claimed: PendingItem[] }> {
-  const asked = pending.filter((one) => one.row !== undefined && one.known === undefined);
+  const asked = pending.filter((one) => one.named !== undefined && one.known === undefined);
   const found = await powers.ledger.find(
     resolver.app.id,
-    asked.map((one) => one.row!),
+    asked.map((one) => one.named!.row),
   );
   const known = asked.flatMap((one, i) => (found[i] ? [{ one, ...found[i] }] : []));
   if (known.length === 0) return { fresh: [...pending], claimed: [] };
+  // A removal that waits is looked at once more: its message may be there now.
+  for (const { one, ...waiting } of known.filter(isWaiting)) resume(one, waiting);
+  const kept = known.filter((found) => !isWaiting(found));
   const gone = await areGone(
     powers,
     resolver.app,
-    known.map(({ entry }) => entry),
+    kept.map(({ entry }) => entry),
   );
   const claimed: PendingItem[] = [];
-  for (const [i, { one, entry, row, isSettled }] of known.entries()) {
+  for (const [i, { one, entry, row, isSettled }] of kept.entries()) {
+    const { fact } = one.named!;
+    if (fact !== null && entry.fact !== null && fact !== entry.fact) {
+      outcomes[one.index] = ID_TAKEN;
+      continue;
+    }
     // A removal that was carried out is a duplicate, though what it removed is gone.
     const isRemoval = one.item.kind === 'delivery' && one.item.delivery.body.kind === 'removed';
-    const isErased = !isRemoval && (gone[i] || entry.state === 'gone');
+    const isErased = !isRemoval && gone[i]!;
     if (!isErased && !isSettled) {
       one.claimedSeenMs ??= powers.clock.monotonicMs();
       // Whoever claimed it has died, most likely, before its events were on the log.
@@ -51,6 +60,10 @@ export async function answerKnown(
   }
   const isFresh = (one: PendingItem) => outcomes[one.index] === undefined && !claimed.includes(one);
   return { fresh: pending.filter(isFresh), claimed };
+}
+
+function isWaiting({ entry }: KnownDelivery): boolean {
+  return entry.state === 'waiting';
 }
 
 /** Takes a delivery in once more: the same event, the same recordedAt, a higher attempt. */

@@ -1,6 +1,6 @@
 /** Users of the REST interface: create and update. */
 import { Type } from 'typebox';
-import type { AppId, SubjectId } from '../../../libs/base/ids.ts';
+import { type AppId, isId, type SubjectId } from '../../../libs/base/ids.ts';
 import { METADATA_JSON_MAX, readProfileFields } from '../../../libs/conversation/cloud-event.ts';
 import type { ProfileFields } from '../../../libs/conversation/delivery.ts';
 import { readFields } from '../../../libs/conversation/field-reader.ts';
@@ -53,6 +53,9 @@ export function addUserRoutes(
       if (externalId === undefined) throw badRequest('It is missing', '/externalId');
       if (!externalId.isWellFormed() || externalId.includes('\0')) {
         throw badRequest('It must be well-formed Unicode text without NUL', '/externalId');
+      }
+      if (isId(externalId)) {
+        throw badRequest('It must not be 32 hexadecimal digits: a user id is', '/externalId');
       }
       const given = readParts(request.body);
       const identity = { channel: USER_CHANNEL, externalId };

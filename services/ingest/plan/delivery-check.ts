@@ -3,65 +3,87 @@
  * gone. The ledger knows, and for messages older than its horizon the views do.
  */
 
-import { type ConversationId, idToBytes } from '../../../libs/base/ids.ts';
-import { decodeSealedEvent } from '../../../libs/codec/sealed-event.ts';
-import type { Delivery } from '../../../libs/conversation/delivery.ts';
+import { type ConversationId, idToBytes, type PlaceId } from '../../../libs/base/ids.ts';
+import { decodeSealedEvent, type EventHeader } from '../../../libs/codec/sealed-event.ts';
+import type { Author, Delivery, Identity } from '../../../libs/conversation/delivery.ts';
 import type { DeliveryEntry, DeliveryName } from '../../../libs/deliveries/delivery-ledger.ts';
 import { eventRingRefs } from '../../../libs/keyring/event-sealer.ts';
 import { Ring } from '../../../libs/keyring/ring.ts';
 import { ringKinds } from '../../../libs/sealing/tree-path.ts';
 import type { App } from '../../../libs/vault/keys/app-registry.ts';
 import type { IngestPowers } from '../../../libs/wiring/powers.ts';
+import type { KnownMessage } from './ingest-item.ts';
 import { messageIdOf } from './seal-plan.ts';
 
-/** Whose a message is, where it lies and which thing it is. */
-export interface KnownMessage
-  extends Pick<DeliveryEntry, 'owner' | 'ownerKind' | 'place' | 'thing'> {
-  readonly conversation: ConversationId;
-}
-
-/** What the ledger calls a delivery; `received` and `sent` are known by source and id alone. */
+/** What the ledger calls a delivery: a message is known by source and id alone. */
 export function deliveryName(delivery: Delivery): DeliveryName {
   const { source, id, type, body } = delivery;
-  const actor = actorIdentity(delivery);
-  if (body.kind === 'message') {
-    return { source, id, type, actorChannel: '', actorExternalId: '' };
-  }
-  const { channel: actorChannel, externalId: actorExternalId } = actor;
-  return { source, id, type, actorChannel, actorExternalId };
+  if (body.kind === 'message') return messageName(source, id);
+  if (body.kind === 'removed') return removalName(source, body.message, body.author);
+  const actor = 'identity' in body ? body.identity : actorOf(body.author);
+  return { source, id, type, actorChannel: actor.channel, actorExternalId: actor.externalId };
 }
 
-function actorIdentity({ body }: Delivery): { channel: string; externalId: string } {
-  const nobody = { channel: '', externalId: '' };
-  if ('identity' in body) return body.identity;
-  if (body.kind === 'message' || body.author === null) return nobody;
+function messageName(source: string, id: string): DeliveryName {
+  return { source, id, type: 'message', actorChannel: '', actorExternalId: '' };
+}
+
+/** One removal of a message by each who may ask for it, however often they do. */
+function removalName(source: string, message: string, author: Author): DeliveryName {
+  const { channel, externalId } = actorOf(author);
+  const actor = { actorChannel: channel, actorExternalId: externalId };
+  return { source, id: message, type: 'removal', ...actor };
+}
+
+/** Whoever speaks for the business is one actor; no identity is empty. */
+function actorOf(author: Author): Identity {
+  return author.type === 'user' ? author.identity : { channel: 'business', externalId: '' };
+}
+
+/** The name under which the message that a delivery is about may be known. */
+export function targetName({ body, source }: Delivery): DeliveryName | undefined {
+  return 'message' in body ? messageName(source, body.message) : undefined;
+}
+
+/** Removals that take a message as soon as it comes: its author's, and the business's. */
+export function removalNames({ body, source, id }: Delivery): DeliveryName[] {
+  if (body.kind !== 'message') return [];
+  const business = { type: 'business', userId: null, displayName: null, subtypes: [] } as const;
+  const authors = body.author.type === 'user' ? [body.author, business] : [business];
+  return authors.map((author) => removalName(source, id, author));
+}
+
+/**
+ * What a delivery says it is, beside its words: another delivery under its id says another. A
+ * message that comes again is of the same person, in the same direction and conversation.
+ */
+export function saidOf({ type, body }: Delivery): string[] {
+  const conversation = 'conversation' in body ? body.conversation : null;
+  const person = 'identity' in body ? body.identity : personOfBody(body);
+  const about = 'message' in body ? body.message : '';
+  const what = body.kind === 'receipt' ? body.status : body.kind === 'reacted' ? body.reaction : '';
+  const where = [conversation?.type ?? '', conversation?.externalId ?? ''];
+  return [type, person?.channel ?? '', person?.externalId ?? '', ...where, about, what ?? ''];
+}
+
+function personOfBody(body: Exclude<Delivery['body'], { identity: Identity }>) {
   if (body.author.type === 'user') return body.author.identity;
-  const { userId, displayName } = body.author;
-  return { channel: 'business', externalId: userId ?? displayName ?? '' };
-}
-
-/** The two names under which the message that a delivery is about may be known. */
-export function targetNames(delivery: Delivery): DeliveryName[] {
-  const { body, source } = delivery;
-  if (!('message' in body)) return [];
-  const id = body.message;
-  return ['lethe.message.received', 'lethe.message.sent'].map((type) => {
-    return { source, id, type, actorChannel: '', actorExternalId: '' };
-  });
+  return body.kind === 'message' ? body.recipients[0] : undefined;
 }
 
 /** For each message: can it no longer be opened, because its person, place or thing is gone? */
 export async function areGone(
   powers: Pick<IngestPowers, 'keyring'>,
   app: App,
-  messages: readonly Pick<KnownMessage, 'owner' | 'place' | 'thing'>[],
+  messages: readonly Pick<DeliveryEntry, 'owner' | 'place' | 'thing' | 'state'>[],
 ): Promise<boolean[]> {
   const refs = messages.flatMap(({ owner, place, thing }) =>
     eventRingRefs({ app: app.id, owner, place, thing }).slice(1),
   );
   const leaf = Buffer.alloc(32);
   return powers.keyring.use(refs, async (rings) => {
-    const gone = messages.map(({ thing }, i) => {
+    const gone = messages.map(({ thing, state }, i) => {
+      if (state === 'gone') return true;
       const [owner, place] = [rings[i * 2]!, rings[i * 2 + 1]!];
       if (!(owner instanceof Ring) || !(place instanceof Ring)) return true;
       return !place.writeThingLeaf(idToBytes(thing), leaf);
@@ -71,19 +93,26 @@ export async function areGone(
   });
 }
 
-/** The message of a target that the ledger no longer knows, as the views have it. */
-export async function messageFromViews(
+/** Messages that the ledger does not know, or no longer, as the views have them. */
+export async function messagesFromViews(
   powers: Pick<IngestPowers, 'keyring' | 'views'>,
   app: App,
-  target: { source: string; externalId: string; place: string },
-): Promise<KnownMessage | undefined> {
-  const ref = { app: app.id, kind: ringKinds.place, id: target.place };
-  const id = await powers.keyring.use([ref], async ([ring]) =>
-    ring instanceof Ring ? messageIdOf(ring.idHmac(), target) : undefined,
+  wanted: readonly { source: string; externalId: string; place: PlaceId }[],
+): Promise<(KnownMessage | undefined)[]> {
+  const refs = wanted.map(({ place: id }) => ({ app: app.id, kind: ringKinds.place, id }));
+  const ids = await powers.keyring.use(refs, async (rings) =>
+    rings.map((ring, i) =>
+      ring instanceof Ring ? messageIdOf(ring.idHmac(), wanted[i]!) : undefined,
+    ),
   );
-  const view = id === undefined ? undefined : await powers.views.message(id);
-  if (view === undefined) return undefined;
-  const { header } = decodeSealedEvent(view.record);
-  const { owner, ownerKind, place, thing } = header;
-  return { owner, ownerKind, place, thing, conversation: header.stream as ConversationId };
+  const views = await Promise.all(
+    ids.map((id) => (id === undefined ? undefined : powers.views.message(id))),
+  );
+  return views.map((view) => view && toKnown(decodeSealedEvent(view.record).header));
+}
+
+function toKnown(header: EventHeader): KnownMessage {
+  const { owner, ownerKind, authorRole, place, thing, eventId } = header;
+  const conversation = header.stream as ConversationId;
+  return { owner, ownerKind, authorRole, place, thing, eventId, conversation, state: 'kept' };
 }

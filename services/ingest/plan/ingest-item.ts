@@ -17,6 +17,7 @@ import type {
   ProfileFields,
 } from '../../../libs/conversation/delivery.ts';
 import type { EventType } from '../../../libs/conversation/event-types.ts';
+import type { DeliveryEntry } from '../../../libs/deliveries/delivery-ledger.ts';
 import type { LogPosition } from '../../../libs/event-log/event-log.ts';
 import type { KeyedHeader } from '../../../libs/keyring/event-sealer.ts';
 
@@ -164,21 +165,27 @@ export interface Plan {
   readonly names: readonly NameDraft[];
   readonly announcements: readonly Announcement[];
   /** What the item's own event is a fact about: a conversation, or (profiles) a person. */
-  readonly stream: ConversationId | SubjectId;
+  readonly stream: StreamId;
   /** Who joins a group with it, writes in it, or is written to there. */
   readonly members?: readonly { readonly group: ConversationId; readonly person: SubjectId }[];
-  /** A message to be forgotten: privacy carries it out. */
-  readonly removal?: {
-    readonly conversation: ConversationId;
-    readonly place: PlaceId;
-    readonly message: MessageName;
-  };
+  /** A message to be forgotten: privacy carries it out. `waits`: it has not come yet. */
+  readonly removal?: KnownMessage | 'waits';
 }
 
+/** Whose a message is, who wrote it, where it lies and which thing it is. */
+export interface KnownMessage
+  extends Pick<DeliveryEntry, 'owner' | 'ownerKind' | 'authorRole' | 'place' | 'thing' | 'state'> {
+  readonly conversation: ConversationId;
+  readonly eventId: EventId;
+}
+
+/** Why an item is not taken in. */
+export type Refusal = Outcome;
+
 /** A plan, a refusal, or `later`: it depends on an item of the same batch. */
-export type Planned = Plan | Extract<Outcome, { status: 'erased' | 'rejected' }> | 'later';
+export type Planned = Plan | Refusal | 'later';
 
 /** A refusal of one item: a code for programs, a title for people. */
-export function rejected(code: string, title: string, retryable = false): Planned & Outcome {
+export function rejected(code: string, title: string, retryable = false): Refusal {
   return { status: 'rejected', error: { code, title, retryable } };
 }

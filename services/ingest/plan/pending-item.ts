@@ -2,19 +2,30 @@
 
 import type { EventId, IndexId } from '../../../libs/base/ids.ts';
 import { randomUuidV7 } from '../../../libs/base/random.ts';
-import type { KnownDelivery } from '../../../libs/deliveries/delivery-ledger.ts';
+import type { FactId, KnownDelivery } from '../../../libs/deliveries/delivery-ledger.ts';
 import type { DurableClock } from '../../../libs/event-log/clock-mark.ts';
 import type { IngestPowers } from '../../../libs/wiring/powers.ts';
 import type { IngestItem, Plan } from './ingest-item.ts';
 import type { Resolver } from './resolver.ts';
 import type { SealedPlan, SealMemory } from './seal-plan.ts';
 
+/** A delivery in the words of the ledger. */
+export interface NamedDelivery {
+  readonly row: IndexId;
+  /** What it says it is. Null: a removal, which its name says wholly. */
+  readonly fact: FactId | null;
+  /** The message that it is about. */
+  readonly target: IndexId | undefined;
+  /** Of a message: the removals that take it as soon as it comes. */
+  readonly removals: readonly IndexId[];
+}
+
 /** An item on its way, with what survives from one round to the next. */
 export interface PendingItem {
   readonly index: number;
   readonly item: IngestItem;
-  /** The delivery's row in the ledger; undefined for commands. */
-  readonly row: IndexId | undefined;
+  /** What the ledger calls the delivery; undefined for commands. */
+  readonly named: NamedDelivery | undefined;
   /** The row that an earlier round of this batch wrote. */
   known: KnownDelivery | undefined;
   readonly memory: SealMemory;

@@ -1,12 +1,21 @@
 /** Resolves and plans the items of a batch together, so that look-ups are shared. */
 import type { ConversationId, IndexId } from '../../../libs/base/ids.ts';
 import type { Delivery, Identity } from '../../../libs/conversation/delivery.ts';
-import { ringKinds } from '../../../libs/sealing/tree-path.ts';
-import { areGone, type KnownMessage, messageFromViews, targetNames } from './delivery-check.ts';
-import type { Announcement, IngestItem, Outcome, Plan, Planned } from './ingest-item.ts';
+import type { KnownDelivery } from '../../../libs/deliveries/delivery-ledger.ts';
+import { areGone, messagesFromViews } from './delivery-check.ts';
+import type {
+  Announcement,
+  IngestItem,
+  KnownMessage,
+  Outcome,
+  Plan,
+  Planned,
+  Refusal,
+} from './ingest-item.ts';
 import { type AcceptContext, newEventId, type PendingItem } from './pending-item.ts';
 import { planCommand, REST_SOURCE } from './plan-command.ts';
-import { GONE, personOf, planDelivery } from './plan-delivery.ts';
+import { personOf, planDelivery } from './plan-delivery.ts';
+import { ID_TAKEN, refusalOf } from './refusals.ts';
 import {
   agentIdentity,
   type ConversationQuery,
@@ -31,10 +40,8 @@ export async function planBatch(
   const targets = await findTargets(pending, context);
   const now = pending.filter((one) => targets.get(one) !== 'later');
   const later = pending.filter((one) => targets.get(one) === 'later');
-  // What is about a message makes nobody before that message's conversation was found: a refused
-  // event leaves nothing behind.
-  const dependent = now.filter(({ item }) => isAboutMessage(item));
-  const others = now.filter(({ item }) => !isAboutMessage(item));
+  const dependent = now.filter(({ item }) => isDependent(item));
+  const others = now.filter(({ item }) => !isDependent(item));
   const wanted = others.map(({ item }) => ({ item, identities: identitiesOf(item) }));
   await resolver.findOrMakePeople(
     wanted.flatMap((one) => one.identities),
@@ -44,17 +51,19 @@ export async function planBatch(
     dependent.flatMap(({ item }) => [...identitiesOf(item), ...removersOf(item)]),
   );
   await resolver.loadSubjects(now.flatMap(({ item }) => ('subject' in item ? [item.subject] : [])));
-  const conversations = await findConversations(now, targets, context);
-  const placed = now.filter((one, i) => isAboutMessage(one.item) && conversations[i] !== undefined);
-  await resolver.findOrMakePeople(placed.flatMap(({ item }) => identitiesOf(item)));
+  const found = await findPlaces(now, targets, context);
+  const refused = now.map(({ item }, i) => {
+    return item.kind === 'delivery'
+      ? refusalOf(item.delivery, { resolver, ...found[i]! })
+      : undefined;
+  });
+  const meant = now.filter(({ item }, i) => isDependent(item) && refused[i] === undefined);
+  await resolver.findOrMakePeople(meant.flatMap(({ item }) => identitiesOf(item)));
   const announced = new Set<IndexId>();
   const ready: PendingItem[] = [];
   for (const [i, one] of now.entries()) {
-    const conversation = conversations[i];
-    const planned = await planOne(one, { conversation, target: targets.get(one) }, context);
+    const planned = refused[i] ?? planOne(one, found[i]!, context);
     if (planned === 'later' || isRefused(planned, 'person_changing')) later.push(one);
-    else if (isRefused(planned, 'conversation_mismatch') && (await isOfGone(conversation, context)))
-      outcomes[one.index] = GONE;
     else if ('status' in planned) outcomes[one.index] = planned;
     else {
       one.plan = { ...planned, announcements: await announce(one.item, resolver, announced) };
@@ -66,8 +75,11 @@ export async function planBatch(
   return { ready, later };
 }
 
-function isAboutMessage(item: IngestItem): boolean {
-  return item.kind === 'delivery' && 'message' in item.delivery.body;
+/** Does it make nobody before it is judged? What is refused leaves nothing behind. */
+function isDependent(item: IngestItem): boolean {
+  if (item.kind !== 'delivery') return false;
+  const { body } = item.delivery;
+  return 'message' in body || body.kind === 'left';
 }
 
 function isRefused(planned: Planned, code: string): boolean {
@@ -79,18 +91,49 @@ function isRefused(planned: Planned, code: string): boolean {
   );
 }
 
-/** Is it of somebody whose erasure is under way? Its name still leads to it, but not for long. */
-async function isOfGone(
-  conversation: KnownConversation | undefined,
-  { powers, resolver }: AcceptContext,
-): Promise<boolean> {
-  const person = conversation?.value.person;
-  if (person === null || person === undefined) return false;
-  const ref = { app: resolver.app.id, kind: ringKinds.owner, id: person };
-  return powers.keyring.use([ref], async ([outcome]) => outcome === 'erased');
+type Target = KnownMessage | 'later' | undefined;
+
+/** Where an item belongs, and what is known of the message that it is, or is about. */
+interface Found {
+  readonly conversation: KnownConversation | undefined;
+  readonly target: KnownMessage | undefined;
+  readonly isGone: boolean;
 }
 
-type Target = KnownMessage | 'later' | undefined;
+/** Finds the conversations of items, and messages that are older than the ledger. */
+async function findPlaces(
+  pending: readonly PendingItem[],
+  targets: ReadonlyMap<PendingItem, Target>,
+  context: AcceptContext,
+): Promise<Found[]> {
+  const { powers, resolver } = context;
+  const conversations = await findConversations(pending, targets, context);
+  const wanted = pending.map((one, i) => {
+    const place = conversations[i]?.value.messagePlace;
+    if (one.item.kind !== 'delivery' || place === undefined) return undefined;
+    const { source, id, body } = one.item.delivery;
+    if ('message' in body) {
+      return targets.has(one) ? undefined : { source, externalId: body.message, place };
+    }
+    // Its own event may be in the views already where it is taken in once more.
+    const isFirst = body.kind === 'message' && one.known === undefined && one.sealed === undefined;
+    return isFirst ? { source, externalId: id, place } : undefined;
+  });
+  const asked = wanted.filter((one) => one !== undefined);
+  const shown = await messagesFromViews(powers, resolver.app, asked);
+  const messages = pending.map((one, i) => {
+    const known = targets.get(one) as KnownMessage | undefined;
+    const at = wanted[i] === undefined ? -1 : asked.indexOf(wanted[i]);
+    return known ?? shown[at];
+  });
+  const known = messages.filter((one) => one !== undefined);
+  const gone = await areGone(powers, resolver.app, known);
+  return pending.map((_, i) => {
+    const target = messages[i];
+    const isGone = target !== undefined && gone[known.indexOf(target)]!;
+    return { conversation: conversations[i], target, isGone };
+  });
+}
 
 /** What the ledger knows of the messages that items are about. */
 async function findTargets(
@@ -99,26 +142,24 @@ async function findTargets(
 ): Promise<Map<PendingItem, Target>> {
   const targets = new Map<PendingItem, Target>();
   const underWay = new Set<IndexId>();
-  const asked: { one: PendingItem; rows: IndexId[] }[] = [];
+  const asked: { one: PendingItem; row: IndexId }[] = [];
   for (const one of pending) {
-    if (one.row !== undefined) {
-      // The same delivery twice in one batch: the second is a duplicate of the first.
-      if (underWay.has(one.row)) targets.set(one, 'later');
-      underWay.add(one.row);
-    }
-    if (one.item.kind !== 'delivery') continue;
-    const names = targetNames(one.item.delivery);
-    if (names.length === 0) continue;
-    asked.push({ one, rows: await powers.ledger.names(resolver.app.id, names) });
+    if (one.named === undefined) continue;
+    const { row, target } = one.named;
+    // The same delivery twice in one batch: the second is a duplicate of the first.
+    if (underWay.has(row)) targets.set(one, 'later');
+    underWay.add(row);
+    if (target !== undefined) asked.push({ one, row: target });
   }
-  for (const { one, rows } of asked) {
-    if (rows.some((row) => underWay.has(row) && row !== one.row)) {
-      targets.set(one, 'later');
-      continue;
-    }
-    const found = await powers.ledger.find(resolver.app.id, rows);
-    const entry = found.find((known) => known !== undefined)?.entry;
-    if (entry === undefined || targets.has(one)) continue;
+  for (const { one, row } of asked) if (underWay.has(row)) targets.set(one, 'later');
+  const left = asked.filter(({ one }) => !targets.has(one));
+  const found = await powers.ledger.find(
+    resolver.app.id,
+    left.map(({ row }) => row),
+  );
+  for (const [i, { one }] of left.entries()) {
+    const entry = found[i]?.entry;
+    if (entry === undefined) continue;
     // A message is a fact about its conversation.
     targets.set(one, { ...entry, conversation: entry.conversation as ConversationId });
   }
@@ -146,7 +187,7 @@ function firstGroups(
 function removersOf(item: IngestItem): Identity[] {
   if (item.kind !== 'delivery' || item.delivery.body.kind !== 'removed') return [];
   const { author } = item.delivery.body;
-  return author?.type === 'user' ? [author.identity] : [];
+  return author.type === 'user' ? [author.identity] : [];
 }
 
 /** Identities that an item's plan will ask for. */
@@ -178,27 +219,26 @@ async function findConversations(
   for (const one of pending) {
     const query = conversationQuery(one.item, resolver);
     const target = targets.get(one);
-    byId.push(conversationId(one.item, query, target === 'later' ? undefined : target));
+    byId.push(conversationId(one.item, target === 'later' ? undefined : target));
     queryOf.push(query === undefined ? undefined : queries.push(query) - 1);
   }
   const found = await resolver.findOrMakeConversations(queries);
   await resolver.loadConversations(byId.filter((id) => id !== undefined));
   return pending.map((_, i) => {
-    const id = byId[i];
-    if (id !== undefined) return resolver.conversation(id);
     const at = queryOf[i];
-    return at === undefined ? undefined : found[at];
+    const named = at === undefined ? undefined : found[at];
+    const id = byId[i];
+    return named ?? (id === undefined ? undefined : resolver.conversation(id));
   });
 }
 
 /** A conversation that an item names by id, or that the message it is about lies in. */
 function conversationId(
   item: IngestItem,
-  query: ConversationQuery | undefined,
   target: KnownMessage | undefined,
 ): ConversationId | undefined {
   if (item.kind !== 'delivery') return 'conversation' in item ? item.conversation : undefined;
-  return query === undefined ? target?.conversation : undefined;
+  return target?.conversation;
 }
 
 function conversationQuery(item: IngestItem, resolver: Resolver): ConversationQuery | undefined {
@@ -212,7 +252,7 @@ function conversationQuery(item: IngestItem, resolver: Resolver): ConversationQu
   const create = body.kind === 'message' || body.kind === 'joined';
   const reference = body.conversation;
   const named = reference.type === 'personal' ? person : null;
-  if (reference.externalId === null && named === null) return undefined;
+  if (reference.type === 'personal' && named === null) return undefined;
   return { source, reference, person: named, create };
 }
 
@@ -223,18 +263,14 @@ function conversationPerson({ body }: Delivery, resolver: Resolver) {
     return identity === null ? null : (resolver.person(identity)?.id ?? null);
   }
   if ('identity' in body) return resolver.person(body.identity)?.id ?? null;
-  if (body.author?.type === 'user') return resolver.person(body.author.identity)?.id ?? null;
+  if (body.author.type === 'user') return resolver.person(body.author.identity)?.id ?? null;
   return null;
 }
 
-async function planOne(
-  one: PendingItem,
-  found: { conversation: KnownConversation | undefined; target: Target },
-  context: AcceptContext,
-): Promise<Planned> {
+function planOne(one: PendingItem, found: Found, context: AcceptContext): Planned {
   const { item } = one;
   const { resolver, powers } = context;
-  const { conversation } = found;
+  const { conversation, target, isGone } = found;
   if (item.kind !== 'delivery') {
     const nowMs = powers.clock.nowMs();
     return planCommand(item, {
@@ -244,18 +280,28 @@ async function planOne(
       newEventId: () => newEventId(context),
     });
   }
-  let target = found.target === 'later' ? undefined : found.target;
-  const { body, source } = item.delivery;
-  if ('message' in body && conversation !== undefined) {
-    const place = conversation.value.messagePlace;
-    const externalId = body.message;
-    target ??= await messageFromViews(powers, resolver.app, { source, externalId, place });
-    if (target !== undefined) {
-      const [isGone] = await areGone(powers, resolver.app, [target]);
-      if (isGone) return { status: 'erased' };
-    }
-  }
-  return planDelivery(item.delivery, { resolver, conversation, target });
+  if (isGone) return { status: 'erased' };
+  const planned = planDelivery(item.delivery, { resolver, conversation, target });
+  if (typeof planned !== 'object' || 'status' in planned) return planned;
+  // The message is nowhere yet: what was asked for stays in the ledger, and is judged with it.
+  if (planned.removal === 'waits' && one.known !== undefined) return waited(one, one.known);
+  return item.delivery.body.kind === 'message' && target !== undefined
+    ? shownAlready(planned, target)
+    : planned;
+}
+
+function waited({ memory }: PendingItem, { entry }: KnownDelivery): Refusal {
+  const { eventId } = entry;
+  return memory.waits === true
+    ? { status: 'accepted', eventId, positions: [], headers: [] }
+    : { status: 'duplicate', eventId };
+}
+
+/** The views show a message of this id, whatever the ledger has forgotten. */
+function shownAlready({ drafts }: Plan, shown: KnownMessage): Refusal {
+  const [own] = drafts;
+  const isSame = own!.owner === shown.owner && own!.authorRole === shown.authorRole;
+  return isSame ? { status: 'duplicate', eventId: shown.eventId } : ID_TAKEN;
 }
 
 /** Identities of an item's people that are not on the log yet. */

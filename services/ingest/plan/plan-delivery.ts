@@ -11,20 +11,19 @@ import type {
   ProfileDelivery,
   ReactionDelivery,
   ReceiptDelivery,
-  RemovalDelivery,
 } from '../../../libs/conversation/delivery.ts';
 import { contentCodecs } from '../../../libs/conversation/event-types.ts';
-import type { DeliveryEntry } from '../../../libs/deliveries/delivery-ledger.ts';
 import { retentionClasses } from '../../../libs/sealing/tree-path.ts';
 import {
   type EventDraft,
   type EventName,
+  type KnownMessage,
   type NameDraft,
   type Plan,
   type Planned,
   rejected,
 } from './ingest-item.ts';
-import { fits, NO_FACTS, ownerOf, profileDraft } from './plan-parts.ts';
+import { NO_FACTS, ownerOf, profileDraft } from './plan-parts.ts';
 import { agentIdentity, type KnownConversation, type Resolver } from './resolver.ts';
 
 /** What the plan of one delivery may look at. */
@@ -32,13 +31,10 @@ export interface PlanContext {
   readonly resolver: Resolver;
   /** The conversation that was found or made for this delivery. */
   readonly conversation: KnownConversation | undefined;
-  /** The ledger's or the views' entry of the message that this delivery is about. */
-  readonly target: Pick<DeliveryEntry, 'owner' | 'ownerKind' | 'conversation'> | undefined;
+  /** The message that this delivery is about, as the ledger or the views know it. */
+  readonly target: KnownMessage | undefined;
 }
 
-const UNKNOWN_MESSAGE = 'the message that this is about is not known: send it first, then again';
-const OTHERS_CONVERSATION = 'this conversation is another person’s, or of another type';
-const OTHERS_MESSAGE = 'a person can edit their own messages only';
 /** Somebody it is about is being erased: it can be sent again. */
 export const GONE = rejected('person_changing', 'the person is being erased: send it again', true);
 
@@ -51,7 +47,7 @@ export function planDelivery(delivery: Delivery, context: PlanContext): Planned 
     case 'edited':
       return planEdit(delivery, body, context);
     case 'removed':
-      return planRemoval(delivery, body, context);
+      return planRemoval(context);
     case 'reacted':
       return planReaction(delivery, body, context);
     case 'receipt':
@@ -76,9 +72,6 @@ function planMessage(delivery: Delivery, body: MessageDelivery, context: PlanCon
   const person = personOf(body);
   const known = person === null ? undefined : resolver.person(person);
   if (person !== null && known === undefined) return GONE;
-  if (!fits(conversation, body.conversation.type, known?.id)) {
-    return rejected('conversation_mismatch', OTHERS_CONVERSATION);
-  }
   const owner = ownerOf(conversation, body.author.type === 'user' ? known?.id : undefined);
   const agent = agentOf(delivery, body.author, resolver);
   const { source, id, occurredAtMs } = delivery;
@@ -147,19 +140,9 @@ function eventName(delivery: Delivery, actor: string | undefined): EventName {
 
 function planEdit(delivery: Delivery, body: EditDelivery, context: PlanContext): Planned {
   const { resolver, conversation, target } = context;
-  if (conversation === undefined) return rejected('message_unknown', UNKNOWN_MESSAGE, true);
-  const writer =
-    body.author.type === 'user' ? resolver.person(body.author.identity)?.id : undefined;
-  if (!fits(conversation, body.conversation.type, writer)) {
-    return rejected('conversation_mismatch', OTHERS_CONVERSATION);
-  }
-  // What a message says belongs to its owner, whoever edits it: an edit of an unknown message in a
-  // group could give one person's words to another.
-  const owner = conversation.value.person === null ? target : ownerOf(conversation, undefined);
-  if (owner === undefined) return rejected('message_unknown', UNKNOWN_MESSAGE, true);
-  if (body.author.type === 'user' && owner.owner !== writer) {
-    return rejected('not_the_author', OTHERS_MESSAGE);
-  }
+  if (conversation === undefined) return GONE;
+  // What a message says belongs to its owner, whoever edits it.
+  const owner = target ?? ownerOf(conversation, undefined);
   const actor = actorOf(delivery, body.author, resolver);
   const { source } = delivery;
   const draft: EventDraft = {
@@ -185,24 +168,17 @@ function planEdit(delivery: Delivery, body: EditDelivery, context: PlanContext):
   return { drafts: [draft], names, announcements: [], stream: conversation.id };
 }
 
-function planRemoval(delivery: Delivery, body: RemovalDelivery, context: PlanContext): Planned {
-  const { conversation } = context;
-  if (conversation === undefined) return rejected('message_unknown', UNKNOWN_MESSAGE, true);
-  const message = { source: delivery.source, externalId: body.message };
-  const { id, value } = conversation;
-  const removal = { conversation: id, place: value.messagePlace, message };
-  return { drafts: [], names: [], announcements: [], stream: conversation.id, removal };
+function planRemoval({ target, resolver }: PlanContext): Planned {
+  const removal = target ?? 'waits';
+  const stream = target?.conversation ?? resolver.app.id;
+  return { drafts: [], names: [], announcements: [], stream, removal };
 }
 
 function planReaction(delivery: Delivery, body: ReactionDelivery, context: PlanContext): Planned {
   const { resolver, conversation } = context;
-  if (conversation === undefined) return rejected('message_unknown', UNKNOWN_MESSAGE, true);
   const actor = actorOf(delivery, body.author, resolver);
   const isPerson = body.author.type === 'user';
-  if (isPerson && actor === undefined) return GONE;
-  if (!fits(conversation, body.conversation.type, isPerson ? actor?.id : undefined)) {
-    return rejected('conversation_mismatch', OTHERS_CONVERSATION);
-  }
+  if (conversation === undefined || (isPerson && actor === undefined)) return GONE;
   const draft: EventDraft = {
     ...NO_FACTS,
     ...ownerOf(conversation, isPerson ? actor?.id : undefined),
@@ -225,13 +201,8 @@ function planReaction(delivery: Delivery, body: ReactionDelivery, context: PlanC
 
 function planReceipt(delivery: Delivery, body: ReceiptDelivery, context: PlanContext): Planned {
   const { resolver, conversation } = context;
-  if (conversation === undefined) return rejected('message_unknown', UNKNOWN_MESSAGE, true);
   const reader = resolver.person(body.identity);
-  if (reader === undefined) return GONE;
-  const type = body.conversation?.type ?? conversation.value.kind;
-  if (!fits(conversation, type, reader.id)) {
-    return rejected('conversation_mismatch', OTHERS_CONVERSATION);
-  }
+  if (conversation === undefined || reader === undefined) return GONE;
   const draft: EventDraft = {
     ...NO_FACTS,
     ...ownerOf(conversation, reader.id),
@@ -274,9 +245,6 @@ function planParticipation(
   const { resolver, conversation } = context;
   const subject = resolver.person(body.identity);
   if (conversation === undefined || subject === undefined) return GONE;
-  if (!fits(conversation, body.conversation.type, subject.id)) {
-    return rejected('conversation_mismatch', OTHERS_CONVERSATION);
-  }
   const draft: EventDraft = {
     ...NO_FACTS,
     type: body.kind === 'left' ? 'ParticipantLeft' : 'ParticipantJoined',

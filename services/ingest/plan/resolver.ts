@@ -199,8 +199,8 @@ export class Resolver {
 
   async #findOrMake(queries: readonly ConversationQuery[]): Promise<void> {
     if (queries.length === 0) return;
-    const nameOf = ({ source, reference: { externalId } }: ConversationQuery) =>
-      externalId === null ? null : { source, externalId };
+    const nameOf = ({ source, person, reference: { externalId } }: ConversationQuery) =>
+      externalId === null ? null : { source, externalId, person };
     const named = queries.filter((query) => nameOf(query) !== null);
     const names = named.map((query) => nameOf(query)!);
     const found = await this.#powers.directory.findConversations(this.app.id, names);
@@ -209,9 +209,10 @@ export class Resolver {
       const known = found[named.indexOf(query)];
       if (known !== undefined) this.#named.set(queryKey(query), known);
       else if (query.create) {
-        const name = nameOf(query);
-        const { person, reference } = query;
-        const wanted = { kind: reference.type, person, name, isDefault: name === null };
+        const { person, reference, source } = query;
+        const { externalId, type: kind } = reference;
+        const name = externalId === null ? null : { source, externalId };
+        const wanted = { kind, person, name, isDefault: name === null };
         toMake.push({ query, wanted });
       }
     }
@@ -261,8 +262,9 @@ function identityKey({ channel, externalId }: Identity): string {
   return `${channel}\0${externalId}`;
 }
 
-// A person's default conversation has no external id and is known by the person.
+// A person's default conversation has no external id and is known by the person; their others are
+// named for them alone.
 function queryKey({ source, reference, person }: ConversationQuery): string {
   if (reference.externalId === null) return `\0${person}`;
-  return `${source}\0${reference.externalId}`;
+  return `${person ?? ''}\0${source}\0${reference.externalId}`;
 }

@@ -39,6 +39,8 @@ export interface SealMemory {
   attempt: number;
   /** By place in the list of the item's events. */
   readonly recordedAt: RecordedAt[];
+  /** A removal whose message is not there yet: it lies in the ledger now. */
+  waits?: true;
 }
 
 export interface SealedPlan {
@@ -46,8 +48,6 @@ export interface SealedPlan {
   readonly rings: readonly Ring[];
   /** Id of the item's own event. */
   readonly eventId: EventId;
-  /** The message that a removal is about. */
-  readonly removedMessage?: MessageId;
   /** What the names of those who say it are kept under, also where they were known before. */
   readonly said: readonly KeyedHeader[];
   /** Subjects whose name mark changes once the records are durable. */
@@ -61,7 +61,6 @@ export function planRingRefs(app: App, plan: Plan, resolver: Resolver): RingRef[
   for (const draft of plan.drafts) {
     refs.push(ref(ringKinds.owner, draft.owner), ref(ringKinds.place, draft.place));
   }
-  if (plan.removal !== undefined) refs.push(ref(ringKinds.place, plan.removal.place));
   for (const { subject, name } of plan.names) {
     const known = resolver.subject(subject);
     if (known === undefined || resolver.lastNames.get(subject) === name) continue;
@@ -113,16 +112,13 @@ export function sealPlan(
     records.push(sealed);
   }
   const said = saidOf(plan, records, context);
-  const result = { records, said, rings: [...used], nameMarks: named.marks };
-  if (plan.removal === undefined) {
-    return { ...result, eventId: (records[0]?.header.eventId ?? plan.stream) as string as EventId };
-  }
-  const place = placeRing(context, plan.removal.place);
-  if (place === undefined) return 'gone';
-  used.add(place);
-  const removedMessage = messageIdOf(place.idHmac(), plan.removal.message);
-  const eventId = removedMessage as string as EventId;
-  return { ...result, rings: [...used], removedMessage, eventId };
+  const own = records[0]?.header.eventId ?? removedOf(plan) ?? plan.stream;
+  const eventId = own as string as EventId;
+  return { records, said, rings: [...used], eventId, nameMarks: named.marks };
+}
+
+function removedOf({ removal }: Plan): string | undefined {
+  return removal === undefined || removal === 'waits' ? undefined : removal.thing;
 }
 
 function placeRing(context: SealContext, id: PlaceId): Ring | undefined {

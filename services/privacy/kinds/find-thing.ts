@@ -32,23 +32,32 @@ interface ThingName {
 export async function findThing(
   { directory, views }: Pick<PrivacyPowers, 'directory' | 'views'>,
   app: AppId,
-  { conversation, message, attachment }: ThingName,
+  name: ThingName,
 ): Promise<{ readonly place: PlaceId } | NoThing> {
+  const { conversation, message } = name;
   const [entry] = await directory.conversations(app, [conversation]);
   if (entry === 'erased') return { status: 'erased' };
   const view = await views.message(message);
   if (entry === undefined || view?.conversation !== conversation) return { status: 'notFound' };
+  const reason = await sharedLeaf(views, name);
+  if (reason !== undefined) return { status: 'refused', reason };
+  return { place: entry.value.messagePlace };
+}
+
+/** Why a thing is not forgotten: more hangs on its leaf than was named. Undefined: nothing does. */
+export async function sharedLeaf(
+  views: Pick<PrivacyPowers['views'], 'messageIds'>,
+  { conversation, message, attachment }: ThingName,
+): Promise<string | undefined> {
   const named = attachment ?? message;
   const others = (await views.messageIds(conversation)).filter((id) => id !== named);
   if (attachment === message) others.push(message);
   const neighbours = others.filter((id) => shareLeaf(id, named));
-  if (neighbours.length > 0) {
-    const reason =
-      `message ${neighbours.join(', ')} would be forgotten with it: their keys share a leaf. ` +
-      'Nothing was changed; clear the whole conversation, or erase the person';
-    return { status: 'refused', reason };
-  }
-  return { place: entry.value.messagePlace };
+  if (neighbours.length === 0) return undefined;
+  return (
+    `message ${neighbours.join(', ')} would be forgotten with it: their keys share a leaf. ` +
+    'Nothing was changed; clear the whole conversation, or erase the person'
+  );
 }
 
 /** A message goes with its edits and everybody's reactions. */

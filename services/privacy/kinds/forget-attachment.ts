@@ -1,11 +1,12 @@
 /** Forgets an attachment: a leaf of its own, so that its message stays. */
 import type { EventHeader } from '../../../libs/codec/sealed-event.ts';
-import { ownersOfMessage, shredLeaf } from './find-thing.ts';
+import { ownersOfMessage, sharedLeaf, shredLeaf } from './find-thing.ts';
 import type { Kind } from './kind.ts';
 
 export const forgetAttachment: Kind<'forget-attachment'> = {
   approvals: 0,
   takesFrom: (run) => ({ owners: () => ownersOfMessage(run, run.request.target.message) }),
+  refusal: ({ powers, request }) => sharedLeaf(powers.views, request.target),
   certificate: null,
   shred(run, as) {
     const { place, attachment: thing } = run.request.target;

@@ -61,6 +61,8 @@ export interface Kind<Name extends RequestKind> {
   /** How many people other than who asked have to approve it before it begins. */
   readonly approvals: number;
   takesFrom(run: Run<Name>): TakenFrom;
+  /** Why it is not carried out, whoever has asked for it; holds are looked at beside. */
+  refusal?(run: Run<Name>): Promise<string | undefined>;
   /** What is certified when it is done; null: nothing. */
   readonly certificate: CertificateOf<Name> | null;
   /** Takes the key material away. Throws HELD. */

@@ -23,7 +23,7 @@ import { type AttackReport, attack } from './attack.ts';
 import { type Certified, certify, issuedBefore } from './certificate.ts';
 import { isEntryThere, opensStill } from './look-again.ts';
 import { purgePages } from './purge-pages.ts';
-import { respectHolds } from './respect-holds.ts';
+import { respectHolds, respectRefusal } from './respect-holds.ts';
 import { giveSigns, type SignsOfLife } from './signs-of-life.ts';
 
 const SHRED_ATTEMPTS_MAX = 3;
@@ -85,6 +85,7 @@ async function carryOutTogether(
   for (const request of requests) {
     await attemptInApp(request, async (run) => {
       assertApproved(run);
+      await respectRefusal(run, as);
       await respectHolds(run, as);
     });
   }

@@ -1,4 +1,4 @@
-/** Legal holds are looked at after a request is recorded, and before anything goes. */
+/** What refuses a request is looked at after it is recorded, and before anything goes. */
 import type { SubjectId } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
 import { lastPositions, waitForViews } from '../../../libs/projection/views-behind.ts';
@@ -9,6 +9,15 @@ import { kindOf } from '../kinds/kinds.ts';
 import type { Run } from '../kinds/run.ts';
 
 const VIEWS_TIMEOUT_MS = 10_000;
+
+/** Throws HELD when its kind refuses what was asked for, unless that was carried out before. */
+export async function respectRefusal(run: Run, as: Asked): Promise<void> {
+  const { request } = run;
+  const kind: Kind<typeof request.kind> = kindOf(request.kind);
+  if (as !== 'asked' || !(request.step === 'received' || request.step === 'begun')) return;
+  const reason = await kind.refusal?.(run);
+  if (reason !== undefined) throw new LetheError('HELD', reason);
+}
 
 /**
  * Throws HELD when there is a hold on somebody whose words this would take. Days of a whole app are

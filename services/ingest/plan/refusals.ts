@@ -1,0 +1,75 @@
+/**
+ * Why a delivery is refused: who may do what to whose words. Judged before anybody is made for it,
+ * so that what is refused leaves nothing behind. Pure.
+ */
+import type { Delivery, DeliveryBody } from '../../../libs/conversation/delivery.ts';
+import { type KnownMessage, type Refusal, rejected } from './ingest-item.ts';
+import { fits } from './plan-parts.ts';
+import type { KnownConversation, Resolver } from './resolver.ts';
+
+/** What a judgement may look at. */
+export interface Judged {
+  readonly resolver: Resolver;
+  readonly conversation: KnownConversation | undefined;
+  /** The message that the delivery is about, as the ledger or the views know it. */
+  readonly target: KnownMessage | undefined;
+  readonly isGone: boolean;
+}
+
+/** The same source has sent something else under this id before. */
+export const ID_TAKEN = rejected(
+  'id_taken',
+  'this source has sent something else under this id: ids must be unique for each source',
+);
+const UNKNOWN_MESSAGE = rejected(
+  'message_unknown',
+  'the message that this is about is not known: send it first, then again',
+  true,
+);
+const UNKNOWN_CONVERSATION = rejected(
+  'conversation_not_found',
+  'there is no such conversation to leave',
+);
+const OTHERS_CONVERSATION = rejected(
+  'conversation_mismatch',
+  'this conversation is another person’s, of another type, or not the one of the message',
+);
+const OTHERS_MESSAGE = rejected(
+  'not_the_author',
+  'a person can edit and remove their own messages only',
+);
+
+/** Why a delivery is refused; undefined: it is not. People whom nobody knows are not made. */
+export function refusalOf({ body }: Delivery, judged: Judged): Refusal | undefined {
+  if (body.kind === 'left') return judged.conversation ? undefined : UNKNOWN_CONVERSATION;
+  if (!('message' in body)) return undefined;
+  if (judged.isGone) return { status: 'erased' };
+  // Whoever wrote a message decides about it, wherever they say that it lies.
+  if (body.kind === 'removed') return mayChange(body, judged) ? undefined : OTHERS_MESSAGE;
+  const { conversation, target, resolver } = judged;
+  if (conversation === undefined) return UNKNOWN_MESSAGE;
+  const identity = actorOf(body);
+  const actor = identity && resolver.person(identity)?.id;
+  const type = body.conversation?.type ?? conversation.value.kind;
+  const isOther = target !== undefined && target.conversation !== conversation.id;
+  if (isOther || !fits(conversation, type, identity === null ? undefined : (actor ?? 'nobody'))) {
+    return OTHERS_CONVERSATION;
+  }
+  if (body.kind !== 'edited') return undefined;
+  // An edit of an unknown message in a group could give one person's words to another.
+  if (target === undefined && conversation.value.person === null) return UNKNOWN_MESSAGE;
+  return mayChange(body, judged) ? undefined : OTHERS_MESSAGE;
+}
+
+/** The business may, and so may who wrote it. Of what nobody knows yet its reader judges. */
+function mayChange(body: DeliveryBody, { target, resolver }: Judged): boolean {
+  const identity = actorOf(body);
+  if (identity === null || target === undefined) return true;
+  return target.authorRole === 'user' && target.owner === resolver.person(identity)?.id;
+}
+
+/** The person who acts; null: the business does. */
+function actorOf(body: DeliveryBody) {
+  if ('identity' in body) return body.identity;
+  return body.author.type === 'user' ? body.author.identity : null;
+}
