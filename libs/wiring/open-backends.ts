@@ -4,7 +4,7 @@ import { type AttackCredentials, createAttackCredentials } from '../access/attac
 import { openCertificatesFile } from '../audit/file/certificates-file.ts';
 import { type Clock, type HolderClocks, systemClock, systemHolderClocks } from '../base/clock.ts';
 import type { LossId } from '../base/ids.ts';
-import { LetheError } from '../base/lethe-error.ts';
+import { isLetheError, LetheError } from '../base/lethe-error.ts';
 import { createSystemRandomness, type Randomness, randomId } from '../base/random.ts';
 import type { Configuration } from '../configuration/configuration.ts';
 import { createDeliveryLedger } from '../deliveries/delivery-ledger.ts';
@@ -54,7 +54,7 @@ import {
   rootKmsKey,
 } from '../vault/turn/epoch-status.ts';
 import { newestTurn, settleT1 } from '../vault/turn/epoch-t1.ts';
-import { becomeOwnStore, runTurn } from '../vault/turn/epoch-turn.ts';
+import { becomeOwnStore, ownerOf, runTurn } from '../vault/turn/epoch-turn.ts';
 import type { TurnContext } from '../vault/turn/turn-run.ts';
 import {
   createTurnStore,
@@ -280,16 +280,25 @@ function epochPowers(
     },
     becomeOwnStore: (as) => becomeOwnStore(deps, as),
     endOriginals: (of, how) => endOriginals({ turns, kms }, of, how),
-    endCopies: (nowMs) => endCopies(deps, nowMs),
+    endCopies: () => endCopies(deps),
   };
 }
 
 /** What is told and noted of the key at the root. */
 function rootKeyOf(
-  of: Pick<TurnContext, 'store' | 'kms'>,
-): Pick<EpochPowers, 'rootKeyState' | 'noteServing' | 'broughtBack'> {
+  of: Pick<TurnContext, 'store' | 'kms' | 'lossFeed'>,
+): Pick<EpochPowers, 'rootKeyState' | 'foreignRootKey' | 'noteServing' | 'broughtBack'> {
   return {
     rootKeyState: () => readRootKeyState(of),
+    async foreignRootKey() {
+      try {
+        await ownerOf(of, await rootKmsKey(of.store));
+        return undefined;
+      } catch (error) {
+        if (isLetheError(error) && !error.retryable) return error.message;
+        throw error;
+      }
+    },
     noteServing: (isServing) => noteServing(of, isServing),
     broughtBack: () => of.kms.broughtBack(),
   };

@@ -120,6 +120,8 @@ export interface EpochPowers {
   status(): Promise<EpochStatus>;
   /** What the KMS says of the key at the root of the vault now. */
   rootKeyState(): Promise<KeyState>;
+  /** Why that key is not taken to be this store's; undefined: it is. */
+  foreignRootKey(): Promise<string | undefined>;
   /** Notes that this process serves with that key, or serves with it no more. */
   noteServing(isServing: boolean): Promise<void>;
   /** Keys that the KMS has destroyed and that are there again. */
@@ -139,7 +141,7 @@ export interface EpochPowers {
     how: { readonly nowMs: number; readonly evenCopies: boolean },
   ): Promise<EndedKeys>;
   /** Ends the keys of the stores that were made of this one. */
-  endCopies(nowMs: number): Promise<EndedKeys>;
+  endCopies(): Promise<EndedKeys>;
 }
 
 /** Administration of apps and access keys. */

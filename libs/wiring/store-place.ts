@@ -1,5 +1,5 @@
 /** Where a store is, and where one may be made: before anything is opened, which would make it. */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { LetheError } from '../base/lethe-error.ts';
 import { type Configuration, embeddedFiles } from '../configuration/configuration.ts';
@@ -52,21 +52,26 @@ export function stagingOf({ vault, backupsFolder }: Configuration): string {
   return vault.engine === 'sqlite' ? `${vault.file}.restoring` : join(backupsFolder, 'restoring');
 }
 
-/** In the staging of a restore, while what it has made is not whole in its place. */
+/**
+ * In the staging of a restore, while what it has made is not whole in its place. When all lies
+ * there it says what is left to do; before it is empty.
+ */
 export function placingMark(configuration: Configuration): string {
   return join(stagingOf(configuration), 'placing');
 }
 
 /** What a killed restore has left in place is not whole. Throws CONFIGURATION_INVALID. */
 export function assertRestored(configuration: Configuration): void {
-  if (!existsSync(placingMark(configuration))) return;
+  const mark = statSync(placingMark(configuration), { throwIfNoEntry: false });
+  if (mark === undefined) return;
   const { vault } = configuration;
   const where = vault.engine === 'sqlite' ? vault.file : `the keyspace ${vault.keyspace}`;
-  const text = `a restore into ${where} was interrupted, and what is there is not whole`;
-  throw new LetheError(
-    'CONFIGURATION_INVALID',
-    `${text}: move the data away (or drop the keyspace), and run lethe restore once more`,
-  );
+  const what =
+    mark.size > 0
+      ? 'and is not finished: run the same lethe restore once more'
+      : 'and what is there is not whole: move the data away (or drop the keyspace), and run ' +
+        'lethe restore once more';
+  throw new LetheError('CONFIGURATION_INVALID', `a restore into ${where} was interrupted, ${what}`);
 }
 
 /** Opening a file of SQLite makes it: whoever only looks must not. */

@@ -53,7 +53,7 @@ export async function runDoctor(
 function checkConfiguration({ configuration }: OpenStore): Check {
   const left = stagingOf(configuration);
   const detail = existsSync(left)
-    ? `${left}: a restore was interrupted there: run it again. Its key ends with the original's`
+    ? `${left}: a restore that was interrupted left it: remove it. Its key ends with the original's`
     : 'valid; keys lie apart from the data';
   return { name: 'configuration', passed: !existsSync(left), detail };
 }
@@ -72,8 +72,11 @@ async function checkEngines({ backends }: OpenStore): Promise<Check> {
 
 /** A key that is gone is noticed while processes run that have opened the vault with it. */
 async function checkRootKey({ backends }: OpenStore): Promise<Check> {
-  const state = await backends.epoch().rootKeyState();
-  const back = await backends.epoch().broughtBack();
+  const epoch = backends.epoch();
+  const state = await epoch.rootKeyState();
+  const foreign = await epoch.foreignRootKey();
+  if (foreign !== undefined) return { name: 'root key', passed: false, detail: foreign };
+  const back = await epoch.broughtBack();
   const detail = `the KMS says of the key at the root of the vault: ${state}`;
   const those =
     back.length === 0

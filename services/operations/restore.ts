@@ -2,7 +2,7 @@
  * `lethe restore`: a backup becomes the store again. Everything happens in a folder beside the
  * data, so that nobody can open it before what was erased since was erased again.
  */
-import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { writeFileDurably } from '../../libs/base/durable-file.ts';
 import type { KeyId, RequestId } from '../../libs/base/ids.ts';
@@ -78,7 +78,6 @@ export async function restore(
   folder: string,
   options: RestoreOptions,
 ): Promise<Restored> {
-  const backup = await chooseBackup(configuration, folder);
   const staging = stagingOf(configuration);
   const lock = lockFile(`${staging}.lock`);
   if (lock === undefined) {
@@ -86,6 +85,9 @@ export async function restore(
     throw new LetheError('CONTENDED', text, { retryable: true });
   }
   try {
+    const placed = readPlaced(configuration);
+    if (placed !== undefined) return await finishPlaced(configuration, placed);
+    const backup = await chooseBackup(configuration, folder);
     await assertVacant(configuration);
     // Of a run that ended, or was refused, no copy of the vault is left lying about.
     const clear = () => rmSync(staging, { recursive: true, force: true });
@@ -117,7 +119,7 @@ async function restoreIn(
   const backends = await openBackends(staged);
   const kms = await openRootKms(configuration);
   let own: KeyId | undefined;
-  const { powers, flush } = withDeferredList(backends.privacy());
+  const { powers, deferred } = withDeferredList(backends.privacy());
   const left = new Set<string>();
   let done: Pick<Restored, 'applied' | 'removed' | 'events' | 'damaged'>;
   try {
@@ -179,40 +181,75 @@ async function restoreIn(
   } finally {
     await backends.close();
   }
+  const { folder, manifest } = backup;
+  const restored = { backup: folder, madeAt: manifest.madeAt, ...done, left: [...left] };
   writeFileDurably(placingMark(configuration), Buffer.alloc(0), 0o600);
   await placeRestored(staged, configuration, onProgress);
-  const ownBackup = await finishPlaced(configuration, flush, (why) => left.add(why));
+  const placed: Placed = { restored, deferred };
+  writeFileDurably(placingMark(configuration), Buffer.from(JSON.stringify(placed)), 0o600);
+  return finishPlaced(configuration, placed);
+}
+
+/** A store that lies in its place, and what is left to do for it. Only ids are in it. */
+interface Placed {
+  readonly restored: Omit<Restored, 'ownBackup'>;
+  /** What the list waits for. */
+  readonly deferred: readonly ListedErasure[];
+}
+
+/** What a run has left that was killed when all lay in its place. */
+function readPlaced(configuration: Configuration): Placed | undefined {
+  const mark = placingMark(configuration);
+  const text = existsSync(mark) ? readFileSync(mark, 'utf8') : '';
+  return text === '' ? undefined : (JSON.parse(text) as Placed);
+}
+
+/** The last steps; each can be repeated. */
+async function finishPlaced(
+  configuration: Configuration,
+  { restored, deferred }: Placed,
+): Promise<Restored> {
+  const left = [...restored.left];
+  const backends = await openBackends(configuration, { evenUnfinished: true });
+  let ownBackup: string | null;
+  try {
+    await addDeferred(backends.privacy(), deferred);
+    ownBackup = await makeFirstBackup({ backends, configuration }, (why) => left.push(why));
+  } finally {
+    await backends.close();
+  }
   rmSync(placingMark(configuration));
+  rmSync(stagingOf(configuration), { recursive: true, force: true });
   // Pages of the store that was lost may lie there under the numbers of this one.
   await removePages(configuration);
-  const { folder, manifest } = backup;
-  return { backup: folder, madeAt: manifest.madeAt, ...done, left: [...left], ownBackup };
+  return { ...restored, left, ownBackup };
+}
+
+/** Adds to the list what waited for that, but for what a run has added that was killed since. */
+async function addDeferred(
+  { erasures }: PrivacyPowers,
+  deferred: readonly ListedErasure[],
+): Promise<void> {
+  const nameOf = ({ kind, id }: ListedErasure) => `${kind} ${id}`;
+  const listed = new Set((await erasures.read()).map(nameOf));
+  await erasures.add(deferred.filter((one) => !listed.has(nameOf(one))));
 }
 
 /**
- * Adds to the list what waited for that, and makes a first backup. What this store lists itself
- * authenticates under a key that no earlier backup has: with that list none of them is restored.
+ * What this store lists itself authenticates under a key that no earlier backup has: with that list
+ * none of them is restored. Null: none could be made; the store is whole without it.
  */
-async function finishPlaced(
-  configuration: Configuration,
-  flush: (placed: Backends) => Promise<void>,
+async function makeFirstBackup(
+  store: { readonly backends: Backends; readonly configuration: Configuration },
   onFailed: (why: string) => void,
 ): Promise<string | null> {
-  const backends = await openBackends(configuration, { evenUnfinished: true });
-  let isFlushed = false;
+  const nowMs = store.backends.privacy().clock.nowMs();
   try {
-    await flush(backends);
-    isFlushed = true;
-    const nowMs = backends.privacy().clock.nowMs();
-    return (await makeBackup({ backends, configuration }, configuration.backupsFolder, nowMs))
-      .folder;
+    return (await makeBackup(store, store.configuration.backupsFolder, nowMs)).folder;
   } catch (error) {
-    // The store is whole without it. Of what the list could not take, nothing is known elsewhere.
-    if (!isFlushed || !isLetheError(error)) throw error;
+    if (!isLetheError(error)) throw error;
     onFailed(`no backup of the restored store could be made (${error.message}): make one first`);
     return null;
-  } finally {
-    await backends.close();
   }
 }
 
@@ -232,10 +269,7 @@ function withDeferredList(powers: PrivacyPowers) {
     ...(await erasures.read(after)),
     ...deferred,
   ];
-  return {
-    powers: { ...powers, erasures: { ...erasures, add, read } },
-    flush: (placed: Backends) => placed.privacy().erasures.add(deferred),
-  };
+  return { powers: { ...powers, erasures: { ...erasures, add, read } }, deferred };
 }
 
 /** Requests that the list is applied of, as it says: they began after the copy, or were refused. */

@@ -1,8 +1,12 @@
 import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, utimesSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { keyIdOf, openEnvelope } from '../../libs/audit/dsse.ts';
+import { createSystemRandomness } from '../../libs/base/random.ts';
+import { openRootKmsLocal } from '../../libs/vault/keys/local/root-kms-local.ts';
+import { keysOfCopies } from '../../libs/vault/turn/keys-of-copies.ts';
 import { createTurnStore, type Turn } from '../../libs/vault/turn/turn-store.ts';
 import { fixedMac } from '../support/fixed-mac.ts';
 import { temporaryFolder } from '../support/temporary-store.ts';
@@ -193,6 +197,41 @@ describe.each(adapters.rootKms)('the store of a key in root KMS %s', (_, open) =
     expect(await kms.copiesOf(original)).toEqual([copy]);
     expect(await kms.copiesOf(copy)).toEqual([]);
   });
+
+  it('S49 leads on to what was made of a copy when that copy’s keys have gone; those go first', async () => {
+    const kms = await open(temporaryFolder());
+    const [original, drill, second] = [1, 2, 3].map(() => randomBytes(16).toString('hex'));
+    const first = await kms.createKey(drill!, { copiedFrom: original });
+    const last = await kms.createKey(second!, { copiedFrom: drill });
+    expect(await keysOfCopies(kms, original!)).toEqual([last, first]);
+    await kms.destroyKey(first);
+    expect(await keysOfCopies(kms, original!)).toContain(last);
+  });
+});
+
+describe('who serves with a key in a folder', () => {
+  it('is known whatever the clock of who asks says, and also when the marks’ clock has jumped', async () => {
+    const folder = temporaryFolder();
+    const openOne = () => openRootKmsLocal({ folder, randomness: createSystemRandomness() });
+    const [kms, server] = [openOne(), openOne()];
+    const key = await kms.createKey(randomBytes(16).toString('hex'));
+    expect(await kms.isServed(key)).toBe(false);
+    await server.noteServing(key, true);
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 3_600_000 });
+    onTestFinished(() => void vi.useRealTimers());
+    expect(await kms.isServed(key)).toBe(true);
+    vi.useRealTimers();
+    // The clock was an hour behind when the mark was written.
+    const mark = readdirSync(folder).find((name) => name.endsWith('.serving'))!;
+    const hourAgo = new Date(Date.now() - 3_600_000);
+    utimesSync(join(folder, mark), hourAgo, hourAgo);
+    const asked = kms.isServed(key);
+    await sleep(100);
+    await server.noteServing(key, true);
+    expect(await asked).toBe(true);
+    await server.noteServing(key, false);
+    expect(await kms.isServed(key)).toBe(false);
+  }, 60_000);
 });
 
 describe.each(adapters.rootKms)('the end of a key in root KMS %s', (engine, open) => {

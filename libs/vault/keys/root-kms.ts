@@ -30,7 +30,7 @@ export interface RootKms {
   createKey(store: string, as?: KeyOrigin): Promise<KeyId>;
   /** The keys that were made for a store and are not gone. */
   keysOf(store: string): Promise<KeyId[]>;
-  /** The stores that a store was restored or copied to, by the keys of theirs that are not gone. */
+  /** The stores that a store was restored or copied to, as far as this KMS remembers them. */
   copiesOf(store: string): Promise<string[]>;
   /** The store that a key was made for; undefined: it is not known. */
   storeOf(key: KeyId): Promise<string | undefined>;
@@ -42,8 +42,11 @@ export interface RootKms {
   describeKey(key: KeyId): Promise<KeyState>;
   /** Notes that a process serves with a key, or serves with it no more. */
   noteServing(key: KeyId, isServing: boolean): Promise<void>;
-  /** When a process last noted that it serves with a key; undefined: none does, or nobody knows. */
-  servedAtMs(key: KeyId): Promise<number | undefined>;
+  /**
+   * Does a process serve with a key, as far as this KMS knows? No clock of whoever asks decides it.
+   * Where a process has ended without a word this takes up to a minute.
+   */
+  isServed(key: KeyId): Promise<boolean>;
   /** Keys that it has destroyed and that are there again: somebody has put a copy back. */
   broughtBack(): Promise<KeyId[]>;
   /** Does it tell a key that it has destroyed from one that it never had? */

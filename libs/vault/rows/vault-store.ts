@@ -94,7 +94,10 @@ export interface VaultBatch {
   readonly cleans?: { readonly app: AppId; readonly bucket: number };
   /** A row that must still hold this key. */
   readonly guard?: { readonly key: RowKey; readonly ownKey: KeyId };
-  /** `row.version` 1 inserts only if absent; N replaces only version N - 1. */
+  /**
+   * `row.version` 1 inserts only if absent, or where the row has a version that nobody writes; N
+   * replaces only version N - 1.
+   */
   readonly puts?: readonly VaultRow[];
   /** Written after these, which stand before it in the same commit, if all of them were done. */
   readonly needs?: readonly VaultBatch[];

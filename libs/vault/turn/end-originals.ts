@@ -52,7 +52,7 @@ export async function endOriginals(
     const made = await keysOfWhatElse([kms, own], one, last!.newKmsKey);
     // Copies first: what is left of the original leads to them, if this ends in between.
     const all = [...made, ...keys.map((key) => ({ kms, key }))];
-    for (const each of all) await assertNotServing('the original', each, nowMs);
+    await assertNotServing('the original', all);
     keysOf.set(one, all);
     copies.push(...made);
   }
@@ -79,12 +79,15 @@ export async function endOriginals(
  * Ends the keys of every store that was restored or copied from this one, and from those. Throws
  * CONFIGURATION_INVALID: a process serves with one of them, and none was ended.
  */
-export async function endCopies(
-  { store, kms }: Pick<TurnContext, 'store' | 'kms'>,
-  nowMs: number,
-): Promise<EndedKeys> {
+export async function endCopies({
+  store,
+  kms,
+}: Pick<TurnContext, 'store' | 'kms'>): Promise<EndedKeys> {
   const keys = await keysOfOwnCopies(kms, await rootKmsKey(store));
-  for (const key of keys) await assertNotServing('a store made of this one', { kms, key }, nowMs);
+  await assertNotServing(
+    'a store made of this one',
+    keys.map((key) => ({ kms, key })),
+  );
   const gone: KeyId[] = [];
   const pending: KeyId[] = [];
   for (const key of keys) {
@@ -94,14 +97,12 @@ export async function endCopies(
   return { gone, pending };
 }
 
-// A process that serves says so every twenty seconds.
-const SERVING_MS = 60_000;
-
 /** Whoever runs a restore drill must not end what it came from. Throws CONFIGURATION_INVALID. */
-async function assertNotServing(who: string, { kms, key }: KeyAt, nowMs: number): Promise<void> {
-  const atMs = await kms.servedAtMs(key);
-  if (atMs === undefined || nowMs - atMs > SERVING_MS) return;
-  const text = `${who} serves with the key ${key}: nothing was ended. After a restore drill`;
+async function assertNotServing(who: string, keys: readonly KeyAt[]): Promise<void> {
+  const served = await Promise.all(keys.map(({ kms, key }) => kms.isServed(key)));
+  const found = keys.find((_, i) => served[i]);
+  if (found === undefined) return;
+  const text = `${who} serves with the key ${found.key}: nothing was ended. After a restore drill`;
   throw new LetheError(
     'CONFIGURATION_INVALID',
     `${text} leave it; else stop its services first, and wait a minute if they were killed`,

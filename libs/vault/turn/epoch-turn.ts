@@ -176,7 +176,7 @@ async function endStrayKeys({ kms }: TurnContext, run: TurnRun): Promise<void> {
  * The store that a key is of, which is this one: a key that another store uses is not this one's to
  * end. Throws CONFIGURATION_INVALID.
  */
-async function ownerOf(
+export async function ownerOf(
   { kms, lossFeed }: Pick<TurnContext, 'kms' | 'lossFeed'>,
   key: KeyId,
 ): Promise<string> {
@@ -185,8 +185,8 @@ async function ownerOf(
   if (owner === undefined || owner === incarnation) return incarnation;
   throw new LetheError(
     'CONFIGURATION_INVALID',
-    `LETHE_KMS: the key ${key} was made for another store, which this one was copied from: ` +
-      'a turn would end both. Restore a backup instead of copying files',
+    `LETHE_KMS: the key ${key} was made for another store: this one was copied from that, or ` +
+      'the id in its feed was changed from outside. A turn would end both: restore a backup',
   );
 }
 

@@ -7,7 +7,8 @@ import type { RootKms } from '../keys/root-kms.ts';
 
 /**
  * The keys of whatever was made of a store, and is not gone, as far as this KMS has them. `spared`:
- * a store that is not meant by it, nor what was made of that alone.
+ * a store that is not meant by it, nor what was made of that alone. What was made of a copy comes
+ * before that copy: whoever ends them in this order, and is killed, finds what is left.
  */
 export async function keysOfCopies(
   kms: Pick<RootKms, 'copiesOf' | 'keysOf'>,
@@ -21,7 +22,7 @@ export async function keysOfCopies(
   }
   stores.delete(of);
   const keys: KeyId[] = [];
-  for (const store of stores) keys.push(...(await kms.keysOf(store)));
+  for (const store of [...stores].toReversed()) keys.push(...(await kms.keysOf(store)));
   return keys;
 }
 

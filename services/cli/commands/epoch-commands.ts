@@ -135,7 +135,7 @@ function addEndCopies(epoch: Command): void {
           const text = `what has these keys, and its backups, open nothing afterwards: ${those}`;
           throw new LetheError('INPUT_INVALID', `${text}. Add --yes`);
         }
-        const ended = await backends.epoch().endCopies(backends.privacy().clock.nowMs());
+        const ended = await backends.epoch().endCopies();
         const undone = await settleIfWhole({ backends });
         const { gone, pending } = ended;
         printResult(options.json === true, { ...ended, undone }, [

@@ -1,9 +1,17 @@
-import { cpSync, existsSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  readdirSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { fileOf, readConfiguration } from '../../../libs/configuration/configuration.ts';
 import { rowKinds } from '../../../libs/vault/rows/vault-store.ts';
+import { placingMark } from '../../../libs/wiring/store-place.ts';
 import { makeBackup } from '../../../services/operations/backup.ts';
 import { restore } from '../../../services/operations/restore.ts';
 import { turnEpoch } from '../../../services/operations/turn-epoch.ts';
@@ -144,16 +152,19 @@ describe('a restore by command', () => {
     await closeAndLose(store);
     const { folder } = store;
     const variables = embeddedVariables(folder);
-    const vault = join(folder, 'data', 'vault.db');
     const restoring = ['restore', backup, '--erasures-may-end-early'];
-    // It is there from the moment when it is placed; killed before the end.
-    for (let isKilled = false; !isKilled; ) {
-      rmSync(join(folder, 'data'), { recursive: true, force: true });
-      const running = startLethe(folder, restoring, variables);
-      while (!existsSync(vault) && running.child.exitCode === null) await sleep(1);
-      running.child.kill('SIGKILL');
-      isKilled = (await running.ended).signal === 'SIGKILL';
-    }
+    // It dies when it has moved the first of its files into their place.
+    const dying = `import fs from 'node:fs';
+      import { syncBuiltinESMExports } from 'node:module';
+      const move = fs.renameSync;
+      fs.renameSync = (from, to) => {
+        move(from, to);
+        if (to.endsWith('data/views.db')) process.kill(process.pid, 'SIGKILL');
+      };
+      syncBuiltinESMExports();`;
+    const preload = `--import=data:text/javascript,${encodeURIComponent(dying)}`;
+    const running = startLethe(folder, restoring, { ...variables, NODE_OPTIONS: preload });
+    expect((await running.ended).signal).toBe('SIGKILL');
     const opened = await lethe(folder, ['doctor'], variables);
     expect(opened.code).toBe(2);
     expect(opened.err).toContain('was interrupted, and what is there is not whole');
@@ -165,6 +176,47 @@ describe('a restore by command', () => {
     await enforceErasures(again.backends.privacy(), () => undefined);
     expect(await textsOf(again, await groupOf(again))).toEqual([null, null, 'theirs']);
   }, 60_000);
+
+  it.each(['lists', 'makes a backup'])(
+    'that is killed while it %s is finished by the same command',
+    async (when) => {
+      const store = await openFriends();
+      for (const [i, name] of ['ann', 'ben'].entries()) await begin(store, `0${i + 1}`, name);
+      const backup = await backupOf(store);
+      await closeAndLose(store);
+      const { folder } = store;
+      const variables = embeddedVariables(folder);
+      const restoring = ['restore', backup, '--erasures-may-end-early'];
+      const mark = placingMark(readConfiguration(variables));
+      const backups = join(folder, 'backups');
+      const isSo = () =>
+        when === 'lists'
+          ? (statSync(mark, { throwIfNoEntry: false })?.size ?? 0) > 0
+          : existsSync(backups) && readdirSync(backups).length > 0;
+      const running = startLethe(folder, restoring, variables);
+      while (!isSo() && running.child.exitCode === null) await sleep(1);
+      running.child.kill('SIGKILL');
+      expect((await running.ended).signal).toBe('SIGKILL');
+      const opened = await lethe(folder, ['doctor'], variables);
+      expect(opened.code).toBe(2);
+      expect(opened.err).toContain('run the same lethe restore once more');
+      const finished = await lethe(folder, restoring, variables);
+      expect(finished.code, finished.err).toBe(0);
+      expect(finished.json).toMatchObject({ backup, ownBackup: expect.any(String) });
+      expect((await lethe(folder, ['doctor'], variables)).code).toBe(0);
+      // Each is on the list once, and its own backup restores with that list.
+      const again = await reopened(store);
+      const listed = await again.backends.privacy().erasures.read();
+      const names = listed.map(({ kind, id }) => `${kind} ${id}`);
+      expect(new Set(names).size).toBe(names.length);
+      expect(names.filter((name) => name.startsWith('erase-subject')).length).toBe(2);
+      expect(await textsOf(again, await groupOf(again))).toEqual([null, null, 'theirs']);
+      await closeAndLose(again, 'once more');
+      const own = ['restore', finished.json.ownBackup, '--erasures-may-end-early'];
+      expect((await lethe(folder, own, variables)).code).toBe(0);
+    },
+    60_000,
+  );
 
   it('of two into one place, one is done, and the other refused', async () => {
     const store = await openFriends();

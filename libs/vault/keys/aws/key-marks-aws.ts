@@ -39,9 +39,12 @@ export function markTexts(store: string, copiedFrom: string | undefined) {
 
 /** The marks of keys. Failures: ROOT_KMS_DENIED, ROOT_KMS_UNREACHABLE. */
 export interface KeyMarks {
-  /** Of one key; undefined: it is gone, not made here, or another's. */
-  of(key: KeyId): Promise<KeyMark | undefined>;
-  /** Of every key of Lethe that is there. */
+  /**
+   * Of one key; none: it is gone, not made here, or another's. Alias and description may each be
+   * changed by itself: what either says counts.
+   */
+  of(key: KeyId): Promise<KeyMark[]>;
+  /** Of every key of Lethe that is there, one or more of each. */
   all(): Promise<KeyMark[]>;
 }
 
@@ -97,11 +100,11 @@ export function createKeyMarks(
   }
 
   return {
-    of: async (key) => (await described(key)) ?? (await ofAliases({ KeyId: toUuid(key) }))[0],
-    async all() {
-      const marks = [...(await ofAliases({})), ...(await ofDescriptions())];
-      return [...new Map(marks.map((mark) => [mark.key, mark])).values()];
+    async of(key) {
+      const description = await described(key);
+      return [...(description ? [description] : []), ...(await ofAliases({ KeyId: toUuid(key) }))];
     },
+    all: async () => [...(await ofAliases({})), ...(await ofDescriptions())],
   };
 }
 

@@ -19,7 +19,7 @@ import type { KeyId } from '../../../base/ids.ts';
 import { LetheError } from '../../../base/lethe-error.ts';
 import type { AwsKmsEngine } from '../../../engines/engine-urls.ts';
 import type { RootKms } from '../root-kms.ts';
-import { createKeyMarks, markTexts, toKeyId, toUuid } from './key-marks-aws.ts';
+import { createKeyMarks, type KeyMark, markTexts, toKeyId, toUuid } from './key-marks-aws.ts';
 
 // With full jitter: a throttled turn ends, only later; who cannot connect hears it in seconds.
 const ATTEMPTS_MAX = 8;
@@ -78,7 +78,7 @@ export function openRootKmsAws({ region, endpoint, pendingDays }: AwsKmsEngine):
     remembersKeys: false,
     // Its deletion takes days, in which it can be cancelled: nothing runs out of its key at once.
     noteServing: async () => undefined,
-    servedAtMs: async () => undefined,
+    isServed: async () => false,
     broughtBack: async () => [],
     get callCount() {
       return callCount;
@@ -87,7 +87,7 @@ export function openRootKmsAws({ region, endpoint, pendingDays }: AwsKmsEngine):
       return failureCount;
     },
     async createKey(store, { insteadOf, copiedFrom } = {}) {
-      const from = copiedFrom ?? (insteadOf && (await marks.of(insteadOf))?.copiedFrom);
+      const from = copiedFrom ?? (insteadOf && (await marks.of(insteadOf))[0]?.copiedFrom);
       const { description: Description, aliasOf } = markTexts(store, from);
       const made = await call(() => client.send(new CreateKeyCommand({ Description })));
       const uuid = made.KeyMetadata!.KeyId!;
@@ -129,14 +129,15 @@ export function openRootKmsAws({ region, endpoint, pendingDays }: AwsKmsEngine):
       return state === 'PendingDeletion' ? 'pending' : 'disabled';
     },
     async keysOf(store) {
-      return (await marks.all()).filter((mark) => mark.store === store).map(({ key }) => key);
+      const own = (await marks.all()).filter((mark) => mark.store === store);
+      return [...new Set(own.map(({ key }) => key))];
     },
     async copiesOf(store) {
       const copies = (await marks.all()).filter(({ copiedFrom }) => copiedFrom === store);
       return [...new Set(copies.map((one) => one.store))];
     },
     async storeOf(key) {
-      return (await stateOf(key)) === undefined ? undefined : (await marks.of(key))?.store;
+      return (await stateOf(key)) === undefined ? undefined : oneStore(key, await marks.of(key));
     },
   };
 }
@@ -153,4 +154,12 @@ function explain(error: unknown): LetheError {
   }
   const text = `AWS KMS cannot be reached (${name})`;
   return new LetheError('ROOT_KMS_UNREACHABLE', text, { retryable: true, cause: error });
+}
+
+/** Throws ROOT_KMS_DENIED: they name several, and nobody knows which it is. */
+function oneStore(key: KeyId, marks: readonly KeyMark[]): string | undefined {
+  const stores = new Set(marks.map(({ store }) => store));
+  if (stores.size < 2) return [...stores][0];
+  const text = `the description and the aliases of the KMS key ${key} name different stores`;
+  throw new LetheError('ROOT_KMS_DENIED', `${text}: somebody has changed them. Put them right`);
 }

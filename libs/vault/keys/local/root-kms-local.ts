@@ -3,7 +3,7 @@
  * (scrypt, RFC 7914) when one is given. The folder must not lie inside the data folder.
  *
  * `ID.store` names the store that a key was made for, and the one that it was copied from, if it
- * was; `ID.PROCESS.serving` is written anew by each process that serves with it. `ID.gone` stays
+ * was. It stays when the key goes. `ID.PROCESS.serving` is written anew by each process that serves with it. `ID.gone` stays
  * when a key was destroyed: a folder that has neither key nor mark never had it, and says nothing
  * of where it is.
  *
@@ -24,6 +24,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { lp } from '../../../base/bytes.ts';
 import { syncFolder, writeFileDurably } from '../../../base/durable-file.ts';
 import type { KeyId } from '../../../base/ids.ts';
@@ -38,6 +39,10 @@ const FORMAT = 1;
 const SCRYPT = { N: 32_768, r: 8, p: 1 };
 const SCRYPT_MEMORY_MAX = 128 * 1024 * 1024;
 const SALT_BYTES = 16;
+// A process that serves says so every twenty seconds.
+const SERVED_MS = 60_000;
+const SEEN_AGAIN_MS = 45_000;
+const LOOK_MS = 250;
 
 /** Opens a key folder; it is made when it is missing and `createKey` is called. */
 export function openRootKmsLocal(options: {
@@ -99,9 +104,8 @@ export function openRootKmsLocal(options: {
       // The mark first: it counts only when the key is not there, and must not be missing then.
       writeFileDurably(markOf(folder, id, 'gone'), Buffer.alloc(0), 0o600);
       eraseDurably(folder, fileOf(folder, id));
-      for (const mark of [markOf(folder, id, 'store'), ...servingMarks(folder, id)]) {
-        rmSync(mark, { force: true });
-      }
+      // Its store mark stays: it leads to what was copied from that store.
+      for (const mark of servingMarks(folder, id)) rmSync(mark, { force: true });
     },
     async describeKey(id) {
       callCount += 1;
@@ -112,7 +116,7 @@ export function openRootKmsLocal(options: {
       return keysIn(folder).filter((id) => readStore(folder, id).store === store);
     },
     async copiesOf(store) {
-      const marks = keysIn(folder).map((id) => readStore(folder, id));
+      const marks = namesIn(folder, '.store').map((id) => readStore(folder, id));
       const copies = marks.filter(({ copiedFrom }) => copiedFrom === store);
       return [...new Set(copies.map((one) => one.store!))];
     },
@@ -124,11 +128,17 @@ export function openRootKmsLocal(options: {
       if (isServing) writeFileSync(mark, '', { mode: 0o600 });
       else rmSync(mark, { force: true });
     },
-    async servedAtMs(id) {
-      const times = servingMarks(folder, id).map((mark) => {
-        return statSync(mark, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-      });
-      return times.length === 0 ? undefined : Math.max(...times);
+    async isServed(id) {
+      const before = servedAtMs(folder, id);
+      if (before === undefined) return false;
+      if (nowOf(folder, own) - before <= SERVED_MS) return true;
+      // The clock may have jumped since: who serves is seen to note it again.
+      const untilMs = performance.now() + SEEN_AGAIN_MS;
+      while (servedAtMs(folder, id) === before) {
+        if (performance.now() >= untilMs) return false;
+        await sleep(LOOK_MS);
+      }
+      return servedAtMs(folder, id) !== undefined;
     },
     async broughtBack() {
       const names = new Set(existsSync(folder) ? readdirSync(folder) : []);
@@ -159,9 +169,31 @@ function servingMarks(folder: string, id: string): string[] {
   return own.map((name) => join(folder, name));
 }
 
+/** When one of them was last written; undefined: there is none. */
+function servedAtMs(folder: string, id: string): number | undefined {
+  const times = servingMarks(folder, id).map((mark) => {
+    return statSync(mark, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  });
+  return times.length === 0 ? undefined : Math.max(...times);
+}
+
+/** Now, by the clock that wrote the marks: the folder may lie on another machine's disk. */
+function nowOf(folder: string, own: string): number {
+  const probe = join(folder, `${own}.now`);
+  writeFileSync(probe, '', { mode: 0o600 });
+  const { mtimeMs } = statSync(probe);
+  rmSync(probe);
+  return mtimeMs;
+}
+
 function keysIn(folder: string): KeyId[] {
+  return namesIn(folder, '.key');
+}
+
+function namesIn(folder: string, ending: string): KeyId[] {
   const names = existsSync(folder) ? readdirSync(folder) : [];
-  return names.filter((name) => name.endsWith('.key')).map((name) => name.slice(0, -4) as KeyId);
+  const own = names.filter((name) => name.endsWith(ending));
+  return own.map((name) => name.slice(0, -ending.length) as KeyId);
 }
 
 /** The store that a key was made for, and the one that it was copied from. */

@@ -38,8 +38,8 @@ export function keyParams({ app, bucket, kind, id }: RowKey): unknown[] {
   return [hexToBytes(app), bucket, kind, hexToBytes(id)];
 }
 
-/** Version 1 inserts only if absent; N replaces only version N - 1. */
-export function putStatement(row: VaultRow): CqlStatement {
+/** Version 1 inserts only if absent; N replaces only version N - 1, or what is said. */
+export function putStatement(row: VaultRow, odd?: { readonly version: unknown }): CqlStatement {
   const values = [
     row.version,
     row.state,
@@ -52,8 +52,11 @@ export function putStatement(row: VaultRow): CqlStatement {
     row.fingerprint,
     optionalBytes(row.owed),
   ];
-  if (row.version === 1) return { query: INSERT, params: [...keyParams(row), ...values] };
-  return { query: UPDATE, params: [...values, ...keyParams(row), row.version - 1] };
+  if (row.version === 1 && odd === undefined) {
+    return { query: INSERT, params: [...keyParams(row), ...values] };
+  }
+  const version = odd === undefined ? row.version - 1 : odd.version;
+  return { query: UPDATE, params: [...values, ...keyParams(row), version] };
 }
 
 /** Removes a row if it is still of this version. */

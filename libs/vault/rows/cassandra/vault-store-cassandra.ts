@@ -183,21 +183,37 @@ class VaultStoreCassandra implements VaultStore {
     await this.#list(guarded);
     const { puts = [], removals = [], guard } = guarded;
     const isNear = guard !== undefined && partitionName(guard.key) === partitionOf(guarded);
-    const statements: CqlStatement[] = [
-      ...puts.map(putStatement),
+    const rest = [
       ...removals.map(removalStatement),
       ...(isNear ? [guardStatement(guard.key, guard.ownKey)] : []),
     ];
     const isFar = guard !== undefined && !isNear;
     if (isFar && !(await this.#holdsAlready(guard, held))) return 'conflict';
-    const done = await this.#database.applySettled(statements, () => this.#isDone(guarded));
-    if (!done) return 'conflict';
+    const write = (written: readonly CqlStatement[]) =>
+      this.#database.applySettled([...written, ...rest], () => this.#isDone(guarded));
+    if (!(await write(puts.map((row) => putStatement(row))))) {
+      const odd = await this.#oddVersions(puts);
+      if (odd.every((one) => one === undefined)) return 'conflict';
+      if (!(await write(puts.map((row, i) => putStatement(row, odd[i]))))) return 'conflict';
+    }
     // A row that is replaced has a version, which a turn raises: only one that is new can be late.
     const isNew = puts.length > 0 && puts.every((row) => row.version === 1);
     const isLate = isFar && isNew && !(await this.#holds(guard));
     if (isLate && (await this.#undo(puts))) return 'conflict';
     await this.#unlist(guarded);
     return 'done';
+  }
+
+  /** Rows that have a version which nobody writes: what is inserted takes their place. */
+  #oddVersions(puts: readonly VaultRow[]) {
+    return this.#database.mapAll(puts, async (row) => {
+      if (row.version !== 1) return undefined;
+      const found = await this.#database.getSerial<{ version: unknown }>(
+        READ_VERSION,
+        ...keyParams(row),
+      );
+      return found !== undefined && storedNumber(found.version) === 0 ? found : undefined;
+    });
   }
 
   /** What takes something away is always bound to the bucket's key: its mark names that key. */

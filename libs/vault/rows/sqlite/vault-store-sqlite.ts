@@ -66,7 +66,7 @@ const INSERT = `INSERT INTO vault_rows (key, bucket, version, state, wrapping_ke
   VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING`;
 const UPDATE = `UPDATE vault_rows SET version = ?, state = ?, wrapping_key = ?, own_key = ?,
   holds = ?, edges = ?, wrapped = ?, erasure = ?, fingerprint = ?, owed = ?
-  WHERE key = ? AND version = ?`;
+  WHERE key = ? AND ${READABLE('version')} = ?`;
 const ENTERED = 'UPDATE vault_rows SET owed = NULL WHERE key = ? AND owed = ?';
 const REMOVE = `DELETE FROM vault_rows WHERE key = ?1 AND ${READABLE('version')} = ?2
   AND (?3 IS NULL OR own_key = ?3)`;
@@ -162,8 +162,9 @@ function apply(database: SqliteDatabase, batch: VaultBatch): boolean {
     if (row?.own_key == null || toHex(row.own_key) !== batch.guard.ownKey) return false;
   }
   for (const row of batch.puts ?? []) {
-    if ((row.version === 1 ? insertVaultRow(database, row) : update(database, row)) !== 1)
-      return false;
+    // What has a version that nobody writes is as good as absent: an insert takes its place.
+    const isInserted = row.version === 1 && insertVaultRow(database, row) === 1;
+    if (!isInserted && update(database, row) !== 1) return false;
   }
   for (const key of batch.removals ?? []) {
     const ownKey = key.ownKey == null ? null : Buffer.from(key.ownKey, 'hex');

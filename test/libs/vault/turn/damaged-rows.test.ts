@@ -141,7 +141,9 @@ describe('S50 a row of the vault in which one bit has flipped', () => {
       const { folder: backup } = await makeBackup(store, join(store.folder, 'mine'), Date.now());
       const privacy = createPrivacy(store.backends.privacy());
       await privacy.eraseSubject(store.app.id, await subjectOf(store, 'ben'));
-      damageIn(join(backup, 'vault.db'), { kind, of: store.app.id, id: undefined });
+      // Of somebody who is still there: what is taken once more leaves nothing damaged.
+      const id = kind === 'ownerRing' ? await subjectOf(store, 'cem') : undefined;
+      damageIn(join(backup, 'vault.db'), { kind, of: store.app.id, id });
       await loseData(store);
       // A restore is refused where what was taken since opens still; else it names what is damaged.
       const restoring = restore(store.configuration, backup, quietRestore);
@@ -259,6 +261,38 @@ describe('S50 a row of the vault in which one bit has flipped', () => {
     const afterlife = await again.backends.privacy().requests.afterlife(erasure);
     expect(afterlife!.t1AtMs).not.toBeNull();
   });
+
+  it.each([1, 2, 3])(
+    'in the version of key %i of the store: turns go on, and their backups restore',
+    async (id) => {
+      const { store } = await openTenants();
+      const { backup: before } = await turnEpoch(store);
+      await store.ingest.close();
+      await store.backends.close();
+      const database = new DatabaseSync(fileOf(store.configuration.vault));
+      const key = NO_ID + hex(rowKinds.accessKey, 2) + id.toString(16).padStart(32, '0');
+      const flip = 'UPDATE vault_rows SET version = 0 WHERE hex(key) = ?';
+      expect(database.prepare(flip).run(key.toUpperCase()).changes).toBe(1);
+      database.close();
+      const fastMs = () => performance.now() * 10;
+      const holderClocks = { monotonicMs: fastMs, wallMs: fastMs };
+      const again = await openAt(store.folder, { holderClocks }, store.app.id);
+      const { turn, backup } = await turnEpoch(again);
+      expect(turn).toMatchObject({ step: 'done', failedApps: [] });
+      expect(backup).not.toBe(before);
+      await loseData(again);
+      await restore(store.configuration, backup!, quietRestore);
+      const back = await openAt(store.folder, {}, store.app.id);
+      expect(await textsOf(back, await groupOf(back))).toEqual([
+        null,
+        'of ben',
+        'of cem',
+        'of dan',
+      ]);
+      const checks = await runDoctor(back, () => undefined);
+      expect(checks.filter(({ passed }) => !passed)).toEqual([]);
+    },
+  );
 
   it.each<[string, Kind, (privacy: Privacy, store: TestStore) => Promise<unknown>]>([
     [
