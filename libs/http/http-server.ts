@@ -26,7 +26,7 @@ import { isTracing, openSpan } from '../engines/tracing.ts';
 import type { AppRegistry } from '../vault/keys/app-registry.ts';
 import { endLateRequests } from './closing-connections.ts';
 import { badRequest, ErrorAnswer, errorBody, HttpError, notFound } from './http-error.ts';
-import { answerOneByOne } from './one-by-one.ts';
+import { AnswerLines } from './one-by-one.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -68,6 +68,7 @@ const PROBES = ['/healthz', '/readyz', '/metrics'];
 export async function createHttpServer(options: HttpServerOptions) {
   // Logs go to standard error: standard output is for results.
   const settings = { level: options.logLevel, base: { service: 'lethe' } };
+  const lines = new AnswerLines();
   const logger = pino(settings, pino.destination({ fd: 2, sync: true }));
   const server = fastify({
     // One type of server for both: what is listened to differs, nothing else here.
@@ -81,7 +82,7 @@ export async function createHttpServer(options: HttpServerOptions) {
     return503OnClosing: false,
     ajv: { customOptions: { removeAdditional: false, coerceTypes: 'array', allErrors: false } },
     routerOptions: { maxParamLength: 600 },
-    clientErrorHandler: answerWhatIsNoRequest,
+    clientErrorHandler: (error, socket) => answerWhatIsNoRequest(lines, error, socket),
     // Errors from before routing (an address that is no URL) do not reach the handler below.
     frameworkErrors: (error: FastifyError, _request: FastifyRequest, reply: FastifyReply) => {
       const { status, code, message } = toHttpError(error);
@@ -98,7 +99,10 @@ export async function createHttpServer(options: HttpServerOptions) {
   server.addContentTypeParser('application/json', { parseAs: 'string' }, parseJson);
   server.decorateRequest('principal', undefined);
   server.decorateRequest('attackNonce', undefined);
-  answerOneByOne(server);
+  lines.addTo(server);
+  // Whoever is told CONNECT is heard of by nobody else: an error there would end the process.
+  server.server.on('connection', (socket: Socket) => socket.on('error', () => undefined));
+  server.server.on('secureConnection', (socket: Socket) => socket.on('error', () => undefined));
   addSpans(server);
   endLateRequests(server);
   let isClosing = false;
@@ -218,9 +222,17 @@ function stackOf(error: Error): string {
   return lines.slice(0, 6).join('\n');
 }
 
-/** Answers what Node could not read as a request, and ends its connection. */
-function answerWhatIsNoRequest(error: ClientError, socket: Socket): void {
+/**
+ * Answers what Node could not read as a request, after all that came before it, and ends the
+ * connection. Nothing that follows on it can be told apart.
+ */
+function answerWhatIsNoRequest(lines: AnswerLines, error: ClientError, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return;
+  socket.pause();
+  lines.whenAnswered(socket, () => refuse(error, socket));
+}
+
+function refuse(error: ClientError, socket: Socket): void {
   const [status, code, title] = NO_REQUESTS[error.code] ?? NO_HTTP;
   const body = JSON.stringify(errorBody(code, title));
   const head = [
@@ -248,7 +260,9 @@ const NO_REQUESTS: Readonly<Record<string, NoRequest>> = {
  */
 async function authorise(request: FastifyRequest, options: HttpServerOptions): Promise<void> {
   const route = request.routeOptions.url;
-  if (route === undefined || !route.startsWith('/v2/')) return;
+  // Before a body is read: for an address that is none nobody reads one.
+  if (route === undefined) throw notFound.route();
+  if (!route.startsWith('/v2/')) return;
   if (options.access === undefined) throw notFound.route();
   const { accessKeys, apps } = options.access;
   const principal =

@@ -35,6 +35,15 @@ const SEND_BUFFER_BYTES_MAX = 16 * 1024 * 1024;
 const DEAD = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ECONNABORTED']);
 const CALLS = new Set(['read', 'write', 'shutdown']);
 
+const connections = new WeakMap<Socket, KeptConnection>();
+
+/** Ends a connection at once. What was kept on it is taken back. */
+export function resetConnection(socket: Socket): void {
+  const kept = connections.get(socket);
+  if (kept === undefined) socket.destroy();
+  else kept.end();
+}
+
 /** A connection whose close waits for what was kept. */
 export class KeptConnection {
   readonly #socket: Socket;
@@ -61,6 +70,7 @@ export class KeptConnection {
     this.#ports = { local: raw.localPort ?? 0, remote: raw.remotePort ?? 0 };
     this.#destroy = socket.destroy.bind(socket);
     socket.destroy = (error) => this.#close(error);
+    connections.set(socket, this);
     this.#sliceWrites();
   }
 

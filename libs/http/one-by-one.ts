@@ -6,46 +6,120 @@
 import type { Socket } from 'node:net';
 import { HttpError } from './http-error.ts';
 import type { HttpServer } from './http-server.ts';
+import { resetConnection } from './kept-connection.ts';
 
-/** How many may wait on one connection: each is a head of a request in memory. */
+/** How many may wait on one connection, and on all: each is a head of a request in memory. */
 const WAITING_MAX = 1_000;
+const WAITING_ON_ALL_MAX = 3_000;
+const WAITING_HEADS_MAX = 8_388_608;
 
 interface Line {
   isAnswering: boolean;
   /** Those that were sent meanwhile, oldest first. */
   readonly waiting: (() => void)[];
+  /** What is to be done when all is answered. */
+  atEnd: (() => void) | undefined;
 }
 
-/** Has requests of one connection wait for each other. Who has left is answered none. */
-export function answerOneByOne(server: HttpServer): void {
-  const lines = new WeakMap<Socket, Line>();
+/** Who is being answered on which connection. */
+export class AnswerLines {
+  readonly #lines = new WeakMap<Socket, Line>();
+  #waitingOnAll = 0;
+  /** Characters of the heads that wait. */
+  #waitingHeads = 0;
 
-  function lineOf(socket: Socket): Line {
-    const known = lines.get(socket);
+  /** Has requests of one connection wait for each other. Who has left is answered none. */
+  addTo(server: HttpServer): void {
+    const isFull = (socket: Socket) => {
+      const line = this.#lines.get(socket);
+      return line?.isAnswering === true && this.#isFull(line);
+    };
+    for (const opened of ['connection', 'secureConnection']) {
+      server.server.on(opened, (socket: Socket) => parseOneByOne(socket, isFull));
+    }
+    server.addHook('onRequest', async (request, reply) => {
+      const { socket } = request.raw;
+      const line = this.#lineOf(socket);
+      if (socket.destroyed) throw gone();
+      if (line.isAnswering) await this.#wait(line, request.raw.rawHeaders);
+      if (socket.destroyed) throw gone();
+      line.isAnswering = true;
+      reply.raw.once('close', () => goOn(line));
+    });
+  }
+
+  /** Does something as soon as nothing is being answered on a connection, once. */
+  whenAnswered(socket: Socket, work: () => void): void {
+    const line = this.#lineOf(socket);
+    if (line.atEnd !== undefined) return;
+    line.atEnd = work;
+    if (!line.isAnswering) work();
+  }
+
+  #lineOf(socket: Socket): Line {
+    const known = this.#lines.get(socket);
     if (known !== undefined) return known;
-    const line: Line = { isAnswering: false, waiting: [] };
-    lines.set(socket, line);
+    const line: Line = { isAnswering: false, waiting: [], atEnd: undefined };
+    this.#lines.set(socket, line);
     socket.once('close', () => {
-      for (const goOn of line.waiting.splice(0)) goOn();
+      for (const next of line.waiting.splice(0)) next();
     });
     return line;
   }
 
-  server.addHook('onRequest', async (request, reply) => {
-    const { socket } = request.raw;
-    if (socket.destroyed) throw gone();
-    const line = lineOf(socket);
-    if (line.waiting.length >= WAITING_MAX) socket.destroy();
-    else if (line.isAnswering) await new Promise<void>((goOn) => line.waiting.push(goOn));
-    if (socket.destroyed) throw gone();
-    line.isAnswering = true;
-    reply.raw.once('close', () => {
-      const next = line.waiting.shift();
-      // It goes on in this line: nobody may come between.
-      if (next !== undefined) next();
-      else line.isAnswering = false;
-    });
+  #isFull({ waiting }: Line): boolean {
+    if (waiting.length >= WAITING_MAX) return true;
+    return this.#waitingOnAll >= WAITING_ON_ALL_MAX || this.#waitingHeads >= WAITING_HEADS_MAX;
+  }
+
+  async #wait(line: Line, head: readonly string[]): Promise<void> {
+    const length = head.reduce((sum, text) => sum + text.length, 0);
+    this.#waitingOnAll += 1;
+    this.#waitingHeads += length;
+    await new Promise<void>((next) => line.waiting.push(next));
+    this.#waitingOnAll -= 1;
+    this.#waitingHeads -= length;
+  }
+}
+
+const HEAD_END = Buffer.from('\r\n\r\n');
+
+/**
+ * Gives Node's parser one head at a time. It would make requests of all that came in one packet, a
+ * thousand and more, and of very many connections before any of them can be closed.
+ */
+function parseOneByOne(socket: Socket, isFull: (socket: Socket) => boolean): void {
+  // Node's own, of a plain connection or of one under TLS; none where it parses the other of them.
+  const [parse] = socket.listeners('data') as ((bytes: Buffer) => void)[];
+  if (parse === undefined) return;
+  socket.removeListener('data', parse);
+  socket.on('data', (bytes: Buffer) => {
+    for (let at = 0; at < bytes.length && !socket.destroyed; ) {
+      // Where it waits for its answers to be taken, the rest waits too.
+      if (socket.isPaused()) {
+        socket.unshift(bytes.subarray(at));
+        return;
+      }
+      if (isFull(socket)) {
+        resetConnection(socket);
+        return;
+      }
+      const end = bytes.indexOf(HEAD_END, at);
+      const next = end < 0 ? bytes.length : end + HEAD_END.length;
+      parse(bytes.subarray(at, next));
+      at = next;
+    }
   });
+}
+
+function goOn(line: Line): void {
+  const next = line.waiting.shift();
+  // It goes on in this line: nobody may come between.
+  if (next !== undefined) next();
+  else {
+    line.isAnswering = false;
+    line.atEnd?.();
+  }
 }
 
 /** Nobody reads it. */

@@ -107,7 +107,86 @@ describe('requests that are sent over one connection without waiting', () => {
   });
 });
 
+describe('requests that nobody may ask, over many connections', () => {
+  it('do not end the process of the README, and keep nobody waiting', async () => {
+    const store = await openTestStore();
+    await store.ingest.close();
+    await store.backends.close();
+    const limits = ['--max-semi-space-size=8', '--max-old-space-size=256', PROGRAM, 'serve'];
+    const variables = { ...process.env, ...embeddedVariables(store.folder) };
+    const serving = startScript(limits[0]!, limits.slice(1), variables, store.folder);
+    const [address] = /http:\/\/\S+:\d+/.exec(await serving.printed('listening'))!;
+    const head = `GET /v2/apps/${store.app.id}/conversations HTTP/1.1\r\nhost: lethe\r\n`;
+    for (const more of ['', `x: ${'y'.repeat(15_000)}\r\n`]) {
+      const text = `${head}${more}\r\n`.repeat(more === '' ? 990 : 300);
+      await Promise.all(Array.from({ length: 100 }, () => sendAtOnce(address, text)));
+      await sleep(3_000);
+      expect(serving.child.exitCode).toBeNull();
+      expect(await millisecondsOf(`${address}/healthz`)).toBeLessThan(2_000);
+    }
+    serving.child.kill('SIGTERM');
+    expect(await serving.ended).toMatchObject({ code: 0 });
+  }, 60_000);
+});
+
 describe('what is no request of this server', () => {
+  it('is answered after all that came before it, and never inside another answer', async () => {
+    const { store, request, page } = await openLongPage();
+    const server = await startServer(store, ['reader']);
+    onTestFinished(() => server.stop());
+    const garbage = 'no request at all\r\n\r\n';
+    const textOf = async (first: string, later: string) => {
+      const client = await sendAtOnce(server.address, first);
+      let text = '';
+      client.on('data', (chunk) => {
+        text += String(chunk);
+      });
+      client.resume();
+      await sleep(500);
+      client.write(later);
+      await Promise.race([once(client, 'close'), sleep(3_000)]);
+      return text;
+    };
+    const asked = await textOf(request(page) + garbage, garbage);
+    expect([...asked.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status)).toEqual([
+      '200',
+      '400',
+    ]);
+    for (const later of [garbage, `GET / HTTP/1.1\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`]) {
+      const streamed = await textOf(request('/stream?from=now'), later);
+      expect(streamed).toContain('HTTP/1.1 200');
+      expect(streamed).not.toMatch(/HTTP\/1\.1 4/);
+    }
+  }, 60_000);
+
+  it('ends nobody else’s: CONNECT behind an answer that is not read, and then a reset', async () => {
+    const { store, request, page } = await openLongPage();
+    await store.ingest.close();
+    await store.backends.close();
+    const variables = { ...process.env, ...embeddedVariables(store.folder) };
+    const serving = startScript(PROGRAM, ['serve'], variables, store.folder);
+    const [address] = /http:\/\/\S+:\d+/.exec(await serving.printed('listening'))!;
+    const client = await sendAtOnce(address, request(page));
+    await sleep(1_000);
+    client.write('CONNECT x:1 HTTP/1.1\r\nhost: x\r\n\r\n');
+    await sleep(500);
+    client.resetAndDestroy();
+    await sleep(500);
+    expect(serving.child.exitCode).toBeNull();
+    expect(await millisecondsOf(`${address}/healthz`)).toBeLessThan(2_000);
+  }, 60_000);
+
+  it('is refused before its body is read, at an address that is none', async () => {
+    const { store } = await openLongPage();
+    const server = await startServer(store, ['reader']);
+    onTestFinished(() => server.stop());
+    const head = 'POST /nope HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n';
+    const client = await sendAtOnce(server.address, `${head}content-length: 9000000\r\n\r\n[{}`);
+    client.resume();
+    const [answer] = (await once(client, 'data')) as [Buffer];
+    expect(String(answer)).toContain('HTTP/1.1 404');
+  });
+
   it('has an error of the same shape, whatever it is', async () => {
     const { store, request } = await openLongPage();
     const server = await startServer(store, ['reader']);
