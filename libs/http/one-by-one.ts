@@ -86,7 +86,7 @@ const HEAD_END = Buffer.from('\r\n\r\n');
 
 /**
  * Gives Node's parser one head at a time. It would make requests of all that came in one packet, a
- * thousand and more, and of very many connections before any of them can be closed.
+ * thousand and more, before any of very many connections can be closed.
  */
 function parseOneByOne(socket: Socket, isFull: (socket: Socket) => boolean): void {
   // Node's own, of a plain connection or of one under TLS; none where it parses the other of them.

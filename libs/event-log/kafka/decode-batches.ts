@@ -21,10 +21,24 @@ const MAGIC = 2;
 /** Far more than is ever written here at once; each takes some hundred bytes of memory. */
 const RECORDS_MAX = 20_000;
 
+/** What is written here has a trace at most. */
+const HEADERS_MAX = 100;
+
 interface Decoder {
+  readInt8(): number;
   readInt32(): number;
+  readVarInt(): number;
+  readVarLong(): unknown;
   canReadBytes(length: number): boolean;
   readBytes(length: number): Buffer;
+}
+
+/** What kafkajs tells of the batch that a record is in. */
+interface BatchContext {
+  readonly firstOffset: string;
+  readonly firstTimestamp: string;
+  readonly lastOffsetDelta: number;
+  readonly isControlBatch: boolean;
 }
 
 /** A record as kafkajs hands it on. */
@@ -37,6 +51,9 @@ type DecodeBatch = (decoder: Decoder) => Promise<{ readonly records: readonly Me
 /** Has kafkajs decode fetched answers this way. It loads its own way with the first answer. */
 export function mendDecoding(): void {
   const load = createRequire(import.meta.url);
+  const ofRecords = load.resolve('kafkajs/src/protocol/recordBatch/record/v0/decoder.js');
+  load(ofRecords);
+  load.cache[ofRecords]!.exports = decodeRecord;
   const path = load.resolve('kafkajs/src/protocol/requests/fetch/v4/decodeMessages.js');
   load(path);
   load.cache[path]!.exports = (decoder: Decoder) => decodeMessages(decoder, load);
@@ -70,6 +87,43 @@ async function decodeBatch(batch: Buffer, load: NodeJS.Require): Promise<readonl
     // Whatever it was, it is about these bytes: nothing else was asked.
     return [unreadable(batch)];
   }
+}
+
+/**
+ * One record of a batch. The broker looks at none of this: an offset outside of the batch, or very
+ * many headers, make the batch unreadable.
+ *
+ * https://kafka.apache.org/documentation/#record
+ */
+function decodeRecord(decoder: Decoder, batch: BatchContext): Message & Record<string, unknown> {
+  const attributes = decoder.readInt8();
+  decoder.readVarLong();
+  const delta = decoder.readVarInt();
+  if (delta < 0 || delta > batch.lastOffsetDelta) throw new RangeError('outside of its batch');
+  const key = readBytes(decoder);
+  const value = readBytes(decoder);
+  const count = decoder.readVarInt();
+  if (count > HEADERS_MAX) throw new RangeError('too many headers');
+  const headers: Record<string, Buffer | null> = Object.create(null);
+  for (let i = 0; i < count; i += 1) headers[String(readBytes(decoder))] = readBytes(decoder);
+  return {
+    magicByte: MAGIC,
+    attributes,
+    timestamp: batch.firstTimestamp,
+    offset: String(BigInt(batch.firstOffset) + BigInt(delta)),
+    key,
+    value,
+    headers,
+    isControlRecord: batch.isControlBatch,
+    batchContext: batch,
+  };
+}
+
+function readBytes(decoder: Decoder): Buffer | null {
+  const length = decoder.readVarInt();
+  if (length === -1) return null;
+  if (length < 0 || !decoder.canReadBytes(length)) throw new RangeError('longer than its batch');
+  return decoder.readBytes(length);
 }
 
 function unreadable(batch: Buffer): Message & Record<string, unknown> {

@@ -3,9 +3,9 @@
  * (scrypt, RFC 7914) when one is given. The folder must not lie inside the data folder.
  *
  * `ID.store` names the store that a key was made for, and the one that it was copied from, if it
- * was. It stays when the key goes. `ID.PROCESS.serving` is written anew by each process that serves with it. `ID.gone` stays
- * when a key was destroyed: a folder that has neither key nor mark never had it, and says nothing
- * of where it is.
+ * was. It stays when the key goes. `ID.PROCESS.serving` is written anew by each process that serves
+ * with it. `ID.gone` stays when a key was destroyed: a folder that has neither key nor mark never
+ * had it, and says nothing of where it is.
  *
  *   format u8 ‖ lp(KDF name) ‖ N u32 ‖ r u32 ‖ p u32 ‖ lp(salt) ‖ lp(wrap, or key when KDF "none")
  */
