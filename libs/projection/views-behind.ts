@@ -31,6 +31,13 @@ export async function waitForViews(
   }
 }
 
+/** How many records of the log the views have not yet. */
+export async function recordsBehind({ log, views }: ViewsAndLog): Promise<number> {
+  const ends = await log.endOffsets();
+  const next = await checkpointsOf({ log, views });
+  return ends.reduce((sum, end, i) => sum + Math.max(0, end - (next[i] ?? 0)), 0);
+}
+
 const looks = new WeakMap<EventLog, Promise<number[]>>();
 
 /** All who ask at the same time share a look: one that began earlier never tells too much. */

@@ -87,7 +87,14 @@ import type {
   ProjectorPowers,
   ReaderPowers,
 } from './powers.ts';
-import { assertMayBeMade, assertRestored, assertThere, hasBegun, noStore } from './store-place.ts';
+import {
+  assertMayBeMade,
+  assertRestored,
+  assertStateOfVault,
+  assertThere,
+  hasBegun,
+  noStore,
+} from './store-place.ts';
 
 /** What is copied of a store, and what its process shares. */
 export interface OpenedEngines {
@@ -202,6 +209,7 @@ export async function openBackends(
     const lossFeed = createLossFeed({ feed, clocks, randomness });
     const hierarchy = createKeyHierarchy({ store, kms, randomness, lease, lossFeed });
     const isBegun = await hasBegun(opened.vault, configuration);
+    await assertStateOfVault(store, opened.state);
     await hierarchy.storeRoot();
     // Without a root nobody could hold keys.
     if (!isBegun) await feed.begin();
@@ -436,6 +444,7 @@ function handOut(from: {
         accessKeyStore: state.accessKeys,
         storeMac: from.mac,
         erasures: erasureList(from),
+        markState: () => state.clockMark.raise(clock.nowMs()),
         clock,
         randomness,
       };

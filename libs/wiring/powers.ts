@@ -152,6 +152,8 @@ export interface AdministrationPowers {
   readonly accessKeyStore: AccessKeyStore;
   readonly storeMac: StoreMac;
   readonly erasures: Pick<ErasureList, 'add'>;
+  /** Leaves a mark in the state, by which it is known again. */
+  markState(): Promise<void>;
   readonly clock: Clock;
   readonly randomness: Randomness;
 }

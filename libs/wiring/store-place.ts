@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { LetheError } from '../base/lethe-error.ts';
 import { type Configuration, embeddedFiles } from '../configuration/configuration.ts';
 import { hasStoreRoot } from '../vault/copy/fill-vault.ts';
-import { rowKinds, type VaultStore } from '../vault/rows/vault-store.ts';
+import { rowKinds, rowStates, type VaultStore } from '../vault/rows/vault-store.ts';
 import type { TurnTable } from '../vault/turn/turn-table.ts';
 import { openErasures } from './open-engines.ts';
+import type { StateStores } from './opened-stores.ts';
 
 /**
  * Where a list of erasures is and no vault, the store was lost, or its disk is not there: a new one
@@ -45,6 +46,25 @@ export async function hasBegun(
 export async function assertMayBeMade(configuration: Configuration): Promise<void> {
   const { vault } = configuration;
   if (vault.engine === 'sqlite' && !existsSync(vault.file)) await assertNoErasures(configuration);
+}
+
+/**
+ * An empty state beside a vault with apps: it was lost, and often the log with it. A turn would end
+ * the key of every backup that still has them. Throws CONFIGURATION_INVALID.
+ */
+export async function assertStateOfVault(
+  store: VaultStore,
+  { clockMark }: Pick<StateStores, 'clockMark'>,
+): Promise<void> {
+  if ((await clockMark.read()) > 0) return;
+  for await (const { state } of store.scan(rowKinds.appRoot)) {
+    if (state === rowStates.erased) continue;
+    throw new LetheError(
+      'CONFIGURATION_INVALID',
+      'LETHE_STATE: it is empty, but LETHE_VAULT has apps: their state was lost, and the log ' +
+        'with it if that lay there. Mount its disk, or move the vault away and restore a backup',
+    );
+  }
 }
 
 /** Where a restore works: beside the vault, or, when that is on servers, beside the backups. */

@@ -14,6 +14,8 @@ export async function createApp(
   powers: AdministrationPowers,
   options: { name: string; buckets?: number },
 ): Promise<App> {
+  // First: a vault with apps beside a state without a mark tells that the state was lost.
+  await powers.markState();
   const app = await powers.apps.create({ ...options, nowMs: powers.clock.nowMs() });
   if (app === 'exists') {
     throw new LetheError('NAME_TAKEN', 'there is an app of this name: choose another');

@@ -36,9 +36,11 @@ function withHeader(record: Buffer, changed: { cipher?: number; formatVersion?: 
 
 /** Edits the files of a store, as somebody who has the disk does. */
 function replaceRecord(store: TestStore, where: 'log' | 'views', [from, to]: readonly Buffer[]) {
-  const [file, table, column] =
-    where === 'log' ? ['lethe.db', 'log_records', 'value'] : ['views.db', 'messages_1', 'record'];
-  const database = new DatabaseSync(join(store.folder, 'data', file!));
+  const file = where === 'log' ? 'lethe.db' : 'views.db';
+  const database = new DatabaseSync(join(store.folder, 'data', file));
+  const sql = 'SELECT generation AS g FROM view_generations';
+  const g = where === 'log' ? undefined : database.prepare(sql).get()!.g;
+  const [table, column] = g === undefined ? ['log_records', 'value'] : [`messages_${g}`, 'record'];
   const update = `UPDATE ${table} SET ${column} = ? WHERE ${column} = ?`;
   expect(database.prepare(update).run(to!, from!).changes).toBe(1);
   database.close();

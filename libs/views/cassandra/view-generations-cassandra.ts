@@ -2,10 +2,11 @@
 
 import { LetheError } from '../../base/lethe-error.ts';
 import type { CassandraDatabase } from '../../engines/cassandra-database.ts';
+import { firstGeneration } from '../first-generation.ts';
 import { generationDrops, generationTables } from './view-schema-cassandra.ts';
 
 const STATE = 'SELECT newest, live FROM view_generations WHERE one = 0 LIMIT 1';
-const BORN = 'UPDATE view_generations SET newest = 1, live = 1 WHERE one = 0 IF live = null';
+const BORN = 'UPDATE view_generations SET newest = ?, live = ? WHERE one = 0 IF live = null';
 const TAKE = 'UPDATE view_generations SET newest = ? WHERE one = 0 IF newest = ?';
 const SERVE = 'UPDATE view_generations SET live = ? WHERE one = 0 IF live > 0';
 const THERE = 'SELECT generation FROM view_generations WHERE one = 0 AND generation = ?';
@@ -83,13 +84,17 @@ export class ViewGenerations {
   }
 
   async #makeFirst(): Promise<number> {
-    await this.#makeTables(1);
+    const first = firstGeneration();
+    await this.#makeTables(first);
     const statements = [
-      { query: BORN, params: [] },
-      { query: ADD, params: [1] },
+      { query: BORN, params: [first, first] },
+      { query: ADD, params: [first] },
     ];
     await this.#database.applySettled(statements, async () => (await this.#state()) !== undefined);
-    return (await this.#state())!.live;
+    const { live } = (await this.#state())!;
+    // Another process was first.
+    if (live !== first) await this.#dropTables(first);
+    return live;
   }
 
   async #makeTables(generation: number): Promise<void> {
@@ -103,7 +108,11 @@ export class ViewGenerations {
       if (generation === null || generation === kept) continue;
       const drop = { query: DROP, params: [generation] };
       await this.#database.applySettled([drop]);
-      for (const statement of generationDrops(generation)) await this.#database.define(statement);
+      await this.#dropTables(generation);
     }
+  }
+
+  async #dropTables(generation: number): Promise<void> {
+    for (const statement of generationDrops(generation)) await this.#database.define(statement);
   }
 }

@@ -2,6 +2,7 @@
 
 import type { ViewChange } from '../../conversation/view-changes.ts';
 import type { SqliteDatabase } from '../../engines/sqlite-database.ts';
+import { firstGeneration } from '../first-generation.ts';
 import type { ViewStore } from '../view-store.ts';
 import { createViewReaderSqlite } from './view-reader-sqlite.ts';
 import { applyViewChanges } from './view-writer-sqlite.ts';
@@ -52,7 +53,11 @@ function generationTables(g: number): string {
 export function openViewStoreSqlite(database: SqliteDatabase): ViewStore {
   database.define(COMMON);
   database.transaction(() => {
-    if (liveGeneration(database) === undefined) makeGeneration(database, 1);
+    for (const generation of generations(database)) {
+      // Its number was changed from outside.
+      if (!isWhole(database, generation)) dropGeneration(database, generation);
+    }
+    if (liveGeneration(database) === undefined) makeGeneration(database, firstGeneration());
     for (const generation of generations(database)) addVersions(database, generation);
   });
   return {
@@ -96,6 +101,12 @@ export function openViewStoreSqlite(database: SqliteDatabase): ViewStore {
 function liveGeneration(database: SqliteDatabase): number | undefined {
   const sql = 'SELECT generation FROM view_generations WHERE live = 1';
   return database.get<{ generation: number }>(sql)?.generation;
+}
+
+function isWhole(database: SqliteDatabase, generation: number): boolean {
+  const sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN (KEYS)";
+  const names = TABLES.map((table) => `${table}_${generation}`);
+  return database.allIn(sql, names).length === names.length;
 }
 
 function generations(database: SqliteDatabase): number[] {

@@ -89,13 +89,16 @@ export function certificateLines({ file, publicKey, salt }: Certified): string[]
 
 /** Prints what a request would take. */
 export function reportPreview(preview: Preview, isJson: boolean): void {
-  const { events, messages, conversations, people, neighbours } = preview;
+  const { events, messages, conversations, people, neighbours, behind } = preview;
   const count = Object.values(events).reduce((sum, one) => sum + one, 0);
   printResult(isJson, { preview }, [
     `would take ${count} events of ${people} people`,
     `  ${messages} messages in ${conversations} conversations`,
     ...Object.entries(events).map(([type, number]) => `  ${type}: ${number}`),
     ...neighbours.map((id) => `  and message ${id}, whose key lies at the same place`),
+    ...(behind > 0
+      ? [`not counted: ${behind} records of the log that the views have not yet`]
+      : []),
     'nothing was changed',
   ]);
 }

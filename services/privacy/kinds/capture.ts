@@ -7,6 +7,7 @@ import { isLetheError } from '../../../libs/base/lethe-error.ts';
 import { decodeSealedEvent, type SealedEvent } from '../../../libs/codec/sealed-event.ts';
 import type { RingRef } from '../../../libs/keyring/ring.ts';
 import type { CapturedRings } from '../../../libs/keyring/ring-capture.ts';
+import { recordsBehind } from '../../../libs/projection/views-behind.ts';
 import { type RingKind, ringKinds } from '../../../libs/sealing/tree-path.ts';
 import type { SubjectEntry } from '../../../libs/vault/directory/directory.ts';
 import { personalConversations, type Run, readSubject } from './run.ts';
@@ -54,6 +55,7 @@ async function captureWhole({ app, powers }: Run<'erase-app'>): Promise<Captures
   const ref = { app: app.id, kind: ringKinds.app, id: app.id };
   const rings = await powers.ringCapture.capture([ref]);
   const isFence = await powers.keyring.use([ref], async ([ring]) => ring === 'erased');
+  isWhole &&= (await recordsBehind(powers)) === 0;
   const captured = { name: app.id, user: null, events, isWhole };
   return { ...captured, rings: isFence ? NO_RINGS : rings };
 }
@@ -93,7 +95,8 @@ async function captureSubject(run: Run<'erase-subject'>, subject: SubjectEntry):
   ]);
   const isFence = await run.powers.keyring.use([owner], async ([ring]) => ring === 'erased');
   // After a crash between fence and end, no ring from before the fence is there to be tried.
-  const isWhole = isAll && events.length <= EVENTS_MAX;
+  const haveAll = (await recordsBehind(run.powers)) === 0;
+  const isWhole = isAll && haveAll && events.length <= EVENTS_MAX;
   const captured = { ...named(subject), events: events.slice(0, EVENTS_MAX), isWhole };
   return { ...captured, rings: isFence ? NO_RINGS : rings };
 }

@@ -9,6 +9,7 @@ import { decodeSealedEvent, type EventHeader } from '../../../libs/codec/sealed-
 import { useEventRings } from '../../../libs/keyring/event-rings.ts';
 import { isKeyForgotten } from '../../../libs/keyring/event-sealer.ts';
 import { lookPastDamage } from '../../../libs/keyring/past-damage.ts';
+import { recordsBehind } from '../../../libs/projection/views-behind.ts';
 import type { RequestKind } from '../../../libs/requests/request.ts';
 import { shareLeaf } from '../../../libs/sealing/tree-path.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
@@ -25,16 +26,19 @@ export interface Preview {
   readonly people: number;
   /** Other messages whose key lies at the same leaf: they would go too, so the run is refused. */
   readonly neighbours: readonly string[];
+  /** Records of the log that the views have not yet: of those nothing is counted. */
+  readonly behind: number;
 }
 
 const PAGE_EVENTS = 500;
 
 /** Looks at every record of the views. Throws VIEWS_UNREACHABLE, VAULT_UNREACHABLE. */
 export async function previewLoss<Name extends RequestKind>(
-  powers: Pick<PrivacyPowers, 'views' | 'directory' | 'keyring'>,
+  powers: Pick<PrivacyPowers, 'views' | 'directory' | 'keyring' | 'log'>,
   app: AppId,
   { kind, target }: { readonly kind: Name; readonly target: NamedTarget<Name> },
 ): Promise<Preview> {
+  const behind = await recordsBehind(powers);
   const matches = await kindOf(kind).matcher(powers, app, target);
   const message = 'message' in target ? (target.message as MessageId) : undefined;
   const events: Record<string, number> = {};
@@ -72,6 +76,7 @@ export async function previewLoss<Name extends RequestKind>(
     conversations: conversations.size,
     people: people.size,
     neighbours: [...neighbours],
+    behind,
   };
 }
 
