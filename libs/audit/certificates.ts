@@ -42,6 +42,6 @@ export interface Certificates {
    * there to have false certificates believed, is set aside.
    */
   publicKey(): Promise<PublicKey>;
-  /** Where another key lies than that of our signatures; undefined: nowhere. */
-  foreignKeyFile(): Promise<string | undefined>;
+  /** Why nobody should, or can, verify by the public key that is there; undefined: all is well. */
+  publicKeyProblem(): Promise<string | undefined>;
 }

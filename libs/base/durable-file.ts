@@ -2,15 +2,17 @@
 import { randomUUID } from 'node:crypto';
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   linkSync,
   mkdirSync,
   openSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 
 /**
  * Writes `file` whole or not at all: beside it first, synced, renamed, then its folder synced. The
@@ -37,9 +39,28 @@ export function writeNewFileDurably(file: string, content: string, mode: number)
   }
 }
 
+/**
+ * Makes a folder with those above it that are missing; the first that was made. Node's own way,
+ * `recursive`, never returns where a folder can be looked at but nothing made in it, as in /proc.
+ */
+export function makeFolders(folder: string, mode = 0o700): string | undefined {
+  const missing: string[] = [];
+  for (let at = resolve(folder); !existsSync(at); at = dirname(at)) missing.unshift(at);
+  if (missing.length === 0 && !statSync(folder).isDirectory()) mkdirSync(folder);
+  for (const one of missing) {
+    try {
+      mkdirSync(one, { mode });
+    } catch (error) {
+      // Another process may have made it meanwhile.
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+  }
+  return missing[0];
+}
+
 /** Under a name of its own: another process may be writing the same file. */
 function writePartial(file: string, content: string | Buffer, mode: number): string {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  makeFolders(dirname(file));
   const partial = `${file}.${randomUUID()}.partial`;
   const handle = openSync(partial, 'wx', mode);
   try {

@@ -3,10 +3,11 @@
  * commit, secure_delete, a time-out instead of an error when another process writes. Adapters
  * share a connection when they lie in one file, so that their writes can share a transaction.
  */
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { backup, DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { makeFolders } from '../base/durable-file.ts';
 import { type ErrorCode, LetheError } from '../base/lethe-error.ts';
 
 /** The format of the data folder; a folder of a newer one is refused. */
@@ -48,7 +49,7 @@ export interface FileLock {
  * another process has it.
  */
 export function lockFile(file: string): FileLock | undefined {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  makeFolders(dirname(file));
   const database = new DatabaseSync(file, { timeout: 0 });
   try {
     // Without a journal: a kill would leave its file.
@@ -88,7 +89,7 @@ export class SqliteDatabase {
     this.#unreachable = unreachable;
     this.#file = file;
     if (file !== ':memory:' && !existsSync(dirname(file))) {
-      mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+      makeFolders(dirname(file));
     }
     try {
       this.#database = new DatabaseSync(file);

@@ -4,7 +4,6 @@
  */
 import {
   existsSync,
-  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -13,6 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { makeFolders } from '../../libs/base/durable-file.ts';
 import type { KeyId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import {
@@ -123,7 +123,7 @@ function assertApart(configuration: Configuration, parent: string): void {
 
 function makeFolder(folder: string): void {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolders(folder);
   } catch (cause) {
     const text = `cannot make the folder ${folder} (${(cause as NodeJS.ErrnoException).code})`;
     throw new LetheError('INPUT_INVALID', text, { cause });

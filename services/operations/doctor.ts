@@ -151,18 +151,15 @@ async function checkErasures({ backends }: OpenStore): Promise<Check> {
 
 /** Certificates are believed by the public key that lies beside them. */
 async function checkCertificates({ backends }: OpenStore): Promise<Check> {
-  let foreign: string | undefined;
+  let problem: string | undefined;
   try {
-    foreign = await backends.privacy().certificates.foreignKeyFile();
+    problem = await backends.privacy().certificates.publicKeyProblem();
   } catch (error) {
     if (!isLetheError(error, 'CONFIGURATION_INVALID')) throw error;
     return { name: 'certificates', passed: false, detail: error.message };
   }
-  const detail =
-    foreign === undefined
-      ? 'the public key beside the certificates is that of their signatures'
-      : `${foreign} is another key: what verifies with it was not signed by this store`;
-  return { name: 'certificates', passed: foreign === undefined, detail };
+  const detail = problem ?? 'the public key beside the certificates is that of their signatures';
+  return { name: 'certificates', passed: problem === undefined, detail };
 }
 
 /** The first of them: by these an operator finds the rows, and whose app they are. */

@@ -8,12 +8,12 @@ import {
   copyFileSync,
   existsSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   renameSync,
   rmSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { makeFolders } from '../../libs/base/durable-file.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import {
   type Configuration,
@@ -66,7 +66,7 @@ export async function placeRestored(
 
 /** Also to another file system: whole or not at all. */
 function moveFile(from: string, to: string): void {
-  mkdirSync(dirname(to), { recursive: true, mode: 0o700 });
+  makeFolders(dirname(to));
   try {
     renameSync(from, to);
   } catch (error) {

@@ -2,9 +2,9 @@
  * `lethe restore`: a backup becomes the store again. Everything happens in a folder beside the
  * data, so that nobody can open it before what was erased since was erased again.
  */
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { writeFileDurably } from '../../libs/base/durable-file.ts';
+import { makeFolders, writeFileDurably } from '../../libs/base/durable-file.ts';
 import type { KeyId, RequestId } from '../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
@@ -108,10 +108,11 @@ async function restoreIn(
   { configuration, backup }: { configuration: Configuration; backup: FoundBackup },
   { isNewerRemoved, erasuresHead, onProgress }: RestoreOptions,
 ): Promise<Restored> {
-  mkdirSync(staging, { recursive: true, mode: 0o700 });
+  makeFolders(staging);
   for (const name of [LOG_COPY, VAULT_COPY]) {
     const file = join(backup.folder, name);
     if (!existsSync(file)) throw damagedFile(file, 'is not there');
+    if (statSync(file).size === 0) throw damagedFile(file, 'is empty');
     copyFileSync(file, join(staging, name));
     if (!isWholeFile(join(staging, name))) throw damagedFile(file, 'is damaged');
   }

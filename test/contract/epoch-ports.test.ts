@@ -1,5 +1,5 @@
 import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync, renameSync, utimesSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -167,10 +167,13 @@ describe.each(adapters.certificates)('certificates %s', (_, open) => {
     const certificates = await open(folder);
     const own = await certificates.publicKey();
     const { file } = await certificates.issue('one', statementOf(1), isSame);
-    expect(await certificates.foreignKeyFile()).toBeUndefined();
+    expect(await certificates.publicKeyProblem()).toBeUndefined();
     const planted = generateKeyPairSync('ed25519').publicKey;
     writeFileSync(own.file, planted.export({ type: 'spki', format: 'pem' }));
-    expect(await (await open(folder)).foreignKeyFile()).toBe(own.file);
+    expect(await (await open(folder)).publicKeyProblem()).toContain(`${own.file} is another key`);
+    expect(await certificates.publicKey()).toEqual(own);
+    rmSync(own.file);
+    expect(await certificates.publicKeyProblem()).toContain('is missing');
     expect(await certificates.publicKey()).toEqual(own);
     const key = createPublicKey(readFileSync(own.file));
     expect(keyIdOf(key)).toBe(own.keyId);

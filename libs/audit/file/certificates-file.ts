@@ -8,9 +8,9 @@ import {
   generateKeyPairSync,
   type KeyObject,
 } from 'node:crypto';
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeFileDurably, writeNewFileDurably } from '../../base/durable-file.ts';
+import { makeFolders, writeFileDurably, writeNewFileDurably } from '../../base/durable-file.ts';
 import { isLetheError, LetheError } from '../../base/lethe-error.ts';
 import { sha256 } from '../../codec/hash.ts';
 import type { Certificates } from '../certificates.ts';
@@ -56,7 +56,7 @@ export function openCertificatesFile(folders: { folder: string; keyFolder: strin
     async assertReady() {
       const { folder } = folders;
       orExplain(CERTIFICATES, folder, () => {
-        mkdirSync(folder, { recursive: true });
+        makeFolders(folder, 0o777);
         accessSync(folder, constants.W_OK);
       });
       signingKey();
@@ -97,8 +97,12 @@ export function openCertificatesFile(folders: { folder: string; keyFolder: strin
       }
       return { file: publicFile, keyId: keyIdOf(createPublicKey(signingKey())) };
     },
-    async foreignKeyFile() {
-      return foreignText() === undefined ? undefined : publicFile;
+    async publicKeyProblem() {
+      if (foreignText() !== undefined) {
+        return `${publicFile} is another key: what verifies with it was not signed by this store`;
+      }
+      if (existsSync(publicFile) || !existsSync(privateFileOf(folders.keyFolder))) return undefined;
+      return `${publicFile} is missing: without a copy nobody verifies; the next certificate makes it`;
     },
   };
 }
@@ -108,9 +112,13 @@ function sha256Hex(text: string): string {
   return sha256(Buffer.from(text)).toString('hex', 0, 8);
 }
 
+function privateFileOf(folder: string): string {
+  return join(folder, 'certificates.ed25519.pem');
+}
+
 /** A key is made for the first certificate: others would not hold beside those of another key. */
 function readOrMakeKey(folder: string, publicFile: string): KeyObject {
-  const file = join(folder, 'certificates.ed25519.pem');
+  const file = privateFileOf(folder);
   if (!existsSync(file)) {
     if (existsSync(publicFile)) throw keyMissing(file, publicFile);
     const { privateKey } = generateKeyPairSync('ed25519');

@@ -1,20 +1,13 @@
 /** Blobs as files: a folder an app, a folder for the first byte of the id. */
 
 import { randomUUID } from 'node:crypto';
-import {
-  createReadStream,
-  createWriteStream,
-  mkdirSync,
-  readdirSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { createReadStream, createWriteStream, readdirSync, rmSync, statSync } from 'node:fs';
 import { access, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { DAY_MS } from '../../base/day.ts';
-import { syncFolder } from '../../base/durable-file.ts';
+import { makeFolders, syncFolder } from '../../base/durable-file.ts';
 import { LetheError } from '../../base/lethe-error.ts';
 import type { BlobKey, BlobStore } from '../blob-store.ts';
 
@@ -31,7 +24,7 @@ export function openBlobStoreFile(folder: string): BlobStore {
       if (await isThere(file)) return;
       const partial = `${file}.${randomUUID()}${PARTIAL}`;
       try {
-        const made = mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+        const made = makeFolders(dirname(file));
         const written = createWriteStream(partial, { flags: 'wx', mode: 0o600, flush: true });
         await pipeline(chunks, written);
         await rename(partial, file);

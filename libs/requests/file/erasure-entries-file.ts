@@ -1,7 +1,7 @@
 /** Entries of the list of erasures as files of a folder, named by their numbers. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeNewFileDurably } from '../../base/durable-file.ts';
+import { makeFolders, writeNewFileDurably } from '../../base/durable-file.ts';
 import { LetheError } from '../../base/lethe-error.ts';
 import type { ErasureEntries } from '../erasure-list.ts';
 
@@ -27,7 +27,7 @@ export function openErasureEntriesFile(folder: string): ErasureEntries {
   return {
     name: folder,
     async begin() {
-      attempt('make', () => mkdirSync(folder, { recursive: true, mode: 0o700 }));
+      attempt('make', () => makeFolders(folder));
     },
     async isThere() {
       return existsSync(folder);

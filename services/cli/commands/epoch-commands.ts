@@ -74,6 +74,7 @@ export function addEpochCommands(program: Command): void {
           lastTurn === null
             ? 'no turn yet'
             : `last turn: ${lastTurn.step}; its old KMS key is ${oldKmsKeyState}`,
+          ...(lastTurn === null || lastTurn.step === 'done' ? [] : [UNFINISHED]),
           `${status.keysWaitedFor} old KMS keys are waited for`,
           ...status.keysOfOriginals.map((key) => `T1 waits for ${key}: ${OF_ORIGINAL}`),
           ...status.keysOfCopies.map((key) => `T1 waits for ${key}: ${OF_COPY}`),
@@ -88,6 +89,9 @@ export function addEpochCommands(program: Command): void {
   addEndCopies(epoch);
   addBackupCommands(program);
 }
+
+const UNFINISHED =
+  'that turn is not finished: unless a process runs it now, lethe epoch turn goes on with it';
 
 function addEndOriginal(epoch: Command): void {
   epoch

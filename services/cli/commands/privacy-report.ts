@@ -67,7 +67,9 @@ function attackLines(attack: AttackReport | undefined): string[] {
   return [
     `attacked: ${events.opened} of ${events.tried} captured events open; ` +
       `${services.length} running services gave nothing to ${requests} requests; ` +
-      `${rings.openUntilT1} of ${rings.tried} captured rings open until T1`,
+      (rings.tried === 0
+        ? 'no ring could be captured before the fence: older copies may open until T1'
+        : `${rings.openUntilT1} of ${rings.tried} captured rings open until T1`),
   ];
 }
 

@@ -28,7 +28,9 @@ const CONVERSATIONS_MAX = 1_000;
 export function readIdArgument<Id extends Alias | ConversationId | MessageId>(text: string): Id {
   const id = textToId<Id>(text.replaceAll('-', ''));
   if (id !== undefined) return id;
-  const why = 'an id has 32 hexadecimal digits: lethe find tells that of a person';
+  const why =
+    'an id has 32 hexadecimal digits: lethe find tells that of a person, lethe show subject ' +
+    'those of conversations, and lethe show conversation --json those of messages';
   throw new LetheError('INPUT_INVALID', why);
 }
 

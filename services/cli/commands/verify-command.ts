@@ -22,7 +22,9 @@ export function addVerifyCommand(program: Command): void {
     .option('--json', 'print JSON')
     .action((file: string, options) => {
       const publicKey = readKey(options.key);
-      const statement = openEnvelope(readNamedFile(file, 'the certificate'), publicKey);
+      const text = readNamedFile(file, 'the certificate');
+      if (text.trim() === '') throw new LetheError('INPUT_INVALID', `${file} is empty`);
+      const statement = openEnvelope(text, publicKey);
       const publicKeyId = keyIdOf(publicKey);
       const [subject] = statement.subject;
       if (statement.predicateType !== PREDICATE_TYPE) {
@@ -32,15 +34,17 @@ export function addVerifyCommand(program: Command): void {
       if ((options.salt === undefined) !== (options.user === undefined)) {
         throw new LetheError('INPUT_INVALID', '--salt and --user: give both or none');
       }
-      if (options.salt !== undefined && !/^[0-9a-f]{64}$/.test(options.salt)) {
+      // Whoever copies them from a letter may have them in capitals.
+      const salt = options.salt?.toLowerCase();
+      const user = options.user?.toLowerCase().replaceAll('-', '');
+      if (salt !== undefined && !/^[0-9a-f]{64}$/.test(salt)) {
         throw new LetheError('INPUT_INVALID', '--salt: expected 64 hexadecimal digits');
       }
-      if (options.user !== undefined && !isId(options.user)) {
+      if (user !== undefined && !isId(user)) {
         throw new LetheError('INPUT_INVALID', '--user: expected 32 hexadecimal digits');
       }
-      const isTheirs =
-        options.salt && commitmentOf(options.salt, options.user) === subject?.digest.sha256;
-      if (options.salt && !isTheirs) {
+      const isTheirs = salt && commitmentOf(salt, user) === subject?.digest.sha256;
+      if (salt && !isTheirs) {
         const text = 'it holds, but not with this salt and user id: is one of them mistyped?';
         throw new CommandEnd(exitCodes.failed, text);
       }
