@@ -4,12 +4,11 @@ import { type AttackCredentials, createAttackCredentials } from '../access/attac
 import { openCertificatesFile } from '../audit/file/certificates-file.ts';
 import { type Clock, type HolderClocks, systemClock, systemHolderClocks } from '../base/clock.ts';
 import type { LossId } from '../base/ids.ts';
-import { isLetheError, LetheError } from '../base/lethe-error.ts';
+import { isLetheError } from '../base/lethe-error.ts';
 import { createSystemRandomness, type Randomness, randomId } from '../base/random.ts';
 import type { Configuration } from '../configuration/configuration.ts';
 import { createDeliveryLedger } from '../deliveries/delivery-ledger.ts';
 import { type DurableClock, openDurableClock } from '../event-log/clock-mark.ts';
-import type { EventLog } from '../event-log/event-log.ts';
 import { createWakeSignal, type WakeSignal } from '../event-log/wake-signal.ts';
 import type { AppKeys } from '../keyring/app-keys.ts';
 import { createEventSealer, type EventSealer } from '../keyring/event-sealer.ts';
@@ -56,13 +55,7 @@ import {
 import { newestTurn, settleT1 } from '../vault/turn/epoch-t1.ts';
 import { becomeOwnStore, ownerOf, runTurn } from '../vault/turn/epoch-turn.ts';
 import type { TurnContext } from '../vault/turn/turn-run.ts';
-import {
-  createTurnStore,
-  type DamagedRow,
-  saysClosed,
-  type TurnStore,
-} from '../vault/turn/turn-store.ts';
-import type { TurnTable } from '../vault/turn/turn-table.ts';
+import { createTurnStore, type DamagedRow, type TurnStore } from '../vault/turn/turn-store.ts';
 import { createPageReader } from '../views/cache/page-reader.ts';
 import type { CacheCounts } from '../views/cache/view-cache.ts';
 import { openConnections } from './connections.ts';
@@ -89,9 +82,11 @@ import type {
 } from './powers.ts';
 import {
   assertMayBeMade,
+  assertNotClosed,
   assertRestored,
   assertStateOfVault,
   assertThere,
+  assertVaultOfLog,
   hasBegun,
   noStore,
 } from './store-place.ts';
@@ -364,26 +359,6 @@ async function openEngines(configuration: Configuration, use: EngineUse) {
     await close();
     throw error;
   }
-}
-
-/** What was copied to other engines must not go on beside its copy. */
-async function assertNotClosed(turns: TurnTable): Promise<void> {
-  if (!saysClosed(await turns.read())) return;
-  throw new LetheError(
-    'CONFIGURATION_INVALID',
-    'LETHE_VAULT: this store was copied to other engines, and is closed: set the variables of ' +
-      'the copy. If that was given up, lethe copy --from-env FILE --reopen opens this one again',
-  );
-}
-
-/** A new vault beside an old log is a mistake: no event of it could ever be opened again. */
-async function assertVaultOfLog(store: VaultStore, log: EventLog): Promise<void> {
-  if ((await hasStoreRoot(store)) || (await log.endOffsets()).every((end) => end === 0)) return;
-  throw new LetheError(
-    'CONFIGURATION_INVALID',
-    'LETHE_VAULT: this vault is empty, but LETHE_LOG holds events that another one seals: ' +
-      'name the vault that belongs to the log',
-  );
 }
 
 function handOut(from: {

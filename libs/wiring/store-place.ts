@@ -3,8 +3,10 @@ import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { LetheError } from '../base/lethe-error.ts';
 import { type Configuration, embeddedFiles } from '../configuration/configuration.ts';
+import type { EventLog } from '../event-log/event-log.ts';
 import { hasStoreRoot } from '../vault/copy/fill-vault.ts';
 import { rowKinds, rowStates, type VaultStore } from '../vault/rows/vault-store.ts';
+import { saysClosed } from '../vault/turn/turn-store.ts';
 import type { TurnTable } from '../vault/turn/turn-table.ts';
 import { openErasures } from './open-engines.ts';
 import type { StateStores } from './opened-stores.ts';
@@ -65,6 +67,29 @@ export async function assertStateOfVault(
         'with it if that lay there. Mount its disk, or move the vault away and restore a backup',
     );
   }
+}
+
+/** What was copied to other engines must not go on beside its copy. Throws CONFIGURATION_INVALID. */
+export async function assertNotClosed(turns: TurnTable): Promise<void> {
+  if (!saysClosed(await turns.read())) return;
+  throw new LetheError(
+    'CONFIGURATION_INVALID',
+    'LETHE_VAULT: this store was copied to other engines, and is closed: set the variables of ' +
+      'the copy. If that was given up, lethe copy --from-env FILE --reopen opens this one again',
+  );
+}
+
+/**
+ * A new vault beside an old log is a mistake: no event of it could ever be opened again. Throws
+ * CONFIGURATION_INVALID.
+ */
+export async function assertVaultOfLog(store: VaultStore, log: EventLog): Promise<void> {
+  if ((await hasStoreRoot(store)) || (await log.endOffsets()).every((end) => end === 0)) return;
+  throw new LetheError(
+    'CONFIGURATION_INVALID',
+    'LETHE_VAULT: this vault is empty, but LETHE_LOG holds events that another one seals: ' +
+      'name the vault that belongs to the log',
+  );
 }
 
 /** Where a restore works: beside the vault, or, when that is on servers, beside the backups. */

@@ -102,7 +102,7 @@ export function openCertificatesFile(folders: { folder: string; keyFolder: strin
         return `${publicFile} is another key: what verifies with it was not signed by this store`;
       }
       if (existsSync(publicFile) || !existsSync(privateFileOf(folders.keyFolder))) return undefined;
-      return `${publicFile} is missing: without a copy nobody verifies; the next certificate makes it`;
+      return `${publicFile} is missing: nobody verifies without it; the next certificate makes it`;
     },
   };
 }
