@@ -69,7 +69,7 @@ export async function assertStateOfVault(
   }
 }
 
-/** What was copied to other engines must not go on beside its copy. Throws CONFIGURATION_INVALID. */
+/** What was copied to other engines is not opened beside it. Throws CONFIGURATION_INVALID. */
 export async function assertNotClosed(turns: TurnTable): Promise<void> {
   if (!saysClosed(await turns.read())) return;
   throw new LetheError(
