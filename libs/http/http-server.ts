@@ -25,6 +25,7 @@ import { nextTurn } from '../base/loop-turns.ts';
 import { isTracing, openSpan } from '../engines/tracing.ts';
 import type { AppRegistry } from '../vault/keys/app-registry.ts';
 import { endLateRequests } from './closing-connections.ts';
+import { HeldBodies } from './held-bodies.ts';
 import { badRequest, ErrorAnswer, errorBody, HttpError, notFound } from './http-error.ts';
 import { AnswerLines } from './one-by-one.ts';
 
@@ -109,12 +110,14 @@ export async function createHttpServer(options: HttpServerOptions) {
   server.addHook('preClose', async () => {
     isClosing = true;
   });
-  server.addHook('onRequest', async (request) => {
+  const bodies = new HeldBodies(options.bodyBytesMax);
+  server.addHook('onRequest', async (request, reply) => {
     if (isClosing) {
       throw new HttpError(503, 'stopping', 'Shutting down', { retryAfterSeconds: 1 });
     }
     if (!PROBES.includes(request.routeOptions.url ?? '')) await nextTurn();
     await authorise(request, options);
+    bodies.hold(request, reply);
   });
   server.addHook('onSend', async (request, reply, payload) => {
     const { attackNonce } = request;
@@ -229,7 +232,7 @@ function stackOf(error: Error): string {
 function answerWhatIsNoRequest(lines: AnswerLines, error: ClientError, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return;
   socket.pause();
-  lines.whenAnswered(socket, () => refuse(error, socket));
+  lines.whenAnswered(socket, (isWithin) => (isWithin ? socket.destroy() : refuse(error, socket)));
 }
 
 function refuse(error: ClientError, socket: Socket): void {

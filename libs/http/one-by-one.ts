@@ -3,6 +3,7 @@
  * answered one after the other. At once they would each hold an answer in memory, which nobody
  * bounds, and would take every turn before other connections come to theirs.
  */
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { HttpError } from './http-error.ts';
 import type { HttpServer } from './http-server.ts';
@@ -15,6 +16,8 @@ const WAITING_HEADS_MAX = 8_388_608;
 
 interface Line {
   isAnswering: boolean;
+  /** What is being answered. */
+  answering: { readonly request: IncomingMessage; readonly reply: ServerResponse } | undefined;
   /** Those that were sent meanwhile, oldest first. */
   readonly waiting: (() => void)[];
   /** What is to be done when all is answered. */
@@ -44,22 +47,28 @@ export class AnswerLines {
       if (line.isAnswering) await this.#wait(line, request.raw.rawHeaders);
       if (socket.destroyed) throw gone();
       line.isAnswering = true;
+      line.answering = { request: request.raw, reply: reply.raw };
       reply.raw.once('close', () => goOn(line));
     });
   }
 
-  /** Does something as soon as nothing is being answered on a connection, once. */
-  whenAnswered(socket: Socket, work: () => void): void {
+  /**
+   * Does something as soon as nothing is being answered on a connection, once. A request that has
+   * not come to its end, and does not now, is not waited for; `isWithin`: its answer has begun.
+   */
+  whenAnswered(socket: Socket, work: (isWithin: boolean) => void): void {
     const line = this.#lineOf(socket);
     if (line.atEnd !== undefined) return;
-    line.atEnd = work;
-    if (!line.isAnswering) work();
+    line.atEnd = () => work(false);
+    const { request, reply } = (line.isAnswering ? line.answering : undefined) ?? {};
+    if (request === undefined) work(false);
+    else if (!request.complete) work(reply!.headersSent);
   }
 
   #lineOf(socket: Socket): Line {
     const known = this.#lines.get(socket);
     if (known !== undefined) return known;
-    const line: Line = { isAnswering: false, waiting: [], atEnd: undefined };
+    const line: Line = { isAnswering: false, answering: undefined, waiting: [], atEnd: undefined };
     this.#lines.set(socket, line);
     socket.once('close', () => {
       for (const next of line.waiting.splice(0)) next();

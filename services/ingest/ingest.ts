@@ -16,8 +16,9 @@ import { Resolver } from './plan/resolver.ts';
 export interface Ingest {
   /**
    * Accepts items; resolves once all accepted ones are durable. Throws INPUT_INVALID for an unknown
-   * app, OVERLOADED (retryable) when too much is waiting, SHUTTING_DOWN after `close`, and failures
-   * of the engines: then nothing was accepted.
+   * app, OVERLOADED (retryable) when too much is waiting, SHUTTING_DOWN after `close`: then nothing
+   * was accepted. Throws failures of the engines: then a part may have been, and is a duplicate
+   * when it comes again.
    */
   accept(app: AppId, items: readonly IngestItem[]): Promise<Outcome[]>;
   /** Items that were taken in and are not answered yet. */

@@ -1,11 +1,13 @@
 /**
  * Lets batches form behind the one that is under way: whatever is asked for meanwhile shares the
- * next commit. One batch runs at a time, and a batch belongs to one app.
+ * next commit. One batch runs at a time, and a batch belongs to one app. Apps take turns, and where
+ * several wait, batches are short: nobody waits for all that another app has brought.
  */
 import type { AppId } from '../../../libs/base/ids.ts';
 import type { IngestItem, Outcome } from '../plan/ingest-item.ts';
 
 export interface IngestQueue {
+  /** Rejects where a batch failed: parts of the request before that may have been taken in. */
   add(app: AppId, items: readonly IngestItem[]): Promise<Outcome[]>;
   /** Items that were added and are not answered. */
   readonly backlog: number;
@@ -15,43 +17,70 @@ export interface IngestQueue {
 
 interface Waiting {
   readonly items: readonly IngestItem[];
+  /** How many of them are in batches by now. */
+  taken: number;
+  readonly outcomes: Outcome[];
   resolve(outcomes: Outcome[]): void;
   reject(error: unknown): void;
 }
 
+/** A part of what somebody waits for. */
+interface Part {
+  readonly waiting: Waiting;
+  readonly items: readonly IngestItem[];
+}
+
 const BATCH_ITEMS_MAX = 2_000;
+const BATCH_ITEMS_MAX_BESIDE_OTHERS = 250;
 
 /** Opens a queue; `accept` answers a batch, in its order. */
 export function createIngestQueue(
   accept: (app: AppId, items: readonly IngestItem[]) => Promise<Outcome[]>,
 ): IngestQueue {
+  // Whoever has waited longest for a turn comes first.
   const queues = new Map<AppId, Waiting[]>();
   let running: Promise<void> | undefined;
   let backlog = 0;
 
-  async function runBatch(app: AppId, batch: readonly Waiting[]): Promise<void> {
-    const items = batch.flatMap((waiting) => waiting.items);
+  async function runBatch(app: AppId, batch: readonly Part[]): Promise<void> {
+    const items = batch.flatMap((part) => part.items);
     try {
       const outcomes = await accept(app, items);
       let at = 0;
-      for (const waiting of batch) {
-        waiting.resolve(outcomes.slice(at, at + waiting.items.length));
-        at += waiting.items.length;
+      for (const { waiting, items: own } of batch) {
+        waiting.outcomes.push(...outcomes.slice(at, at + own.length));
+        at += own.length;
+        if (waiting.outcomes.length === waiting.items.length) waiting.resolve(waiting.outcomes);
       }
-    } catch (error) {
-      for (const waiting of batch) waiting.reject(error);
-    } finally {
       backlog -= items.length;
+    } catch (error) {
+      for (const { waiting } of batch) give(app, waiting, error);
     }
+  }
+
+  /** Tells a failure; what is left of the request is not begun. */
+  function give(app: AppId, waiting: Waiting, error: unknown): void {
+    const queue = queues.get(app) ?? [];
+    const left = queue.filter((one) => one !== waiting);
+    if (left.length > 0) queues.set(app, left);
+    else queues.delete(app);
+    backlog -= waiting.items.length - waiting.outcomes.length;
+    waiting.reject(error);
   }
 
   async function run(): Promise<void> {
     // Requests that arrive in the same turn of the event loop share the batch.
     await new Promise((resolve) => setImmediate(resolve));
     for (;;) {
-      const next = [...queues].find(([, queue]) => queue.length > 0);
+      const [next] = queues;
       if (next === undefined) return;
-      await runBatch(next[0], takeBatch(next[1]));
+      const [app, queue] = next;
+      const max = queues.size > 1 ? BATCH_ITEMS_MAX_BESIDE_OTHERS : BATCH_ITEMS_MAX;
+      const batch = takeBatch(queue, max);
+      // To the end of the line, where something is left.
+      queues.delete(app);
+      if (queue.length > 0) queues.set(app, queue);
+      await runBatch(app, batch);
     }
   }
 
@@ -67,7 +96,7 @@ export function createIngestQueue(
       return new Promise((resolve, reject) => {
         const queue = queues.get(app) ?? [];
         queues.set(app, queue);
-        queue.push({ items, resolve, reject });
+        queue.push({ items, taken: 0, outcomes: [], resolve, reject });
         backlog += items.length;
         start();
       });
@@ -81,14 +110,17 @@ export function createIngestQueue(
   };
 }
 
-/** Takes whole requests off the queue until the batch is full; the first always fits. */
-function takeBatch(queue: Waiting[]): Waiting[] {
-  const batch: Waiting[] = [];
+/** Takes from the front of a queue until a batch is full; a request that is longer is cut. */
+function takeBatch(queue: Waiting[], max: number): Part[] {
+  const batch: Part[] = [];
   let count = 0;
-  while (queue.length > 0 && (count === 0 || count + queue[0]!.items.length <= BATCH_ITEMS_MAX)) {
-    const next = queue.shift()!;
-    count += next.items.length;
-    batch.push(next);
+  while (queue.length > 0 && count < max) {
+    const waiting = queue[0]!;
+    const items = waiting.items.slice(waiting.taken, waiting.taken + max - count);
+    waiting.taken += items.length;
+    if (waiting.taken === waiting.items.length) queue.shift();
+    count += items.length;
+    batch.push({ waiting, items });
   }
   return batch;
 }
