@@ -74,7 +74,7 @@ export function foldMessage(
  * The business may edit, and so may the person who wrote it. All of a personal conversation belongs
  * to its person: who wrote a message is told by its author's role, not by its owner alone.
  */
-function mayEdit(edit: EventHeader, message: EventHeader): boolean {
+export function mayEdit(edit: EventHeader, message: EventHeader): boolean {
   if (edit.owner !== message.owner) return false;
   return edit.authorRole !== 'user' || message.authorRole === 'user';
 }

@@ -85,8 +85,11 @@ export interface ViewReader {
   message(id: string): Promise<MessageView | undefined>;
   /** Ids of all messages of a conversation, in no promised order. */
   messageIds(conversation: string): Promise<MessageId[]>;
-  /** Edits, reactions and receipts of messages, in ascending order of position. */
-  changes(messages: readonly string[]): Promise<ChangeView[]>;
+  /**
+   * Reactions and receipts of messages, and the newest edits of each, at most so many: in ascending
+   * order of position. What an edit replaced is kept, and never read where nobody asks for it.
+   */
+  changes(messages: readonly string[], editsMax: number): Promise<ChangeView[]>;
   participants(conversation: string): Promise<ParticipantView[]>;
   /** Ids of a subject's conversations after one, in ascending order of id. */
   conversationsOf(

@@ -2,11 +2,12 @@
 
 import type { AppId, ConversationId, MessageId, SubjectId } from '../../libs/base/ids.ts';
 import { isUnreadable } from '../../libs/base/lethe-error.ts';
-import type { MessagePosted } from '../../libs/conversation/event-types.ts';
+import type { MessageEdited, MessagePosted } from '../../libs/conversation/event-types.ts';
 import {
   type FoldedMessage,
   foldMessage,
   type MessageChanges,
+  mayEdit,
   type Opened,
 } from '../../libs/conversation/message-fold.ts';
 import { decodeView, openContents } from '../../libs/people/open-content.ts';
@@ -62,7 +63,7 @@ export async function readMessage(
 ): Promise<MessageJson | undefined> {
   const view = await powers.views.message(wanted.message);
   if (view === undefined || view.conversation !== wanted.conversation) return undefined;
-  const changes = await powers.views.changes([wanted.message]);
+  const changes = await powers.views.changes([wanted.message], 1);
   return (await messagesToJson(powers, app, { messages: [view], changes }))[0];
 }
 
@@ -81,6 +82,11 @@ export async function messagesToJson(
   const opened = await openContents(powers, events);
   const messages = opened.slice(0, page.messages.length) as Opened<MessagePosted>[];
   const changes = changesByMessage(opened.slice(page.messages.length));
+  for (const message of messages) {
+    const own = changes.get(message.header.thing);
+    if (own === undefined || own.edits.length === 0 || own.edits.some(isOf(message))) continue;
+    changes.set(message.header.thing, { ...own, edits: await olderEdits(powers, app, message) });
+  }
   const folded = messages.map((message) =>
     foldMessage(message, changes.get(message.header.thing) ?? NO_CHANGES),
   );
@@ -88,6 +94,27 @@ export async function messagesToJson(
   return folded.map((message, i) =>
     message === undefined ? placeholder(messages[i]!) : messageToJson(message, people),
   );
+}
+
+const EDITS_MAX = 8;
+
+/** Does an edit open, and may who wrote it edit this message? */
+const isOf =
+  ({ header }: Opened<MessagePosted>) =>
+  (edit: Opened<MessageEdited>) =>
+    edit.content !== undefined && mayEdit(edit.header, header);
+
+/** Edits of a message whose newest counts for nothing: some before it, the newest of which stands. */
+async function olderEdits(
+  powers: ReaderPowers,
+  app: AppId,
+  { header }: Opened<MessagePosted>,
+): Promise<Opened<MessageEdited>[]> {
+  const { thing } = header;
+  const changes = await powers.views.changes([thing], EDITS_MAX);
+  const edits = changes.filter(({ kind }) => kind === 'edit');
+  const events = edits.map(({ record }) => decodeView(record, { app, thing }));
+  return (await openContents(powers, events)) as Opened<MessageEdited>[];
 }
 
 const NO_CHANGES: MessageChanges = { edits: [], reactions: [], receipts: [] };

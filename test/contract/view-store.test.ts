@@ -29,6 +29,11 @@ function reaction(n: number, of: number, ms: number): ViewChange {
   return { row: 'change', kind: 'reaction', message: id(of), event: id(n), ...at };
 }
 
+function edit(n: number, of: number, ms: number): ViewChange {
+  const at = { position: position(ms, n), attempt: 1, record: Buffer.from(`edit ${n}`) };
+  return { row: 'change', kind: 'edit', message: id(of), event: id(n), ...at };
+}
+
 function fact(n: number, key: string, ms: number): ViewChange {
   const at = { position: position(ms, n), attempt: 1, record: Buffer.from(`fact ${n}`) };
   return { row: 'fact', stream: id(2), kind: 'ProfileUpdated', key, ...at };
@@ -41,7 +46,10 @@ async function readAll(store: ViewStore) {
     conversation: await store.conversation(CONVERSATION),
     version: (await store.version(CONVERSATION))?.split('.')[1],
     messages,
-    changes: await store.changes(messages.map((one) => one.message)),
+    changes: await store.changes(
+      messages.map((one) => one.message),
+      1_000,
+    ),
     participants: await store.participants(CONVERSATION),
     facts: await store.facts(id(2)),
     inbox: await store.inbox(id(9), { limit: 10 }),
@@ -108,6 +116,27 @@ describe.each(adapters.views)('view store %s', (engine, open) => {
     // An event that comes again does not bring an old version back.
     await store.apply(generation, message(101, 4_999));
     expect(await store.version(CONVERSATION)).toBe([...seen].at(-1));
+  });
+
+  it('gives the newest edits of each message, as many as are asked for, and all else', async () => {
+    const store = await open(temporaryFolder());
+    const edits = Array.from({ length: 12 }, (_, i) => edit(100 + i, 10, 9_000 - i * 10));
+    const others = [reaction(20, 10, 8_905), edit(130, 11, 9_500), reaction(21, 11, 1)];
+    const all = [...message(10, 1_000), ...message(11, 1_000), ...edits, ...others];
+    await store.apply(await store.generation(), all);
+    const read = async (editsMax: number) => {
+      const found = await store.changes([id(10), id(11)], editsMax);
+      return found.map(({ record }) => String(record));
+    };
+    const newest = ['reaction 21', 'reaction 20', 'edit 100', 'edit 130'];
+    expect(await read(1)).toEqual(newest);
+    expect(await read(3)).toEqual([
+      ...newest.slice(0, 2),
+      'edit 102',
+      'edit 101',
+      ...newest.slice(2),
+    ]);
+    expect((await read(100)).length).toBe(15);
   });
 
   it('pages forwards and backwards from any position', async () => {

@@ -94,6 +94,22 @@ describe('whose words a delivery may change', () => {
     expect(await textsOf(store, conversation)).toEqual(['a question', 'the price is 90']);
   });
 
+  it('S53 edits that do not count hide none that does, however many there are', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ann', 'a question', { id: 'q', conversation: PERSONAL }));
+    const early = Array.from({ length: 5 }, (_, i) => {
+      return edited('ann', 'a', `hers ${i}`, { conversation: PERSONAL, id: `e-${i}` });
+    });
+    await store.deliver(...early);
+    const time = '2025-02-01T12:00:00.000Z';
+    await store.deliver(sent('ann', 'the price is 90', { id: 'a' }));
+    await store.deliver(
+      edited('', 'a', 'the price is 80', { by: 'business', conversation: PERSONAL, id: 'b', time }),
+    );
+    const conversation = await defaultConversationOf(store, 'ann');
+    expect(await textsOf(store, conversation)).toEqual(['a question', 'the price is 80']);
+  });
+
   it('a person edits and removes their own message, also after a restart', async () => {
     let store = await openTestStore();
     await store.deliver(received('ann', 'hers', { id: 'a' }), received('ann', 'oops', { id: 'b' }));

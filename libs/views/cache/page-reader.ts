@@ -6,7 +6,10 @@ import { recordCodec } from '../../codec/avro.ts';
 import type { ChangeView, MessageView, PageRequest, ViewReader } from '../view-store.ts';
 import type { PageKey, ViewCache } from './view-cache.ts';
 
-/** Sealed messages in ascending order of position, with all that changed them since. */
+/**
+ * Sealed messages in ascending order of position, with what changed them since: all reactions and
+ * receipts, and the newest edit of each.
+ */
 export interface MessagePage {
   readonly messages: readonly MessageView[];
   readonly changes: readonly ChangeView[];
@@ -46,7 +49,8 @@ export function createPageReader({
       const kept = key && from !== 'views' ? await readKept(cache, key) : undefined;
       if (kept) return kept;
       const messages = await views.messages(conversation, request);
-      const changes = await views.changes(messages.map(({ message }) => message));
+      const ids = messages.map(({ message }) => message);
+      const changes = await views.changes(ids, 1);
       const page = { messages, changes, isCached: false };
       // Nobody waits for it.
       if (key && sizeOf(page) < cache.pageBytesMax) void cache.put(key, codec.encodeTagged(page));

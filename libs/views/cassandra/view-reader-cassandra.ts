@@ -57,7 +57,7 @@ export function createViewReaderCassandra(
       }
       return [...new Set(ids)];
     },
-    changes: (messages) => readChanges(reader, messages),
+    changes: (messages, editsMax) => readChanges(reader, messages, editsMax),
     participants: (conversation) => readParticipants(reader, conversation),
     async conversationsOf(subject, { after, limit }) {
       const query = `SELECT conversation FROM conversations_of_${await generation()}
@@ -187,18 +187,25 @@ async function winners(
 async function readChanges(
   { database, generation }: Reader,
   messages: readonly string[],
+  editsMax: number,
 ): Promise<ChangeView[]> {
-  const query = `SELECT kind, copy FROM changes_${await generation()} WHERE message = ?`;
+  const g = await generation();
+  const list = `SELECT event, kind, at FROM changes_${g} WHERE message = ?`;
+  const read = `SELECT copy FROM changes_${g} WHERE message = ? AND event = ?`;
   const found = await database.mapAll(messages, async (message) => {
-    const rows = await database.all<{ kind: string; copy: Buffer }>(query, hexToBytes(message));
-    const whole = rows.filter((row) => hasCells(row, ['copy']));
-    return whole.map(({ kind, copy }) => ({
-      message: message as MessageId,
-      kind,
-      ...readCopy(copy),
-    }));
+    const id = hexToBytes(message);
+    const listed = await database.all<{ event: Buffer; kind: string; at: Buffer }>(list, id);
+    const placed = listed.filter((row) => hasCells(row, ['kind', 'at']));
+    const edits = placed.filter(({ kind }) => kind === 'edit');
+    const newest = edits.toSorted((a, b) => b.at.compare(a.at)).slice(0, editsMax);
+    const wanted = [...placed.filter(({ kind }) => kind !== 'edit'), ...newest];
+    return database.mapAll(wanted, async ({ event, kind }) => {
+      const row = await database.get<{ copy: Buffer }>(read, id, event);
+      if (row === undefined || !hasCells(row, ['copy'])) return [];
+      return [{ message: message as MessageId, kind, ...readCopy(row.copy) }];
+    });
   });
-  return found.flat().sort(byPosition);
+  return found.flat(2).sort(byPosition);
 }
 
 async function readParticipants(

@@ -27,7 +27,9 @@ const TABLES = {
   message_order: `conversation blob, week int, position blob, message blob,
     PRIMARY KEY ((conversation, week), position, message)`,
   message_weeks: 'conversation blob, week int, PRIMARY KEY (conversation, week)',
-  changes: `message blob, event blob, kind text, copy blob, PRIMARY KEY (message, event)`,
+  // The position lies beside the copy too: the newest are chosen without reading what they say.
+  changes: `message blob, event blob, kind text, at blob, copy blob,
+    PRIMARY KEY (message, event)`,
   participants: `conversation blob, subject blob, since blob, latest blob,
     PRIMARY KEY (conversation, subject)`,
   conversations_of: 'subject blob, conversation blob, PRIMARY KEY (subject, conversation)',

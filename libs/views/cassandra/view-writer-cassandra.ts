@@ -70,11 +70,12 @@ function statementsOf(g: number, change: ViewChange): Upsert[] {
     case 'inbox':
       return inboxUpserts(g, change);
     case 'change': {
-      const { message, event, kind } = change;
-      const query = `UPDATE changes_${g} USING TIMESTAMP ? SET kind = ?, copy = ?
+      const { message, event, kind, position } = change;
+      const query = `UPDATE changes_${g} USING TIMESTAMP ? SET kind = ?, at = ?, copy = ?
         WHERE message = ? AND event = ?`;
       const cell = copyCell(change);
-      const params = [cell.time, kind, cell.value, hexToBytes(message), hexToBytes(event)];
+      const at = hexToBytes(position);
+      const params = [cell.time, kind, at, cell.value, hexToBytes(message), hexToBytes(event)];
       return [{ query, params, key: message + event, cell }];
     }
     case 'fact': {

@@ -57,8 +57,8 @@ export function createViewReaderSqlite(
       const rows = database.all<{ message: Uint8Array }>(sql, hexToBytes(conversation));
       return rows.map((row) => bytesToId<MessageId>(row.message));
     },
-    async changes(messages) {
-      return readChanges(database, generation(), messages);
+    async changes(messages, editsMax) {
+      return readChanges(database, generation(), { messages, editsMax });
     },
     async participants(conversation) {
       const sql = `SELECT subject, since, gone FROM participants_${generation()}
@@ -167,10 +167,19 @@ function toMessage(row: StoredMessage, conversation: string): MessageView {
   };
 }
 
-function readChanges(database: SqliteDatabase, g: number, messages: readonly string[]) {
+function readChanges(
+  database: SqliteDatabase,
+  g: number,
+  { messages, editsMax }: { readonly messages: readonly string[]; readonly editsMax: number },
+) {
   const slots = new Array(CHANGES_PER_QUERY).fill('?').join(',');
-  const sql = `SELECT message, kind, position, record FROM changes_${g}
-    WHERE message IN (${slots}) ORDER BY position`;
+  // Of edits only places are sorted: their content may be long, and is read of a few.
+  const sql = `SELECT message, kind, position, record FROM changes_${g} WHERE row IN (
+      SELECT row FROM (SELECT row, kind, row_number() OVER (
+          PARTITION BY message, kind ORDER BY position DESC) AS n
+        FROM changes_${g} WHERE message IN (${slots}))
+      WHERE kind <> 'edit' OR n <= ?)
+    ORDER BY position`;
   const found = [];
   for (let at = 0; at < messages.length; at += CHANGES_PER_QUERY) {
     const part = messages.slice(at, at + CHANGES_PER_QUERY).map(hexToBytes);
@@ -180,7 +189,7 @@ function readChanges(database: SqliteDatabase, g: number, messages: readonly str
       kind: string;
       position: Uint8Array;
       record: Uint8Array;
-    }>(sql, ...values);
+    }>(sql, ...values, editsMax);
     for (const { message, kind, position, record } of rows) {
       const at = bytesToHex(position) as Position;
       found.push({

@@ -10,6 +10,7 @@ import type { CapturedRings } from '../../../libs/keyring/ring-capture.ts';
 import { recordsBehind } from '../../../libs/projection/views-behind.ts';
 import { type RingKind, ringKinds } from '../../../libs/sealing/tree-path.ts';
 import type { SubjectEntry } from '../../../libs/vault/directory/directory.ts';
+import type { ChangeView } from '../../../libs/views/view-store.ts';
 import { personalConversations, type Run, readSubject } from './run.ts';
 
 /** What was taken down before the fence. */
@@ -28,6 +29,7 @@ const EVENTS_MAX = 100;
 const CONVERSATIONS_MAX = 10;
 const MESSAGES_MAX = 1_000;
 const RECORDS_MAX = 20_000;
+const EDITS_MAX = 8;
 
 const named = ({ value }: SubjectEntry) => ({ name: value.alias, user: value.alias });
 
@@ -116,11 +118,21 @@ async function recordsOf(
   let isAll = where.length === everywhere.length;
   for (const conversation of where) {
     const newest = await views.messages(conversation, { limit: MESSAGES_MAX });
-    const changes = await views.changes(newest.map(({ message }) => message));
-    isAll &&= newest.length < MESSAGES_MAX;
+    const ids = newest.map(({ message }) => message);
+    const changes = await views.changes(ids, EDITS_MAX);
+    isAll &&= newest.length < MESSAGES_MAX && !haveMoreEdits(changes);
     for (const { record } of [...newest, ...changes]) records.push(record);
   }
   return { records, isAll };
+}
+
+/** There may be more where as many were given as were asked for. */
+function haveMoreEdits(changes: readonly ChangeView[]): boolean {
+  const counts = new Map<string, number>();
+  for (const { message, kind } of changes) {
+    if (kind === 'edit') counts.set(message, (counts.get(message) ?? 0) + 1);
+  }
+  return [...counts.values()].some((count) => count >= EDITS_MAX);
 }
 
 function tryDecode(record: Buffer): SealedEvent[] {
