@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createApp } from '../../services/operations/create-app.ts';
 import { startServer } from '../../services/server/serve.ts';
-import { received } from '../support/events.ts';
+import { identity, received, sent } from '../support/events.ts';
 import { openTestStore } from '../support/temporary-store.ts';
 
 /** A server with two tenants, each with a key. */
@@ -21,10 +21,13 @@ async function openTenants() {
     const authorization = `Basic ${btoa(`${id}:${secret}`)}`;
     return { path: `/v2/apps/${app}/events`, authorization };
   };
-  return {
-    address: server.address,
-    tenants: [await tenantOf(store.app.id), await tenantOf(other.id)],
+  const isKnown = async (name: string) => {
+    const { directory } = store.backends.reader();
+    const [found] = await directory.findSubjects(store.app.id, [identity(name)]);
+    return found !== undefined;
   };
+  const tenants = [await tenantOf(store.app.id), await tenantOf(other.id)];
+  return { address: server.address, tenants, isKnown };
 }
 
 type Tenant = Awaited<ReturnType<typeof openTenants>>['tenants'][number];
@@ -63,5 +66,26 @@ describe('S55 bodies that are sent and held', () => {
     await sleep(100);
     const third = await begin(address, busy, 9_000_000);
     expect(await third.status()).toBe('waits');
+  });
+
+  it('that name more people than may be new at once are refused whole, and make nobody', async () => {
+    const { address, tenants, isKnown } = await openTenants();
+    const [{ path, authorization }] = tenants as [Tenant];
+    const recipients = (n: number) =>
+      Array.from({ length: 1_000 }, (_, i) => ({ identity: identity(`${n}-${i}`) }));
+    const events = Array.from({ length: 21 }, (_, n) => {
+      const event = sent(null, 'to all') as { data: object };
+      return { ...event, data: { ...event.data, recipients: recipients(n) } };
+    });
+    const answer = await fetch(address + path, {
+      method: 'POST',
+      headers: { authorization, 'content-type': 'application/json' },
+      body: JSON.stringify(events),
+    });
+    expect(answer.status).toBe(413);
+    const [error] = ((await answer.json()) as { errors: { code: string; title: string }[] }).errors;
+    expect(error).toMatchObject({ code: 'too_many_people' });
+    expect(error!.title).toContain('20000');
+    expect(await isKnown('0-0')).toBe(false);
   });
 });

@@ -1,10 +1,11 @@
 /**
  * Lets batches form behind the one that is under way: whatever is asked for meanwhile shares the
  * next commit. One batch runs at a time, and a batch belongs to one app. Apps take turns, and where
- * several wait, batches are short: nobody waits for all that another app has brought.
+ * several wait, batches are short: nobody waits for all that another app has brought. What is long
+ * about an item is whom it names: each may be somebody new.
  */
 import type { AppId } from '../../../libs/base/ids.ts';
-import type { IngestItem, Outcome } from '../plan/ingest-item.ts';
+import { type IngestItem, namesIn, type Outcome } from '../plan/ingest-item.ts';
 
 export interface IngestQueue {
   /** Rejects where a batch failed: parts of the request before that may have been taken in. */
@@ -30,8 +31,8 @@ interface Part {
   readonly items: readonly IngestItem[];
 }
 
-const BATCH_ITEMS_MAX = 2_000;
-const BATCH_ITEMS_MAX_BESIDE_OTHERS = 250;
+const BATCH_NAMES_MAX = 2_000;
+const BATCH_NAMES_MAX_BESIDE_OTHERS = 250;
 
 /** Opens a queue; `accept` answers a batch, in its order. */
 export function createIngestQueue(
@@ -75,7 +76,7 @@ export function createIngestQueue(
       const [next] = queues;
       if (next === undefined) return;
       const [app, queue] = next;
-      const max = queues.size > 1 ? BATCH_ITEMS_MAX_BESIDE_OTHERS : BATCH_ITEMS_MAX;
+      const max = queues.size > 1 ? BATCH_NAMES_MAX_BESIDE_OTHERS : BATCH_NAMES_MAX;
       const batch = takeBatch(queue, max);
       // To the end of the line, where something is left.
       queues.delete(app);
@@ -116,11 +117,13 @@ function takeBatch(queue: Waiting[], max: number): Part[] {
   let count = 0;
   while (queue.length > 0 && count < max) {
     const waiting = queue[0]!;
-    const items = waiting.items.slice(waiting.taken, waiting.taken + max - count);
-    waiting.taken += items.length;
+    const from = waiting.taken;
+    while (waiting.taken < waiting.items.length && count < max) {
+      count += namesIn(waiting.items[waiting.taken]!);
+      waiting.taken += 1;
+    }
+    batch.push({ waiting, items: waiting.items.slice(from, waiting.taken) });
     if (waiting.taken === waiting.items.length) queue.shift();
-    count += items.length;
-    batch.push({ waiting, items });
   }
   return batch;
 }

@@ -3,14 +3,15 @@ import { Type } from 'typebox';
 import type { Clock } from '../../../libs/base/clock.ts';
 import type { AppId } from '../../../libs/base/ids.ts';
 import { readCloudEvent } from '../../../libs/conversation/cloud-event.ts';
-import { badRequest } from '../../../libs/http/http-error.ts';
+import { badRequest, HttpError } from '../../../libs/http/http-error.ts';
 import type { HttpServer } from '../../../libs/http/http-server.ts';
 import { sendPositions } from '../../../libs/http/positions.ts';
 import { AppParameters } from '../../../libs/http/route-parameters.ts';
 import type { Ingest } from '../ingest.ts';
-import type { IngestItem, Outcome } from '../plan/ingest-item.ts';
+import { type IngestItem, namesIn, type Outcome } from '../plan/ingest-item.ts';
 
 const EVENTS_MAX = 10_000;
+const NAMES_MAX = 20_000;
 const MEDIA_TYPES = ['application/cloudevents+json', 'application/cloudevents-batch+json'];
 
 const Result = Type.Object({
@@ -87,6 +88,11 @@ async function acceptEvents(
   const items: IngestItem[] = reads.flatMap((read) =>
     'value' in read ? [{ kind: 'delivery', delivery: read.value }] : [],
   );
+  const names = items.reduce((sum, item) => sum + namesIn(item), 0);
+  if (names > NAMES_MAX) {
+    const title = `The events name ${names} people: at most ${NAMES_MAX} at once`;
+    throw new HttpError(413, 'too_many_people', title);
+  }
   const outcomes = await ingest.accept(app, items);
   let at = 0;
   return reads.map((read, index) => {

@@ -94,6 +94,12 @@ export type IngestItem = ({ readonly kind: 'delivery'; readonly delivery: Delive
   readonly trace?: string;
 };
 
+/** How many people an item names, each of whom may be new. */
+export function namesIn(item: IngestItem): number {
+  if (item.kind !== 'delivery' || item.delivery.body.kind !== 'message') return 1;
+  return 1 + item.delivery.body.recipients.length;
+}
+
 /** Why an item was refused; texts hold nothing of the input. */
 export interface Rejection {
   readonly code: string;
