@@ -37,6 +37,8 @@ export function contended(): LetheError {
 /** How long an engine that stalls is waited for, and by what time it is asked again. */
 const STALL_MS_MAX = 120_000;
 const STALL_WAIT_MS = 1_000;
+/** Work that fails after so long had not stalled before. */
+const WORKED_MS = 30_000;
 
 /**
  * Does work that can be repeated until no engine stalls in it: a retryable failure is told to
@@ -46,11 +48,13 @@ export async function throughStalls<Result>(
   work: () => Promise<Result>,
   onTrouble: (error: LetheError) => void = () => undefined,
 ): Promise<Result> {
-  const untilMs = performance.now() + STALL_MS_MAX;
-  for (;;) {
+  for (let untilMs = performance.now() + STALL_MS_MAX; ; ) {
+    const beganMs = performance.now();
     try {
       return await work();
     } catch (error) {
+      const nowMs = performance.now();
+      if (nowMs - beganMs > WORKED_MS) untilMs = nowMs + STALL_MS_MAX;
       const mayEnd = isLetheError(error) && error.retryable && performance.now() < untilMs;
       if (!mayEnd) throw error;
       onTrouble(error);

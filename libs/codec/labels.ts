@@ -35,6 +35,7 @@ export const labels = {
   afterlife: label('lethe.after.v1'),
   lossMask: label('lethe.lmask.v1'),
   turn: label('lethe.turn.v1'),
+  restored: label('lethe.placed.v1'),
   feedEntry: label('lethe.feed.v1'),
   feedHolder: label('lethe.holder.v1'),
   feedRoster: label('lethe.roster.v1'),

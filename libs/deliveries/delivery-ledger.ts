@@ -64,6 +64,12 @@ export interface KnownDelivery {
   readonly isSettled: boolean;
 }
 
+/** A row to be written. */
+export type PreparedRow = DeliveryWrite & {
+  /** The row that says after it that nothing of the delivery is kept. */
+  asGone(): DeliveryWrite;
+};
+
 /** Knows deliveries again for the redelivery horizon. Failures: STATE_UNREACHABLE, LEASE_LOST. */
 export interface DeliveryLedger {
   /** The row ids of deliveries: first 16 bytes of an HMAC under the app's index key. */
@@ -79,7 +85,7 @@ export interface DeliveryLedger {
     app: AppId,
     writes: readonly { id: IndexId; entry: DeliveryEntry; known?: KnownDelivery }[],
     day: number,
-  ): Promise<DeliveryWrite[]>;
+  ): Promise<PreparedRow[]>;
   /**
    * Removes entries of days before `day - horizonDays`, and the keys of those days. One whose words
    * `isGone` stays one more horizon, once. One that is damaged says nothing of anybody, and goes.
@@ -157,10 +163,14 @@ export function createDeliveryLedger(deps: {
     },
     async prepare(app, writes, day) {
       const key = await keys.ledgerKey(app, day);
-      return writes.map(({ id, entry, known }) => {
-        const revision = (known?.row.revision ?? 0) + 1;
+      const rowOf = (id: IndexId, revision: number, entry: DeliveryEntry): DeliveryWrite => {
         const bound = associatedData(app, { id, revision, day });
         return { id, day, revision, wrapped: key.wrap(codec.encodeTagged(entry), bound) };
+      };
+      return writes.map(({ id, entry, known }) => {
+        const revision = (known?.row.revision ?? 0) + 1;
+        const asGone = () => rowOf(id, revision + 1, { ...entry, state: 'gone' });
+        return { ...rowOf(id, revision, entry), asGone };
       });
     },
     async sweep(app, { day, horizonDays }, isGone) {

@@ -35,7 +35,8 @@ export class AnswerLines {
   addTo(server: HttpServer): void {
     const isFull = (socket: Socket) => {
       const line = this.#lines.get(socket);
-      return line?.isAnswering === true && this.#isFull(line);
+      // Whoever sends one request at a time is no reason for what there is too much of.
+      return line !== undefined && line.waiting.length > 0 && this.#isFull(line);
     };
     for (const opened of ['connection', 'secureConnection']) {
       server.server.on(opened, (socket: Socket) => parseOneByOne(socket, isFull));
@@ -97,13 +98,19 @@ const HEAD_END = Buffer.from('\r\n\r\n');
  * Gives Node's parser one head at a time. It would make requests of all that came in one packet, a
  * thousand and more, before any of very many connections can be closed.
  */
-function parseOneByOne(socket: Socket, isFull: (socket: Socket) => boolean): void {
+function parseOneByOne(
+  socket: Socket & { readonly parser?: unknown },
+  isFull: (socket: Socket) => boolean,
+): void {
   // Node's own, of a plain connection or of one under TLS; none where it parses the other of them.
   const [parse] = socket.listeners('data') as ((bytes: Buffer) => void)[];
   if (parse === undefined) return;
+  const { parser } = socket;
   socket.removeListener('data', parse);
   socket.on('data', (bytes: Buffer) => {
     for (let at = 0; at < bytes.length && !socket.destroyed; ) {
+      // After CONNECT it has been taken back, and may be another connection's by now.
+      if (socket.parser !== parser) return;
       // Where it waits for its answers to be taken, the rest waits too.
       if (socket.isPaused()) {
         socket.unshift(bytes.subarray(at));

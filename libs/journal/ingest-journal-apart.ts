@@ -45,6 +45,11 @@ export function createIngestJournalApart(parts: {
       const claimed = await claim(app, items);
       const own = items.filter((_, i) => claimed[i]);
       const removed = await findRemoved(app, own);
+      const gone = [...removed].flatMap(({ delivery }) => delivery?.asGone() ?? []);
+      if (gone.length > 0) {
+        await deliveries.put(app, gone);
+        await deliveries.settle(app, gone);
+      }
       const kept = own.filter((item) => !removed.has(item));
       for (const { request } of kept) if (request !== undefined) await requests.add(request);
       const positions = await log.append(kept.flatMap(({ records }) => records));

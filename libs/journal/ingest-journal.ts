@@ -14,7 +14,7 @@ import type { PrivacyRequest, Signed } from '../requests/request.ts';
 /** What one delivery or command writes: records, its entry in the ledger, a request. */
 export interface JournalItem {
   /** Absent for what has no source of its own and so cannot be redelivered. */
-  readonly delivery?: DeliveryWrite;
+  readonly delivery?: DeliveryWrite & { asGone(): DeliveryWrite };
   /** Rows of removals: where one of them is there, the records are not appended. */
   readonly removals?: readonly IndexId[];
   readonly records: readonly LogRecord[];
@@ -22,8 +22,8 @@ export interface JournalItem {
 }
 
 /**
- * Where an item's records lie. `taken`: another writer had that delivery first. `removed`: its row
- * is written, its records are not, because a removal was there before.
+ * Where an item's records lie. `taken`: another writer had that delivery first. `removed`: a removal
+ * was there before; its row says that it is gone, and its records are not on the log.
  */
 export type JournalOutcome = readonly LogPosition[] | 'taken' | 'removed';
 

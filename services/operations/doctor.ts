@@ -90,25 +90,29 @@ async function scanLog({ backends }: OpenStore, onProgress: (count: number) => v
   const { log } = backends.reader();
   const refs = new Map<string, RingRef>();
   const values = new Set<string>();
-  const messages = new Set<string>();
+  const byKey = new Map<string, string>();
   let count = 0;
   let unreadable = 0;
   for await (const records of readLog(log)) {
     for (const record of records) {
-      if (isTombstone(record)) continue;
       const { key, value } = record;
+      if (isTombstone(record)) {
+        byKey.delete(key.toString('latin1'));
+        continue;
+      }
       values.add(sha256(value).toString('latin1'));
       const event = tryDecode(() => decodeRecord(key, value));
       if (event === undefined) unreadable += 1;
       else for (const ref of eventRingRefs(event.header)) refs.set(ringRefToKey(ref), ref);
-      if (event?.header.type === 'MessagePosted') messages.add(event.header.thing);
+      const isMessage = event?.header.type === 'MessagePosted';
+      if (isMessage) byKey.set(key.toString('latin1'), event.header.thing);
     }
     count += records.length;
     onProgress(count);
   }
   const detail = `${count} records on the log, ${unreadable} that cannot be read`;
   const check: Check = { name: 'log', passed: unreadable === 0, detail };
-  return { refs, values, messages, check };
+  return { refs, values, messages: new Set(byKey.values()), check };
 }
 
 function tryDecode(decode: () => SealedEvent): SealedEvent | undefined {

@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { makeFolders } from '../../libs/base/durable-file.ts';
-import { LetheError } from '../../libs/base/lethe-error.ts';
+import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
 import {
   type Configuration,
   embeddedFiles,
@@ -29,6 +29,17 @@ import { copyState } from './copy-state.ts';
 
 // SQLite would play an old write-ahead log into the restored file.
 const ENDS = ['', '-wal', '-shm', '-journal'];
+
+/** Is there nothing where a store is to be restored? */
+export async function isVacant(configuration: Configuration): Promise<boolean> {
+  try {
+    await assertVacant(configuration);
+    return true;
+  } catch (error) {
+    if (isLetheError(error, 'INPUT_INVALID')) return false;
+    throw error;
+  }
+}
 
 /** Throws INPUT_INVALID when there is a store where one is to be restored. */
 export async function assertVacant(configuration: Configuration): Promise<void> {

@@ -3,10 +3,11 @@
  * data, so that nobody can open it before what was erased since was erased again.
  */
 import { copyFileSync, existsSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { makeFolders, writeFileDurably } from '../../libs/base/durable-file.ts';
 import type { KeyId, RequestId } from '../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
+import { labels } from '../../libs/codec/labels.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
 import { isWholeFile, lockFile } from '../../libs/engines/sqlite-database.ts';
 import { isDamage } from '../../libs/keyring/past-damage.ts';
@@ -40,7 +41,7 @@ import {
 import { type FoundBackup, findBackups, makeBackup, stagedConfiguration } from './backup.ts';
 import { LOG_COPY, VAULT_COPY } from './copy-data.ts';
 import { findNewerEvents } from './newer-events.ts';
-import { assertVacant, placeRestored } from './place-restored.ts';
+import { assertVacant, isVacant, placeRestored } from './place-restored.ts';
 
 export interface Restored {
   readonly backup: string;
@@ -85,8 +86,8 @@ export async function restore(
     throw new LetheError('CONTENDED', text, { retryable: true });
   }
   try {
-    const placed = readPlaced(configuration);
-    if (placed !== undefined) return await finishPlaced(configuration, placed);
+    const placed = await readPlaced(configuration);
+    if (placed !== undefined) return await finishPlaced(configuration, placed, folder);
     const backup = await chooseBackup(configuration, folder);
     await assertVacant(configuration);
     // Of a run that ended, or was refused, no copy of the vault is left lying about.
@@ -122,7 +123,7 @@ async function restoreIn(
   let own: KeyId | undefined;
   const { powers, deferred } = withDeferredList(backends.privacy());
   const left = new Set<string>();
-  let done: Pick<Restored, 'applied' | 'removed' | 'events' | 'damaged'>;
+  let placed: { text: string; code: string };
   try {
     // Another incarnation of the feed: every holder drops its keys.
     await backends.renewFeed();
@@ -175,45 +176,65 @@ async function restoreIn(
     onProgress('everything gets keys of this store');
     const turn = await backends.epoch().becomeOwnStore({ id, nowMs, onKeyMade, onProgress });
     for (const app of turn.failedApps) left.add(`the app ${app} keeps keys of the original`);
-    done = { applied, removed, events, damaged };
+    const { folder, manifest } = backup;
+    const restored = { backup: folder, madeAt: manifest.madeAt, applied, removed, events, damaged };
+    const text = JSON.stringify({ restored: { ...restored, left: [...left] }, deferred });
+    const code = await backends.administration().storeMac.mac(labels.restored, [text]);
+    placed = { text, code };
   } catch (error) {
     if (own !== undefined) await kms.destroyKey(own);
     throw error;
   } finally {
     await backends.close();
   }
-  const { folder, manifest } = backup;
-  const restored = { backup: folder, madeAt: manifest.madeAt, ...done, left: [...left] };
   writeFileDurably(placingMark(configuration), Buffer.alloc(0), 0o600);
   await placeRestored(staged, configuration, onProgress);
-  const placed: Placed = { restored, deferred };
   writeFileDurably(placingMark(configuration), Buffer.from(JSON.stringify(placed)), 0o600);
-  return finishPlaced(configuration, placed);
+  return finishPlaced(configuration, placed, backup.folder);
 }
 
-/** A store that lies in its place, and what is left to do for it. Only ids are in it. */
+/** What is left to do for a store that lies in its place, with a code of that store's. */
+interface PlacedText {
+  readonly text: string;
+  readonly code: string;
+}
+
+/** Only ids are in it. */
 interface Placed {
   readonly restored: Omit<Restored, 'ownBackup'>;
   /** What the list waits for. */
   readonly deferred: readonly ListedErasure[];
 }
 
-/** What a run has left that was killed when all lay in its place. */
-function readPlaced(configuration: Configuration): Placed | undefined {
+/** What a run has left that was killed when all lay in its place; not where that was taken away. */
+async function readPlaced(configuration: Configuration): Promise<PlacedText | undefined> {
   const mark = placingMark(configuration);
   const text = existsSync(mark) ? readFileSync(mark, 'utf8') : '';
-  return text === '' ? undefined : (JSON.parse(text) as Placed);
+  if (text === '' || (await isVacant(configuration))) return undefined;
+  return JSON.parse(text) as PlacedText;
 }
 
-/** The last steps; each can be repeated. */
+/** The last steps; each can be repeated. Throws INPUT_INVALID: it was of another backup. */
 async function finishPlaced(
   configuration: Configuration,
-  { restored, deferred }: Placed,
+  { text, code }: PlacedText,
+  folder: string,
 ): Promise<Restored> {
+  const { restored, deferred } = JSON.parse(text) as Placed;
+  if (!`${resolve(restored.backup)}/`.startsWith(`${resolve(folder)}/`)) {
+    const what = `a restore of ${restored.backup} is not finished: run lethe restore with that`;
+    throw new LetheError('INPUT_INVALID', `${what}, or move its data away first`);
+  }
   const left = [...restored.left];
-  const backends = await openBackends(configuration, { evenUnfinished: true });
+  const how = { evenUnfinished: true, mustExist: true } as const;
+  const backends = await openBackends(configuration, how);
   let ownBackup: string | null;
   try {
+    const own = await backends.administration().storeMac.mac(labels.restored, [text]);
+    if (!isSameMac(own, code)) {
+      const why = `${placingMark(configuration)} was changed from outside: nothing of it was done`;
+      throw new LetheError('VAULT_TAMPERED', why);
+    }
     await addDeferred(backends.privacy(), deferred);
     ownBackup = await makeFirstBackup({ backends, configuration }, (why) => left.push(why));
   } finally {

@@ -104,7 +104,7 @@ const isOf =
   (edit: Opened<MessageEdited>) =>
     edit.content !== undefined && mayEdit(edit.header, header);
 
-/** Edits of a message whose newest counts for nothing: some before it, the newest of which stands. */
+/** The newest edits of a message of which the last one counts for nothing. */
 async function olderEdits(
   powers: ReaderPowers,
   app: AppId,

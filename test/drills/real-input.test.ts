@@ -2,16 +2,22 @@ import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { createGunzip } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import type { AppId } from '../../libs/base/ids.ts';
+import type { AppId, ConversationId } from '../../libs/base/ids.ts';
+import type { IdentityName } from '../../libs/vault/directory/directory.ts';
 import { recordFigures } from '../support/figures.ts';
 import { lethe } from '../support/processes.ts';
-import { groupOf, textsOf } from '../support/reading.ts';
+import { textsOf } from '../support/reading.ts';
 import { inputFiles } from '../support/real-input.ts';
-import { openAt, temporaryFolder } from '../support/temporary-store.ts';
+import { openAt, type TestStore, temporaryFolder } from '../support/temporary-store.ts';
 
 interface Line {
   source: string;
-  data: { conversation: { externalId: string }; content: { text: string } };
+  data: {
+    conversation: { type: string; externalId: string };
+    author: { identity?: IdentityName };
+    recipients?: { identity: IdentityName }[];
+    content: { text: string };
+  };
 }
 
 /** The texts of each conversation, in the order of the file. */
@@ -21,10 +27,24 @@ async function textsOfFile(file: string): Promise<Map<string, string[]>> {
   const texts = new Map<string, string[]>();
   for await (const text of lines) {
     const line = JSON.parse(text) as Line;
-    const name = `${line.source} ${line.data.conversation.externalId}`;
+    const { conversation, author, recipients } = line.data;
+    const person = author.identity ?? recipients?.[0]?.identity;
+    const of = conversation.type === 'personal' ? person : undefined;
+    const name = JSON.stringify([line.source, conversation.externalId, of]);
     texts.set(name, [...(texts.get(name)?.splice(0) ?? []), line.data.content.text]);
   }
   return texts;
+}
+
+/** A group, or a person's conversation of this name. */
+async function conversationOf(
+  store: TestStore,
+  { source, externalId, of }: { source: string; externalId: string; of: IdentityName | null },
+): Promise<ConversationId> {
+  const { directory } = store.backends.reader();
+  const [person = null] = of === null ? [] : await directory.findSubjects(store.app.id, [of]);
+  const name = { source, externalId, person };
+  return (await directory.findConversations(store.app.id, [name]))[0]!;
 }
 
 describe('real conversations', () => {
@@ -46,8 +66,8 @@ describe('real conversations', () => {
       const expected = await textsOfFile(file);
       let seen = 0;
       for (const [name, texts] of expected) {
-        const [source, externalId] = name.split(' ') as [string, string];
-        const conversation = await groupOf(store, externalId, { source });
+        const [source, externalId, of] = JSON.parse(name);
+        const conversation = await conversationOf(store, { source, externalId, of });
         expect(await textsOf(store, conversation)).toEqual(texts);
         seen += texts.length;
       }

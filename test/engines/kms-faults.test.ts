@@ -15,6 +15,7 @@ import {
   DisableKeyCommand,
   KMSClient,
   ListAliasesCommand,
+  UpdateKeyDescriptionCommand,
 } from '@aws-sdk/client-kms';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { openEnvelope } from '../../libs/audit/dsse.ts';
@@ -141,6 +142,28 @@ describe('the KMS at the root', () => {
     expect(await again.storeOf(second)).toBe(original);
     const turned = await again.createKey(copy, { insteadOf: copied });
     expect((await again.keysOf(copy)).toSorted()).toEqual([copied, turned].toSorted());
+  });
+
+  it('S49 counts what alias and description say, each by itself: where they differ nothing is ended', async () => {
+    const { configuration } = await openStore(engines!.LETHE_KMS!);
+    const [original, copy, other] = ['c3', 'd4', 'e5'].map((one) => one.repeat(16));
+    const key = await (await openRootKms(configuration)).createKey(copy!, { copiedFrom: original });
+    const client = new KMSClient({ region: 'eu-west-1', endpoint: endpoint.href });
+    // Each time as a process that has not looked before.
+    const openDescribed = async (Description: string) => {
+      await client.send(new UpdateKeyDescriptionCommand({ KeyId: toUuid(key), Description }));
+      return openRootKms(configuration);
+    };
+    const changed = await openDescribed(`Lethe: root of the store ${other}`);
+    expect(await changed.copiesOf(original!)).toEqual([copy]);
+    expect(await changed.keysOf(copy!)).toEqual([key]);
+    await expect(changed.storeOf(key)).rejects.toMatchObject({ code: 'ROOT_KMS_DENIED' });
+    // Cut, it still comes from where its alias says, and so does what comes instead of it.
+    const cut = await openDescribed(`Lethe: root of the store ${copy}`);
+    expect(await cut.copiesOf(original!)).toEqual([copy]);
+    const next = await cut.createKey(copy!, { insteadOf: key });
+    const { Aliases } = await client.send(new ListAliasesCommand({ KeyId: toUuid(next) }));
+    expect(Aliases!.map(({ AliasName }) => AliasName).join()).toContain(`${copy}_${original}`);
   });
 
   it('that cannot be reached at the start is waited for, and said; while running nobody needs it', async () => {

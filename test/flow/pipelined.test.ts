@@ -123,6 +123,11 @@ describe('requests that nobody may ask, over many connections', () => {
       await sleep(3_000);
       expect(serving.child.exitCode).toBeNull();
       expect(await millisecondsOf(`${address}/healthz`)).toBeLessThan(2_000);
+      // Whoever asks for one thing at a time is served, whatever waits elsewhere.
+      const body = JSON.stringify([received('ann', 'words '.repeat(20_000))]);
+      const posted = { method: 'POST', headers: { 'content-type': 'application/json' }, body };
+      const answer = await fetch(`${address}/v2/apps/${store.app.id}/events`, posted);
+      expect(answer.status).toBe(401);
     }
     serving.child.kill('SIGTERM');
     expect(await serving.ended).toMatchObject({ code: 0 });
@@ -168,8 +173,10 @@ describe('what is no request of this server', () => {
     const [address] = /http:\/\/\S+:\d+/.exec(await serving.printed('listening'))!;
     const client = await sendAtOnce(address, request(page));
     await sleep(1_000);
-    client.write('CONNECT x:1 HTTP/1.1\r\nhost: x\r\n\r\n');
+    client.write('CONNECT x:1 HTTP/1.1\r\nhost: x\r\n\r\nGET /nope HTTP/1.1\r\nhost: x\r\n\r\n');
     await sleep(500);
+    client.write('GET /nope HTTP/1.1\r\nhost: x\r\n\r\n');
+    expect(await millisecondsOf(`${address}/healthz`)).toBeLessThan(2_000);
     client.resetAndDestroy();
     await sleep(500);
     expect(serving.child.exitCode).toBeNull();

@@ -20,11 +20,11 @@ export async function subjectOf(store: TestStore, name: string): Promise<Subject
 export async function groupOf(
   store: TestStore,
   externalId = 'room-1',
-  { of, source = '/channels/chat/main' }: { of?: string; source?: string } = {},
+  { of }: { of?: string } = {},
 ): Promise<ConversationId> {
   const { directory } = store.backends.reader();
   const person = of === undefined ? null : await subjectOf(store, of);
-  const name = { source, externalId, person };
+  const name = { source: '/channels/chat/main', externalId, person };
   const [found] = await directory.findConversations(store.app.id, [name]);
   if (found === undefined) throw new Error(`no conversation ${externalId}`);
   return found;

@@ -21,8 +21,10 @@ export function createIngestJournalSqlite(parts: {
           if (item.delivery !== undefined && !putDelivery(database, app, item.delivery)) {
             return 'taken' as const;
           }
-          if (item.removals?.some((id) => hasDelivery(database, app, id)))
+          if (item.removals?.some((id) => hasDelivery(database, app, id))) {
+            if (item.delivery) putDelivery(database, app, item.delivery.asGone());
             return 'removed' as const;
+          }
           if (item.request !== undefined) addRequest(database, item.request);
           return 'own' as const;
         });

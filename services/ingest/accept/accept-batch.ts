@@ -49,10 +49,13 @@ export async function acceptBatch(
     return { index, item, named: named[index], known: undefined, memory };
   });
   await context.clock.keepAhead();
-  for (let round = 0; round < ROUNDS_MAX && pending.length > 0; round += 1) {
+  // Rounds that answer somebody are not counted: of one delivery very many may have come at once.
+  for (let idle = 0; idle < ROUNDS_MAX && pending.length > 0; ) {
     const before = pending.length;
     pending = await acceptRound(pending, outcomes, context);
-    if (pending.length === before) await sleep(Math.min(2 ** round, ROUND_WAIT_MS_MAX));
+    if (pending.length < before) continue;
+    await sleep(Math.min(2 ** idle, ROUND_WAIT_MS_MAX));
+    idle += 1;
   }
   return items.map((_, i) => outcomes[i] ?? BUSY);
 }
@@ -138,7 +141,10 @@ function sealAll(
       const { eventId } = sealed;
       outcomes[one.index] = { status: 'accepted', eventId, positions: [], headers: [] };
     } else {
-      one.sealed = sealed;
+      // A removal keeps the id that it was answered with, while it waits and afterwards.
+      const isRemoval = one.plan!.removal !== undefined;
+      const eventId = one.known?.entry.eventId ?? newEventId(context);
+      one.sealed = isRemoval ? { ...sealed, eventId } : sealed;
       done.push(one);
     }
   }
@@ -173,7 +179,7 @@ async function commit(
     throw error;
   }
   const left: PendingItem[] = [];
-  const removed: { one: PendingItem; entry: DeliveryEntry }[] = [];
+  let wereRemoved = false;
   for (const [i, one] of done.entries()) {
     const placed = positions[i]!;
     if (placed === 'taken') {
@@ -186,7 +192,7 @@ async function commit(
     one.known = row && { row, entry, isSettled: true };
     if (placed === 'removed') {
       outcomes[one.index] = { status: 'erased' };
-      removed.push({ one, entry });
+      wereRemoved = true;
       continue;
     }
     if (one.plan!.removal === 'waits') {
@@ -199,7 +205,8 @@ async function commit(
     const headers = [...records.map(({ header }) => header), ...said];
     outcomes[one.index] = { status: 'accepted', eventId, positions: [...placed], headers };
   }
-  await keepAsGone(removed, day, context);
+  // Names and identities that it would have told are told by the next.
+  if (wereRemoved) resolver.forget();
   const written = (one: PendingItem) => outcomes[one.index]?.status === 'accepted';
   try {
     await rememberAnnouncements(done.filter(written), context);
@@ -208,24 +215,6 @@ async function commit(
     resolver.forget();
   }
   return left;
-}
-
-/** Messages that met their removal: nothing of them is on the log, and none comes again. */
-async function keepAsGone(
-  removed: readonly { one: PendingItem; entry: DeliveryEntry }[],
-  day: number,
-  { powers, resolver }: AcceptContext,
-): Promise<void> {
-  if (removed.length === 0) return;
-  const app = resolver.app.id;
-  const writes = removed.map(({ one, entry }) => {
-    return { id: one.named!.row, entry: { ...entry, state: 'gone' as const }, known: one.known! };
-  });
-  const rows = await powers.ledger.prepare(app, writes, day);
-  await powers.journal.commit(
-    app,
-    rows.map((delivery) => ({ delivery, records: [] })),
-  );
 }
 
 function toEntry(one: PendingItem): DeliveryEntry {

@@ -3,7 +3,13 @@
  * gone. The ledger knows, and for messages older than its horizon the views do.
  */
 
-import { type ConversationId, idToBytes, type PlaceId } from '../../../libs/base/ids.ts';
+import {
+  type ConversationId,
+  idToBytes,
+  type MessageId,
+  type PlaceId,
+} from '../../../libs/base/ids.ts';
+import { isLetheError } from '../../../libs/base/lethe-error.ts';
 import { decodeSealedEvent, type EventHeader } from '../../../libs/codec/sealed-event.ts';
 import type { Author, Delivery, Identity } from '../../../libs/conversation/delivery.ts';
 import type { DeliveryEntry, DeliveryName } from '../../../libs/deliveries/delivery-ledger.ts';
@@ -68,7 +74,9 @@ export function saidOf({ type, body }: Delivery): string[] {
 
 function personOfBody(body: Exclude<Delivery['body'], { identity: Identity }>) {
   if (body.author.type === 'user') return body.author.identity;
-  return body.kind === 'message' ? body.recipients[0] : undefined;
+  // In a group nobody is meant more than others.
+  const isPersonal = body.conversation.type === 'personal';
+  return body.kind === 'message' && isPersonal ? body.recipients[0] : undefined;
 }
 
 /** For each message: can it no longer be opened, because its person, place or thing is gone? */
@@ -93,11 +101,24 @@ export async function areGone(
   });
 }
 
-/** Messages that the ledger does not know, or no longer, as the views have them. */
+/** How many messages are looked for in the views at a time. */
+const LOOKS_AT_ONCE = 64;
+
+/** A message as a source and its place name it. */
+interface NamedMessage {
+  readonly source: string;
+  readonly externalId: string;
+  readonly place: PlaceId;
+}
+
+/**
+ * Messages that the ledger does not know, or no longer, as the views have them. Views that cannot
+ * be reached keep nothing from being taken in, and what does not lie in its place counts for none.
+ */
 export async function messagesFromViews(
   powers: Pick<IngestPowers, 'keyring' | 'views'>,
   app: App,
-  wanted: readonly { source: string; externalId: string; place: PlaceId }[],
+  wanted: readonly NamedMessage[],
 ): Promise<(KnownMessage | undefined)[]> {
   const refs = wanted.map(({ place: id }) => ({ app: app.id, kind: ringKinds.place, id }));
   const ids = await powers.keyring.use(refs, async (rings) =>
@@ -105,10 +126,29 @@ export async function messagesFromViews(
       ring instanceof Ring ? messageIdOf(ring.idHmac(), wanted[i]!) : undefined,
     ),
   );
-  const views = await Promise.all(
-    ids.map((id) => (id === undefined ? undefined : powers.views.message(id))),
-  );
-  return views.map((view) => view && toKnown(decodeSealedEvent(view.record).header));
+  const found: (KnownMessage | undefined)[] = [];
+  for (let at = 0; at < ids.length; at += LOOKS_AT_ONCE) {
+    const some = ids.slice(at, at + LOOKS_AT_ONCE);
+    const looks = some.map((id, i) => id && lookFor(powers, app, { ...wanted[at + i]!, id }));
+    found.push(...(await Promise.all(looks)));
+  }
+  return found;
+}
+
+async function lookFor(
+  { views }: Pick<IngestPowers, 'views'>,
+  app: App,
+  { id, place }: NamedMessage & { readonly id: MessageId },
+): Promise<KnownMessage | undefined> {
+  try {
+    const view = await views.message(id);
+    const header = view && decodeSealedEvent(view.record).header;
+    const isIt = header?.app === app.id && header.thing === id && header.place === place;
+    return isIt ? toKnown(header) : undefined;
+  } catch (error) {
+    if (isLetheError(error)) return undefined;
+    throw error;
+  }
 }
 
 function toKnown(header: EventHeader): KnownMessage {

@@ -62,7 +62,11 @@ export async function planBatch(
   const announced = new Set<IndexId>();
   const ready: PendingItem[] = [];
   for (const [i, one] of now.entries()) {
-    const planned = refused[i] ?? planOne(one, found[i]!, context);
+    // Its message came while it was written down, saw it, and is gone.
+    const hasMet = one.memory.waits === true && found[i]!.isGone;
+    const planned = hasMet
+      ? waited(one, one.known!)
+      : (refused[i] ?? planOne(one, found[i]!, context));
     if (planned === 'later' || isRefused(planned, 'person_changing')) later.push(one);
     else if ('status' in planned) outcomes[one.index] = planned;
     else {

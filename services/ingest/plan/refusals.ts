@@ -44,9 +44,14 @@ export function refusalOf({ body }: Delivery, judged: Judged): Refusal | undefin
   if (body.kind === 'left') return judged.conversation ? undefined : UNKNOWN_CONVERSATION;
   if (!('message' in body)) return undefined;
   if (judged.isGone) return { status: 'erased' };
-  // Whoever wrote a message decides about it, wherever they say that it lies.
-  if (body.kind === 'removed') return mayChange(body, judged) ? undefined : OTHERS_MESSAGE;
   const { conversation, target, resolver } = judged;
+  if (body.kind === 'removed') {
+    // Nobody says whose conversation it is: whether it is old or has not come cannot be told.
+    const isLost = target === undefined && conversation === undefined && actorOf(body) === null;
+    if (isLost && body.conversation.type === 'personal') return UNKNOWN_MESSAGE;
+    // Whoever wrote a message decides about it, wherever they say that it lies.
+    return mayChange(body, judged) ? undefined : OTHERS_MESSAGE;
+  }
   if (conversation === undefined) return UNKNOWN_MESSAGE;
   const identity = actorOf(body);
   const actor = identity && resolver.person(identity)?.id;
@@ -56,12 +61,12 @@ export function refusalOf({ body }: Delivery, judged: Judged): Refusal | undefin
     return OTHERS_CONVERSATION;
   }
   if (body.kind !== 'edited') return undefined;
-  // An edit of an unknown message in a group could give one person's words to another.
-  if (target === undefined && conversation.value.person === null) return UNKNOWN_MESSAGE;
+  // An edit of an unknown message could give one's words to another.
+  if (target === undefined) return UNKNOWN_MESSAGE;
   return mayChange(body, judged) ? undefined : OTHERS_MESSAGE;
 }
 
-/** The business may, and so may who wrote it. Of what nobody knows yet its reader judges. */
+/** The business may, and so may who wrote it. Of what has not come it is judged when it comes. */
 function mayChange(body: DeliveryBody, { target, resolver }: Judged): boolean {
   const identity = actorOf(body);
   if (identity === null || target === undefined) return true;

@@ -99,12 +99,15 @@ export class Resolver {
     const missing = identities.filter(
       (identity) => this.#people.get(identityKey(identity)) === undefined,
     );
-    if (missing.length === 0) return;
-    const found = await this.#powers.directory.findSubjects(this.app.id, missing);
-    for (const [i, subject] of found.entries()) {
-      if (subject !== undefined) this.#people.set(identityKey(missing[i]!), subject);
+    if (missing.length > 0) {
+      const found = await this.#powers.directory.findSubjects(this.app.id, missing);
+      for (const [i, subject] of found.entries()) {
+        if (subject !== undefined) this.#people.set(identityKey(missing[i]!), subject);
+      }
     }
-    await this.loadSubjects(found.filter((one) => one !== undefined));
+    // Also of those who are known: what is known of them may have left the cache.
+    const ids = identities.map((identity) => this.#people.get(identityKey(identity)));
+    await this.loadSubjects(ids.filter((id) => id !== undefined));
   }
 
   /** Loads what the directory knows of subjects; those that are gone stay unknown. */

@@ -87,7 +87,7 @@ export function openRootKmsAws({ region, endpoint, pendingDays }: AwsKmsEngine):
       return failureCount;
     },
     async createKey(store, { insteadOf, copiedFrom } = {}) {
-      const from = copiedFrom ?? (insteadOf && (await marks.of(insteadOf))[0]?.copiedFrom);
+      const from = copiedFrom ?? (insteadOf && originOf(insteadOf, await marks.of(insteadOf)));
       const { description: Description, aliasOf } = markTexts(store, from);
       const made = await call(() => client.send(new CreateKeyCommand({ Description })));
       const uuid = made.KeyMetadata!.KeyId!;
@@ -158,7 +158,22 @@ function explain(error: unknown): LetheError {
 
 /** Throws ROOT_KMS_DENIED: they name several, and nobody knows which it is. */
 function oneStore(key: KeyId, marks: readonly KeyMark[]): string | undefined {
-  const stores = new Set(marks.map(({ store }) => store));
+  return oneOf(
+    key,
+    marks.map(({ store }) => store),
+  );
+}
+
+/** The same of the store that it was copied from; what does not say so may have been cut. */
+function originOf(key: KeyId, marks: readonly KeyMark[]): string | undefined {
+  return oneOf(
+    key,
+    marks.flatMap(({ copiedFrom }) => copiedFrom ?? []),
+  );
+}
+
+function oneOf(key: KeyId, named: readonly string[]): string | undefined {
+  const stores = new Set(named);
   if (stores.size < 2) return [...stores][0];
   const text = `the description and the aliases of the KMS key ${key} name different stores`;
   throw new LetheError('ROOT_KMS_DENIED', `${text}: somebody has changed them. Put them right`);

@@ -131,7 +131,8 @@ export function openRootKmsLocal(options: {
     async isServed(id) {
       const before = servedAtMs(folder, id);
       if (before === undefined) return false;
-      if (nowOf(folder, own) - before <= SERVED_MS) return true;
+      const agoMs = nowOf(folder, own) - before;
+      if (agoMs >= 0 && agoMs <= SERVED_MS) return true;
       // The clock may have jumped since: who serves is seen to note it again.
       const untilMs = performance.now() + SEEN_AGAIN_MS;
       while (servedAtMs(folder, id) === before) {
