@@ -16,6 +16,7 @@ export interface MessagePosted {
   readonly externalId: string | null;
 }
 
+/** Another content for a message. */
 export interface MessageEdited {
   readonly text: string | null;
   readonly content: string | null;

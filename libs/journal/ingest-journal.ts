@@ -22,8 +22,8 @@ export interface JournalItem {
 }
 
 /**
- * Where an item's records lie. `taken`: another writer had that delivery first. `removed`: a removal
- * was there before; its row says that it is gone, and its records are not on the log.
+ * Where an item's records lie. `taken`: another writer had that delivery first. `removed`: its
+ * removal was there before. Nothing of it is on the log then, and its row says that it is gone.
  */
 export type JournalOutcome = readonly LogPosition[] | 'taken' | 'removed';
 
