@@ -32,8 +32,11 @@ const RECIPIENTS_MAX = 1_000;
 const SUBTYPES_MAX = 16;
 /** Clocks of channels may be ahead of ours: by minutes. */
 const AHEAD_MS_MAX = 5 * 60_000;
-// RFC 3339 with a zone: a time without one cannot be ordered.
-const TIME_PATTERN = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$/;
+// RFC 3339 with a zone: a time without one cannot be ordered. A minute may have a leap second.
+const DATE = '(\\d{4})-(\\d\\d)-(\\d\\d)';
+const TIME = '([01]\\d|2[0-3]):([0-5]\\d:[0-5]\\d|59:60)(\\.\\d{1,9})?';
+const ZONE = '([Zz]|[+-]([01]\\d|2[0-3]):[0-5]\\d)';
+const TIME_PATTERN = new RegExp(`^${DATE}[Tt]${TIME}${ZONE}$`);
 
 export const deliveryTypes = [
   'lethe.message.received',
@@ -69,13 +72,23 @@ function readDelivery(root: FieldReader, nowMs: number): Delivery {
 }
 
 function readTime(field: FieldReader, nowMs: number): number {
-  const text = field.text(64);
-  const ms = TIME_PATTERN.test(text) ? Date.parse(text) : Number.NaN;
+  const ms = timeMs(field.text(64));
   if (Number.isNaN(ms)) field.fail('an RFC 3339 time with a zone, as in 2026-01-31T12:00:00Z');
   if (ms < 0) field.fail('a time from 1970-01-01T00:00:00Z on');
   if (ms > nowMs + AHEAD_MS_MAX)
     field.fail('a time at most 5 minutes ahead: check the clock of who sends it');
   return ms;
+}
+
+/** Milliseconds of an RFC 3339 time; NaN: it is none. A leap second counts as the one before it. */
+function timeMs(text: string): number {
+  const [, year, month, day] = TIME_PATTERN.exec(text) ?? [];
+  const isDay = year !== undefined && Number(day) <= daysIn(Number(year), Number(month));
+  return isDay ? Date.parse(text.replace(/:60(?=[.Zz+-])/, ':59')) : Number.NaN;
+}
+
+function daysIn(year: number, month: number): number {
+  return new Date(Date.UTC(year, month, 0)).getUTCDate();
 }
 
 function readBody(type: DeliveryType, data: FieldReader): DeliveryBody {

@@ -26,7 +26,8 @@ import { isTracing, openSpan } from '../engines/tracing.ts';
 import type { AppRegistry } from '../vault/keys/app-registry.ts';
 import { endLateRequests } from './closing-connections.ts';
 import { HeldBodies } from './held-bodies.ts';
-import { badRequest, ErrorAnswer, errorBody, HttpError, notFound } from './http-error.ts';
+import { ErrorAnswer, errorBody, HttpError, notFound } from './http-error.ts';
+import { readJsonBodies } from './json-bodies.ts';
 import { AnswerLines } from './one-by-one.ts';
 
 declare module 'fastify' {
@@ -81,7 +82,8 @@ export async function createHttpServer(options: HttpServerOptions) {
     forceCloseConnections: 'idle',
     // Fastify's own answer while closing has another shape than ours.
     return503OnClosing: false,
-    ajv: { customOptions: { removeAdditional: false, coerceTypes: 'array', allErrors: false } },
+    // What is of another type is refused, never changed: an id that is a number has other digits.
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, allErrors: false } },
     routerOptions: { maxParamLength: 600 },
     clientErrorHandler: (error, socket) => answerWhatIsNoRequest(lines, error, socket),
     // Errors from before routing (an address that is no URL) do not reach the handler below.
@@ -97,7 +99,7 @@ export async function createHttpServer(options: HttpServerOptions) {
     schema.response = { '4xx': ErrorAnswer, '5xx': ErrorAnswer, ...(schema.response ?? {}) };
   });
   server.removeContentTypeParser('text/plain');
-  server.addContentTypeParser('application/json', { parseAs: 'string' }, parseJson);
+  readJsonBodies(server, 'application/json');
   server.decorateRequest('principal', undefined);
   server.decorateRequest('attackNonce', undefined);
   lines.addTo(server);
@@ -201,23 +203,6 @@ function describe(version: string) {
 
 /** A server to which routes can be added; see createHttpServer. */
 export type HttpServer = Awaited<ReturnType<typeof createHttpServer>>;
-
-/** Clients send `content-type: application/json` with an empty body too, on DELETE above all. */
-function parseJson(
-  _request: FastifyRequest,
-  body: string | Buffer,
-  done: (error: Error | null, value?: unknown) => void,
-): void {
-  if (body.length === 0) {
-    done(null, undefined);
-    return;
-  }
-  try {
-    done(null, JSON.parse(String(body)));
-  } catch {
-    done(badRequest('The body is not valid JSON'));
-  }
-}
 
 /** Where a failure came from, without its message: messages of dependencies may quote input. */
 function stackOf(error: Error): string {

@@ -5,6 +5,7 @@
 import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
+import { readExactJson } from '../../libs/codec/exact-json.ts';
 
 /** One event of the input, or what is wrong with its line. */
 export type EventLine =
@@ -18,7 +19,8 @@ export type EventLine =
 
 export const LINE_BYTES_MAX = 1_048_576;
 const NEWLINE = 0x0a;
-const utf8 = new TextDecoder('utf-8', { fatal: true });
+/** Spaces, as JSON has them. */
+const BLANK = new Set([0x20, 0x09, 0x0a, 0x0d]);
 
 /** All events of a file; `-` is stdin. */
 export async function* readEventLines(file: string): AsyncGenerator<EventLine> {
@@ -52,23 +54,11 @@ function* parseLine(
   place: { file: string; line: number; bad: (field: string, expected: string) => EventLine },
 ): Generator<EventLine> {
   const { file, line, bad } = place;
-  let text: string;
-  try {
-    text = utf8.decode(bytes).trim();
-  } catch {
-    yield bad('', 'UTF-8 text; this is binary or another encoding');
-    return;
-  }
-  if (text === '') return;
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch {
-    yield bad('', 'one JSON object (or a JSON array of them) on a line');
-    return;
-  }
-  if (!Array.isArray(parsed)) yield { file, line, event: parsed };
-  else for (const event of parsed) yield { file, line, event };
+  if (bytes.every((byte) => BLANK.has(byte))) return;
+  const read = readExactJson(bytes);
+  if ('problem' in read) yield bad('', `one JSON object (or an array of them): ${read.problem}`);
+  else if (!Array.isArray(read.value)) yield { file, line, event: read.value };
+  else for (const event of read.value) yield { file, line, event };
 }
 
 function explainRead(error: unknown): string {

@@ -54,6 +54,12 @@ export function addReaderRoutes(
   powers: ReaderPowers,
   answers: HandedAnswers,
 ): void {
+  // Numbers of a query come as text.
+  server.addHook('preValidation', async ({ query }) => {
+    const asked = query as Record<string, unknown>;
+    const size = asked['page[size]'];
+    if (typeof size === 'string' && /^\d{1,9}$/.test(size)) asked['page[size]'] = Number(size);
+  });
   server.addHook('preHandler', async (request) => {
     await awaitPositions(request, (positions, timeoutMs) =>
       waitForViews(powers, positions, timeoutMs),

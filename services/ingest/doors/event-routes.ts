@@ -5,6 +5,7 @@ import type { AppId } from '../../../libs/base/ids.ts';
 import { readCloudEvent } from '../../../libs/conversation/cloud-event.ts';
 import { badRequest, HttpError } from '../../../libs/http/http-error.ts';
 import type { HttpServer } from '../../../libs/http/http-server.ts';
+import { readJsonBodies } from '../../../libs/http/json-bodies.ts';
 import { sendPositions } from '../../../libs/http/positions.ts';
 import { AppParameters } from '../../../libs/http/route-parameters.ts';
 import type { Ingest } from '../ingest.ts';
@@ -38,15 +39,7 @@ const Answer = Type.Object({
 
 /** Adds the route. */
 export function addEventRoutes(server: HttpServer, ingest: Ingest, clock: Clock): void {
-  for (const type of MEDIA_TYPES) {
-    server.addContentTypeParser(type, { parseAs: 'string' }, (_request, body, done) => {
-      try {
-        done(null, JSON.parse(body as string));
-      } catch {
-        done(badRequest('The body is not valid JSON'));
-      }
-    });
-  }
+  for (const type of MEDIA_TYPES) readJsonBodies(server, type);
   server.post(
     '/v2/apps/:appId/events',
     {

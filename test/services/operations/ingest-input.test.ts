@@ -6,7 +6,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { ingestFiles, type Problem } from '../../../services/operations/ingest-files.ts';
 import { edited, received } from '../../support/events.ts';
 import { startLethe } from '../../support/processes.ts';
-import { groupOf, textsOf } from '../../support/reading.ts';
+import { groupOf, messagesOf, textsOf } from '../../support/reading.ts';
 import { openTestStore } from '../../support/temporary-store.ts';
 
 type Line = object | string | Buffer;
@@ -48,6 +48,9 @@ const WRONG: [what: string, line: Line, field: string][] = [
   ['a number for a string', bad({ id: 7 }), '/id'],
   ['an empty id', bad({ id: '' }), '/id'],
   ['a time without a zone', bad({ time: '2025-01-01T00:00:00' }), '/time'],
+  ['a day that no month has', bad({ time: '2026-02-30T12:00:00Z' }), '/time'],
+  ['an hour that no day has', bad({ time: '2025-03-01T24:00:00Z' }), '/time'],
+  ['a number that a double does not hold', '{"id": 17841405822304915}', ''],
   ['a time before 1970', bad({ time: '1969-12-31T23:59:59Z' }), '/time'],
   [
     'a time more than 5 minutes ahead',
@@ -128,6 +131,21 @@ describe('lethe ingest', () => {
     expect(problems[0]!.expected).toContain('gzip');
     const garbage = Buffer.concat([Buffer.from([0x1f, 0x8b]), Buffer.alloc(200, 7)]);
     expect((await ingest(garbage)).problems[0]!.expected).toContain('gzip');
+  });
+
+  it('takes a leap second in, and text that only looks like an escape', async () => {
+    const escaped = '\\u0000 and \\udb01';
+    const leap = received('ann', escaped, { id: '1', time: '2016-12-31T23:59:60Z' }) as {
+      data: { content: object };
+    };
+    Object.assign(leap.data.content, { name: escaped });
+    const { store, summary } = await ingest(lines(leap));
+    expect(summary).toMatchObject({ accepted: 1, rejected: 0 });
+    const [message] = await messagesOf(store, await groupOf(store));
+    expect(message).toMatchObject({
+      received: '2016-12-31T23:59:59.000Z',
+      content: { text: escaped, name: escaped },
+    });
   });
 
   it('takes arrays of events on a line, and edits that come in the same batch as their message', async () => {
