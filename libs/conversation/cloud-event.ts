@@ -1,4 +1,5 @@
 /** CloudEvents 1.0 JSON to deliveries: the structural and value checks of the bulk form. Pure. */
+import { readExactJson } from '../codec/exact-json.ts';
 import type {
   Author,
   Content,
@@ -29,6 +30,7 @@ const CONTENT_TYPES = new Set([
   'template',
 ]);
 const RECIPIENTS_MAX = 1_000;
+const DATA_BASE64_MAX = 1_048_576;
 const SUBTYPES_MAX = 16;
 /** Clocks of channels may be ahead of ours: by minutes. */
 const AHEAD_MS_MAX = 5 * 60_000;
@@ -66,9 +68,18 @@ function readDelivery(root: FieldReader, nowMs: number): Delivery {
   const source = root.member('source').text(ID_LENGTH_MAX);
   const id = root.member('id').text(ID_LENGTH_MAX);
   const occurredAtMs = readTime(root.member('time'), nowMs);
-  const data = root.member('data');
+  const data = readData(root);
   if (!data.isObject) data.fail('an object');
   return { source, id, type, occurredAtMs, body: readBody(type, data) };
+}
+
+/** The data, as it is or as base64 of its JSON (CloudEvents 1.0, JSON format, section 3.1.1). */
+function readData(root: FieldReader): FieldReader {
+  const encoded = root.member('data_base64');
+  if (!encoded.isPresent) return root.member('data');
+  const read = readExactJson(Buffer.from(encoded.text(DATA_BASE64_MAX), 'base64'));
+  if ('problem' in read) return encoded.fail(`base64 of ${read.problem}`);
+  return encoded.as(read.value);
 }
 
 function readTime(field: FieldReader, nowMs: number): number {

@@ -75,6 +75,11 @@ export class FieldReader {
     return new FieldReader(own, `${this.#pointer}/${name}`);
   }
 
+  /** Another value in this place. */
+  as(value: unknown): FieldReader {
+    return new FieldReader(value, this.#pointer);
+  }
+
   get isObject(): boolean {
     return typeof this.#value === 'object' && this.#value !== null && !Array.isArray(this.#value);
   }

@@ -11,7 +11,7 @@ import { openEnvelope } from '../../libs/audit/dsse.ts';
 import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { commitmentOf } from '../../services/privacy/life/certificate.ts';
 import { startServer } from '../../services/server/serve.ts';
-import { GROUP, received } from '../support/events.ts';
+import { edited, GROUP, received } from '../support/events.ts';
 import { openTestStore, type TestStore } from '../support/temporary-store.ts';
 
 interface Door {
@@ -205,6 +205,41 @@ describe('the REST interface', () => {
     expect(batch.body).toMatchObject({ accepted: 1, duplicate: 1, erased: 0, rejected: 1 });
     expect(batch.body.results[1].error).toMatchObject({ pointer: '/time' });
     expect(JSON.stringify(batch.body)).not.toContain('yesterday');
+  });
+
+  it('a single event that is refused is a request that is refused, with its reason', async () => {
+    const door = await openDoor();
+    const post = (event: object) => door.call('POST', '/events', event);
+    const wrong = await post({ ...received('ben', 'x'), time: 'yesterday' });
+    expect([wrong.status, wrong.body.errors[0].code]).toEqual([400, 'invalid_event']);
+    expect(wrong.body.errors[0].source).toEqual({ pointer: '/time' });
+    await post(received('ann', 'hers', { id: 'a' }));
+    const taken = await post(received('ben', 'his', { id: 'a' }));
+    expect([taken.status, taken.body.errors[0].code]).toEqual([409, 'id_taken']);
+    const early = await post(edited('ann', 'later', 'words'));
+    expect([early.status, early.headers.get('retry-after')]).toEqual([503, '1']);
+    const others = await post(edited('ben', 'a', 'his'));
+    expect([others.status, others.body.errors[0].code]).toEqual([400, 'not_the_author']);
+  });
+
+  it('CloudEvents in binary mode, and with data in base64, are taken in', async () => {
+    const door = await openDoor();
+    const { data, ...attributes } = received('ann', 'in binary', { id: 'b 1' }) as {
+      data: object;
+      id: string;
+    };
+    const headers = Object.entries(attributes).map(([name, value]) => {
+      return [`ce-${name}`, encodeURIComponent(String(value))];
+    });
+    const binary = await door.call('POST', '/events', data, Object.fromEntries(headers));
+    expect(binary.body).toMatchObject({ accepted: 1 });
+    const again = await door.call('POST', '/events', { ...attributes, data });
+    expect(again.body).toMatchObject({ duplicate: 1 });
+    const data_base64 = Buffer.from(JSON.stringify(data)).toString('base64');
+    const encoded = await door.call('POST', '/events', { ...attributes, id: 'b 2', data_base64 });
+    expect(encoded.body).toMatchObject({ accepted: 1 });
+    const odd = await door.call('POST', '/events', { ...attributes, data_base64: 'bm90IEpTT04=' });
+    expect([odd.status, odd.body.errors[0].source]).toEqual([400, { pointer: '/data_base64' }]);
   });
 
   it('S40 nothing of another app can be reached, nor be told from what does not exist', async () => {

@@ -1,8 +1,10 @@
 /** `POST /v2/apps/{appId}/events`: CloudEvents 1.0 JSON, one (structured mode) or a batch. */
+import type { FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { Clock } from '../../../libs/base/clock.ts';
 import type { AppId } from '../../../libs/base/ids.ts';
 import { readCloudEvent } from '../../../libs/conversation/cloud-event.ts';
+import type { LogPosition } from '../../../libs/event-log/event-log.ts';
 import { badRequest, HttpError } from '../../../libs/http/http-error.ts';
 import type { HttpServer } from '../../../libs/http/http-server.ts';
 import { readJsonBodies } from '../../../libs/http/json-bodies.ts';
@@ -52,9 +54,12 @@ export function addEventRoutes(server: HttpServer, ingest: Ingest, clock: Clock)
     },
     async (request, reply) => {
       const app = request.params.appId as AppId;
-      const events = Array.isArray(request.body) ? request.body : [request.body];
+      const given = request.headers['ce-specversion'] ? eventOfHeaders(request) : request.body;
+      const events = Array.isArray(given) ? given : [given];
       if (events.length > EVENTS_MAX) throw badRequest(`at most ${EVENTS_MAX} events at once`);
       const results = await acceptEvents(ingest, app, { events, nowMs: clock.nowMs() });
+      const [only] = results;
+      if (!Array.isArray(given) && only?.error) throw refusalOf(only.error);
       const count = (status: string) => results.filter((one) => one.status === status).length;
       sendPositions(
         reply,
@@ -71,11 +76,45 @@ export function addEventRoutes(server: HttpServer, ingest: Ingest, clock: Clock)
   );
 }
 
+/** An event in binary mode (CloudEvents 1.0, HTTP binding, section 3.1): the body is its data. */
+function eventOfHeaders({ headers, body }: FastifyRequest): object {
+  const attributes = Object.entries(headers).flatMap(([name, value]) =>
+    name.startsWith('ce-') ? [[name.slice(3), decoded(String(value))]] : [],
+  );
+  return { ...Object.fromEntries(attributes), data: body };
+}
+
+/** Values are percent-encoded; what is none stays as it is, and is judged as any text. */
+function decoded(value: string): string {
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    return value;
+  }
+}
+
+/** A single event that is refused is a request that is refused. */
+function refusalOf({ code, title, pointer, retryable }: ResultError): HttpError {
+  const status = retryable ? 503 : code === 'id_taken' ? 409 : 400;
+  const where = pointer === undefined ? {} : { pointer };
+  return new HttpError(status, code, title, {
+    ...where,
+    ...(retryable && { retryAfterSeconds: 1 }),
+  });
+}
+
+interface ResultError {
+  readonly code: string;
+  readonly title: string;
+  readonly pointer?: string;
+  readonly retryable: boolean;
+}
+
 async function acceptEvents(
   ingest: Ingest,
   app: AppId,
   given: { events: readonly unknown[]; nowMs: number },
-) {
+): Promise<(ShownOutcome & { readonly index: number })[]> {
   const { events, nowMs } = given;
   const reads = events.map((event) => readCloudEvent(event, nowMs));
   const items: IngestItem[] = reads.flatMap((read) =>
@@ -92,14 +131,21 @@ async function acceptEvents(
     if ('problem' in read) {
       const { pointer, expected } = read.problem;
       const title = `expected ${expected}`;
-      const error = { code: 'invalid_event', title, pointer, retryable: false };
+      const error: ResultError = { code: 'invalid_event', title, pointer, retryable: false };
       return { index, status: 'rejected', error };
     }
     return { index, ...shownOutcome(outcomes[at++]!) };
   });
 }
 
-function shownOutcome(outcome: Outcome) {
+interface ShownOutcome {
+  readonly status: string;
+  readonly eventId?: string;
+  readonly positions?: LogPosition[];
+  readonly error?: ResultError;
+}
+
+function shownOutcome(outcome: Outcome): ShownOutcome {
   switch (outcome.status) {
     case 'accepted':
       return { status: 'accepted', eventId: outcome.eventId, positions: outcome.positions };
