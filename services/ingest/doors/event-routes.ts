@@ -1,5 +1,4 @@
 /** `POST /v2/apps/{appId}/events`: CloudEvents 1.0 JSON, one (structured mode) or a batch. */
-import type { FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { Clock } from '../../../libs/base/clock.ts';
 import type { AppId } from '../../../libs/base/ids.ts';
@@ -77,7 +76,13 @@ export function addEventRoutes(server: HttpServer, ingest: Ingest, clock: Clock)
 }
 
 /** An event in binary mode (CloudEvents 1.0, HTTP binding, section 3.1): the body is its data. */
-function eventOfHeaders({ headers, body }: FastifyRequest): object {
+function eventOfHeaders({
+  headers,
+  body,
+}: {
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly body: unknown;
+}): object {
   const attributes = Object.entries(headers).flatMap(([name, value]) =>
     name.startsWith('ce-') ? [[name.slice(3), decoded(String(value))]] : [],
   );
