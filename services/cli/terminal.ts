@@ -13,9 +13,18 @@ export const exitCodes = {
 } as const;
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 
+// Of terminals, and what turns the direction of a line: each may hide what is written.
+const CONTROLS = /[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu;
+
+/** Text of others on one line: it moves no cursor and begins no line of its own. */
+export function visible(text: string): string {
+  return text.replace(CONTROLS, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
 /** Prints one result: a JSON line with `--json`, else sentences. */
 export function printResult(isJson: boolean, value: unknown, sentences: readonly string[]): void {
-  const text = isJson ? JSON.stringify(value) : sentences.join('\n');
+  const lines = sentences.flatMap((one) => one.split('\n'));
+  const text = isJson ? JSON.stringify(value) : lines.map(visible).join('\n');
   if (text !== '') process.stdout.write(`${text}\n`);
 }
 

@@ -33,7 +33,12 @@ export interface MessageJson {
   readonly metadata?: unknown;
   readonly edited?: true;
   readonly reactions?: readonly { userId?: string; reaction: string }[];
-  readonly receipts?: readonly { userId?: string; status: string; time: string }[];
+  readonly receipts?: readonly {
+    userId?: string;
+    status: string;
+    time: string;
+    reason?: string;
+  }[];
 }
 
 /** A page of a conversation's messages in ascending order; positions are cursors. */
@@ -193,8 +198,9 @@ function messageToJson(
       }),
     }),
     ...(message.receipts.length > 0 && {
-      receipts: message.receipts.map(({ subject, status, atMs }) => {
-        return { ...userId(subject), status, time: toIso(atMs) };
+      receipts: message.receipts.map(({ subject, status, atMs, reason }) => {
+        const why = reason === null ? {} : { reason };
+        return { ...userId(subject), status, time: toIso(atMs), ...why };
       }),
     }),
   };

@@ -60,6 +60,8 @@ export function addStreamRoute(
         'content-type': 'text/event-stream',
         'cache-control': 'no-store',
         connection: 'keep-alive',
+        // nginx would keep events back until they fill its buffer.
+        'x-accel-buffering': 'no',
       });
       raw.write(`retry: 1000\nid: ${offsets.join('.')}\n\n`);
       const signal = AbortSignal.any([running.signal, closed.signal]);
@@ -94,7 +96,8 @@ async function startOffsets(
   asked: { lastEventId: string | string[] | undefined; from: string | undefined },
 ): Promise<number[]> {
   const { partitions } = powers.log;
-  if (asked.lastEventId !== undefined) {
+  // Browsers send an empty one before the first event.
+  if (asked.lastEventId) {
     const offsets = readCursor(String(asked.lastEventId), partitions);
     if (offsets === undefined) throw badRequest('Last-Event-ID is not an id of this stream');
     const ends = await powers.log.endOffsets();

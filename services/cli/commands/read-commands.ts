@@ -18,7 +18,7 @@ import {
 } from '../../reader/read-conversations.ts';
 import { type MessageJson, readMessages } from '../../reader/read-messages.ts';
 import { findApp, withStore } from '../open-store.ts';
-import { CommandEnd, exitCodes, printResult } from '../terminal.ts';
+import { CommandEnd, exitCodes, printResult, visible } from '../terminal.ts';
 import { showEvent } from './show-event.ts';
 
 const PAGE_MESSAGES = 500;
@@ -39,7 +39,10 @@ async function readIdentityArgument(text: string): Promise<string> {
   if (text !== '-') return text;
   const chunks: Buffer[] = [];
   for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
-  const identity = Buffer.concat(chunks).toString('utf8').trim();
+  // As it is, less the end of its line: a no-break space may be a part of a name.
+  const identity = Buffer.concat(chunks)
+    .toString('utf8')
+    .replace(/\r?\n$/, '');
   if (identity !== '') return identity;
   throw new LetheError('INPUT_INVALID', 'standard input had no identity in it');
 }
@@ -166,7 +169,7 @@ export function messageLine(message: MessageJson): string {
   const text = message.content?.text ?? `[${String(message.content?.type)}]`;
   const reactions = message.reactions?.map((one) => one.reaction).join(' ');
   const marks = `${message.edited ? '  (edited)' : ''}${reactions ? `  ${reactions}` : ''}`;
-  return `${time}  ${who}: ${String(text)}${marks}`;
+  return visible(`${time}  ${who}: ${String(text)}${marks}`);
 }
 
 async function showSubject(

@@ -177,6 +177,7 @@ function addMessageRoutes(server: HttpServer, deps: Deps, answers: HandedAnswers
         received: new Date(command.occurredAtMs).toISOString(),
         author: request.body.author,
         content: request.body.content,
+        ...(request.body.metadata && { metadata: request.body.metadata }),
       };
       return reply.status(201).send({ messages: [message] });
     },
