@@ -39,9 +39,9 @@ describe('an app', () => {
     const cold = await store.reopen();
     const read = messagesOf({ ...cold, app: other }, others);
     expect(JSON.stringify(await read.catch(() => []))).not.toContain('there');
-    const item = { kind: 'delivery', delivery: {} as never } as const;
-    const refused = cold.ingest.accept(other.id, [item]);
-    await expect(refused).rejects.toMatchObject({ code: 'INPUT_INVALID' });
+    await expect(deliverTo(cold, other, hello('again'))).rejects.toMatchObject({
+      code: 'INPUT_INVALID',
+    });
     expect(await textsOf(cold, own)).toEqual(['here']);
   });
 });

@@ -18,6 +18,8 @@ export interface IngestQueue {
 
 interface Waiting {
   readonly items: readonly IngestItem[];
+  /** How many people each of them names. */
+  readonly names: readonly number[];
   /** How many of them are in batches by now. */
   taken: number;
   readonly outcomes: Outcome[];
@@ -93,11 +95,12 @@ export function createIngestQueue(
   }
 
   return {
-    add(app, items) {
+    async add(app, items) {
+      const names = items.map(namesIn);
       return new Promise((resolve, reject) => {
         const queue = queues.get(app) ?? [];
         queues.set(app, queue);
-        queue.push({ items, taken: 0, outcomes: [], resolve, reject });
+        queue.push({ items, names, taken: 0, outcomes: [], resolve, reject });
         backlog += items.length;
         start();
       });
@@ -119,7 +122,7 @@ function takeBatch(queue: Waiting[], max: number): Part[] {
     const waiting = queue[0]!;
     const from = waiting.taken;
     while (waiting.taken < waiting.items.length && count < max) {
-      count += namesIn(waiting.items[waiting.taken]!);
+      count += waiting.names[waiting.taken]!;
       waiting.taken += 1;
     }
     batch.push({ waiting, items: waiting.items.slice(from, waiting.taken) });
