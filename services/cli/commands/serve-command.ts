@@ -40,8 +40,9 @@ export function addServeCommand(program: Command): void {
       const makes = names.includes('ingest');
       await withStore(
         async (store) => {
-          const made = makes ? await firstStart(store) : undefined;
           const server = await startServer(store, names);
+          // When it listens: a secret that is shown once must not be made and lost before.
+          const made = makes ? await firstStart(store) : undefined;
           const first = made && {
             app: { id: made.app.id, name: made.app.name },
             key: { id: made.key.id, secret: made.key.secret },

@@ -1,5 +1,6 @@
+import { once } from 'node:events';
 import { readdirSync, renameSync, rmSync } from 'node:fs';
-import { connect } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
@@ -117,5 +118,21 @@ describe('lethe serve', () => {
     const { err } = await rich.ended;
     expect(err).toContain('needs no LETHE_VAULT, LETHE_KMS, LETHE_KMS_PASSPHRASE: unset them');
     expect(err).not.toContain('secret words');
+  });
+
+  it('prints the secret of its first app once it listens: a port that is taken loses none', async () => {
+    const folder = temporaryFolder();
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const { port } = taken.address() as AddressInfo;
+    const variables = { LETHE_HTTP: `127.0.0.1:${port}` };
+    const refused = await startLethe(folder, ['serve'], variables).ended;
+    expect(refused.code).toBe(2);
+    expect(refused.err).toContain('this port is in use');
+    taken.close();
+    const running = startLethe(folder, ['serve'], variables);
+    expect(await running.printed('listening')).toMatch(/secret {2}\S{20,}/);
+    running.child.kill('SIGTERM');
+    expect(await running.ended).toMatchObject({ code: 0 });
   });
 });
