@@ -50,6 +50,7 @@ export function addEraseCommands(program: Command): void {
     .description('an app with everything in it')
     .argument('<app>', 'name or id of the app')
     .option('--preview', 'count what it would take, and change nothing')
+    .option('--yes', 'everything in it is to go, and nothing brings it back')
     .option('--json', 'print JSON')
     .action((name: string, options) =>
       withStore(async ({ backends }) => {
@@ -60,6 +61,10 @@ export function addEraseCommands(program: Command): void {
             target: {},
           });
           return reportPreview(preview, options.json);
+        }
+        if (!options.yes) {
+          const text = `the app ${app.id} with everybody in it would go, and nothing brings it back`;
+          throw new LetheError('INPUT_INVALID', `${text}: see --preview, then add --yes`);
         }
         const outcome = await lasting(createPrivacy(backends.privacy()).eraseApp(app.id));
         report(outcome, options.json, { app: app.id }, 'the app is erased');

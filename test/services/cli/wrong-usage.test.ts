@@ -83,6 +83,9 @@ describe('wrong usage', () => {
     expect((await forget(message, '--preview')).json.preview.messages).toBe(1);
     const whole = await lethe(folder, ['erase', 'app', 'demo', '--preview']);
     expect(whole.json.preview).toMatchObject({ messages: 1, people: 1, conversations: 1 });
+    const asked = await lethe(folder, ['erase', 'app', 'demo']);
+    expect([asked.code, asked.err.includes('add --yes')]).toEqual([2, true]);
+    expect((await lethe(folder, ['erase', 'app', 'demo', '--yes'])).code).toBe(0);
   });
 
   it('of an attachment’s id is told, and takes no message', async () => {
