@@ -63,7 +63,7 @@ export function addEraseCommands(program: Command): void {
           return reportPreview(preview, options.json);
         }
         if (!options.yes) {
-          const text = `the app ${app.id} with everybody in it would go, and nothing brings it back`;
+          const text = `the app ${app.id} would go with everybody in it, for good`;
           throw new LetheError('INPUT_INVALID', `${text}: see --preview, then add --yes`);
         }
         const outcome = await lasting(createPrivacy(backends.privacy()).eraseApp(app.id));
