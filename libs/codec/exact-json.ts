@@ -8,8 +8,8 @@ import { isUtf8 } from 'node:buffer';
 export type ExactJson = { readonly value: unknown } | { readonly problem: string };
 
 const BYTE_ORDER_MARK = Buffer.from('\ufeff');
-/** Strings are passed over whole. */
-const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+/** Strings, which are passed over whole, and numbers that a double may not hold. */
+const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d[\d.]*[eE][+-]?\d+|-?[\d.]{16,}/g;
 /** A double holds fifteen digits, whatever they are. */
 const MAY_BE_LONG = /[\d.]{16}|\d[eE]/;
 const NUMBER = /^-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;

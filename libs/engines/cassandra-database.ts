@@ -176,8 +176,10 @@ export class CassandraDatabase {
       return (info as typeof info & { isSchemaInAgreement: boolean }).isSchemaInAgreement;
     } catch (error) {
       const explained = this.#explain(error);
-      // A node that has just come up, or was busy, knows older schemas only.
-      if (performance.now() < untilMs && isUnheardOf(explained.cause)) return false;
+      // A node that has just come up, or was busy, knows older schemas only, or says nothing.
+      const isSilent = (error as Error).name === 'OperationTimedOutError';
+      const mayCome = isSilent || isUnheardOf(explained.cause) || isServerTimeout(error);
+      if (performance.now() < untilMs && mayCome) return false;
       throw explained;
     }
   }

@@ -6,8 +6,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { HttpError } from './http-error.ts';
 
-const OF_ONE_MAX = 16 * 1_048_576;
-const OF_ALL_MAX = 48 * 1_048_576;
+const MEGABYTE = 1_048_576;
+const OF_ONE_MAX = 16 * MEGABYTE;
+const OF_ALL_MAX = 48 * MEGABYTE;
 
 /** Bodies that are held, by whose they are. */
 export class HeldBodies {
@@ -15,7 +16,7 @@ export class HeldBodies {
   readonly #bodyBytesMax: number;
   #ofAll = 0;
 
-  /** `bodyBytesMax`: what counts where a request does not say how long it is. */
+  /** `bodyBytesMax`: the longest that is taken; twice as much of one app, six times of all, fit. */
   constructor(bodyBytesMax: number) {
     this.#bodyBytesMax = bodyBytesMax;
   }
@@ -23,14 +24,21 @@ export class HeldBodies {
   /** Counts a request's body until it is answered. Throws 503: there is no room now. */
   hold(request: FastifyRequest, reply: FastifyReply): void {
     const { headers } = request;
-    const length = headers['transfer-encoding'] ? this.#bodyBytesMax : headers['content-length'];
+    // Most that do not say how long they are are short.
+    const length = headers['transfer-encoding'] ? MEGABYTE : headers['content-length'];
     // What is longer than the limit is refused for that.
     const bytes = Math.min(Number(length ?? 0) || 0, this.#bodyBytesMax);
     if (bytes === 0) return;
+    // Its end has been told already, and is told once.
+    if (reply.raw.closed || reply.raw.destroyed || request.raw.socket.destroyed) {
+      throw new HttpError(400, 'bad_request', 'The client has left');
+    }
     const { appId = '' } = (request.params ?? {}) as { appId?: string };
     const held = this.#byApp.get(appId) ?? 0;
     const isFull = (now: number, max: number) => now > 0 && now + bytes > max;
-    if (isFull(held, OF_ONE_MAX) || isFull(this.#ofAll, OF_ALL_MAX)) {
+    const ofOneMax = Math.max(OF_ONE_MAX, 2 * this.#bodyBytesMax);
+    const ofAllMax = Math.max(OF_ALL_MAX, 6 * this.#bodyBytesMax);
+    if (isFull(held, ofOneMax) || isFull(this.#ofAll, ofAllMax)) {
       const title = 'Too much is being sent at once: nothing of this was taken in';
       throw new HttpError(503, 'overloaded', title, { retryAfterSeconds: 1 });
     }

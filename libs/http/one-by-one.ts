@@ -19,7 +19,7 @@ interface Line {
   /** What is being answered. */
   answering: { readonly request: IncomingMessage; readonly reply: ServerResponse } | undefined;
   /** Those that were sent meanwhile, oldest first. */
-  readonly waiting: (() => void)[];
+  readonly waiting: { readonly request: IncomingMessage; goOn(): void }[];
   /** What is to be done when all is answered. */
   atEnd: (() => void) | undefined;
 }
@@ -45,7 +45,7 @@ export class AnswerLines {
       const { socket } = request.raw;
       const line = this.#lineOf(socket);
       if (socket.destroyed) throw gone();
-      if (line.isAnswering) await this.#wait(line, request.raw.rawHeaders);
+      if (line.isAnswering) await this.#wait(line, request.raw);
       if (socket.destroyed) throw gone();
       line.isAnswering = true;
       line.answering = { request: request.raw, reply: reply.raw };
@@ -72,7 +72,7 @@ export class AnswerLines {
     const line: Line = { isAnswering: false, answering: undefined, waiting: [], atEnd: undefined };
     this.#lines.set(socket, line);
     socket.once('close', () => {
-      for (const next of line.waiting.splice(0)) next();
+      for (const next of line.waiting.splice(0)) next.goOn();
     });
     return line;
   }
@@ -82,11 +82,11 @@ export class AnswerLines {
     return this.#waitingOnAll >= WAITING_ON_ALL_MAX || this.#waitingHeads >= WAITING_HEADS_MAX;
   }
 
-  async #wait(line: Line, head: readonly string[]): Promise<void> {
-    const length = head.reduce((sum, text) => sum + text.length, 0);
+  async #wait(line: Line, request: IncomingMessage): Promise<void> {
+    const length = request.rawHeaders.reduce((sum, text) => sum + text.length, 0);
     this.#waitingOnAll += 1;
     this.#waitingHeads += length;
-    await new Promise<void>((next) => line.waiting.push(next));
+    await new Promise<void>((goOn) => line.waiting.push({ request, goOn }));
     this.#waitingOnAll -= 1;
     this.#waitingHeads -= length;
   }
@@ -129,13 +129,17 @@ function parseOneByOne(
 }
 
 function goOn(line: Line): void {
-  const next = line.waiting.shift();
-  // It goes on in this line: nobody may come between.
-  if (next !== undefined) next();
-  else {
-    line.isAnswering = false;
-    line.atEnd?.();
+  const [next] = line.waiting;
+  // What has not come to its end comes no more: nothing that follows can be told apart.
+  const isCut = line.atEnd !== undefined && next?.request.complete === false;
+  if (next !== undefined && !isCut) {
+    // It goes on in this line: nobody may come between.
+    line.waiting.shift();
+    next.goOn();
+    return;
   }
+  line.isAnswering = false;
+  line.atEnd?.();
 }
 
 /** Nobody reads it. */

@@ -177,7 +177,14 @@ async function restoreIn(
     const turn = await backends.epoch().becomeOwnStore({ id, nowMs, onKeyMade, onProgress });
     for (const app of turn.failedApps) left.add(`the app ${app} keeps keys of the original`);
     const { folder, manifest } = backup;
-    const restored = { backup: folder, madeAt: manifest.madeAt, applied, removed, events, damaged };
+    const restored = {
+      backup: resolve(folder),
+      madeAt: manifest.madeAt,
+      applied,
+      removed,
+      events,
+      damaged,
+    };
     const text = JSON.stringify({ restored: { ...restored, left: [...left] }, deferred });
     const code = await backends.administration().storeMac.mac(labels.restored, [text]);
     placed = { text, code };

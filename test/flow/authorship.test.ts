@@ -1,5 +1,7 @@
+import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { fileOf } from '../../libs/configuration/configuration.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { runOpenRequests } from '../../services/privacy/life/request-worker.ts';
 import {
@@ -154,6 +156,41 @@ describe('whose words a delivery may change', () => {
     expect(await statuses(store.deliver(...own))).toEqual(['accepted', 'accepted']);
     expect(await carryOut(store)).toBe(1);
     expect(await textsOf(store, await groupOf(store))).toEqual(['corrected', null]);
+  });
+});
+
+describe('a removal of a message that the views cannot tell of', () => {
+  it('is to be sent again: it does not wait for what is there', async () => {
+    let nowMs = Date.parse('2026-01-01T00:00:00Z');
+    const store = await openTestStore({ clock: { nowMs: () => nowMs } });
+    await store.deliver(received('ann', 'hers', { id: 'a', time: '2026-01-01T00:00:00Z' }));
+    nowMs += 40 * 86_400_000;
+    expect(await store.ingest.sweep()).toBe(1);
+    const views = new DatabaseSync(fileOf(store.configuration.views));
+    const { g } = views.prepare('SELECT generation AS g FROM view_generations').get()!;
+    const row = views.prepare(`SELECT record FROM messages_${g}`).get()!;
+    const write = views.prepare(`UPDATE messages_${g} SET record = ?`);
+    write.run(Buffer.of(0));
+    const removal = removed('a', { by: 'ann' });
+    const again = { status: 'rejected', error: { code: 'message_unknown', retryable: true } };
+    expect(await store.accept(removal)).toMatchObject([again]);
+    write.run(row.record as Uint8Array);
+    views.close();
+    expect(await statuses(store.deliver(removal))).toEqual(['accepted']);
+    expect(await carryOut(store)).toBe(1);
+  });
+});
+
+describe('very many copies of what is refused', () => {
+  it('are answered alike, and at once', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ann', 'hers', { id: 'a' }), received('ben', 'his'));
+    const copies = new Array(1_000).fill(edited('ben', 'a', 'mine now', { id: 'e' }));
+    const began = performance.now();
+    const outcomes = await store.accept(...copies, removed('a', { by: 'ben' }));
+    expect(outcomes.length).toBe(1_001);
+    for (const outcome of outcomes) expect(outcome).toMatchObject(NOT_HIS);
+    expect(performance.now() - began).toBeLessThan(5_000);
   });
 });
 

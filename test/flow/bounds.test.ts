@@ -58,6 +58,8 @@ describe('S55 bodies that are sent and held', () => {
     const [busy, quiet] = tenants as [Tenant, Tenant];
     const first = await begin(address, busy, 9_000_000);
     expect(await first.status()).toBe('waits');
+    const beside = await begin(address, busy, 9_000_000);
+    expect(await beside.status()).toBe('waits');
     const second = await begin(address, busy, 9_000_000);
     expect(await second.status()).toBe('503');
     expect((await post(address, quiet)).status).toBe(200);

@@ -24,6 +24,7 @@ import { INBOX_SHARDS, weekOf } from './view-writer-cassandra.ts';
 
 const DAY_MAX = 100_000;
 const WEEK_MAX = 1_000_000;
+const CHANGES_PER_QUERY = 100;
 
 interface Placed {
   readonly position: Buffer;
@@ -191,7 +192,7 @@ async function readChanges(
 ): Promise<ChangeView[]> {
   const g = await generation();
   const list = `SELECT event, kind, at FROM changes_${g} WHERE message = ?`;
-  const read = `SELECT copy FROM changes_${g} WHERE message = ? AND event = ?`;
+  const read = `SELECT kind, copy FROM changes_${g} WHERE message = ? AND event IN ?`;
   const found = await database.mapAll(messages, async (message) => {
     const id = hexToBytes(message);
     const listed = await database.all<{ event: Buffer; kind: string; at: Buffer }>(list, id);
@@ -199,13 +200,17 @@ async function readChanges(
     const edits = placed.filter(({ kind }) => kind === 'edit');
     const newest = edits.toSorted((a, b) => b.at.compare(a.at)).slice(0, editsMax);
     const wanted = [...placed.filter(({ kind }) => kind !== 'edit'), ...newest];
-    return database.mapAll(wanted, async ({ event, kind }) => {
-      const row = await database.get<{ copy: Buffer }>(read, id, event);
-      if (row === undefined || !hasCells(row, ['copy'])) return [];
-      return [{ message: message as MessageId, kind, ...readCopy(row.copy) }];
-    });
+    const changes: ChangeView[] = [];
+    for (let at = 0; at < wanted.length; at += CHANGES_PER_QUERY) {
+      const events = wanted.slice(at, at + CHANGES_PER_QUERY).map(({ event }) => event);
+      const rows = await database.all<{ kind: string; copy: Buffer }>(read, id, events);
+      for (const { kind, copy } of rows.filter((row) => hasCells(row, ['copy']))) {
+        changes.push({ message: message as MessageId, kind, ...readCopy(copy) });
+      }
+    }
+    return changes;
   });
-  return found.flat(2).sort(byPosition);
+  return found.flat().sort(byPosition);
 }
 
 async function readParticipants(

@@ -42,7 +42,12 @@ export function addServeCommand(program: Command): void {
         async (store) => {
           const server = await startServer(store, names);
           // When it listens: a secret that is shown once must not be made and lost before.
-          const made = makes ? await firstStart(store) : undefined;
+          const made = makes
+            ? await firstStart(store).catch(async (error) => {
+                await server.stop();
+                throw error;
+              })
+            : undefined;
           const first = made && {
             app: { id: made.app.id, name: made.app.name },
             key: { id: made.key.id, secret: made.key.secret },

@@ -53,7 +53,7 @@ export function addEventRoutes(server: HttpServer, ingest: Ingest, clock: Clock)
     },
     async (request, reply) => {
       const app = request.params.appId as AppId;
-      const given = request.headers['ce-specversion'] ? eventOfHeaders(request) : request.body;
+      const given = isBinary(request) ? eventOfHeaders(request) : request.body;
       const events = Array.isArray(given) ? given : [given];
       if (events.length > EVENTS_MAX) throw badRequest(`at most ${EVENTS_MAX} events at once`);
       const results = await acceptEvents(ingest, app, { events, nowMs: clock.nowMs() });
@@ -75,14 +75,19 @@ export function addEventRoutes(server: HttpServer, ingest: Ingest, clock: Clock)
   );
 }
 
-/** An event in binary mode (CloudEvents 1.0, HTTP binding, section 3.1): the body is its data. */
-function eventOfHeaders({
-  headers,
-  body,
-}: {
+/** The media type tells the mode: gateways add headers to structured events, too. */
+function isBinary({ headers, body }: Carried): boolean {
+  const isStructured = MEDIA_TYPES.some((type) => String(headers['content-type']).startsWith(type));
+  return headers['ce-specversion'] !== undefined && !isStructured && !Array.isArray(body);
+}
+
+interface Carried {
   readonly headers: Readonly<Record<string, unknown>>;
   readonly body: unknown;
-}): object {
+}
+
+/** An event in binary mode (CloudEvents 1.0, HTTP binding, section 3.1): the body is its data. */
+function eventOfHeaders({ headers, body }: Carried): object {
   const attributes = Object.entries(headers).flatMap(([name, value]) =>
     name.startsWith('ce-') ? [[name.slice(3), decoded(String(value))]] : [],
   );

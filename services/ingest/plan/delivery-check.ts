@@ -104,6 +104,9 @@ export async function areGone(
 /** How many messages are looked for in the views at a time. */
 const LOOKS_AT_ONCE = 64;
 
+/** What the views say of a message; `untold`: they cannot be reached, or hold something else. */
+export type LookedFor = KnownMessage | 'untold' | undefined;
+
 /** A message as a source and its place name it. */
 interface NamedMessage {
   readonly source: string;
@@ -119,14 +122,14 @@ export async function messagesFromViews(
   powers: Pick<IngestPowers, 'keyring' | 'views'>,
   app: App,
   wanted: readonly NamedMessage[],
-): Promise<(KnownMessage | undefined)[]> {
+): Promise<LookedFor[]> {
   const refs = wanted.map(({ place: id }) => ({ app: app.id, kind: ringKinds.place, id }));
   const ids = await powers.keyring.use(refs, async (rings) =>
     rings.map((ring, i) =>
       ring instanceof Ring ? messageIdOf(ring.idHmac(), wanted[i]!) : undefined,
     ),
   );
-  const found: (KnownMessage | undefined)[] = [];
+  const found: LookedFor[] = [];
   for (let at = 0; at < ids.length; at += LOOKS_AT_ONCE) {
     const some = ids.slice(at, at + LOOKS_AT_ONCE);
     const looks = some.map((id, i) => id && lookFor(powers, app, { ...wanted[at + i]!, id }));
@@ -139,14 +142,15 @@ async function lookFor(
   { views }: Pick<IngestPowers, 'views'>,
   app: App,
   { id, place }: NamedMessage & { readonly id: MessageId },
-): Promise<KnownMessage | undefined> {
+): Promise<LookedFor> {
   try {
     const view = await views.message(id);
     const header = view && decodeSealedEvent(view.record).header;
-    const isIt = header?.app === app.id && header.thing === id && header.place === place;
-    return isIt ? toKnown(header) : undefined;
+    if (header === undefined) return undefined;
+    const isIt = header.app === app.id && header.thing === id && header.place === place;
+    return isIt ? toKnown(header) : 'untold';
   } catch (error) {
-    if (isLetheError(error)) return undefined;
+    if (isLetheError(error)) return 'untold';
     throw error;
   }
 }

@@ -76,7 +76,26 @@ export async function planBatch(
   }
   // Somebody it knew is gone: what the directory says now decides, in the next round.
   if (later.some((one) => targets.get(one) !== 'later')) resolver.forget();
-  return { ready, later };
+  answerCopies({ now, later, outcomes });
+  return { ready, later: later.filter((one) => outcomes[one.index] === undefined) };
+}
+
+/** What is refused leaves no row, by which its copies would be known in the next round. */
+function answerCopies({
+  now,
+  later,
+  outcomes,
+}: {
+  readonly now: readonly PendingItem[];
+  readonly later: readonly PendingItem[];
+  readonly outcomes: (Outcome | undefined)[];
+}): void {
+  const nameOf = ({ named }: PendingItem) => named && `${named.row} ${named.fact}`;
+  const answered = new Map(now.map((one) => [nameOf(one), outcomes[one.index]]));
+  for (const one of later) {
+    const outcome = one.named && answered.get(nameOf(one));
+    if (outcome !== undefined && outcome.status !== 'accepted') outcomes[one.index] = outcome;
+  }
 }
 
 /** Does it make nobody before it is judged? What is refused leaves nothing behind. */
@@ -102,6 +121,8 @@ interface Found {
   readonly conversation: KnownConversation | undefined;
   readonly target: KnownMessage | undefined;
   readonly isGone: boolean;
+  /** Whether the views have it could not be told. */
+  readonly isUntold: boolean;
 }
 
 /** Finds the conversations of items, and messages that are older than the ledger. */
@@ -125,17 +146,18 @@ async function findPlaces(
   });
   const asked = wanted.filter((one) => one !== undefined);
   const shown = await messagesFromViews(powers, resolver.app, asked);
-  const messages = pending.map((one, i) => {
+  const looked = pending.map((one, i) => {
     const known = targets.get(one) as KnownMessage | undefined;
     const at = wanted[i] === undefined ? -1 : asked.indexOf(wanted[i]);
     return known ?? shown[at];
   });
+  const messages = looked.map((one) => (one === 'untold' ? undefined : one));
   const known = messages.filter((one) => one !== undefined);
   const gone = await areGone(powers, resolver.app, known);
   return pending.map((_, i) => {
     const target = messages[i];
     const isGone = target !== undefined && gone[known.indexOf(target)]!;
-    return { conversation: conversations[i], target, isGone };
+    return { conversation: conversations[i], target, isGone, isUntold: looked[i] === 'untold' };
   });
 }
 

@@ -14,6 +14,8 @@ export interface Judged {
   /** The message that the delivery is about, as the ledger or the views know it. */
   readonly target: KnownMessage | undefined;
   readonly isGone: boolean;
+  /** Whether the views have the message could not be told. */
+  readonly isUntold: boolean;
 }
 
 /** The same source has sent something else under this id before. */
@@ -49,6 +51,8 @@ export function refusalOf({ body }: Delivery, judged: Judged): Refusal | undefin
     // Nobody says whose conversation it is: whether it is old or has not come cannot be told.
     const isLost = target === undefined && conversation === undefined && actorOf(body) === null;
     if (isLost && body.conversation.type === 'personal') return UNKNOWN_MESSAGE;
+    // It may be there: who waits for it to come would wait for ever.
+    if (target === undefined && judged.isUntold) return UNKNOWN_MESSAGE;
     // Whoever wrote a message decides about it, wherever they say that it lies.
     return mayChange(body, judged) ? undefined : OTHERS_MESSAGE;
   }

@@ -31,6 +31,15 @@ describe('JSON that is kept exactly, or refused', () => {
     );
   });
 
+  it('looks at ten megabytes of short numbers with one long among them in little time', () => {
+    const text = `[${'1,'.repeat(5_000_000)}1e0,12345678901234567]`;
+    const began = performance.now();
+    JSON.parse(text);
+    const parsedMs = performance.now() - began;
+    expect(read(text)).toEqual({ problem: expect.stringContaining('at character 10000005') });
+    expect(performance.now() - began - parsedMs).toBeLessThan(10 * parsedMs + 1_000);
+  });
+
   it('names the first byte that is no UTF-8, and passes over a mark at the start', () => {
     const latin = Buffer.from('{"name":"jos\xe9@"}', 'latin1');
     expect(read(latin)).toEqual({ problem: expect.stringContaining('the byte at 12') });
