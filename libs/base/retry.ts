@@ -55,7 +55,7 @@ export async function throughStalls<Result>(
     } catch (error) {
       const nowMs = performance.now();
       if (nowMs - beganMs > WORKED_MS) untilMs = nowMs + STALL_MS_MAX;
-      const mayEnd = isLetheError(error) && error.retryable && performance.now() < untilMs;
+      const mayEnd = isLetheError(error) && error.retryable && nowMs < untilMs;
       if (!mayEnd) throw error;
       onTrouble(error);
       await sleep(STALL_WAIT_MS);

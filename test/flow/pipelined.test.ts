@@ -7,7 +7,7 @@ import { startServer } from '../../services/server/serve.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { startScript } from '../support/processes.ts';
 import { defaultConversationOf } from '../support/reading.ts';
-import { embeddedVariables, openTestStore } from '../support/temporary-store.ts';
+import { embeddedVariables, openTestStore, type TestStore } from '../support/temporary-store.ts';
 
 const PROGRAM = join(import.meta.dirname, '../../services/cli/main.ts');
 
@@ -45,6 +45,17 @@ async function sendAtOnce(address: string, text: string): Promise<Socket> {
   return socket;
 }
 
+/** Closes the store here, and serves its folder with the memory that the README names. */
+async function serveAsInReadme(store: TestStore) {
+  await store.ingest.close();
+  await store.backends.close();
+  const limits = ['--max-semi-space-size=8', '--max-old-space-size=256', PROGRAM, 'serve'];
+  const variables = { ...process.env, ...embeddedVariables(store.folder) };
+  const serving = startScript(limits[0]!, limits.slice(1), variables, store.folder);
+  const [address] = /http:\/\/\S+:\d+/.exec(await serving.printed('listening'))!;
+  return { serving, address };
+}
+
 async function millisecondsOf(address: string): Promise<number> {
   const began = performance.now();
   expect((await fetch(address)).status).toBe(200);
@@ -54,12 +65,7 @@ async function millisecondsOf(address: string): Promise<number> {
 describe('requests that are sent over one connection without waiting', () => {
   it('for long pages hold one answer in memory at a time: the process of the README goes on', async () => {
     const { store, request, page } = await openLongPage();
-    await store.ingest.close();
-    await store.backends.close();
-    const limits = ['--max-semi-space-size=8', '--max-old-space-size=256', PROGRAM, 'serve'];
-    const variables = { ...process.env, ...embeddedVariables(store.folder) };
-    const serving = startScript(limits[0]!, limits.slice(1), variables, store.folder);
-    const [address] = /http:\/\/\S+:\d+/.exec(await serving.printed('listening'))!;
+    const { serving, address } = await serveAsInReadme(store);
     await sendAtOnce(address, request(page).repeat(60));
     await sleep(8_000);
     expect(serving.child.exitCode).toBeNull();
@@ -110,12 +116,7 @@ describe('requests that are sent over one connection without waiting', () => {
 describe('requests that nobody may ask, over many connections', () => {
   it('do not end the process of the README, and keep nobody waiting', async () => {
     const store = await openTestStore();
-    await store.ingest.close();
-    await store.backends.close();
-    const limits = ['--max-semi-space-size=8', '--max-old-space-size=256', PROGRAM, 'serve'];
-    const variables = { ...process.env, ...embeddedVariables(store.folder) };
-    const serving = startScript(limits[0]!, limits.slice(1), variables, store.folder);
-    const [address] = /http:\/\/\S+:\d+/.exec(await serving.printed('listening'))!;
+    const { serving, address } = await serveAsInReadme(store);
     const head = `GET /v2/apps/${store.app.id}/conversations HTTP/1.1\r\nhost: lethe\r\n`;
     for (const more of ['', `x: ${'y'.repeat(15_000)}\r\n`]) {
       const text = `${head}${more}\r\n`.repeat(more === '' ? 990 : 300);

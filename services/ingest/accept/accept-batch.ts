@@ -6,13 +6,14 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DAY_MS } from '../../../libs/base/day.ts';
-import type {
-  LossId,
-  MessageId,
-  OwnerId,
-  PlaceId,
-  RequestId,
-  ThingId,
+import {
+  type LossId,
+  type MessageId,
+  NO_ID,
+  type OwnerId,
+  type PlaceId,
+  type RequestId,
+  type ThingId,
 } from '../../../libs/base/ids.ts';
 import { randomId } from '../../../libs/base/random.ts';
 import type { DeliveryEntry } from '../../../libs/deliveries/delivery-ledger.ts';
@@ -141,10 +142,12 @@ function sealAll(
       const { eventId } = sealed;
       outcomes[one.index] = { status: 'accepted', eventId, positions: [], headers: [] };
     } else {
-      // A removal keeps the id that it was answered with, while it waits and afterwards.
-      const isRemoval = one.plan!.removal !== undefined;
-      const eventId = one.known?.entry.eventId ?? newEventId(context);
-      one.sealed = isRemoval ? { ...sealed, eventId } : sealed;
+      one.sealed = sealed;
+      if (one.plan!.removal !== undefined) {
+        // It keeps the id that it was answered with, while it waits and afterwards.
+        const eventId = one.known?.entry.eventId ?? newEventId(context);
+        one.sealed = { ...sealed, eventId };
+      }
       done.push(one);
     }
   }
@@ -229,7 +232,6 @@ function toEntry(one: PendingItem): DeliveryEntry {
   return { ...common, ownerKind, owner, place, thing, authorRole, state: 'kept' };
 }
 
-const NO_ID = '0'.repeat(32);
 const NOBODYS = {
   ownerKind: 'app',
   place: NO_ID as PlaceId,

@@ -31,6 +31,17 @@ async function begin(store: TestStore, id: string, name: string): Promise<void> 
   await requests.add({ ...ids, kind: 'erase-subject', target, step: 'begun', ...times } as never);
 }
 
+/** A store with two erasures begun, as its returned backup has them, and lost since. */
+async function openLostWithBegun() {
+  const store = await openFriends();
+  for (const [i, name] of ['ann', 'ben'].entries()) await begin(store, `0${i + 1}`, name);
+  const backup = await backupOf(store);
+  await closeAndLose(store);
+  const { folder } = store;
+  const restoring = ['restore', backup, '--erasures-may-end-early'];
+  return { store, backup, folder, variables: embeddedVariables(folder), restoring };
+}
+
 async function closeAndLose(store: TestStore, name = 'lost'): Promise<void> {
   await store.ingest.close();
   await store.backends.close();
@@ -139,13 +150,7 @@ describe('a restore', () => {
 
 describe('a restore by command', () => {
   it('that is killed while it places what it made leaves nothing that is taken for a store', async () => {
-    const store = await openFriends();
-    for (const [i, name] of ['ann', 'ben'].entries()) await begin(store, `0${i + 1}`, name);
-    const backup = await backupOf(store);
-    await closeAndLose(store);
-    const { folder } = store;
-    const variables = embeddedVariables(folder);
-    const restoring = ['restore', backup, '--erasures-may-end-early'];
+    const { store, folder, variables, restoring } = await openLostWithBegun();
     // It dies when it has moved the first of its files into their place.
     const dying = `import fs from 'node:fs';
       import { syncBuiltinESMExports } from 'node:module';
@@ -173,13 +178,7 @@ describe('a restore by command', () => {
   it.each(['lists', 'makes a backup'])(
     'that is killed while it %s is finished by the same command',
     async (when) => {
-      const store = await openFriends();
-      for (const [i, name] of ['ann', 'ben'].entries()) await begin(store, `0${i + 1}`, name);
-      const backup = await backupOf(store);
-      await closeAndLose(store);
-      const { folder } = store;
-      const variables = embeddedVariables(folder);
-      const restoring = ['restore', backup, '--erasures-may-end-early'];
+      const { store, backup, folder, variables, restoring } = await openLostWithBegun();
       const mark = placingMark(readConfiguration(variables));
       const backups = join(folder, 'backups');
       const isSo = () =>
