@@ -17,7 +17,7 @@ const LONG = [
  * Contract suites, flows and drills on real servers, which are started for them. Of the flows those
  * that take and refuse to give back run there; the others are about what no engine changes.
  */
-const FLOWS = ['grains', 'attack-doors', 'apps', 'dead-letters'];
+const FLOWS = ['grains', 'attack-doors', 'apps', 'dead-letters', 'lists'];
 
 export default defineConfig({
   test: {

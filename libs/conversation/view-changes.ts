@@ -3,7 +3,6 @@
  * record is copied as it is. Every row is written from one stream only.
  */
 import { recordedAtMs } from '../base/clock.ts';
-import { DAY_MS } from '../base/day.ts';
 import type { SealedEvent } from '../codec/sealed-event.ts';
 import { isEventType } from './event-types.ts';
 
@@ -45,17 +44,19 @@ export type ViewChange =
       readonly row: 'conversation';
       readonly app: string;
       readonly conversation: string;
-      readonly position: Position;
+      /** Where it moves the conversation to among others, if it is the newest; null: nowhere. */
+      readonly position: Position | null;
       /** The message that may be the conversation's newest; null for other events. */
       readonly message: string | null;
       /** Rises with each event of the conversation, whatever its position. */
       readonly version: number;
     }
   | {
-      readonly row: 'inbox';
+      readonly row: 'person';
       readonly app: string;
-      readonly day: number;
-      readonly conversation: string;
+      readonly subject: string;
+      /** Of the identity that was linked: the oldest stays. */
+      readonly position: Position;
     }
   | {
       readonly row: 'fact';
@@ -107,7 +108,8 @@ export function eventToViewChanges(
       const event = header.eventId;
       return [
         { row: 'change', kind, message: header.thing, event, position, attempt, record },
-        conversationChange(header, { position, version }, null),
+        // What happens to a message leaves its conversation where it is among others.
+        conversationChange(header, { position: null, version }, null),
       ];
     }
     case 'ParticipantJoined':
@@ -125,7 +127,10 @@ export function eventToViewChanges(
         factChange(header, record, { position, key: `${header.contentKind} ${header.place}` }),
       ];
     case 'IdentityLinked':
-      return [factChange(header, record, { position, key: header.eventId })];
+      return [
+        factChange(header, record, { position, key: header.eventId }),
+        { row: 'person', app: header.app, subject: header.owner, position },
+      ];
     case 'ConversationDescribed':
       return [
         factChange(header, record, { position, key: '' }),
@@ -143,22 +148,18 @@ export function eventToViewChanges(
   }
 }
 
-interface EventPlace {
-  readonly position: Position;
-  readonly version: number;
-}
-
-function messageChanges(event: SealedEvent, record: Buffer, place: EventPlace): ViewChange[] {
-  const { header } = event;
+function messageChanges(
+  { header }: SealedEvent,
+  record: Buffer,
+  place: { readonly position: Position; readonly version: number },
+): ViewChange[] {
   const { position } = place;
-  const { attempt, app } = header;
+  const { attempt } = header;
   const conversation = header.stream;
-  const day = Math.floor(placedAtMs(header) / DAY_MS);
   return [
     { row: 'message', conversation, message: header.thing, position, attempt, record },
     conversationChange(header, place, header.thing),
     ...personalParticipant(header, position),
-    { row: 'inbox', app, day, conversation },
   ];
 }
 
@@ -170,7 +171,7 @@ function personalParticipant(header: SealedEvent['header'], position: Position):
 
 function conversationChange(
   header: SealedEvent['header'],
-  place: EventPlace,
+  place: { readonly position: Position | null; readonly version: number },
   message: string | null,
 ): ViewChange {
   const { app, stream: conversation } = header;

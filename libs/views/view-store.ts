@@ -11,6 +11,7 @@ import type { Position, ViewChange } from '../conversation/view-changes.ts';
 export interface ConversationView {
   readonly id: ConversationId;
   readonly app: AppId;
+  /** Of its newest message, description, or change of who takes part: lists are ordered by it. */
   readonly lastPosition: Position;
   readonly lastMessage: MessageId | null;
 }
@@ -40,6 +41,13 @@ export interface ParticipantView {
   readonly left: boolean;
 }
 
+/** A person who is known by an identity. */
+export interface PersonView {
+  readonly subject: SubjectId;
+  /** Position of their first identity: lists are ordered by it. */
+  readonly since: Position;
+}
+
 /** A fact about a person or a conversation, sealed. */
 export interface FactView {
   readonly kind: string;
@@ -52,6 +60,12 @@ export interface FactView {
 export interface PageRequest {
   readonly before?: string;
   readonly after?: string;
+  readonly limit: number;
+}
+
+/** A page of a list, newest first: the newest of all, or those before a position. */
+export interface ListPage {
+  readonly before?: string;
   readonly limit: number;
 }
 
@@ -91,16 +105,14 @@ export interface ViewReader {
    */
   changes(messages: readonly string[], editsMax: number): Promise<ChangeView[]>;
   participants(conversation: string): Promise<ParticipantView[]>;
-  /** Ids of a subject's conversations after one, in ascending order of id. */
-  conversationsOf(
-    subject: string,
-    page: { after?: string; limit: number },
-  ): Promise<ConversationId[]>;
-  /** Ids of an app's conversations, newest day first. */
-  inbox(
-    app: string,
-    page: { beforeDay?: number; limit: number },
-  ): Promise<{ conversation: ConversationId; day: number }[]>;
+  /** A person's conversations, but for groups that they have left. */
+  conversationsOf(subject: string, page: ListPage): Promise<ConversationView[]>;
+  /** Ids of all that a person takes or took part in, in no promised order. */
+  conversationIdsOf(subject: string): Promise<ConversationId[]>;
+  /** An app's conversations. */
+  inbox(app: string, page: ListPage): Promise<ConversationView[]>;
+  /** An app's people. */
+  people(app: string, page: ListPage): Promise<PersonView[]>;
   facts(stream: string): Promise<FactView[]>;
   /** Records of all messages, changes and facts, for self-checks. */
   scanRecords(): AsyncIterable<Buffer>;

@@ -1,10 +1,13 @@
 /** Conversations and their participants, joined from views, directory and the vault. */
 
 import type { AppId, ConversationId, SubjectId } from '../../libs/base/ids.ts';
-import { readDescription } from '../../libs/people/descriptions.ts';
-import { assertFenced, USER_CHANNEL } from '../../libs/people/find-subject.ts';
-import { readPeople } from '../../libs/people/people.ts';
+import type { Position } from '../../libs/conversation/view-changes.ts';
+import { readDescriptions } from '../../libs/people/descriptions.ts';
+import { AGENT_CHANNEL, assertFenced, USER_CHANNEL } from '../../libs/people/find-subject.ts';
+import { type Person, readPeople } from '../../libs/people/people.ts';
+import type { ConversationView, ParticipantView, PersonView } from '../../libs/views/view-store.ts';
 import type { ReaderPowers } from '../../libs/wiring/powers.ts';
+import type { List } from './list-page.ts';
 
 /** A conversation in the shape of the REST interface. */
 export interface ConversationJson {
@@ -28,20 +31,39 @@ export async function readConversation(
   app: AppId,
   id: ConversationId,
 ): Promise<ConversationJson | 'erased' | undefined> {
-  const [entry] = await powers.directory.conversations(app, [id]);
-  if (typeof entry !== 'object') return entry;
-  const view = await powers.views.conversation(id);
-  const description = await readDescription(powers, app, id);
-  const { kind, isDefault, createdAt } = entry.value;
-  return {
-    id,
-    type: kind,
-    isDefault,
-    ...(description?.displayName && { displayName: description.displayName }),
-    ...(description?.metadata && { metadata: JSON.parse(description.metadata) }),
-    createdAt: new Date(createdAt).toISOString(),
-    ...(view && { lastUpdatedAt: positionToIso(view.lastPosition) }),
-  };
+  const lastPosition = (await powers.views.conversation(id))?.lastPosition;
+  return (await showConversations(powers, app, [{ id, lastPosition }]))[0];
+}
+
+async function showConversations(
+  powers: ReaderPowers,
+  app: AppId,
+  views: readonly { id: ConversationId; lastPosition: Position | undefined }[],
+): Promise<(ConversationJson | 'erased' | undefined)[]> {
+  const ids = views.map(({ id }) => id);
+  const entries = await powers.directory.conversations(app, ids);
+  const there = entries.filter((entry) => typeof entry === 'object');
+  const descriptions = await readDescriptions(
+    powers,
+    app,
+    there.map(({ id }) => id),
+  );
+  const described = new Map(there.map(({ id }, i) => [id, descriptions[i]]));
+  return entries.map((entry, i) => {
+    if (typeof entry !== 'object') return entry;
+    const { kind, isDefault, createdAt } = entry.value;
+    const description = described.get(entry.id);
+    const { lastPosition } = views[i]!;
+    return {
+      id: entry.id,
+      type: kind,
+      isDefault,
+      ...(description?.displayName && { displayName: description.displayName }),
+      ...(description?.metadata && { metadata: JSON.parse(description.metadata) }),
+      createdAt: new Date(createdAt).toISOString(),
+      ...(lastPosition && { lastUpdatedAt: positionToIso(lastPosition) }),
+    };
+  });
 }
 
 /** The time of a position. */
@@ -49,66 +71,90 @@ export function positionToIso(position: string): string {
   return new Date(Number.parseInt(position.slice(0, 16), 16)).toISOString();
 }
 
-/** Who takes part, oldest first; erased people are not named. */
+/** Who takes part, newest first; erased people are not named. */
 export async function readParticipants(
   powers: ReaderPowers,
   app: AppId,
   id: ConversationId,
-): Promise<ParticipantJson[]> {
-  const views = (await powers.views.participants(id)).filter((one) => !one.left);
-  const subjects = views.map((one) => one.subject as SubjectId);
-  const entries = await powers.directory.subjects(app, subjects);
-  return entries.flatMap((entry) =>
-    entry === undefined ? [] : [{ id: entry.value.alias, userId: entry.value.alias }],
-  );
+): Promise<List<ParticipantView, ParticipantJson>> {
+  const all = await powers.views.participants(id);
+  const newest = all.filter((one) => !one.left).reverse();
+  return {
+    read: async ({ before = 'g', limit }) =>
+      newest.filter(({ since }) => since < before).slice(0, limit),
+    placeOf: ({ since }) => since,
+    async show(views) {
+      const ids = views.map(({ subject }) => subject);
+      const entries = await powers.directory.subjects(app, ids);
+      return entries.map((entry) => entry && { id: entry.value.alias, userId: entry.value.alias });
+    },
+  };
 }
 
-/** A page of a person's conversations, by id. */
-export async function readConversationsOf(
+/** A person's conversations. */
+export function conversationsOf(
   powers: ReaderPowers,
   app: AppId,
-  query: { subject: SubjectId; after?: string; limit: number },
-): Promise<ConversationJson[]> {
-  const { subject, after, limit } = query;
-  const page = { limit, ...(after !== undefined && { after }) };
-  const ids = await powers.views.conversationsOf(subject, page);
-  return readAll(powers, app, ids);
+  subject: SubjectId,
+): List<ConversationView, ConversationJson> {
+  return listConversations(powers, app, (page) => powers.views.conversationsOf(subject, page));
 }
 
-/** An app's newest conversations. */
-export async function readInbox(
+/** An app's conversations. */
+export function conversationsOfApp(
   powers: ReaderPowers,
   app: AppId,
-  limit: number,
-): Promise<ConversationJson[]> {
-  const rows = await powers.views.inbox(app, { limit });
-  return readAll(powers, app, [...new Set(rows.map((row) => row.conversation))]);
+): List<ConversationView, ConversationJson> {
+  return listConversations(powers, app, (page) => powers.views.inbox(app, page));
 }
 
-async function readAll(
+function listConversations(
   powers: ReaderPowers,
   app: AppId,
-  ids: readonly string[],
-): Promise<ConversationJson[]> {
-  const found: ConversationJson[] = [];
-  for (const id of ids) {
-    const conversation = await readConversation(powers, app, id as ConversationId);
-    if (typeof conversation === 'object') found.push(conversation);
-  }
-  return found;
+  read: List<ConversationView, ConversationJson>['read'],
+): List<ConversationView, ConversationJson> {
+  return {
+    read,
+    placeOf: ({ lastPosition }) => lastPosition,
+    async show(views) {
+      const shown = await showConversations(powers, app, views);
+      return shown.map((one) => (one === 'erased' ? undefined : one));
+    },
+  };
+}
+
+/** An app's users; who is known as an author of the business alone is none. */
+export function usersOfApp(powers: ReaderPowers, app: AppId): List<PersonView, UserJson> {
+  return {
+    read: (page) => powers.views.people(app, page),
+    placeOf: ({ since }) => since,
+    async show(views) {
+      const ids = views.map(({ subject }) => subject);
+      const people = await readPeople(powers, app, ids);
+      return ids.map((id) => {
+        const person = people.get(id);
+        const isUser = person?.identities.every(({ channel }) => channel !== AGENT_CHANNEL);
+        return isUser ? showUser(person!) : undefined;
+      });
+    },
+  };
 }
 
 /** A user in the shape of the REST interface. */
+export type UserJson = Record<string, unknown>;
+
+/** One user; undefined: erased. */
 export async function readUser(
   powers: ReaderPowers,
   app: AppId,
   subject: SubjectId,
-): Promise<Record<string, unknown> | undefined> {
+): Promise<UserJson | undefined> {
   const person = (await readPeople(powers, app, [subject])).get(subject);
-  if (person === undefined) {
-    await assertFenced(powers, app, subject);
-    return undefined;
-  }
+  if (person === undefined) await assertFenced(powers, app, subject);
+  return person && showUser(person);
+}
+
+function showUser(person: Person): UserJson {
   const profile = person.parts.get('profile');
   const name = person.parts.get('name')?.displayName;
   const { part: _, metadata: __, ...fields } = profile ?? { part: '', metadata: null };

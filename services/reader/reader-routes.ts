@@ -2,6 +2,7 @@
 import { Type } from 'typebox';
 import type { AppId, ConversationId, MessageId } from '../../libs/base/ids.ts';
 import { textToId } from '../../libs/base/ids.ts';
+import type { Position } from '../../libs/conversation/view-changes.ts';
 import type { HandedAnswers } from '../../libs/http/handed-answers.ts';
 import { badRequest, notFound } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
@@ -15,14 +16,16 @@ import {
 } from '../../libs/http/route-parameters.ts';
 import { waitForViews } from '../../libs/projection/views-behind.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
-import type { PageRequest } from '../../libs/views/view-store.ts';
+import type { ListPage, PageRequest } from '../../libs/views/view-store.ts';
 import type { ReaderPowers } from '../../libs/wiring/powers.ts';
+import { cursorToPosition, positionToCursor, readPage } from './list-page.ts';
 import {
+  conversationsOf,
+  conversationsOfApp,
   readConversation,
-  readConversationsOf,
-  readInbox,
   readParticipants,
   readUser,
+  usersOfApp,
 } from './read-conversations.ts';
 import { readMessage, readMessages } from './read-messages.ts';
 
@@ -31,17 +34,18 @@ const PAGE_MESSAGES = 100;
 const PAGE_SIZE_DEFAULT = 25;
 
 const PAGE_SIZE = Type.Optional(Type.Integer({ minimum: 1, maximum: 100 }));
-const CURSOR = Type.Optional(Type.String({ maxLength: 64 }));
+const CURSOR = Type.Optional(Type.String({ maxLength: 64, description: 'From meta of a page' }));
 // A mistyped filter must not answer with everything: unknown parameters are refused.
 const CLOSED = { additionalProperties: false };
 const PageQuery = Type.Object(
   { 'page[after]': CURSOR, 'page[before]': CURSOR, 'page[size]': PAGE_SIZE },
   CLOSED,
 );
-const ListQuery = Type.Object(
+const LIST = { 'page[after]': CURSOR, 'page[size]': PAGE_SIZE };
+const ListQuery = Type.Object(LIST, CLOSED);
+const ConversationsQuery = Type.Object(
   {
-    'page[after]': CURSOR,
-    'page[size]': PAGE_SIZE,
+    ...LIST,
     'filter[userId]': Type.Optional(Type.String({ maxLength: 512 })),
     'filter[userExternalId]': Type.Optional(Type.String({ maxLength: 512 })),
   },
@@ -89,7 +93,24 @@ function addCanaryRoute(server: HttpServer, powersFor: AnswerPowers): void {
 }
 
 function addUserRoute(server: HttpServer, powersFor: AnswerPowers): void {
-  const schema = { summary: 'One user', tags: ['users'], params: UserParameters };
+  const tags = ['users'];
+  server.get(
+    '/v2/apps/:appId/users',
+    {
+      schema: {
+        summary: 'Users of the app, newest first',
+        tags,
+        params: AppParameters,
+        querystring: ListQuery,
+      },
+    },
+    async (request) => {
+      const users = usersOfApp(powersFor(request), request.params.appId as AppId);
+      const { items, meta } = await readPage(users, listPageOf(request.query));
+      return { users: items, meta, links: {} };
+    },
+  );
+  const schema = { summary: 'One user', tags, params: UserParameters };
   server.get('/v2/apps/:appId/users/:userId', { schema }, async (request) => {
     const powers = powersFor(request);
     const app = request.params.appId as AppId;
@@ -113,37 +134,23 @@ function addConversationRoutes(server: HttpServer, powersFor: AnswerPowers): voi
     '/v2/apps/:appId/conversations',
     {
       schema: {
-        summary: 'Conversations of a user, or (without a filter) the newest of the app',
+        summary: 'Conversations of a user, or (without a filter) of the app, newest first',
         tags,
         params: AppParameters,
-        querystring: ListQuery,
+        querystring: ConversationsQuery,
       },
     },
     async (request) => {
       const powers = powersFor(request);
       const app = request.params.appId as AppId;
       const { query } = request;
-      const limit = query['page[size]'] ?? PAGE_SIZE_DEFAULT;
       const user = query['filter[userId]'] ?? query['filter[userExternalId]'];
-      if (user === undefined) {
-        if (query['page[after]'] !== undefined) {
-          throw badRequest('Only with a filter; this lists the newest', '/page[after]');
-        }
-        const newest = await readInbox(powers, app, limit + 1);
-        const hasMore = newest.length > limit;
-        return { conversations: newest.slice(0, limit), meta: { hasMore }, links: {} };
-      }
-      const subject = await subjectOfPath(powers.directory, app, user);
-      const after = query['page[after]'];
-      if (after !== undefined && textToId(after) === undefined) {
-        throw badRequest('Expected a conversation id', '/page[after]');
-      }
-      const page = { subject, limit: limit + 1, ...(after !== undefined && { after }) };
-      const found = await readConversationsOf(powers, app, page);
-      const conversations = found.slice(0, limit);
-      const hasMore = found.length > limit;
-      const afterCursor = conversations.at(-1)?.id;
-      return { conversations, meta: { hasMore, afterCursor }, links: {} };
+      const list =
+        user === undefined
+          ? conversationsOfApp(powers, app)
+          : conversationsOf(powers, app, await subjectOfPath(powers.directory, app, user));
+      const { items, meta } = await readPage(list, listPageOf(query));
+      return { conversations: items, meta, links: {} };
     },
   );
   server.get(
@@ -158,13 +165,21 @@ function addConversationRoutes(server: HttpServer, powersFor: AnswerPowers): voi
   );
   server.get(
     '/v2/apps/:appId/conversations/:conversationId/participants',
-    { schema: { summary: 'Who takes part', tags, params: ConversationParameters } },
+    {
+      schema: {
+        summary: 'Who takes part, newest first',
+        tags,
+        params: ConversationParameters,
+        querystring: ListQuery,
+      },
+    },
     async (request) => {
       const powers = powersFor(request);
       const app = request.params.appId as AppId;
       const { id } = await conversationOf(powers, app, request.params.conversationId);
-      const participants = await readParticipants(powers, app, id);
-      return { participants, meta: { hasMore: false }, links: {} };
+      const list = await readParticipants(powers, app, id);
+      const { items, meta } = await readPage(list, listPageOf(request.query));
+      return { participants: items, meta, links: {} };
     },
   );
 }
@@ -193,9 +208,12 @@ function addMessageRoutes(server: HttpServer, powersFor: AnswerPowers): void {
       // The one beyond the page only tells that there is more; it lies at the far end.
       const from = hasMore && page.after === undefined ? 1 : 0;
       const shown = messages.slice(from, from + size);
-      const beforeCursor = shown[0]?.id;
-      const afterCursor = shown.at(-1)?.id;
-      return { messages: shown, meta: { hasMore, beforeCursor, afterCursor }, links: {} };
+      const places = views.slice(from, from + size).map(({ position }) => position);
+      const cursors = places.length > 0 && {
+        beforeCursor: positionToCursor(places[0]!),
+        afterCursor: positionToCursor(places.at(-1)!),
+      };
+      return { messages: shown, meta: { hasMore, ...cursors }, links: {} };
     },
   );
   server.get(
@@ -214,7 +232,19 @@ function addMessageRoutes(server: HttpServer, powersFor: AnswerPowers): void {
   );
 }
 
-/** A cursor is the id of a message; its position is where the page begins or ends. */
+/** Which page of a list is asked for. */
+function listPageOf(query: { 'page[after]'?: string; 'page[size]'?: number }): ListPage {
+  const limit = query['page[size]'] ?? PAGE_SIZE_DEFAULT;
+  const after = query['page[after]'];
+  if (after === undefined) return { limit };
+  const before = cursorToPosition(after);
+  if (before === undefined) {
+    throw badRequest('Expected `meta.afterCursor` of another page of this list', '/page[after]');
+  }
+  return { limit, before };
+}
+
+/** Where a page of messages begins or ends: at a cursor, or at the id of a message. */
 async function pageOf(
   powers: ReaderPowers,
   conversation: ConversationId,
@@ -227,10 +257,20 @@ async function pageOf(
   }
   const cursor = after ?? before;
   if (cursor === undefined) return {};
-  const id = textToId<MessageId>(cursor);
-  const view = id === undefined ? undefined : await powers.views.message(id);
-  if (view === undefined || view.conversation !== conversation) {
-    throw badRequest('Expected the id of a message of this conversation', '/querystring');
+  const position = cursorToPosition(cursor) ?? (await positionOf(powers, conversation, cursor));
+  if (position === undefined) {
+    const expected = 'Expected a cursor of a page, or the id of a message of this conversation';
+    throw badRequest(expected, '/querystring');
   }
-  return after === undefined ? { before: view.position } : { after: view.position };
+  return after === undefined ? { before: position } : { after: position };
+}
+
+async function positionOf(
+  powers: ReaderPowers,
+  conversation: ConversationId,
+  text: string,
+): Promise<Position | undefined> {
+  const id = textToId<MessageId>(text);
+  const view = id === undefined ? undefined : await powers.views.message(id);
+  return view?.conversation === conversation ? view.position : undefined;
 }

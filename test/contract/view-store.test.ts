@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Position, ViewChange } from '../../libs/conversation/view-changes.ts';
-import type { ViewStore } from '../../libs/views/view-store.ts';
+import type { ConversationView, ListPage, ViewStore } from '../../libs/views/view-store.ts';
 import { temporaryFolder } from '../support/temporary-store.ts';
 import { adapters } from './adapters.ts';
 
@@ -20,7 +20,6 @@ function message(n: number, ms: number, attempt = 1): ViewChange[] {
     { row: 'message', conversation, message: id(n), position: at, attempt, record },
     { row: 'conversation', app: id(9), conversation, position: at, message: id(n), version: n },
     { row: 'participant', conversation, subject: id(n % 3), position: at, left: false },
-    { row: 'inbox', app: id(9), day: Math.floor(ms / 86_400_000), conversation },
   ];
 }
 
@@ -32,6 +31,29 @@ function reaction(n: number, of: number, ms: number): ViewChange {
 function edit(n: number, of: number, ms: number): ViewChange {
   const at = { position: position(ms, n), attempt: 1, record: Buffer.from(`edit ${n}`) };
   return { row: 'change', kind: 'edit', message: id(of), event: id(n), ...at };
+}
+
+/** Somebody's identity that came to be known. */
+function identity(n: number, subject: number, ms: number): ViewChange[] {
+  const at = position(ms, n);
+  const kept = { position: at, attempt: 1, record: Buffer.from(`identity ${n}`) };
+  const stream = id(subject);
+  return [
+    { row: 'fact', stream, kind: 'IdentityLinked', key: id(n), ...kept },
+    { row: 'person', app: id(9), subject: stream, position: at },
+  ];
+}
+
+/** A message of a conversation of its own, of a person who takes part in it. */
+function conversation(n: number, ms: number, left = false): ViewChange[] {
+  const at = position(ms, n);
+  const named = { conversation: id(n), position: at };
+  const record = Buffer.from(`conversation ${n}`);
+  return [
+    { row: 'message', message: id(n), attempt: 1, record, ...named },
+    { row: 'conversation', app: id(9), message: id(n), version: n, ...named },
+    { row: 'participant', subject: id(5), left, ...named },
+  ];
 }
 
 function fact(n: number, key: string, ms: number): ViewChange {
@@ -53,6 +75,7 @@ async function readAll(store: ViewStore) {
     participants: await store.participants(CONVERSATION),
     facts: await store.facts(id(2)),
     inbox: await store.inbox(id(9), { limit: 10 }),
+    people: await store.people(id(9), { limit: 10 }),
   });
 }
 
@@ -66,6 +89,8 @@ const CHANGES: ViewChange[] = [
   fact(30, 'profile', 1_000),
   fact(31, 'profile', 2_000),
   fact(32, 'metadata', 500),
+  ...identity(33, 2, 1_500),
+  ...identity(34, 2, 700),
 ];
 
 describe.each(adapters.views)('view store %s', (engine, open) => {
@@ -137,6 +162,64 @@ describe.each(adapters.views)('view store %s', (engine, open) => {
       ...newest.slice(2),
     ]);
     expect((await read(100)).length).toBe(15);
+  });
+
+  it('lists conversations and people, each once, newest first, and pages to the end of them', async () => {
+    const store = await open(temporaryFolder());
+    const generation = await store.generation();
+    // Several in a minute, in a day, in years; most of them moved more than once.
+    const times = Array.from({ length: 200 }, (_, i) => 1_000_000 + i ** 2 * 400_000);
+    const moved = times.flatMap((ms, i) => [
+      ...conversation(i + 20, ms),
+      ...conversation(i + 20, ms + 1_000),
+      ...conversation(i + 20, Math.max(1, ms - 3_000_000_000)),
+      ...identity(i + 20, i + 20, ms),
+      ...identity((i + 50) % 220, i + 20, ms + 90_000_000),
+    ]);
+    await store.apply(generation, moved);
+    // What happens to messages moves nothing.
+    const at = { app: id(9), position: null, message: null, version: 1_000 };
+    await store.apply(generation, [{ row: 'conversation', conversation: id(20), ...at }]);
+    const expected = times.map((_, i) => id(i + 20)).reverse();
+    for (const limit of [1_000, 7]) {
+      const walk = async <View>(
+        read: (page: ListPage) => Promise<View[]>,
+        placeOf: (view: View) => Position,
+      ) => {
+        const found: View[] = [];
+        for (let before: string | undefined; ; ) {
+          const page = await read({ limit, ...(before !== undefined && { before }) });
+          found.push(...page);
+          if (page.length < limit) return found;
+          before = placeOf(page.at(-1)!);
+        }
+      };
+      const last = ({ lastPosition }: ConversationView) => lastPosition;
+      const inbox = await walk((page) => store.inbox(id(9), page), last);
+      expect(inbox.map((one) => one.id)).toEqual(expected);
+      expect(inbox[0]!.lastPosition).toBe(position(times.at(-1)! + 1_000, 219));
+      const own = await walk((page) => store.conversationsOf(id(5), page), last);
+      expect(own).toEqual(inbox);
+      const people = await walk(
+        (page) => store.people(id(9), page),
+        ({ since }) => since,
+      );
+      expect(people.map((one) => one.subject)).toEqual(expected);
+    }
+    expect(await store.inbox(id(8), { limit: 10 })).toEqual([]);
+    expect(await store.people(id(8), { limit: 10 })).toEqual([]);
+  });
+
+  it('leaves out of the conversations of a person what they have left, and names it among all', async () => {
+    const store = await open(temporaryFolder());
+    const generation = await store.generation();
+    const joinedAgain = [...conversation(32, 2_000, true), ...conversation(32, 3_000)];
+    const left = [...conversation(31, 5_000, true), ...conversation(31, 4_000)];
+    await store.apply(generation, [...conversation(30, 1_000), ...left, ...joinedAgain]);
+    const there = await store.conversationsOf(id(5), { limit: 10 });
+    expect(there.map((one) => one.id)).toEqual([id(32), id(30)]);
+    const all = await store.conversationIdsOf(id(5));
+    expect(all.toSorted()).toEqual([id(30), id(31), id(32)]);
   });
 
   it('pages forwards and backwards from any position', async () => {

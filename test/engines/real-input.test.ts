@@ -32,7 +32,7 @@ function firstLines(folder: string): string[] {
 async function seen(backends: Backends, app: AppId): Promise<string[]> {
   const reader = backends.reader();
   const rooms: string[] = [];
-  for (const { conversation } of await reader.views.inbox(app, { limit: ROOMS })) {
+  for (const { id: conversation } of await reader.views.inbox(app, { limit: ROOMS })) {
     const hash = createHash('sha256');
     for (let after = '00'; ; ) {
       const query = { conversation: conversation as never, page: { after, limit: PAGE } };

@@ -10,59 +10,8 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { openEnvelope } from '../../libs/audit/dsse.ts';
 import { openBackends } from '../../libs/wiring/open-backends.ts';
 import { commitmentOf } from '../../services/privacy/life/certificate.ts';
-import { startServer } from '../../services/server/serve.ts';
+import { type Answer, type Door, openDoor, seeing } from '../support/door.ts';
 import { edited, GROUP, received } from '../support/events.ts';
-import { openTestStore, type TestStore } from '../support/temporary-store.ts';
-
-interface Door {
-  readonly store: TestStore;
-  readonly base: string;
-  readonly key: { id: string; secret: string };
-  call(method: string, path: string, body?: unknown, headers?: object): Promise<Answer>;
-}
-
-interface Answer {
-  readonly status: number;
-  readonly headers: Headers;
-  // biome-ignore lint/suspicious/noExplicitAny: answers are compared, not computed with
-  readonly body: any;
-}
-
-async function openDoor(): Promise<Door> {
-  const store = await openTestStore();
-  const { accessKeys } = store.backends.administration();
-  const key = await accessKeys.create({ app: store.app.id, scope: 'app', nowMs: 1 });
-  const server = await startServer(store);
-  onTestFinished(() => server.stop());
-  const basic = `Basic ${Buffer.from(`${key.id}:${key.secret}`).toString('base64')}`;
-  const base = `${server.address}/v2/apps/${store.app.id}`;
-  return {
-    store,
-    base,
-    key,
-    async call(method, path, body, headers = {}) {
-      const answer = await fetch(path.startsWith('http') ? path : base + path, {
-        method,
-        headers: {
-          authorization: basic,
-          ...(body !== undefined && { 'content-type': 'application/json' }),
-          ...headers,
-        },
-        ...(body !== undefined && {
-          body: typeof body === 'string' ? body : JSON.stringify(body),
-        }),
-      });
-      const text = await answer.text();
-      const parsed = text.startsWith('{') ? JSON.parse(text) : text;
-      return { status: answer.status, headers: answer.headers, body: parsed };
-    },
-  };
-}
-
-/** The header that makes a read see what was just written. */
-const seeing = (answer: Answer) => ({
-  'lethe-wait-for': answer.headers.get('lethe-position') ?? '',
-});
 
 const said = (text: string) => ({
   author: { type: 'business', displayName: 'Desk' },

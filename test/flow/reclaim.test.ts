@@ -3,26 +3,16 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openEnvelope } from '../../libs/audit/dsse.ts';
-import type { Clock } from '../../libs/base/clock.ts';
-import { DAY_MS, textToDay } from '../../libs/base/day.ts';
+import { textToDay } from '../../libs/base/day.ts';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
 import { rebuildViews } from '../../libs/projection/project.ts';
 import { turnEpoch } from '../../services/operations/turn-epoch.ts';
 import { reclaimDue } from '../../services/operations/upkeep.ts';
 import { createPrivacy, type PrivacyOutcome } from '../../services/privacy/doors/privacy.ts';
 import { edited, PERSONAL, profile, reacted, received } from '../support/events.ts';
+import { MovedClock } from '../support/moved-clock.ts';
 import { groupOf, messagesOf, recordsOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openTestStore, type TestStore } from '../support/temporary-store.ts';
-
-class MovedClock implements Pick<Clock, 'nowMs'> {
-  #aheadMs = 0;
-  nowMs(): number {
-    return Date.now() + this.#aheadMs;
-  }
-  move(days: number): void {
-    this.#aheadMs += days * DAY_MS;
-  }
-}
 
 async function openGroup(): Promise<{ store: TestStore; clock: MovedClock }> {
   const clock = new MovedClock();

@@ -10,19 +10,21 @@ import {
 } from '../../base/ids.ts';
 import type { Position } from '../../conversation/view-changes.ts';
 import { type CassandraDatabase, hasCells } from '../../engines/cassandra-database.ts';
-import { readCopy, readFact, readNewest, readOldest } from '../view-cells.ts';
+import { POSITION_BYTES, readCopy, readFact, readNewest, readOldest } from '../view-cells.ts';
 import type {
   ChangeView,
   ConversationView,
   FactView,
+  ListPage,
   MessageView,
   PageRequest,
   ParticipantView,
+  PersonView,
   ViewReader,
 } from '../view-store.ts';
-import { INBOX_SHARDS, weekOf } from './view-writer-cassandra.ts';
+import { listMinute, listPlacesOf, readInboxPlace } from './view-lists-cassandra.ts';
+import { GONE, weekOf } from './view-writer-cassandra.ts';
 
-const DAY_MAX = 100_000;
 const WEEK_MAX = 1_000_000;
 const CHANGES_PER_QUERY = 100;
 
@@ -60,19 +62,13 @@ export function createViewReaderCassandra(
     },
     changes: (messages, editsMax) => readChanges(reader, messages, editsMax),
     participants: (conversation) => readParticipants(reader, conversation),
-    async conversationsOf(subject, { after, limit }) {
-      const query = `SELECT conversation FROM conversations_of_${await generation()}
-        WHERE subject = ? AND conversation > ? LIMIT ?`;
-      const from = hexToBytes(after ?? '');
-      const rows = await database.all<{ conversation: Buffer }>(
-        query,
-        hexToBytes(subject),
-        from,
-        limit,
-      );
+    conversationsOf: (subject, page) => readConversationsOf(reader, subject, page),
+    async conversationIdsOf(subject) {
+      const rows = await takesPartIn(reader, await generation(), subject);
       return rows.map((row) => bytesToId<ConversationId>(row.conversation));
     },
     inbox: (app, page) => readInbox(reader, app, page),
+    people: (app, page) => readPeople(reader, app, page),
     facts: (stream) => readFacts(reader, stream),
     async *scanRecords() {
       const g = await generation();
@@ -232,25 +228,104 @@ async function readParticipants(
   return all.sort((a, b) => (a.since < b.since ? -1 : 1));
 }
 
+async function takesPartIn({ database }: Reader, g: number, subject: string) {
+  const query = `SELECT conversation, latest FROM conversations_of_${g} WHERE subject = ?`;
+  const rows = await database.all<{ conversation: Buffer; latest: Buffer }>(
+    query,
+    hexToBytes(subject),
+  );
+  return rows.filter((row) => hasCells(row, ['latest']));
+}
+
+/** All of them are read, and a page of them is given: what moves is ordered nowhere but here. */
+async function readConversationsOf(
+  reader: Reader,
+  subject: string,
+  { before, limit }: ListPage,
+): Promise<ConversationView[]> {
+  const rows = await takesPartIn(reader, await reader.generation(), subject);
+  const there = rows.filter(({ latest }) => !readNewest(latest).bound.equals(GONE));
+  const ids = there.map(({ conversation }) => bytesToHex(conversation));
+  return newestBefore(await readConversations(reader, ids), before).slice(0, limit);
+}
+
+async function readConversations(
+  reader: Reader,
+  ids: readonly string[],
+): Promise<ConversationView[]> {
+  const views = await reader.database.mapAll(ids, (id) => readConversation(reader, id));
+  return views.filter((view) => view !== undefined);
+}
+
+function newestBefore(views: readonly ConversationView[], before?: string): ConversationView[] {
+  const older = views.filter(({ lastPosition }) => before === undefined || lastPosition < before);
+  return older.sort((a, b) => (a.lastPosition < b.lastPosition ? 1 : -1));
+}
+
 async function readInbox(
-  { database, generation }: Reader,
+  reader: Reader,
   app: string,
-  { beforeDay = DAY_MAX, limit }: { beforeDay?: number; limit: number },
-) {
-  const g = await generation();
-  const days = `SELECT day FROM inbox_days_${g} WHERE app = ? AND day < ? ORDER BY day DESC`;
-  const query = `SELECT conversation FROM inbox_${g} WHERE app = ? AND day = ? AND shard = ?`;
-  const shards = Array.from({ length: INBOX_SHARDS }, (_, shard) => shard);
-  const found: { conversation: ConversationId; day: number }[] = [];
-  for await (const { day } of database.each<{ day: number }>(days, hexToBytes(app), beforeDay)) {
-    const rows = await database.mapAll(shards, (shard) => {
-      return database.all<{ conversation: Buffer }>(query, hexToBytes(app), day, shard);
+  { before, limit }: ListPage,
+): Promise<ConversationView[]> {
+  const found: ConversationView[] = [];
+  const settled = new Set<string>();
+  let minutes = new Map<string, number>();
+  const take = async () => {
+    const views = await readConversations(reader, [...minutes.keys()]);
+    const standing = views.filter(({ id, lastPosition }) => {
+      const minute = listMinute(lastPosition);
+      // Where it has moved on, or its row is not written yet, it stands elsewhere in the list.
+      if (minute >= minutes.get(id)!) settled.add(id);
+      return minute === minutes.get(id);
     });
-    const ids = rows.flat().map((row) => bytesToId<ConversationId>(row.conversation));
-    found.push(...ids.sort().map((conversation) => ({ conversation, day })));
+    found.push(...newestBefore(standing, before));
+    minutes = new Map();
+  };
+  const table = `inbox_${await reader.generation()}` as const;
+  let minute: number | undefined;
+  const from = before === undefined ? { app } : { app, before };
+  for await (const places of listPlacesOf(reader.database, table, from)) {
+    for (const place of places.map(readInboxPlace)) {
+      // A minute is read to its end: within it, places are in no order of time.
+      if (place.minute !== minute && found.length + minutes.size >= limit) {
+        await take();
+        if (found.length >= limit) return found.slice(0, limit);
+      }
+      minute = place.minute;
+      const id = bytesToHex(place.conversation);
+      if (!settled.has(id) && !minutes.has(id)) minutes.set(id, minute);
+    }
+  }
+  await take();
+  return found.slice(0, limit);
+}
+
+async function readPeople(
+  reader: Reader,
+  app: string,
+  { before, limit }: ListPage,
+): Promise<PersonView[]> {
+  const { database } = reader;
+  const g = await reader.generation();
+  const query = `SELECT copy FROM facts_${g} WHERE stream = ? AND kind = 'IdentityLinked'`;
+  const found: PersonView[] = [];
+  const from = before === undefined ? { app } : { app, before };
+  const standing = async (place: Buffer): Promise<PersonView[]> => {
+    const subject = place.subarray(POSITION_BYTES);
+    const rows = await database.all<{ copy: Buffer }>(query, subject);
+    const whole = rows.filter((row) => hasCells(row, ['copy']));
+    const since = whole.map(({ copy }) => readFact(copy).position).sort()[0];
+    const isFirst = since === place.toString('hex', 0, POSITION_BYTES);
+    return isFirst ? [{ subject: bytesToId<SubjectId>(subject), since }] : [];
+  };
+  for await (const places of listPlacesOf(database, `people_${g}`, from)) {
+    while (places.length > 0 && found.length < limit) {
+      const next = places.splice(0, limit - found.length);
+      found.push(...(await database.mapAll(next, standing)).flat());
+    }
     if (found.length >= limit) break;
   }
-  return found.slice(0, limit);
+  return found;
 }
 
 async function readFacts({ database, generation }: Reader, stream: string): Promise<FactView[]> {

@@ -3,7 +3,7 @@
  * Cells settle by themselves: the write time of each is computed from the event it holds, never
  * taken from a clock. Any order, repetition or late writer ends in the same views.
  *
- * Partitions: a conversation's messages are sliced by week, an app's inbox by day and shard.
+ * Partitions: a conversation's messages are sliced by week, lists of an app by day and shard.
  */
 import type { CassandraSchema } from '../../engines/cassandra-migrations.ts';
 
@@ -19,9 +19,11 @@ export const viewSchema: CassandraSchema = {
   ],
 };
 
+const LIST = 'app blob, day int, shard int, place blob, PRIMARY KEY ((app, day, shard), place)';
+const LIST_DAYS = 'app blob, day int, PRIMARY KEY (app, day)';
+
 const TABLES = {
-  conversations: `id blob PRIMARY KEY, app blob, first blob, last blob, last_message blob,
-    version bigint`,
+  conversations: 'id blob PRIMARY KEY, app blob, last blob, last_message blob, version bigint',
   // The winner among copies of a message: its conversation and position, then the record.
   messages: 'message blob PRIMARY KEY, conversation blob, copy blob',
   message_order: `conversation blob, week int, position blob, message blob,
@@ -32,10 +34,15 @@ const TABLES = {
     PRIMARY KEY (message, event)`,
   participants: `conversation blob, subject blob, since blob, latest blob,
     PRIMARY KEY (conversation, subject)`,
-  conversations_of: 'subject blob, conversation blob, PRIMARY KEY (subject, conversation)',
-  inbox: `app blob, day int, shard int, conversation blob,
-    PRIMARY KEY ((app, day, shard), conversation)`,
-  inbox_days: 'app blob, day int, PRIMARY KEY (app, day)',
+  conversations_of: `subject blob, conversation blob, latest blob,
+    PRIMARY KEY (subject, conversation)`,
+  // Places are only added, so that nobody has to read before writing. A conversation has one for
+  // each minute in which it moved, and stands at the newest; a person has one for each identity,
+  // and stands at the oldest. Who reads passes the others over.
+  inbox: LIST,
+  inbox_days: LIST_DAYS,
+  people: LIST,
+  people_days: LIST_DAYS,
   facts: 'stream blob, kind text, name text, copy blob, PRIMARY KEY (stream, kind, name)',
 } as const;
 

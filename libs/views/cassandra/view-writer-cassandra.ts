@@ -4,12 +4,13 @@ import { hexToBytes } from '../../base/hex.ts';
 import type { Position, ViewChange } from '../../conversation/view-changes.ts';
 import type { CqlStatement } from '../../engines/cassandra-database.ts';
 import { type Cell, copyCell, factCell, newestCell, oldestCell } from '../view-cells.ts';
+import { type ListTable, listDay, listPlaces, shardOf } from './view-lists-cassandra.ts';
 
 type Row<Kind extends ViewChange['row']> = Extract<ViewChange, { row: Kind }>;
 
-export const INBOX_SHARDS = 8;
 const WEEK_MS = 604_800_000;
-const GONE = Buffer.from([1]);
+/** Behind the position of a participation: whether they have left. */
+export const GONE = Buffer.from([1]);
 const THERE = Buffer.from([0]);
 
 /** Which slice of a conversation a position lies in. */
@@ -67,8 +68,11 @@ function statementsOf(g: number, change: ViewChange): Upsert[] {
       return conversationUpserts(g, change);
     case 'participant':
       return participantUpserts(g, change);
-    case 'inbox':
-      return inboxUpserts(g, change);
+    case 'person': {
+      const { app, subject, position } = change;
+      const place = listPlaces.people(position, subject);
+      return listUpserts(g, 'people', { app, id: subject, position, place });
+    }
     case 'change': {
       const { message, event, kind, position } = change;
       const query = `UPDATE changes_${g} USING TIMESTAMP ? SET kind = ?, at = ?, copy = ?
@@ -123,15 +127,22 @@ function conversationUpserts(g: number, change: Row<'conversation'>): Upsert[] {
     key: conversation,
     cell,
   });
+  if (position === null) return [];
   return [
-    set('first', oldestCell(position), ', app = ?', [hexToBytes(app)]),
-    set('last', newestCell(position)),
+    set('last', newestCell(position), ', app = ?', [hexToBytes(app)]),
     ...(message === null ? [] : [set('last_message', newestCell(position, hexToBytes(message)))]),
+    ...listUpserts(g, 'inbox', {
+      app,
+      id: conversation,
+      position,
+      place: listPlaces.inbox(position, conversation),
+    }),
   ];
 }
 
 function participantUpserts(g: number, change: Row<'participant'>): Upsert[] {
   const { conversation, subject, position, left } = change;
+  const latest = newestCell(position, left ? GONE : THERE);
   const set = (column: string, cell: Cell): Upsert => ({
     query: `UPDATE participants_${g} USING TIMESTAMP ? SET ${column} = ?
       WHERE conversation = ? AND subject = ?`,
@@ -141,26 +152,33 @@ function participantUpserts(g: number, change: Row<'participant'>): Upsert[] {
   });
   return [
     set('since', oldestCell(position)),
-    set('latest', newestCell(position, left ? GONE : THERE)),
+    set('latest', latest),
     {
-      query: `INSERT INTO conversations_of_${g} (subject, conversation) VALUES (?, ?)`,
-      params: [hexToBytes(subject), hexToBytes(conversation)],
-      key: subject + conversation,
+      ...set('latest', latest),
+      query: `UPDATE conversations_of_${g} USING TIMESTAMP ? SET latest = ?
+        WHERE conversation = ? AND subject = ?`,
     },
   ];
 }
 
-function inboxUpserts(g: number, { app, day, conversation }: Row<'inbox'>): Upsert[] {
-  const place = hexToBytes(conversation);
-  const shard = place.at(-1)! % INBOX_SHARDS;
+interface ListEntry {
+  readonly app: string;
+  readonly id: string;
+  readonly position: Position;
+  readonly place: Buffer;
+}
+
+function listUpserts(g: number, table: ListTable, entry: ListEntry): Upsert[] {
+  const { app, id, position, place } = entry;
+  const day = listDay(position);
   return [
     {
-      query: `INSERT INTO inbox_${g} (app, day, shard, conversation) VALUES (?, ?, ?, ?)`,
-      params: [hexToBytes(app), day, shard, place],
-      key: `${app} ${day} ${conversation}`,
+      query: `INSERT INTO ${table}_${g} (app, day, shard, place) VALUES (?, ?, ?, ?)`,
+      params: [hexToBytes(app), day, shardOf(id), place],
+      key: `${app} ${day} ${place.toString('hex')}`,
     },
     {
-      query: `INSERT INTO inbox_days_${g} (app, day) VALUES (?, ?)`,
+      query: `INSERT INTO ${table}_days_${g} (app, day) VALUES (?, ?)`,
       params: [hexToBytes(app), day],
       key: `${app} ${day}`,
     },

@@ -15,6 +15,17 @@ import type { ConversationView, MessageView, PageRequest, ViewReader } from '../
 const CHANGES_PER_QUERY = 100;
 const buffer = (value: Uint8Array) => Buffer.from(value.buffer, value.byteOffset, value.byteLength);
 
+/** Where a page ends or begins; without a position, behind all of them. */
+const edge = (position: string | undefined) =>
+  position === undefined ? Buffer.alloc(33, 0xff) : hexToBytes(position);
+
+interface StoredConversation {
+  id: Uint8Array;
+  app: Uint8Array;
+  last: Uint8Array;
+  last_message: Uint8Array | null;
+}
+
 interface StoredMessage {
   conversation: number;
   position: Uint8Array;
@@ -75,24 +86,33 @@ export function createViewReaderSqlite(
         };
       });
     },
-    async conversationsOf(subject, { after, limit }) {
-      const sql = `SELECT conversation FROM participants_${generation()}
-        WHERE subject = ? AND conversation > ? ORDER BY conversation LIMIT ?`;
-      const from = hexToBytes(after ?? '');
-      return database
-        .all<{ conversation: Uint8Array }>(sql, hexToBytes(subject), from, limit)
-        .map((row) => bytesToId<ConversationId>(row.conversation));
+    async conversationsOf(subject, { before, limit }) {
+      const g = generation();
+      const sql = `SELECT c.* FROM participants_${g} p JOIN conversations_${g} c
+        ON c.id = p.conversation WHERE p.subject = ? AND p.gone = 0 AND c.last < ?
+        ORDER BY c.last DESC LIMIT ?`;
+      const rows = database.all<StoredConversation>(sql, hexToBytes(subject), edge(before), limit);
+      return rows.map(toConversation);
     },
-    async inbox(app, { beforeDay, limit }) {
-      const sql = `SELECT day, conversation FROM inbox_${generation()}
-        WHERE app = ? AND day < ? ORDER BY day DESC LIMIT ?`;
-      const before = beforeDay ?? 100_000;
+    async conversationIdsOf(subject) {
+      const sql = `SELECT conversation FROM participants_${generation()} WHERE subject = ?`;
+      const rows = database.all<{ conversation: Uint8Array }>(sql, hexToBytes(subject));
+      return rows.map((row) => bytesToId<ConversationId>(row.conversation));
+    },
+    async inbox(app, { before, limit }) {
+      const sql = `SELECT * FROM conversations_${generation()} WHERE app = ? AND last < ?
+        ORDER BY last DESC LIMIT ?`;
+      const rows = database.all<StoredConversation>(sql, hexToBytes(app), edge(before), limit);
+      return rows.map(toConversation);
+    },
+    async people(app, { before, limit }) {
+      const sql = `SELECT subject, since FROM people_${generation()} WHERE app = ? AND since < ?
+        ORDER BY since DESC LIMIT ?`;
       return database
-        .all<{ day: number; conversation: Uint8Array }>(sql, hexToBytes(app), before, limit)
-        .map((row) => ({
-          day: row.day,
-          conversation: bytesToId<ConversationId>(row.conversation),
-        }));
+        .all<{ subject: Uint8Array; since: Uint8Array }>(sql, hexToBytes(app), edge(before), limit)
+        .map(({ subject, since }) => {
+          return { subject: bytesToId<SubjectId>(subject), since: bytesToHex(since) as Position };
+        });
     },
     async facts(stream) {
       const sql = `SELECT kind, name, position, record FROM facts_${generation()}
@@ -120,15 +140,14 @@ function readConversation(
   g: number,
   id: string,
 ): ConversationView | undefined {
-  const sql = `SELECT app, last, last_message FROM conversations_${g} WHERE id = ?`;
-  const row = database.get<{
-    app: Uint8Array;
-    last: Uint8Array;
-    last_message: Uint8Array | null;
-  }>(sql, hexToBytes(id));
-  if (row === undefined) return undefined;
+  const sql = `SELECT * FROM conversations_${g} WHERE id = ?`;
+  const row = database.get<StoredConversation>(sql, hexToBytes(id));
+  return row && toConversation(row);
+}
+
+function toConversation(row: StoredConversation): ConversationView {
   return {
-    id: id as ConversationId,
+    id: bytesToId<ConversationId>(row.id),
     app: bytesToId<AppId>(row.app),
     lastPosition: bytesToHex(row.last) as Position,
     lastMessage: row.last_message && bytesToId<MessageId>(row.last_message),
@@ -151,8 +170,7 @@ function readMessages(
   const compare = forward ? '>' : '<';
   const sql = `SELECT * FROM messages_${g} WHERE conversation = ?
     AND position ${compare} ? ORDER BY position ${forward ? 'ASC' : 'DESC'} LIMIT ?`;
-  const edge = bound === undefined ? Buffer.alloc(33, 0xff) : hexToBytes(bound);
-  const rows = database.all<StoredMessage>(sql, found.row, edge, page.limit);
+  const rows = database.all<StoredMessage>(sql, found.row, edge(bound), page.limit);
   const messages = rows.map((row) => toMessage(row, conversation));
   return forward ? messages : messages.reverse();
 }

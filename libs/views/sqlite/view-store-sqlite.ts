@@ -11,16 +11,18 @@ const COMMON = `
   CREATE TABLE IF NOT EXISTS view_generations (generation INTEGER PRIMARY KEY, live INTEGER);
   CREATE TABLE IF NOT EXISTS view_generation_newest (one INTEGER PRIMARY KEY, generation INTEGER);`;
 
-const TABLES = ['conversations', 'messages', 'changes', 'participants', 'inbox', 'facts'];
+const TABLES = ['conversations', 'messages', 'changes', 'participants', 'people', 'facts'];
+/** Of generations that earlier versions made. */
+const EARLIER_TABLES = ['inbox'];
 
 function generationTables(g: number): string {
   return `
   CREATE TABLE conversations_${g} (
-    row INTEGER PRIMARY KEY, id BLOB NOT NULL, app BLOB NOT NULL, first BLOB NOT NULL,
-    last BLOB NOT NULL, last_message BLOB, last_message_at BLOB,
-    version INTEGER NOT NULL DEFAULT 0
+    row INTEGER PRIMARY KEY, id BLOB NOT NULL, app BLOB NOT NULL, last BLOB NOT NULL,
+    last_message BLOB, last_message_at BLOB, version INTEGER NOT NULL
   );
   CREATE UNIQUE INDEX conversations_id_${g} ON conversations_${g} (id);
+  CREATE INDEX conversations_last_${g} ON conversations_${g} (app, last);
   CREATE TABLE messages_${g} (
     row INTEGER PRIMARY KEY, conversation INTEGER NOT NULL, position BLOB NOT NULL,
     message BLOB NOT NULL, attempt INTEGER NOT NULL, record BLOB NOT NULL
@@ -38,10 +40,11 @@ function generationTables(g: number): string {
   );
   CREATE UNIQUE INDEX participants_subject_${g} ON participants_${g} (subject, conversation);
   CREATE UNIQUE INDEX participants_conversation_${g} ON participants_${g} (conversation, subject);
-  CREATE TABLE inbox_${g} (
-    app BLOB NOT NULL, day INTEGER NOT NULL, conversation BLOB NOT NULL,
-    PRIMARY KEY (app, day, conversation)
-  ) WITHOUT ROWID;
+  CREATE TABLE people_${g} (
+    row INTEGER PRIMARY KEY, subject BLOB NOT NULL, app BLOB NOT NULL, since BLOB NOT NULL
+  );
+  CREATE UNIQUE INDEX people_subject_${g} ON people_${g} (subject);
+  CREATE INDEX people_since_${g} ON people_${g} (app, since);
   CREATE TABLE facts_${g} (
     row INTEGER PRIMARY KEY, stream BLOB NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
     position BLOB NOT NULL, attempt INTEGER NOT NULL, record BLOB NOT NULL
@@ -54,11 +57,10 @@ export function openViewStoreSqlite(database: SqliteDatabase): ViewStore {
   database.define(COMMON);
   database.transaction(() => {
     for (const generation of generations(database)) {
-      // Its number was changed from outside.
+      // An earlier version made it, or its number was changed from outside.
       if (!isWhole(database, generation)) dropGeneration(database, generation);
     }
     if (liveGeneration(database) === undefined) makeGeneration(database, firstGeneration());
-    for (const generation of generations(database)) addVersions(database, generation);
   });
   return {
     async apply(generation, changes: readonly ViewChange[]) {
@@ -128,15 +130,8 @@ function makeGeneration(database: SqliteDatabase, generation: number): void {
   database.run('INSERT INTO view_generations VALUES (?, 1)', generation);
 }
 
-/** Generations that were made before conversations had versions. */
-function addVersions(database: SqliteDatabase, generation: number): void {
-  const table = `conversations_${generation}`;
-  const columns = database.all<{ name: string }>(`SELECT name FROM pragma_table_info('${table}')`);
-  if (columns.some(({ name }) => name === 'version')) return;
-  database.define(`ALTER TABLE ${table} ADD COLUMN version INTEGER NOT NULL DEFAULT 0`);
-}
-
 function dropGeneration(database: SqliteDatabase, generation: number): void {
-  for (const table of TABLES) database.define(`DROP TABLE IF EXISTS ${table}_${generation}`);
+  for (const table of [...TABLES, ...EARLIER_TABLES])
+    database.define(`DROP TABLE IF EXISTS ${table}_${generation}`);
   database.run('DELETE FROM view_generations WHERE generation = ?', generation);
 }

@@ -8,8 +8,7 @@ type Row<Kind extends ViewChange['row']> = Extract<ViewChange, { row: Kind }>;
 
 interface ConversationUpdate {
   app: string;
-  first: string;
-  last: string;
+  last: string | null;
   message: string | null;
   messageAt: string | null;
   version: number;
@@ -32,19 +31,17 @@ export function applyViewChanges(
   const messages: Row<'message'>[] = [];
   const conversations = new Map<string, ConversationUpdate>();
   const participants = new Map<string, ParticipantUpdate>();
-  const inbox = new Map<string, Row<'inbox'>>();
   const target = { database, g: generation };
   for (const change of changes) {
     if (change.row === 'message') messages.push(change);
     else if (change.row === 'conversation') mergeConversation(conversations, change);
     else if (change.row === 'participant') mergeParticipant(participants, change);
-    else if (change.row === 'inbox') inbox.set(change.day + change.conversation, change);
+    else if (change.row === 'person') writePerson(target, change);
     else if (change.row === 'change') writeChange(target, change);
     else writeFact(target, change);
   }
   for (const [id, update] of conversations) writeConversation(target, id, update);
   for (const update of participants.values()) writeParticipant(target, update);
-  for (const row of inbox.values()) writeInbox(target, row);
   const rows = new Map<string, number>();
   for (const message of messages) writeMessage(target, message, rows);
 }
@@ -65,16 +62,14 @@ function mergeConversation(
   const known = into.get(conversation);
   const messageAt = message === null ? null : position;
   if (known === undefined) {
-    const at = { first: position, last: position, message, messageAt };
-    into.set(conversation, { app, version, ...at });
+    into.set(conversation, { app, version, last: position, message, messageAt });
     return;
   }
   if (version > known.version) known.version = version;
-  if (position < known.first) known.first = position;
-  if (position > known.last) known.last = position;
-  if (message !== null && (known.messageAt === null || position > known.messageAt)) {
+  if (position !== null && (known.last === null || position > known.last)) known.last = position;
+  if (messageAt !== null && (known.messageAt === null || messageAt > known.messageAt)) {
     known.message = message;
-    known.messageAt = position;
+    known.messageAt = messageAt;
   }
 }
 
@@ -94,16 +89,20 @@ function mergeParticipant(into: Map<string, ParticipantUpdate>, change: Row<'par
 }
 
 function writeConversation({ database, g }: Target, id: string, update: ConversationUpdate): void {
-  const sql = `INSERT INTO conversations_${g} (id, app, first, last, last_message, last_message_at,
-    version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO UPDATE SET
-    first = min(first, ?3), last = max(last, ?4), version = max(version, ?7),
-    last_message = CASE WHEN ?6 > coalesce(last_message_at, x'') THEN ?5 ELSE last_message END,
-    last_message_at = CASE WHEN ?6 > coalesce(last_message_at, x'') THEN ?6
+  const { app, last, message, messageAt, version } = update;
+  if (last === null) {
+    const sql = `UPDATE conversations_${g} SET version = max(version, ?) WHERE id = ?`;
+    database.run(sql, version, hexToBytes(id));
+    return;
+  }
+  const sql = `INSERT INTO conversations_${g} (id, app, last, last_message, last_message_at,
+    version) VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO UPDATE SET
+    last = max(last, ?3), version = max(version, ?6),
+    last_message = CASE WHEN ?5 > coalesce(last_message_at, x'') THEN ?4 ELSE last_message END,
+    last_message_at = CASE WHEN ?5 > coalesce(last_message_at, x'') THEN ?5
       ELSE last_message_at END`;
-  const { app, first, last, message, messageAt, version } = update;
-  const values = [hexToBytes(app), hexToBytes(first), hexToBytes(last)];
   const newest = [optionalBytes(message), optionalBytes(messageAt)];
-  database.run(sql, hexToBytes(id), ...values, ...newest, version);
+  database.run(sql, hexToBytes(id), hexToBytes(app), hexToBytes(last), ...newest, version);
 }
 
 function writeParticipant({ database, g }: Target, update: ParticipantUpdate): void {
@@ -115,9 +114,11 @@ function writeParticipant({ database, g }: Target, update: ParticipantUpdate): v
   database.run(sql, ...ids, hexToBytes(since), hexToBytes(last), left ? 1 : 0);
 }
 
-function writeInbox({ database, g }: Target, row: Row<'inbox'>): void {
-  const sql = `INSERT INTO inbox_${g} VALUES (?, ?, ?) ON CONFLICT DO NOTHING`;
-  database.run(sql, hexToBytes(row.app), row.day, hexToBytes(row.conversation));
+function writePerson({ database, g }: Target, person: Row<'person'>): void {
+  const sql = `INSERT INTO people_${g} (subject, app, since) VALUES (?, ?, ?)
+    ON CONFLICT (subject) DO UPDATE SET since = min(since, excluded.since)`;
+  const { subject, app, position } = person;
+  database.run(sql, hexToBytes(subject), hexToBytes(app), hexToBytes(position));
 }
 
 // Of several copies of an event the highest attempt counts, then the smallest recordedAt: that is

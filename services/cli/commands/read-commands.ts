@@ -1,4 +1,5 @@
 /** `lethe show` and `lethe find`. */
+import { isUtf8 } from 'node:buffer';
 import type { Command } from 'commander';
 import {
   type Alias,
@@ -10,9 +11,10 @@ import {
 } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
 import type { ReaderPowers } from '../../../libs/wiring/powers.ts';
+import { readList } from '../../reader/list-page.ts';
 import {
+  conversationsOf,
   readConversation,
-  readConversationsOf,
   readParticipants,
   readUser,
 } from '../../reader/read-conversations.ts';
@@ -22,7 +24,6 @@ import { CommandEnd, exitCodes, printResult, visible } from '../terminal.ts';
 import { showEvent } from './show-event.ts';
 
 const PAGE_MESSAGES = 500;
-const CONVERSATIONS_MAX = 1_000;
 
 /** An argument as an id, or wrong usage. */
 export function readIdArgument<Id extends Alias | ConversationId | MessageId>(text: string): Id {
@@ -40,9 +41,9 @@ async function readIdentityArgument(text: string): Promise<string> {
   const chunks: Buffer[] = [];
   for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
   // As it is, less the end of its line: a no-break space may be a part of a name.
-  const identity = Buffer.concat(chunks)
-    .toString('utf8')
-    .replace(/\r?\n$/, '');
+  const bytes = Buffer.concat(chunks);
+  if (!isUtf8(bytes)) throw new LetheError('INPUT_INVALID', 'standard input is not UTF-8');
+  const identity = bytes.toString('utf8').replace(/\r?\n$/, '');
   if (identity !== '') return identity;
   throw new LetheError('INPUT_INVALID', 'standard input had no identity in it');
 }
@@ -153,7 +154,8 @@ async function showConversation(
     throw new CommandEnd(exitCodes.notFound, 'there is no such conversation');
   }
   if (query.json) {
-    const participants = await readParticipants(powers, app, query.conversation);
+    const list = await readParticipants(powers, app, query.conversation);
+    const participants = await Array.fromAsync(readList(list));
     process.stdout.write(`${JSON.stringify({ conversation, participants })}\n`);
   }
   for await (const message of allMessages(powers, app, query.conversation)) {
@@ -180,8 +182,8 @@ async function showSubject(
   const subject = await findSubject(powers, app, query.id);
   const user = await readUser(powers, app, subject);
   if (user === undefined) throw new CommandEnd(exitCodes.erased, 'this person was erased');
-  const limit = CONVERSATIONS_MAX;
-  const conversations = await readConversationsOf(powers, app, { subject, limit });
+  const list = conversationsOf(powers, app, subject);
+  const conversations = await Array.fromAsync(readList(list));
   const shown = { subjectId: user.id, user, conversations };
   printResult(query.json, shown, [
     JSON.stringify(user, null, 2),

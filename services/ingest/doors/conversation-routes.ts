@@ -15,7 +15,7 @@ import {
   conversationIdOfPath,
   subjectOfBody,
 } from '../../../libs/http/route-parameters.ts';
-import { readDescription } from '../../../libs/people/descriptions.ts';
+import { readDescriptions } from '../../../libs/people/descriptions.ts';
 import type { IngestPowers } from '../../../libs/wiring/powers.ts';
 import type { Ingest } from '../ingest.ts';
 import type { PostedMessage } from '../plan/ingest-item.ts';
@@ -106,7 +106,7 @@ function addDescriptionRoute(
       const [entry] = await powers.directory.conversations(app, [id]);
       if (typeof entry !== 'object') throw notFound.conversation();
       await seeOwnWrites(powers);
-      const stored = await readDescription(answers.powersFor(request, powers), app, id);
+      const [stored] = await readDescriptions(answers.powersFor(request, powers), app, [id]);
       const description = {
         displayName: 'displayName' in given ? displayName : (stored?.displayName ?? null),
         metadata: 'metadata' in given ? metadata : (stored?.metadata ?? null),

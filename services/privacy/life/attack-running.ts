@@ -21,8 +21,8 @@ const MESSAGES_MAX = 1_000;
 export async function attackRunning(powers: PrivacyPowers, app: AppId): Promise<AttackedApp> {
   const { views } = powers;
   const events: SealedEvent[] = [];
-  for (const { conversation } of await views.inbox(app, { limit: CONVERSATIONS_MAX })) {
-    const newest = await views.messages(conversation, { limit: MESSAGES_MAX });
+  for (const { id } of await views.inbox(app, { limit: CONVERSATIONS_MAX })) {
+    const newest = await views.messages(id, { limit: MESSAGES_MAX });
     const sealed = newest.map((view) => decodeSealedEvent(view.record));
     const contents = await openEvents(powers, sealed);
     events.push(...sealed.filter((_, i) => contents[i] === undefined));

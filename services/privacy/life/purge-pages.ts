@@ -3,8 +3,6 @@ import { isLetheError } from '../../../libs/base/lethe-error.ts';
 import { kindOf } from '../kinds/kinds.ts';
 import type { Run } from '../kinds/run.ts';
 
-const CONVERSATIONS_PER_READ = 500;
-
 /**
  * Drops them, as far as views and cache can be reached: what is left there ends by itself in
  * minutes, and an erasure does not wait for it.
@@ -22,11 +20,5 @@ async function dropPages({ powers, app, request }: Run): Promise<void> {
   if (stale === 'none') return;
   if (stale === 'all') return powers.cache.drop(app.id, 'all');
   if ('conversation' in stale) return powers.cache.drop(app.id, [stale.conversation]);
-  for (let after: string | undefined; ; ) {
-    const page = { limit: CONVERSATIONS_PER_READ, ...(after !== undefined && { after }) };
-    const conversations = await powers.views.conversationsOf(stale.subject, page);
-    await powers.cache.drop(app.id, conversations);
-    after = conversations.at(-1);
-    if (conversations.length < CONVERSATIONS_PER_READ) return;
-  }
+  await powers.cache.drop(app.id, await powers.views.conversationIdsOf(stale.subject));
 }

@@ -45,7 +45,6 @@ function* changesOf(app: string, conversations: readonly string[]): Iterable<Vie
       batch.push(
         { row: 'message', conversation, message, position: at, attempt: 1, record },
         { row: 'conversation', app, conversation, position: at, message, version: i + 1 },
-        { row: 'inbox', app, day: Math.floor(ms / 86_400_000), conversation },
       );
     }
     yield batch;
