@@ -23,6 +23,7 @@ export const labels = {
   deliveryIndex: label('lethe.deliv.v1'),
   deliveryFact: label('lethe.fact.v1'),
   nameMark: label('lethe.name.v1'),
+  fieldName: label('lethe.field.v1'),
   member: label('lethe.member.v1'),
   loss: label('lethe.loss.v1'),
   wrap: label('lethe.wrap.v1'),

@@ -10,14 +10,13 @@ import type {
   ProfileFields,
 } from './delivery.ts';
 import { receiptStatuses } from './delivery.ts';
+import { METADATA_JSON_MAX, profileFields } from './field-fold.ts';
 import { type FieldProblem, type FieldReader, readFields } from './field-reader.ts';
 
 export const ID_LENGTH_MAX = 512;
 export const NAME_LENGTH_MAX = 256;
 export const TEXT_LENGTH_MAX = 100_000;
 export const CONTENT_JSON_MAX = 100_000;
-/** Metadata of at most 4,096 characters of JSON, as the adopted interface has it. */
-export const METADATA_JSON_MAX = 4_096;
 const CONTENT_TYPES = new Set([
   'text',
   'image',
@@ -29,6 +28,15 @@ const CONTENT_TYPES = new Set([
   'formResponse',
   'template',
 ]);
+/** Characters that each field of a profile has at most. */
+const PROFILE_LENGTHS: Readonly<Record<keyof ProfileFields, number>> = {
+  displayName: NAME_LENGTH_MAX,
+  givenName: NAME_LENGTH_MAX,
+  surname: NAME_LENGTH_MAX,
+  email: NAME_LENGTH_MAX,
+  avatarUrl: 2_048,
+  locale: NAME_LENGTH_MAX,
+};
 const RECIPIENTS_MAX = 1_000;
 const DATA_BASE64_MAX = 1_048_576;
 const SUBTYPES_MAX = 16;
@@ -186,28 +194,25 @@ function readReceipt(data: FieldReader): DeliveryBody {
 function readProfile(data: FieldReader): DeliveryBody {
   const profile = data.member('profile');
   const metadata = data.member('metadata');
-  if (!profile.isPresent && !metadata.isPresent) profile.fail('an object (or metadata)');
-  return {
-    kind: 'profile',
-    identity: readIdentity(data.member('identity')),
-    profile: profile.isPresent ? readProfileFields(profile) : null,
-    metadata: metadata.isPresent ? (metadata.json(METADATA_JSON_MAX) ?? '{}') : null,
-  };
+  const identity = readIdentity(data.member('identity'));
+  const fields = profile.isPresent ? readProfileFields(profile) : {};
+  const json = metadata.isPresent ? metadata.json(METADATA_JSON_MAX) : null;
+  if (Object.keys(fields).length === 0 && json === null) {
+    profile.fail('an object with a field (or metadata with a key)');
+  }
+  return { kind: 'profile', identity, profile: fields, metadata: json ?? '{}' };
 }
 
-/** The known fields of a profile object; others are dropped. */
-export function readProfileFields(profile: FieldReader): ProfileFields {
-  if (!profile.isObject) profile.fail('an object');
-  const field = (name: string, lengthMax = NAME_LENGTH_MAX) =>
-    profile.member(name).optionalText(lengthMax);
-  return {
-    displayName: field('displayName'),
-    givenName: field('givenName'),
-    surname: field('surname'),
-    email: field('email'),
-    avatarUrl: field('avatarUrl', 2_048),
-    locale: field('locale'),
-  };
+/** The fields that a profile object gives; null removes one. Unknown ones are refused. */
+export function readProfileFields(profile: FieldReader): Partial<ProfileFields> {
+  const names = profile.memberNames();
+  for (const name of names) {
+    if (Object.hasOwn(PROFILE_LENGTHS, name)) continue;
+    profile.member(name).fail(`one of the fields ${profileFields.join(', ')}`);
+  }
+  const lengths = Object.entries(PROFILE_LENGTHS).filter(([name]) => names.includes(name));
+  const fields = lengths.map(([name, max]) => [name, profile.member(name).optionalText(max)]);
+  return Object.fromEntries(fields);
 }
 
 function readConversation(field: FieldReader): ConversationReference {

@@ -29,7 +29,7 @@ export interface Content {
   readonly rest: string | null;
 }
 
-/** The fields of a profile; a field that is absent is null. */
+/** The fields of a profile; null: there is none. */
 export interface ProfileFields {
   readonly displayName: string | null;
   readonly givenName: string | null;
@@ -95,8 +95,10 @@ export interface ReceiptDelivery {
 export interface ProfileDelivery {
   readonly kind: 'profile';
   readonly identity: Identity;
-  readonly profile: ProfileFields | null;
-  readonly metadata: string | null;
+  /** Those that it gives; null removes one. */
+  readonly profile: Partial<ProfileFields>;
+  /** JSON of an object: keys that it gives; null removes one. */
+  readonly metadata: string;
 }
 
 /** Somebody joined a group or left it. */

@@ -38,7 +38,7 @@ export interface ParticipationChanged {
   readonly left: boolean;
 }
 
-/** One named part of a profile, whole. */
+/** One part of a profile: a field, or a key of its metadata. */
 export interface ProfileUpdated {
   readonly part: string;
   readonly displayName: string | null;
@@ -56,7 +56,7 @@ export interface IdentityLinked {
   readonly externalId: string;
 }
 
-/** A conversation's title and metadata, whole. */
+/** A conversation's title, or a key of its metadata; its kind of content says which. */
 export interface ConversationDescribed {
   readonly displayName: string | null;
   readonly metadata: string | null;

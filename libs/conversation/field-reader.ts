@@ -84,6 +84,12 @@ export class FieldReader {
     return typeof this.#value === 'object' && this.#value !== null && !Array.isArray(this.#value);
   }
 
+  /** Names of this object's members. */
+  memberNames(): string[] {
+    if (!this.isObject) this.fail('an object');
+    return Object.keys(this.#value as object);
+  }
+
   items(countMax: number): FieldReader[] {
     if (!Array.isArray(this.#value)) this.fail('an array');
     if (this.#value.length > countMax) this.fail(`at most ${countMax} items`);

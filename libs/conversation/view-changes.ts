@@ -133,7 +133,7 @@ export function eventToViewChanges(
       ];
     case 'ConversationDescribed':
       return [
-        factChange(header, record, { position, key: '' }),
+        factChange(header, record, { position, key: `${header.contentKind} ${header.place}` }),
         conversationChange(header, { position, version }, null),
         ...personalParticipant(header, position),
       ];

@@ -2,17 +2,18 @@
 
 import type { AppId, SubjectId } from '../base/ids.ts';
 import type { IdentityLinked, ProfileUpdated } from '../conversation/event-types.ts';
+import { foldProfile, metadataToJson, type Profile } from '../conversation/field-fold.ts';
 import { ringKinds } from '../sealing/tree-path.ts';
 import type { SubjectEntry, SubjectValue } from '../vault/directory/directory.ts';
 import type { ReaderPowers } from '../wiring/powers.ts';
+import { USER_CHANNEL } from './find-subject.ts';
 import { decodeView, openContents } from './open-content.ts';
 
 /** A person as the views and the vault have them. */
 export interface Person {
   readonly id: SubjectId;
   readonly value: SubjectValue;
-  /** Parts of the profile by name: profile, metadata, name. */
-  readonly parts: ReadonlyMap<string, ProfileUpdated>;
+  readonly profile: Profile;
   readonly identities: readonly IdentityLinked[];
   readonly displayName: string | null;
 }
@@ -42,15 +43,16 @@ export async function readPeople(
     present.map((entry, i) => {
       const own = opened.slice(at, at + views[i]!.length);
       at += own.length;
-      const parts = new Map<string, ProfileUpdated>();
+      const updates: ProfileUpdated[] = [];
       const identities: IdentityLinked[] = [];
       for (const { header, content } of own) {
         if (content === undefined) continue;
         if (header.type === 'IdentityLinked') identities.push(content as IdentityLinked);
-        else parts.set((content as ProfileUpdated).part, content as ProfileUpdated);
+        else updates.push(content as ProfileUpdated);
       }
       const { id, value } = entry;
-      return [id, { id, value, parts, identities, displayName: displayNameOf(parts) }];
+      const profile = foldProfile(updates);
+      return [id, { id, value, profile, identities, displayName: displayNameOf(profile) }];
     }),
   );
 }
@@ -66,9 +68,38 @@ async function livingOf(
 }
 
 /** What to call somebody: their own display name, else their names, else the channel's. */
-function displayNameOf(parts: ReadonlyMap<string, ProfileUpdated>): string | null {
-  const profile = parts.get('profile');
-  const names = [profile?.givenName, profile?.surname].filter((name) => name);
-  const own = profile?.displayName ?? (names.length > 0 ? names.join(' ') : null);
-  return own ?? parts.get('name')?.displayName ?? null;
+function displayNameOf({ fields, channelName }: Profile): string | null {
+  const names = [fields.givenName, fields.surname].filter((name) => name);
+  const own = fields.displayName ?? (names.length > 0 ? names.join(' ') : null);
+  return own ?? channelName;
+}
+
+/** A user in the shape of the REST interface. */
+export interface UserJson {
+  readonly id: string;
+  readonly externalId?: string;
+  readonly signedUpAt: string;
+  readonly profile: Readonly<Record<string, string>>;
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly identities: readonly { readonly type: string; readonly value: string }[];
+}
+
+/** A person as consumers see them. */
+export function personToUser({
+  value,
+  profile,
+  identities,
+}: Pick<Person, 'value' | 'profile' | 'identities'>): UserJson {
+  const external = identities.find((one) => one.channel === USER_CHANNEL);
+  const { fields, channelName, metadata } = profile;
+  return {
+    id: value.alias,
+    ...(external && { externalId: external.externalId }),
+    signedUpAt: new Date(value.createdAt).toISOString(),
+    profile: { ...(channelName && { displayName: channelName }), ...fields },
+    metadata: metadataToJson(metadata),
+    identities: identities
+      .filter((one) => !one.channel.startsWith('lethe:'))
+      .map(({ channel, externalId }) => ({ type: channel, value: externalId })),
+  };
 }

@@ -1,10 +1,11 @@
 /** Conversations and their participants, joined from views, directory and the vault. */
 
 import type { AppId, ConversationId, SubjectId } from '../../libs/base/ids.ts';
+import { metadataToJson } from '../../libs/conversation/field-fold.ts';
 import type { Position } from '../../libs/conversation/view-changes.ts';
 import { readDescriptions } from '../../libs/people/descriptions.ts';
-import { AGENT_CHANNEL, assertFenced, USER_CHANNEL } from '../../libs/people/find-subject.ts';
-import { type Person, readPeople } from '../../libs/people/people.ts';
+import { AGENT_CHANNEL, assertFenced } from '../../libs/people/find-subject.ts';
+import { personToUser, readPeople, type UserJson } from '../../libs/people/people.ts';
 import type { ConversationView, ParticipantView, PersonView } from '../../libs/views/view-store.ts';
 import type { ReaderPowers } from '../../libs/wiring/powers.ts';
 import type { List } from './list-page.ts';
@@ -48,18 +49,18 @@ async function showConversations(
     app,
     there.map(({ id }) => id),
   );
-  const described = new Map(there.map(({ id }, i) => [id, descriptions[i]]));
+  const described = new Map(there.map(({ id }, i) => [id, descriptions[i]!]));
   return entries.map((entry, i) => {
     if (typeof entry !== 'object') return entry;
     const { kind, isDefault, createdAt } = entry.value;
-    const description = described.get(entry.id);
+    const { displayName, metadata } = described.get(entry.id)!;
     const { lastPosition } = views[i]!;
     return {
       id: entry.id,
       type: kind,
       isDefault,
-      ...(description?.displayName && { displayName: description.displayName }),
-      ...(description?.metadata && { metadata: JSON.parse(description.metadata) }),
+      ...(displayName && { displayName }),
+      ...(metadata.size > 0 && { metadata: metadataToJson(metadata) }),
       createdAt: new Date(createdAt).toISOString(),
       ...(lastPosition && { lastUpdatedAt: positionToIso(lastPosition) }),
     };
@@ -134,14 +135,11 @@ export function usersOfApp(powers: ReaderPowers, app: AppId): List<PersonView, U
       return ids.map((id) => {
         const person = people.get(id);
         const isUser = person?.identities.every(({ channel }) => channel !== AGENT_CHANNEL);
-        return isUser ? showUser(person!) : undefined;
+        return isUser ? personToUser(person!) : undefined;
       });
     },
   };
 }
-
-/** A user in the shape of the REST interface. */
-export type UserJson = Record<string, unknown>;
 
 /** One user; undefined: erased. */
 export async function readUser(
@@ -151,24 +149,5 @@ export async function readUser(
 ): Promise<UserJson | undefined> {
   const person = (await readPeople(powers, app, [subject])).get(subject);
   if (person === undefined) await assertFenced(powers, app, subject);
-  return person && showUser(person);
-}
-
-function showUser(person: Person): UserJson {
-  const profile = person.parts.get('profile');
-  const name = person.parts.get('name')?.displayName;
-  const { part: _, metadata: __, ...fields } = profile ?? { part: '', metadata: null };
-  const given = Object.entries(fields).filter(([, value]) => value !== null);
-  const external = person.identities.find((one) => one.channel === USER_CHANNEL);
-  const metadata = person.parts.get('metadata')?.metadata;
-  return {
-    id: person.value.alias,
-    ...(external && { externalId: external.externalId }),
-    signedUpAt: new Date(person.value.createdAt).toISOString(),
-    profile: { ...(name && { displayName: name }), ...Object.fromEntries(given) },
-    metadata: metadata ? JSON.parse(metadata) : {},
-    identities: person.identities
-      .filter((one) => !one.channel.startsWith('lethe:'))
-      .map(({ channel, externalId }) => ({ type: channel, value: externalId })),
-  };
+  return person && personToUser(person);
 }

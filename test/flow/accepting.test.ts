@@ -94,7 +94,7 @@ describe('what is taken in', () => {
     ]);
     const subject = await subjectOf(store, 'ann');
     const people = await readPeople(store.backends.reader(), store.app.id, [subject]);
-    expect(people.get(subject)!.parts.get('profile')!.surname).toBe('Later');
+    expect(people.get(subject)!.profile.fields.surname).toBe('Later');
   });
 
   it('more than can wait is told to come again, and what waits is answered', async () => {

@@ -120,8 +120,14 @@ export function receipt(
   return event('lethe.receipt.recorded', data, more);
 }
 
-export function profile(of: string, fields: object, more: Common = {}): object {
-  return event('lethe.profile.updated', { identity: identity(of), profile: fields }, more);
+export function profile(
+  of: string,
+  fields: object,
+  more: Common & { metadata?: object } = {},
+): object {
+  const { metadata } = more;
+  const data = { identity: identity(of), profile: fields, ...(metadata && { metadata }) };
+  return event('lethe.profile.updated', data, more);
 }
 
 export function joined(who: string, more: Common & { conversation?: object } = {}): object {

@@ -11,7 +11,6 @@ const STATUSES: Readonly<Record<string, number>> = {
   conversation_not_found: 404,
   user_not_found: 404,
   person_changing: 503,
-  profile_changed: 409,
 };
 
 /** Accepts a command and gives its outcome; refusals are thrown as HTTP errors. */

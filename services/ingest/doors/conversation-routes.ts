@@ -2,7 +2,16 @@
 import { Type } from 'typebox';
 import type { AppId, ConversationId, MessageId, SubjectId } from '../../../libs/base/ids.ts';
 import { textToId } from '../../../libs/base/ids.ts';
-import { METADATA_JSON_MAX, readContent } from '../../../libs/conversation/cloud-event.ts';
+import { readContent } from '../../../libs/conversation/cloud-event.ts';
+import {
+  type Description,
+  foldDescription,
+  isTooMuchMetadata,
+  METADATA_JSON_MAX,
+  METADATA_KEYS_MAX,
+  mergeMetadata,
+  metadataToJson,
+} from '../../../libs/conversation/field-fold.ts';
 import { readFields } from '../../../libs/conversation/field-reader.ts';
 import type { LogPosition } from '../../../libs/event-log/event-log.ts';
 import type { HandedAnswers } from '../../../libs/http/handed-answers.ts';
@@ -30,7 +39,7 @@ const Participant = Type.Object({
 const ConversationBody = Type.Object({
   type: Type.Enum(['personal', 'sdkGroup']),
   participants: Type.Optional(Type.Array(Participant, { maxItems: 100 })),
-  displayName: Type.Optional(Type.String({ maxLength: 256 })),
+  displayName: Type.Optional(Type.Union([Type.String({ maxLength: 256 }), Type.Null()])),
   metadata: Type.Optional(Type.Object({})),
 });
 const MessageBody = Type.Object({
@@ -91,7 +100,7 @@ function addDescriptionRoute(
     '/v2/apps/:appId/conversations/:conversationId',
     {
       schema: {
-        summary: 'Replace the given fields of a conversation’s title and metadata',
+        summary: 'Change a conversation’s title and keys of its metadata; null removes one',
         tags: ['conversations'],
         params: ConversationParameters,
         body: Type.Pick(ConversationBody, ['displayName', 'metadata']),
@@ -100,33 +109,52 @@ function addDescriptionRoute(
     async (request, reply) => {
       const app = request.params.appId as AppId;
       const id = conversationIdOfPath(request.params.conversationId);
-      const given = request.body;
-      const displayName = readText(given.displayName, '/displayName');
-      const metadata = readMetadata(given.metadata);
+      const given = readDescription(request.body);
       const [entry] = await powers.directory.conversations(app, [id]);
       if (typeof entry !== 'object') throw notFound.conversation();
       await seeOwnWrites(powers);
       const [stored] = await readDescriptions(answers.powersFor(request, powers), app, [id]);
-      const description = {
-        displayName: 'displayName' in given ? displayName : (stored?.displayName ?? null),
-        metadata: 'metadata' in given ? metadata : (stored?.metadata ?? null),
-      };
-      const command = { kind: 'describe', conversation: id, ...description } as const;
-      if ('displayName' in given || 'metadata' in given) {
+      const described = mergeDescription(stored!, given);
+      if (given.displayName !== undefined || given.metadata !== '{}') {
+        const command = { kind: 'describe', conversation: id, ...given } as const;
         const from = { request, answers, powers };
         sendPositions(reply, (await acceptRepeated(from, ingest, app, command)).positions);
       }
       const { kind, isDefault, createdAt } = entry.value;
       const shown = { id, type: kind, isDefault, createdAt: new Date(createdAt).toISOString() };
-      return { conversation: { ...shown, ...shownDescription(description) } };
+      return { conversation: { ...shown, ...shownDescription(described) } };
     },
   );
 }
 
-function shownDescription(description: { displayName: string | null; metadata: string | null }) {
+const TOO_MUCH =
+  `Expected at most ${METADATA_JSON_MAX} characters of JSON, ` +
+  `and ${METADATA_KEYS_MAX} keys ever, with what is there already`;
+
+/** What a body gives of a description. */
+function readDescription(body: { displayName?: string | null; metadata?: object }) {
   return {
-    ...(description.displayName !== null && { displayName: description.displayName }),
-    ...(description.metadata !== null && { metadata: JSON.parse(description.metadata) }),
+    displayName: readText(body.displayName, '/displayName'),
+    metadata: readMetadata(body.metadata) ?? '{}',
+  };
+}
+
+function mergeDescription(
+  stored: Description,
+  { displayName, metadata }: ReturnType<typeof readDescription>,
+): Description {
+  const merged = mergeMetadata(stored.metadata, metadata);
+  if (isTooMuchMetadata(merged)) throw badRequest(TOO_MUCH, '/metadata');
+  return {
+    displayName: displayName === undefined ? stored.displayName : displayName,
+    metadata: merged,
+  };
+}
+
+function shownDescription({ displayName, metadata }: Description) {
+  return {
+    ...(displayName !== null && { displayName }),
+    ...(metadata.size > 0 && { metadata: metadataToJson(metadata) }),
   };
 }
 
@@ -191,7 +219,7 @@ async function createConversation(
   body: {
     type: string;
     participants?: { userId?: string; userExternalId?: string }[];
-    displayName?: string;
+    displayName?: string | null;
     metadata?: object;
   },
 ) {
@@ -205,16 +233,15 @@ async function createConversation(
   if (kind === 'personal' && people.length !== 1) {
     throw badRequest('A personal conversation has one participant', '/participants');
   }
-  const text = readText(body.displayName, '/displayName');
-  const metadata = readMetadata(body.metadata);
+  const given = readDescription({ displayName: null, ...body });
+  const described = mergeDescription(foldDescription([]), given);
   const person = kind === 'personal' ? people[0]! : null;
   const wanted = { kind, person, name: null, isDefault: false } as const;
   const nowMs = powers.clock.nowMs();
   const [id] = await powers.directoryWriter.addConversations(app, [wanted], nowMs);
   if (id === undefined) throw notFound.userErased();
   const positions: LogPosition[] = [];
-  const description = { conversation: id, displayName: text, metadata };
-  const command = { kind: 'describe', ...description } as const;
+  const command = { kind: 'describe', conversation: id, ...given } as const;
   positions.push(...(await acceptRepeated(from, ingest, appId, command)).positions);
   for (const subject of kind === 'personal' ? [] : people) {
     const command = { kind: 'joined', conversation: id, subject } as const;
@@ -224,14 +251,14 @@ async function createConversation(
     id,
     type: kind,
     isDefault: false,
-    ...shownDescription({ displayName: text, metadata }),
+    ...shownDescription(described),
     createdAt: new Date(nowMs).toISOString(),
   };
   return { conversation, positions };
 }
 
-function readText(text: string | undefined, pointer: string): string | null {
-  if (text === undefined) return null;
+function readText<Given extends string | null | undefined>(text: Given, pointer: string): Given {
+  if (typeof text !== 'string') return text;
   if (text.isWellFormed() && !text.includes('\0')) return text;
   throw badRequest('Expected well-formed Unicode text without NUL', pointer);
 }
@@ -283,8 +310,8 @@ async function readMessageBody(
           }
         : {
             type: 'business',
-            userId: readText(author.userId, '/author/userId'),
-            displayName: readText(author.displayName, '/author/displayName'),
+            userId: readText(author.userId ?? null, '/author/userId'),
+            displayName: readText(author.displayName ?? null, '/author/displayName'),
             subtypes: author.subtypes ?? [],
           },
     content: read.value,

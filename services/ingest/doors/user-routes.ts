@@ -1,8 +1,13 @@
 /** Users of the REST interface: create and update. */
 import { Type } from 'typebox';
-import { type AppId, isId, type SubjectId } from '../../../libs/base/ids.ts';
-import { METADATA_JSON_MAX, readProfileFields } from '../../../libs/conversation/cloud-event.ts';
+import { type AppId, isId } from '../../../libs/base/ids.ts';
+import { readProfileFields } from '../../../libs/conversation/cloud-event.ts';
 import type { ProfileFields } from '../../../libs/conversation/delivery.ts';
+import {
+  foldProfile,
+  METADATA_JSON_MAX,
+  mergeProfile,
+} from '../../../libs/conversation/field-fold.ts';
 import { readFields } from '../../../libs/conversation/field-reader.ts';
 import type { HandedAnswers } from '../../../libs/http/handed-answers.ts';
 import { badRequest, HttpError, notFound } from '../../../libs/http/http-error.ts';
@@ -14,10 +19,9 @@ import {
   UserParameters,
 } from '../../../libs/http/route-parameters.ts';
 import { USER_CHANNEL } from '../../../libs/people/find-subject.ts';
-import { readPeople } from '../../../libs/people/people.ts';
+import { personToUser, readPeople } from '../../../libs/people/people.ts';
 import type { IngestPowers } from '../../../libs/wiring/powers.ts';
 import type { Ingest } from '../ingest.ts';
-import { EMPTY_PROFILE } from '../plan/plan-parts.ts';
 import { acceptRepeated, type Repeating } from './accept-one.ts';
 import { seeOwnWrites } from './see-own-writes.ts';
 
@@ -67,19 +71,14 @@ export function addUserRoutes(
       }
       const from = { request, answers, powers };
       const made = await makeUser(from, ingest, { app, identity });
-      const fields = { ...EMPTY_PROFILE, ...given.profile };
-      const profile = given.profile === undefined ? null : fields;
-      const metadata = given.metadata ?? null;
-      const subject = made.subject;
-      const command = { kind: 'profile', subject, readFrom: null, profile, metadata } as const;
-      const positions =
-        profile === null && metadata === null
-          ? []
-          : (await acceptRepeated(from, ingest, app, command)).positions;
+      const command = { kind: 'profile', subject: made.subject, ...given } as const;
+      const positions = isEmpty(given)
+        ? []
+        : (await acceptRepeated(from, ingest, app, command)).positions;
       sendPositions(reply, [...made.positions, ...positions]);
       reply.status(201);
-      const shown = { id: made.alias, externalId, signedUpAt: made.signedUpAt };
-      return { user: { ...shown, ...shownParts({ profile, metadata }) } };
+      const profile = mergeProfile(foldProfile([]), given);
+      return { user: personToUser({ ...made, profile, identities: [identity] }) };
     },
   );
   server.patch(
@@ -98,32 +97,36 @@ export function addUserRoutes(
       const subject = await subjectOfPath(powers.directory, app, request.params.userId);
       const given = readParts(request.body);
       const opening = answers.powersFor(request, powers);
-      const merged = await mergeParts(opening, app, { subject, given });
-      if (merged.profile !== null || merged.metadata !== null) {
-        const { readFrom, profile, metadata } = merged;
-        const command = { kind: 'profile', subject, readFrom, profile, metadata } as const;
-        const from = { request, answers, powers };
+      const from = { request, answers, powers };
+      await seeOwnWrites(powers);
+      const person = (await readPeople(opening, app, [subject])).get(subject);
+      if (person === undefined) throw notFound.userErased();
+      if (!isEmpty(given)) {
+        const command = { kind: 'profile', subject, ...given } as const;
         sendPositions(reply, (await acceptRepeated(from, ingest, app, command)).positions);
       }
-      return { user: { ...merged.shown, ...shownParts(merged) } };
+      return { user: personToUser({ ...person, profile: mergeProfile(person.profile, given) }) };
     },
   );
 }
 
+/** What a body gives of a profile: its fields, and JSON of its metadata. */
 interface GivenParts {
-  readonly profile: Partial<ProfileFields> | undefined;
-  readonly metadata: string | undefined;
+  readonly profile: Partial<ProfileFields>;
+  readonly metadata: string;
 }
 
-/** The parts that a body gives; fields that it does not name are left out. */
+const isEmpty = ({ profile, metadata }: GivenParts) =>
+  Object.keys(profile).length === 0 && metadata === '{}';
+
 function readParts(body: { profile?: object; metadata?: object }): GivenParts {
   const read = readFields(body, (root) => {
     const profile = root.member('profile');
     const metadata = root.member('metadata');
-    const fields = profile.isPresent ? readProfileFields(profile) : undefined;
-    const named = Object.entries(fields ?? {}).filter(([name]) => name in (body.profile ?? {}));
-    const json = metadata.isPresent ? (metadata.json(METADATA_JSON_MAX) ?? '{}') : undefined;
-    return { profile: fields && Object.fromEntries(named), metadata: json };
+    return {
+      profile: profile.isPresent ? readProfileFields(profile) : {},
+      metadata: (metadata.isPresent ? metadata.json(METADATA_JSON_MAX) : null) ?? '{}',
+    };
   });
   if ('problem' in read) {
     throw badRequest(`Expected ${read.problem.expected}`, read.problem.pointer);
@@ -146,45 +149,5 @@ async function makeUser(
   const { positions } = await acceptRepeated(repeating, ingest, app.id, command);
   const [entry] = await powers.directory.subjects(app.id, [subject!]);
   if (entry === undefined) throw notFound.userErased();
-  const { alias, createdAt } = entry.value;
-  return { subject: subject!, alias, signedUpAt: new Date(createdAt).toISOString(), positions };
-}
-
-/** Given fields over what is stored: each part of a profile is written whole. */
-async function mergeParts(
-  powers: IngestPowers,
-  app: AppId,
-  change: { subject: SubjectId; given: GivenParts },
-) {
-  await seeOwnWrites(powers);
-  const person = (await readPeople(powers, app, [change.subject])).get(change.subject);
-  if (person === undefined) throw notFound.userErased();
-  const { profile, metadata } = change.given;
-  const stored = person.parts.get('profile');
-  const storedMetadata = person.parts.get('metadata')?.metadata ?? '{}';
-  const { part: _, metadata: __, ...fields } = stored ?? { part: '', metadata: '' };
-  const merged = metadata && { ...JSON.parse(storedMetadata), ...JSON.parse(metadata) };
-  const json = merged === undefined ? null : JSON.stringify(merged);
-  if (json !== null && json.length > METADATA_JSON_MAX) {
-    throw badRequest(`Expected at most ${METADATA_JSON_MAX} characters of JSON`, '/metadata');
-  }
-  const external = person.identities.find((one) => one.channel === USER_CHANNEL);
-  return {
-    shown: {
-      id: person.value.alias,
-      ...(external && { externalId: external.externalId }),
-      signedUpAt: new Date(person.value.createdAt).toISOString(),
-    },
-    readFrom: person.value.profilePlace,
-    profile: profile === undefined ? null : { ...EMPTY_PROFILE, ...fields, ...profile },
-    metadata: json,
-  };
-}
-
-function shownParts(parts: { profile: ProfileFields | null; metadata: string | null }) {
-  const fields = Object.entries(parts.profile ?? {}).filter(([, value]) => value !== null);
-  return {
-    profile: Object.fromEntries(fields),
-    ...(parts.metadata !== null && { metadata: JSON.parse(parts.metadata) }),
-  };
+  return { subject: subject!, value: entry.value, positions };
 }

@@ -39,22 +39,23 @@ export interface PostedMessage {
   readonly metadata: string | null;
 }
 
-/** Parts of a profile to replace, whole. */
+/** Fields of a profile to set, and keys of its metadata; null removes one. */
 export interface ProfileCommand {
   readonly kind: 'profile';
   readonly subject: SubjectId;
-  /** The place that merged fields were read from: they are not written into a newer one. */
-  readonly readFrom: PlaceId | null;
-  readonly profile: ProfileFields | null;
-  readonly metadata: string | null;
+  readonly profile: Partial<ProfileFields>;
+  /** JSON of an object. */
+  readonly metadata: string;
 }
 
-/** A conversation's title and metadata to replace, whole. */
+/** A conversation's title to set, and keys of its metadata; null removes one. */
 export interface DescriptionCommand {
   readonly kind: 'describe';
   readonly conversation: ConversationId;
-  readonly displayName: string | null;
-  readonly metadata: string | null;
+  /** Undefined: it stays as it is. */
+  readonly displayName: string | null | undefined;
+  /** JSON of an object. */
+  readonly metadata: string;
 }
 
 /** Somebody joins or leaves a group. */
@@ -132,6 +133,12 @@ export interface MessageName {
   readonly externalId: string;
 }
 
+/** A kind of content whose name must not lie in clear: it is hashed under the place's id key. */
+export interface HiddenKind {
+  readonly kind: string;
+  readonly name: string;
+}
+
 /** An event before its rings are opened. */
 export interface EventDraft {
   readonly type: EventType;
@@ -145,7 +152,7 @@ export interface EventDraft {
   readonly retentionClass: number;
   readonly occurredAtMs: number;
   readonly content: Buffer;
-  readonly contentKind: string | null;
+  readonly contentKind: string | HiddenKind | null;
   readonly authorRole: string | null;
   readonly replyTo: MessageName | MessageId | null;
   readonly receiptStatus: string | null;

@@ -1,7 +1,14 @@
 /** Resolves and plans the items of a batch together, so that look-ups are shared. */
-import type { ConversationId, IndexId } from '../../../libs/base/ids.ts';
+import type { ConversationId, IndexId, SubjectId } from '../../../libs/base/ids.ts';
+import { isLetheError } from '../../../libs/base/lethe-error.ts';
 import type { Delivery, Identity } from '../../../libs/conversation/delivery.ts';
+import {
+  isTooMuchMetadata,
+  type Metadata,
+  mergeMetadata,
+} from '../../../libs/conversation/field-fold.ts';
 import type { KnownDelivery } from '../../../libs/deliveries/delivery-ledger.ts';
+import { readPeople } from '../../../libs/people/people.ts';
 import { areGone, messagesFromViews } from './delivery-check.ts';
 import type {
   Announcement,
@@ -15,7 +22,7 @@ import type {
 import { type AcceptContext, newEventId, type PendingItem } from './pending-item.ts';
 import { planCommand, REST_SOURCE } from './plan-command.ts';
 import { personOf, planDelivery } from './plan-delivery.ts';
-import { ID_TAKEN, refusalOf } from './refusals.ts';
+import { ID_TAKEN, refusalOf, TOO_MUCH_METADATA } from './refusals.ts';
 import {
   agentIdentity,
   type ConversationQuery,
@@ -59,6 +66,7 @@ export async function planBatch(
   });
   const meant = now.filter(({ item }, i) => isDependent(item) && refused[i] === undefined);
   await resolver.findOrMakePeople(meant.flatMap(({ item }) => identitiesOf(item)));
+  const metadata = await readMetadata(now, context);
   const announced = new Set<IndexId>();
   const ready: PendingItem[] = [];
   for (const [i, one] of now.entries()) {
@@ -66,7 +74,7 @@ export async function planBatch(
     const hasMet = one.memory.waits === true && found[i]!.isGone;
     const planned = hasMet
       ? waited(one, one.known!)
-      : (refused[i] ?? planOne(one, found[i]!, context));
+      : (refused[i] ?? tooMuch(one, metadata, resolver) ?? planOne(one, found[i]!, context));
     if (planned === 'later' || isRefused(planned, 'person_changing')) later.push(one);
     else if ('status' in planned) outcomes[one.index] = planned;
     else {
@@ -78,6 +86,44 @@ export async function planBatch(
   if (later.some((one) => targets.get(one) !== 'later')) resolver.forget();
   answerCopies({ now, later, outcomes });
   return { ready, later: later.filter((one) => outcomes[one.index] === undefined) };
+}
+
+/** Metadata of those to whom items would give more, by person. */
+async function readMetadata(
+  items: readonly PendingItem[],
+  { powers, resolver }: AcceptContext,
+): Promise<Map<SubjectId, Metadata>> {
+  const subjects = items.flatMap((one) => givenMetadata(one, resolver)?.subject ?? []);
+  if (subjects.length === 0) return new Map();
+  try {
+    const people = await readPeople(powers, resolver.app.id, subjects, 'names');
+    return new Map([...people].map(([subject, { profile }]) => [subject, profile.metadata]));
+  } catch (error) {
+    // Forged facts of one person must not keep others out. It is a bound, and no more than that.
+    if (isLetheError(error) && error.code === 'EVENT_TAMPERED') return new Map();
+    throw error;
+  }
+}
+
+function givenMetadata({ item }: PendingItem, resolver: Resolver) {
+  const given = item.kind === 'delivery' ? item.delivery.body : item;
+  if (given.kind !== 'profile' || given.metadata === '{}') return undefined;
+  const subject = 'subject' in given ? given.subject : resolver.person(given.identity)?.id;
+  return subject && { subject, json: given.metadata };
+}
+
+/** Refuses what would make metadata more than it may be, with all that came before in the batch. */
+function tooMuch(
+  one: PendingItem,
+  metadata: Map<SubjectId, Metadata>,
+  resolver: Resolver,
+): Refusal | undefined {
+  const given = givenMetadata(one, resolver);
+  if (given === undefined) return undefined;
+  const merged = mergeMetadata(metadata.get(given.subject) ?? new Map(), given.json);
+  if (isTooMuchMetadata(merged)) return TOO_MUCH_METADATA;
+  metadata.set(given.subject, merged);
+  return undefined;
 }
 
 /** What is refused leaves no row, by which its copies would be known in the next round. */

@@ -1,6 +1,7 @@
 /** Plans what a client's command of the REST interface comes to. Pure. */
 import type { EventId, MessageId } from '../../../libs/base/ids.ts';
 import { contentCodecs } from '../../../libs/conversation/event-types.ts';
+import { metadataParts } from '../../../libs/conversation/field-fold.ts';
 import { retentionClasses } from '../../../libs/sealing/tree-path.ts';
 import {
   type Command,
@@ -14,7 +15,7 @@ import {
   type ReadCommand,
   rejected,
 } from './ingest-item.ts';
-import { fits, NO_FACTS, ownerOf, profileDraft } from './plan-parts.ts';
+import { fieldDrafts, fits, metadataKind, NO_FACTS, ownerOf } from './plan-parts.ts';
 import { agentIdentity, type KnownConversation, type Resolver } from './resolver.ts';
 
 /** The source under which the REST interface names its business authors. */
@@ -28,6 +29,7 @@ export interface CommandContext {
   newEventId(): EventId;
 }
 
+const NOTHING_SAID = { displayName: null, metadata: null, source: null, externalId: null };
 const NO_CONVERSATION = rejected('conversation_not_found', 'there is no such conversation');
 const NO_PARTICIPANT = rejected(
   'not_a_participant',
@@ -106,28 +108,22 @@ function planPost(command: PostedMessage, context: CommandContext): Planned {
 function planProfile(command: ProfileCommand, context: CommandContext): Planned {
   const subject = context.resolver.subject(command.subject);
   if (subject === undefined) return NO_USER;
-  if (command.readFrom !== null && command.readFrom !== subject.value.profilePlace) {
-    return rejected('profile_changed', 'the profile was cleared meanwhile: send it again', true);
-  }
   const fact = () => ({
     subject: subject.id,
     value: subject.value,
     id: context.newEventId(),
     occurredAtMs: context.nowMs,
   });
-  const drafts: EventDraft[] = [];
-  if (command.profile !== null) drafts.push(profileDraft(fact(), 'profile', command.profile));
-  if (command.metadata !== null) {
-    drafts.push(profileDraft(fact(), 'metadata', { metadata: command.metadata }));
-  }
-  return planOf(drafts, subject.id);
+  return planOf(fieldDrafts(fact, command), subject.id);
 }
 
 function planDescription(command: DescriptionCommand, context: CommandContext): Planned {
   const { conversation } = context;
   if (conversation === undefined) return NO_CONVERSATION;
-  const { displayName, metadata } = command;
-  const draft: EventDraft = {
+  const draft = (
+    contentKind: EventDraft['contentKind'],
+    said: { displayName?: string | null; metadata?: string },
+  ): EventDraft => ({
     ...NO_FACTS,
     ...ownerOf(conversation, undefined),
     type: 'ConversationDescribed',
@@ -137,14 +133,15 @@ function planDescription(command: DescriptionCommand, context: CommandContext): 
     thing: 'self',
     retentionClass: retentionClasses.ageless,
     occurredAtMs: context.nowMs,
-    content: contentCodecs.ConversationDescribed.encode({
-      displayName,
-      metadata,
-      source: null,
-      externalId: null,
-    }),
-  };
-  return planOf([draft], conversation.id);
+    content: contentCodecs.ConversationDescribed.encode({ ...NOTHING_SAID, ...said }),
+    contentKind,
+  });
+  const { displayName, metadata } = command;
+  const drafts = [
+    ...(displayName === undefined ? [] : [draft('displayName', { displayName })]),
+    ...metadataParts(metadata).map(({ key, json }) => draft(metadataKind(key), { metadata: json })),
+  ];
+  return planOf(drafts, conversation.id);
 }
 
 function planParticipation(command: ParticipationCommand, context: CommandContext): Planned {

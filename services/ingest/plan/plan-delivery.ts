@@ -23,7 +23,7 @@ import {
   type Planned,
   rejected,
 } from './ingest-item.ts';
-import { NO_FACTS, ownerOf, profileDraft } from './plan-parts.ts';
+import { fieldDrafts, NO_FACTS, ownerOf } from './plan-parts.ts';
 import { agentIdentity, type KnownConversation, type Resolver } from './resolver.ts';
 
 /** What the plan of one delivery may look at. */
@@ -229,12 +229,7 @@ function planProfile(delivery: Delivery, body: ProfileDelivery, context: PlanCon
     id: { source, id: `${id}\0${part}`, actor: subject.id },
     occurredAtMs,
   });
-  const drafts: EventDraft[] = [];
-  if (body.profile !== null) drafts.push(profileDraft(fact('profile'), 'profile', body.profile));
-  if (body.metadata !== null) {
-    drafts.push(profileDraft(fact('metadata'), 'metadata', { metadata: body.metadata }));
-  }
-  return emptyPlanOf(drafts, subject.id);
+  return emptyPlanOf(fieldDrafts(fact, body), subject.id);
 }
 
 function planParticipation(

@@ -3,13 +3,13 @@ import type { EventId, IndexId, OwnerId, SubjectId } from '../../../libs/base/id
 import type { OwnerKind } from '../../../libs/codec/sealed-event.ts';
 import type { Identity, ProfileFields } from '../../../libs/conversation/delivery.ts';
 import { contentCodecs, type ProfileUpdated } from '../../../libs/conversation/event-types.ts';
+import { metadataParts } from '../../../libs/conversation/field-fold.ts';
 import { retentionClasses } from '../../../libs/sealing/tree-path.ts';
 import type { SubjectValue } from '../../../libs/vault/directory/directory.ts';
-import type { EventDraft, EventName } from './ingest-item.ts';
+import type { EventDraft, EventName, HiddenKind } from './ingest-item.ts';
 import type { KnownConversation } from './resolver.ts';
 
-/** A profile without a field. */
-export const EMPTY_PROFILE: ProfileFields = {
+const EMPTY_PROFILE: ProfileFields = {
   displayName: null,
   givenName: null,
   surname: null,
@@ -34,7 +34,27 @@ export interface PersonFact {
   readonly occurredAtMs: number;
 }
 
-/** One part of a profile, whole. `part` is profile, metadata or name. */
+/** Fields of a profile and keys of its metadata, a fact each. `fact` names the fact of a part. */
+export function fieldDrafts(
+  fact: (part: string) => PersonFact,
+  given: { readonly profile: Partial<ProfileFields>; readonly metadata: string },
+): EventDraft[] {
+  const fields = Object.entries(given.profile).map(([name, value]) =>
+    profileDraft(fact(name), name, { [name]: value }),
+  );
+  const keys = metadataParts(given.metadata).map(({ key, json }) => ({
+    ...profileDraft(fact(`metadata\0${key}`), 'metadata key', { metadata: json }),
+    contentKind: metadataKind(key),
+  }));
+  return [...fields, ...keys];
+}
+
+/** Keys of metadata may say much: no header has one in clear. */
+export function metadataKind(key: string): HiddenKind {
+  return { kind: 'metadata', name: key };
+}
+
+/** One part of a profile: `name` is what a channel calls them, others are fields. */
 export function profileDraft(
   fact: PersonFact,
   part: string,

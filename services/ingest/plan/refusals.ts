@@ -3,6 +3,7 @@
  * so that what is refused leaves nothing behind. Pure.
  */
 import type { Delivery, DeliveryBody } from '../../../libs/conversation/delivery.ts';
+import { METADATA_JSON_MAX, METADATA_KEYS_MAX } from '../../../libs/conversation/field-fold.ts';
 import { type KnownMessage, type Refusal, rejected } from './ingest-item.ts';
 import { fits } from './plan-parts.ts';
 import type { KnownConversation, Resolver } from './resolver.ts';
@@ -22,6 +23,11 @@ export interface Judged {
 export const ID_TAKEN = rejected(
   'id_taken',
   'this source has sent something else under this id: ids must be unique for each source',
+);
+/** With what is there already, it would be more than anybody reads. */
+export const TOO_MUCH_METADATA = rejected(
+  'metadata_too_large',
+  `metadata has at most ${METADATA_JSON_MAX} characters of JSON, and ${METADATA_KEYS_MAX} keys ever`,
 );
 const UNKNOWN_MESSAGE = rejected(
   'message_unknown',

@@ -160,13 +160,19 @@ function sealDraft(
     occurredAt: draft.occurredAtMs,
     contentFingerprint: contentCodecs[draft.type].fingerprint,
     attachments: [],
-    contentKind: draft.contentKind,
+    contentKind: contentKindOf(key, draft.contentKind),
     authorRole: draft.authorRole,
     replyTo: draft.replyTo === null ? null : message(draft.replyTo),
     receiptStatus: draft.receiptStatus,
   };
   const rings = { app, owner, place };
   return context.sealer.seal(header, draft.content, rings);
+}
+
+function contentKindOf(key: HmacKey, kind: EventDraft['contentKind']): string | null {
+  if (kind === null || typeof kind === 'string') return kind;
+  const digest = key.digestFields(labels.fieldName, [kind.kind, kind.name]);
+  return `${kind.kind}.${digest.toString('hex', 0, 8)}`;
 }
 
 /** Events for identities that were never announced and for display names that changed. */
