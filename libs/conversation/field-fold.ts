@@ -62,7 +62,7 @@ export interface Description {
   readonly metadata: Metadata;
 }
 
-/** A part of a description, as the header of its fact names it; null: whole, of an earlier version. */
+/** A part of a description, as its fact's header names it; null: whole, of an earlier version. */
 export interface DescribedPart {
   readonly part: string | null;
   readonly content: ConversationDescribed;
