@@ -27,7 +27,7 @@ export const ID_TAKEN = rejected(
 /** With what is there already, it would be more than anybody reads. */
 export const TOO_MUCH_METADATA = rejected(
   'metadata_too_large',
-  `metadata has ${METADATA_JSON_MAX} characters of JSON at most, and ${METADATA_KEYS_MAX} keys ever`,
+  `metadata has at most ${METADATA_JSON_MAX} characters, and ${METADATA_KEYS_MAX} keys ever`,
 );
 const UNKNOWN_MESSAGE = rejected(
   'message_unknown',
