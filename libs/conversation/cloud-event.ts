@@ -9,7 +9,7 @@ import type {
   Identity,
   ProfileFields,
 } from './delivery.ts';
-import { receiptStatuses } from './delivery.ts';
+import { reactionActions, receiptStatuses } from './delivery.ts';
 import { METADATA_JSON_MAX, profileFields } from './field-fold.ts';
 import { type FieldProblem, type FieldReader, readFields } from './field-reader.ts';
 
@@ -40,6 +40,7 @@ const PROFILE_LENGTHS: Readonly<Record<keyof ProfileFields, number>> = {
 const RECIPIENTS_MAX = 1_000;
 const DATA_BASE64_MAX = 1_048_576;
 const SUBTYPES_MAX = 16;
+const REACTION_LENGTH_MAX = 64;
 /** Clocks of channels may be ahead of ours: by minutes. */
 const AHEAD_MS_MAX = 5 * 60_000;
 // RFC 3339 with a zone: a time without one cannot be ordered. A minute may have a leap second.
@@ -124,8 +125,11 @@ function readBody(type: DeliveryType, data: FieldReader): DeliveryBody {
       return { kind: 'removed', ...readTarget(data), author: readAuthor(data.member('author')) };
     case 'lethe.message.reacted': {
       const author = readAuthor(data.member('author'));
-      const reaction = data.member('reaction').optionalText(64);
-      return { kind: 'reacted', ...readTarget(data), author, reaction: reaction || null };
+      const reaction = data.member('reaction').optionalText(REACTION_LENGTH_MAX) || null;
+      const given = data.member('action');
+      if (reaction === null && given.isPresent) given.fail('none without a reaction');
+      const action = given.isPresent ? given.oneOf(reactionActions) : 'add';
+      return { kind: 'reacted', ...readTarget(data), author, reaction, action };
     }
     case 'lethe.receipt.recorded':
       return readReceipt(data);

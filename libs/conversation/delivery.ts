@@ -72,13 +72,18 @@ export interface RemovalDelivery {
   readonly author: Author;
 }
 
-/** Somebody reacts to a message; an empty reaction takes it back. */
+/** What a reaction does: `replace` puts it in the place of all others of the same actor. */
+export const reactionActions = ['add', 'remove', 'replace'] as const;
+export type ReactionAction = (typeof reactionActions)[number];
+
+/** Somebody reacts to a message; null takes all their reactions back. */
 export interface ReactionDelivery {
   readonly kind: 'reacted';
   readonly conversation: ConversationReference;
   readonly message: string;
   readonly author: Author;
   readonly reaction: string | null;
+  readonly action: ReactionAction;
 }
 
 /** What became of a message at one recipient. */

@@ -1,5 +1,6 @@
 /** The facts that lie on the log, and the content each is sealed with (see `schemas/`). */
 import { type RecordCodec, recordCodec } from '../codec/avro.ts';
+import type { ReactionAction } from './delivery.ts';
 
 /** Content of a message. Its author is the owner of the event, or the agent named here. */
 export interface MessagePosted {
@@ -25,8 +26,9 @@ export interface MessageEdited {
 }
 
 export interface MessageReacted {
-  /** Null takes an earlier reaction back. */
+  /** Null takes all reactions of this actor back. */
   readonly reaction: string | null;
+  readonly action: ReactionAction;
   readonly agent: string | null;
 }
 

@@ -80,16 +80,18 @@ export function mayEdit(edit: EventHeader, message: EventHeader): boolean {
 }
 
 function foldReactions(events: readonly Opened<MessageReacted>[]): Reaction[] {
-  const byActor = new Map<string, Reaction>();
+  let reactions: Reaction[] = [];
   for (const { header, content } of events) {
     if (content === undefined) continue;
-    const isPerson = header.authorRole === 'user';
-    const subject = isPerson ? header.owner : content.agent;
-    const actor = subject ?? 'business';
-    byActor.delete(actor);
-    if (content.reaction !== null) byActor.set(actor, { subject, reaction: content.reaction });
+    const { reaction, action } = content;
+    const subject = header.authorRole === 'user' ? header.owner : content.agent;
+    const takesAll = reaction === null || action === 'replace';
+    const stays = (one: Reaction) =>
+      one.subject !== subject || !(takesAll || one.reaction === reaction);
+    reactions = reactions.filter(stays);
+    if (reaction !== null && action !== 'remove') reactions.push({ subject, reaction });
   }
-  return [...byActor.values()];
+  return reactions;
 }
 
 function foldReceipts(events: readonly Opened<ReceiptRecorded>[]): Receipt[] {

@@ -84,6 +84,16 @@ export interface ViewRebuilder extends ViewWriter {
   switchTo(generation: number): Promise<boolean>;
 }
 
+/** How many changes of a message are wanted. */
+export interface NewestChanges {
+  readonly edits: number;
+  /** Reactions, and receipts. Without it all of them. */
+  readonly others?: number;
+}
+
+/** What pages show of a message, whatever was written. */
+export const SHOWN_CHANGES: NewestChanges = { edits: 1, others: 500 };
+
 /** What readers may do. */
 export interface ViewReader {
   /** The generation that serves. */
@@ -100,10 +110,10 @@ export interface ViewReader {
   /** Ids of all messages of a conversation, in no promised order. */
   messageIds(conversation: string): Promise<MessageId[]>;
   /**
-   * Reactions and receipts of messages, and the newest edits of each, at most so many: in ascending
-   * order of position. What an edit replaced is kept, and never read where nobody asks for it.
+   * The newest changes of each message, at most so many of a kind, in ascending order of position.
+   * What an edit replaced is kept, and never read where nobody asks for it.
    */
-  changes(messages: readonly string[], editsMax: number): Promise<ChangeView[]>;
+  changes(messages: readonly string[], newest: NewestChanges): Promise<ChangeView[]>;
   participants(conversation: string): Promise<ParticipantView[]>;
   /** A person's conversations, but for groups that they have left. */
   conversationsOf(subject: string, page: ListPage): Promise<ConversationView[]>;

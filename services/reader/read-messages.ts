@@ -13,7 +13,7 @@ import {
 import { decodeView, openContents } from '../../libs/people/open-content.ts';
 import { type Person, readPeople } from '../../libs/people/people.ts';
 import type { MessagePage } from '../../libs/views/cache/page-reader.ts';
-import type { MessageView, PageRequest } from '../../libs/views/view-store.ts';
+import { type MessageView, type PageRequest, SHOWN_CHANGES } from '../../libs/views/view-store.ts';
 import type { ReaderPowers } from '../../libs/wiring/powers.ts';
 
 /** A message in the shape of the REST interface. */
@@ -68,7 +68,7 @@ export async function readMessage(
 ): Promise<MessageJson | undefined> {
   const view = await powers.views.message(wanted.message);
   if (view === undefined || view.conversation !== wanted.conversation) return undefined;
-  const changes = await powers.views.changes([wanted.message], 1);
+  const changes = await powers.views.changes([wanted.message], SHOWN_CHANGES);
   return (await messagesToJson(powers, app, { messages: [view], changes }))[0];
 }
 
@@ -116,7 +116,7 @@ async function olderEdits(
   { header }: Opened<MessagePosted>,
 ): Promise<Opened<MessageEdited>[]> {
   const { thing } = header;
-  const changes = await powers.views.changes([thing], EDITS_MAX);
+  const changes = await powers.views.changes([thing], { edits: EDITS_MAX, others: 0 });
   const edits = changes.filter(({ kind }) => kind === 'edit');
   const events = edits.map(({ record }) => decodeView(record, { app, thing }));
   return (await openContents(powers, events)) as Opened<MessageEdited>[];

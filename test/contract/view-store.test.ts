@@ -70,7 +70,7 @@ async function readAll(store: ViewStore) {
     messages,
     changes: await store.changes(
       messages.map((one) => one.message),
-      1_000,
+      { edits: 1_000 },
     ),
     participants: await store.participants(CONVERSATION),
     facts: await store.facts(id(2)),
@@ -143,14 +143,15 @@ describe.each(adapters.views)('view store %s', (engine, open) => {
     expect(await store.version(CONVERSATION)).toBe([...seen].at(-1));
   });
 
-  it('gives the newest edits of each message, as many as are asked for, and all else', async () => {
+  it('gives the newest changes of each message, as many of a kind as are asked for, or all', async () => {
     const store = await open(temporaryFolder());
     const edits = Array.from({ length: 12 }, (_, i) => edit(100 + i, 10, 9_000 - i * 10));
     const others = [reaction(20, 10, 8_905), edit(130, 11, 9_500), reaction(21, 11, 1)];
     const all = [...message(10, 1_000), ...message(11, 1_000), ...edits, ...others];
     await store.apply(await store.generation(), all);
-    const read = async (editsMax: number) => {
-      const found = await store.changes([id(10), id(11)], editsMax);
+    const read = async (edits: number, others?: number) => {
+      const newest = { edits, ...(others !== undefined && { others }) };
+      const found = await store.changes([id(10), id(11)], newest);
       return found.map(({ record }) => String(record));
     };
     const newest = ['reaction 21', 'reaction 20', 'edit 100', 'edit 130'];
@@ -162,6 +163,9 @@ describe.each(adapters.views)('view store %s', (engine, open) => {
       ...newest.slice(2),
     ]);
     expect((await read(100)).length).toBe(15);
+    expect(await read(1, 0)).toEqual(['edit 100', 'edit 130']);
+    await store.apply(await store.generation(), [reaction(22, 10, 9_000)]);
+    expect(await read(0, 1)).toEqual(['reaction 21', 'reaction 22']);
   });
 
   it('lists conversations and people, each once, newest first, and pages to the end of them', async () => {

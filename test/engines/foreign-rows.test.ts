@@ -167,7 +167,7 @@ describe('rows of which only some cells are there', () => {
     await into('conversations', 'id', id);
     expect(await Array.fromAsync<unknown>(views.scanRecords())).toEqual([]);
     expect(await views.message(hexId as never)).toBeUndefined();
-    expect(await views.changes([hexId as never], 8)).toEqual([]);
+    expect(await views.changes([hexId as never], { edits: 8 })).toEqual([]);
     expect(await views.facts(hexId as never)).toEqual([]);
     expect(await views.participants(hexId as never)).toEqual([]);
     expect(await views.conversation(hexId as never)).toBeUndefined();

@@ -36,7 +36,7 @@ async function erase(store: TestStore, name: string): Promise<void> {
 }
 
 describe('scenarios that broke earlier drafts', () => {
-  it('S16 two edits, two readers’ receipts and a changed reaction are all distinct events', async () => {
+  it('S16 two edits, two readers’ receipts and a second reaction are all distinct events', async () => {
     const store = await openTestStore();
     await store.deliver(received('ann', 'first', { id: 'a' }));
     const outcomes = await store.deliver(
@@ -56,7 +56,30 @@ describe('scenarios that broke earlier drafts', () => {
     const [message] = await messagesOf(store, await groupOf(store));
     expect(message!.content!.text).toBe('third');
     expect(message!.receipts!.length).toBe(2);
-    expect(message!.reactions!.map((one) => one.reaction)).toEqual(['🎉']);
+    expect(message!.reactions!.map((one) => one.reaction)).toEqual(['👍', '🎉']);
+  });
+
+  it('S16 each reaction of a person is taken back by itself, or all, or is put in their place', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ann', 'first', { id: 'a' }), reacted('cem', 'a', '👍'));
+    const group = await groupOf(store);
+    const shown = async (...events: object[]) => {
+      expect(statuses(await store.deliver(...events))).toEqual(events.map(() => 'accepted'));
+      const [message] = await messagesOf(store, group);
+      return message!.reactions!.map((one) => one.reaction);
+    };
+    const more = [reacted('ben', 'a', '👍'), reacted('ben', 'a', '🎉'), reacted('ben', 'a', '😀')];
+    expect(await shown(...more)).toEqual(['👍', '👍', '🎉', '😀']);
+    expect(await shown(reacted('ben', 'a', '👍'))).toEqual(['👍', '🎉', '😀', '👍']);
+    const one = { action: 'remove' };
+    expect(await shown(reacted('ben', 'a', '🎉', one))).toEqual(['👍', '😀', '👍']);
+    expect(await shown(reacted('ben', 'a', '🤷', one))).toEqual(['👍', '😀', '👍']);
+    expect(await shown(reacted('ben', 'a', '❤️', { action: 'replace' }))).toEqual(['👍', '❤️']);
+    expect(await shown(reacted('ben', 'a', ''))).toEqual(['👍']);
+    expect(await shown(reacted('cem', 'a', '👍', one), reacted('cem', 'a', '🎉'))).toEqual(['🎉']);
+    await store.deliver(reacted('cem', 'a', '🎉', { action: 'remove', id: 'r' }));
+    const [taken] = await store.accept(reacted('cem', 'a', '🎉', { id: 'r' }));
+    expect(taken).toMatchObject({ status: 'rejected', error: { code: 'id_taken' } });
   });
 
   it('S17 a late edit of a forgotten message, by another author, is not readable either', async () => {

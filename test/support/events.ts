@@ -83,13 +83,14 @@ export function reacted(
   by: string,
   message: string,
   reaction: string,
-  more: Common & { conversation?: object } = {},
+  more: Common & { conversation?: object; action?: string } = {},
 ): object {
   const data = {
     conversation: more.conversation ?? GROUP,
     message: { externalId: message },
     author: person(by),
     reaction,
+    ...(more.action && { action: more.action }),
   };
   return event('lethe.message.reacted', data, more);
 }

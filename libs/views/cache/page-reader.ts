@@ -3,7 +3,13 @@
 import type { ConversationId } from '../../base/ids.ts';
 import { isLetheError } from '../../base/lethe-error.ts';
 import { recordCodec } from '../../codec/avro.ts';
-import type { ChangeView, MessageView, PageRequest, ViewReader } from '../view-store.ts';
+import {
+  type ChangeView,
+  type MessageView,
+  type PageRequest,
+  SHOWN_CHANGES,
+  type ViewReader,
+} from '../view-store.ts';
 import type { PageKey, ViewCache } from './view-cache.ts';
 
 /**
@@ -50,7 +56,7 @@ export function createPageReader({
       if (kept) return kept;
       const messages = await views.messages(conversation, request);
       const ids = messages.map(({ message }) => message);
-      const changes = await views.changes(ids, 1);
+      const changes = await views.changes(ids, SHOWN_CHANGES);
       const page = { messages, changes, isCached: false };
       // Nobody waits for it.
       if (key && sizeOf(page) < cache.pageBytesMax) void cache.put(key, codec.encodeTagged(page));

@@ -17,6 +17,7 @@ import type {
   FactView,
   ListPage,
   MessageView,
+  NewestChanges,
   PageRequest,
   ParticipantView,
   PersonView,
@@ -60,7 +61,7 @@ export function createViewReaderCassandra(
       }
       return [...new Set(ids)];
     },
-    changes: (messages, editsMax) => readChanges(reader, messages, editsMax),
+    changes: (messages, newest) => readChanges(reader, messages, newest),
     participants: (conversation) => readParticipants(reader, conversation),
     conversationsOf: (subject, page) => readConversationsOf(reader, subject, page),
     async conversationIdsOf(subject) {
@@ -184,7 +185,7 @@ async function winners(
 async function readChanges(
   { database, generation }: Reader,
   messages: readonly string[],
-  editsMax: number,
+  { edits, others = Number.MAX_SAFE_INTEGER }: NewestChanges,
 ): Promise<ChangeView[]> {
   const g = await generation();
   const list = `SELECT event, kind, at FROM changes_${g} WHERE message = ?`;
@@ -193,9 +194,11 @@ async function readChanges(
     const id = hexToBytes(message);
     const listed = await database.all<{ event: Buffer; kind: string; at: Buffer }>(list, id);
     const placed = listed.filter((row) => hasCells(row, ['kind', 'at']));
-    const edits = placed.filter(({ kind }) => kind === 'edit');
-    const newest = edits.toSorted((a, b) => b.at.compare(a.at)).slice(0, editsMax);
-    const wanted = [...placed.filter(({ kind }) => kind !== 'edit'), ...newest];
+    const byKind = Map.groupBy(placed, ({ kind }) => kind);
+    const wanted = [...byKind].flatMap(([kind, rows]) => {
+      const newest = rows.toSorted((a, b) => b.at.compare(a.at));
+      return newest.slice(0, kind === 'edit' ? edits : others);
+    });
     const changes: ChangeView[] = [];
     for (let at = 0; at < wanted.length; at += CHANGES_PER_QUERY) {
       const events = wanted.slice(at, at + CHANGES_PER_QUERY).map(({ event }) => event);

@@ -10,9 +10,16 @@ import {
 } from '../../base/ids.ts';
 import type { Position } from '../../conversation/view-changes.ts';
 import type { SqliteDatabase } from '../../engines/sqlite-database.ts';
-import type { ConversationView, MessageView, PageRequest, ViewReader } from '../view-store.ts';
+import type {
+  ConversationView,
+  MessageView,
+  NewestChanges,
+  PageRequest,
+  ViewReader,
+} from '../view-store.ts';
 
 const CHANGES_PER_QUERY = 100;
+const ALL = Number.MAX_SAFE_INTEGER;
 const buffer = (value: Uint8Array) => Buffer.from(value.buffer, value.byteOffset, value.byteLength);
 
 /** Where a page ends or begins; without a position, behind all of them. */
@@ -68,8 +75,8 @@ export function createViewReaderSqlite(
       const rows = database.all<{ message: Uint8Array }>(sql, hexToBytes(conversation));
       return rows.map((row) => bytesToId<MessageId>(row.message));
     },
-    async changes(messages, editsMax) {
-      return readChanges(database, generation(), { messages, editsMax });
+    async changes(messages, newest) {
+      return readChanges(database, generation(), { messages, newest });
     },
     async participants(conversation) {
       const sql = `SELECT subject, since, gone FROM participants_${generation()}
@@ -188,15 +195,15 @@ function toMessage(row: StoredMessage, conversation: string): MessageView {
 function readChanges(
   database: SqliteDatabase,
   g: number,
-  { messages, editsMax }: { readonly messages: readonly string[]; readonly editsMax: number },
+  { messages, newest }: { readonly messages: readonly string[]; readonly newest: NewestChanges },
 ) {
   const slots = new Array(CHANGES_PER_QUERY).fill('?').join(',');
-  // Of edits only places are sorted: their content may be long, and is read of a few.
+  // Only places are sorted: what is said may be long, and is read of a few.
   const sql = `SELECT message, kind, position, record FROM changes_${g} WHERE row IN (
       SELECT row FROM (SELECT row, kind, row_number() OVER (
           PARTITION BY message, kind ORDER BY position DESC) AS n
         FROM changes_${g} WHERE message IN (${slots}))
-      WHERE kind <> 'edit' OR n <= ?)
+      WHERE n <= CASE kind WHEN 'edit' THEN ? ELSE ? END)
     ORDER BY position`;
   const found = [];
   for (let at = 0; at < messages.length; at += CHANGES_PER_QUERY) {
@@ -207,7 +214,7 @@ function readChanges(
       kind: string;
       position: Uint8Array;
       record: Uint8Array;
-    }>(sql, ...values, editsMax);
+    }>(sql, ...values, newest.edits, newest.others ?? ALL);
     for (const { message, kind, position, record } of rows) {
       const at = bytesToHex(position) as Position;
       found.push({

@@ -11,7 +11,12 @@ import {
 } from '../../../libs/base/ids.ts';
 import { isLetheError } from '../../../libs/base/lethe-error.ts';
 import { decodeSealedEvent, type EventHeader } from '../../../libs/codec/sealed-event.ts';
-import type { Author, Delivery, Identity } from '../../../libs/conversation/delivery.ts';
+import type {
+  Author,
+  Delivery,
+  Identity,
+  ReactionDelivery,
+} from '../../../libs/conversation/delivery.ts';
 import type { DeliveryEntry, DeliveryName } from '../../../libs/deliveries/delivery-ledger.ts';
 import { eventRingRefs } from '../../../libs/keyring/event-sealer.ts';
 import { Ring } from '../../../libs/keyring/ring.ts';
@@ -67,10 +72,13 @@ export function saidOf({ type, body }: Delivery): string[] {
   const conversation = 'conversation' in body ? body.conversation : null;
   const person = 'identity' in body ? body.identity : personOfBody(body);
   const about = 'message' in body ? body.message : '';
-  const what = body.kind === 'receipt' ? body.status : body.kind === 'reacted' ? body.reaction : '';
+  const what = body.kind === 'receipt' ? body.status : body.kind === 'reacted' ? doneBy(body) : '';
   const where = [conversation?.type ?? '', conversation?.externalId ?? ''];
-  return [type, person?.channel ?? '', person?.externalId ?? '', ...where, about, what ?? ''];
+  return [type, person?.channel ?? '', person?.externalId ?? '', ...where, about, what];
 }
+
+const doneBy = ({ action, reaction }: ReactionDelivery) =>
+  `${action === 'add' ? '' : `${action} `}${reaction ?? ''}`;
 
 function personOfBody(body: Exclude<Delivery['body'], { identity: Identity }>) {
   if (body.author.type === 'user') return body.author.identity;

@@ -191,6 +191,7 @@ function planReaction(delivery: Delivery, body: ReactionDelivery, context: PlanC
     occurredAtMs: delivery.occurredAtMs,
     content: contentCodecs.MessageReacted.encode({
       reaction: body.reaction,
+      action: body.action,
       agent: isPerson ? null : (actor?.id ?? null),
     }),
     authorRole: body.author.type,

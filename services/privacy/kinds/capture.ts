@@ -119,7 +119,7 @@ async function recordsOf(
   for (const conversation of where) {
     const newest = await views.messages(conversation, { limit: MESSAGES_MAX });
     const ids = newest.map(({ message }) => message);
-    const changes = await views.changes(ids, EDITS_MAX);
+    const changes = await views.changes(ids, { edits: EDITS_MAX });
     isAll &&= newest.length < MESSAGES_MAX && !haveMoreEdits(changes);
     for (const { record } of [...newest, ...changes]) records.push(record);
   }

@@ -79,6 +79,6 @@ async function hasHeldReactions(
   const holds = new Set<string>(await powers.keyringHold.heldSubjects(app.id));
   if (holds.size === 0) return false;
   const ids = await powers.views.messageIds(conversation);
-  const changes = await powers.views.changes(ids, 1);
+  const changes = await powers.views.changes(ids, { edits: 1 });
   return changes.some(({ record }) => holds.has(decodeSealedEvent(record).header.owner));
 }

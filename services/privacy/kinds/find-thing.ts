@@ -66,7 +66,7 @@ export async function ownersOfMessage(
   message: MessageId,
 ): Promise<OwnerId[]> {
   const view = await powers.views.message(message);
-  const changes = await powers.views.changes([message], 1);
+  const changes = await powers.views.changes([message], { edits: 1 });
   const records = [...(view === undefined ? [] : [view.record]), ...changes.map((c) => c.record)];
   return records.map((record) => decodeSealedEvent(record).header.owner);
 }
