@@ -51,6 +51,7 @@ export interface Configuration {
 
 const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug'];
 const TOKENS_WITHOUT_EXP = ['refused', 'allowed'];
+const INSECURE = ['', '1'];
 
 /**
  * Reads the configuration from variables. Throws CONFIGURATION_INVALID naming the variable, what
@@ -105,6 +106,7 @@ export function readConfiguration(
     throw invalid('LETHE_STATE', 'it must name the same file as LETHE_LOG; ');
   }
   assertKeysApart(configuration);
+  if (readChoice('LETHE_INSECURE', value, INSECURE) !== '1') assertEncrypted(configuration);
   return configuration;
 }
 
@@ -196,6 +198,49 @@ function readNumber(
   const number = Number(value(name));
   if (!Number.isInteger(number) || number < min || number > max) throw invalid(name);
   return number;
+}
+
+/** Throws CONFIGURATION_INVALID where something would pass a network that anybody may read. */
+function assertEncrypted({ http, log, views, vault, state, cache, kms }: Configuration): void {
+  const plain = 'it is not encrypted beyond this machine: ';
+  const unless = ', or set LETHE_INSECURE=1 where the network itself is trusted; ';
+  if (http.tls === undefined && !isThisMachine(http.host)) {
+    const ways = 'set LETHE_HTTP_TLS, listen on 127.0.0.1 behind a proxy that speaks HTTPS';
+    throw invalid('LETHE_HTTP', plain + ways + unless);
+  }
+  const isUrlPlain = (url: string | undefined) => {
+    const parsed = url === undefined ? null : URL.parse(url);
+    return parsed?.protocol === 'http:' && !isThisMachine(parsed.hostname);
+  };
+  if (isUrlPlain(http.url)) throw invalid('LETHE_HTTP_URL', `${plain}use https:${unless}`);
+  const named = { LETHE_LOG: log, LETHE_VIEWS: views, LETHE_VAULT: vault, LETHE_STATE: state };
+  for (const [name, engine] of Object.entries({ ...named, LETHE_CACHE: cache })) {
+    const isPlain = !('tls' in engine) && !hostsOf(engine).every(isThisMachine);
+    if (isPlain) throw invalid(name, `${plain}add tls=on, or tls=CA.pem${unless}`);
+  }
+  if (kms.engine === 'aws-kms' && isUrlPlain(kms.endpoint)) {
+    throw invalid('LETHE_KMS', `${plain}use an endpoint of https:${unless}`);
+  }
+}
+
+type Engine = Configuration['log' | 'views' | 'cache'];
+
+function hostsOf(engine: Engine): readonly string[] {
+  switch (engine.engine) {
+    case 'cassandra':
+      return engine.hosts;
+    case 'kafka':
+      return engine.brokers.map((broker) => broker.replace(/:\d+$/, ''));
+    case 'redis':
+      return [engine.host];
+    case 'sqlite':
+    case 'memory':
+      return [];
+  }
+}
+
+function isThisMachine(host: string): boolean {
+  return host === 'localhost' || /^127(\.\d{1,3}){3}$/.test(host) || /^\[?::1\]?$/.test(host);
 }
 
 // Whoever copies the data folder must not copy the keys with it.

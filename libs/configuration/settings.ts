@@ -85,6 +85,12 @@ export const settings: readonly Setting[] = [
     purpose: 'where other services reach this one, so that erasures can be attacked there',
   },
   {
+    name: 'LETHE_INSECURE',
+    fallback: '',
+    expected: 'empty: refused, or 1: allowed, where the network itself is trusted',
+    purpose: 'whether HTTP and engines may be used beyond this machine without TLS',
+  },
+  {
     name: 'LETHE_BODY_BYTES_MAX',
     fallback: '10485760',
     expected: 'a whole number from 1024 to 104857600',
