@@ -9,6 +9,7 @@ import { createSystemRandomness, type Randomness, randomId } from '../base/rando
 import type { Configuration } from '../configuration/configuration.ts';
 import { createDeliveryLedger } from '../deliveries/delivery-ledger.ts';
 import { type DurableClock, openDurableClock } from '../event-log/clock-mark.ts';
+import { createLogCursors } from '../event-log/log-cursors.ts';
 import { createWakeSignal, type WakeSignal } from '../event-log/wake-signal.ts';
 import type { AppKeys } from '../keyring/app-keys.ts';
 import { createEventSealer, type EventSealer } from '../keyring/event-sealer.ts';
@@ -219,7 +220,9 @@ export async function openBackends(
     if (!isBegun) await turns.begin();
     const requests = createRequestStore(opened.state.requests, mac);
     const attacks = createAttackCredentials({ mac });
-    const common = { clock, randomness, apps, sealer: createEventSealer(randomness) };
+    const cursors = createLogCursors({ mac, randomness, incarnation: () => lease.incarnation() });
+    const sealer = createEventSealer(randomness);
+    const common = { clock, randomness, apps, sealer, cursors };
     const t0Listeners = new Set<(milliseconds: number) => void>();
     return {
       wake,

@@ -12,6 +12,7 @@ import type { Randomness } from '../base/random.ts';
 import type { DeliveryLedger } from '../deliveries/delivery-ledger.ts';
 import type { DurableClock } from '../event-log/clock-mark.ts';
 import type { EventLog } from '../event-log/event-log.ts';
+import type { LogCursors } from '../event-log/log-cursors.ts';
 import type { IngestJournal } from '../journal/ingest-journal.ts';
 import type { EventSealer } from '../keyring/event-sealer.ts';
 import type { HolderWait } from '../keyring/holder-wait.ts';
@@ -44,6 +45,8 @@ export interface CommonPowers {
   readonly apps: AppRegistry;
   readonly log: EventLog;
   readonly sealer: EventSealer;
+  /** Places on the log, as callers carry them. */
+  readonly cursors: LogCursors;
 }
 
 /** Ingest: creates and uses rings, writes the log and the ledger, asks privacy by requests. */

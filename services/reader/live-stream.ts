@@ -14,6 +14,7 @@ import {
   type LossRecorded,
 } from '../../libs/conversation/event-types.ts';
 import { isTombstone, type LogRecord } from '../../libs/event-log/event-log.ts';
+import type { AppCursors } from '../../libs/event-log/log-cursors.ts';
 import { openContents } from '../../libs/people/open-content.ts';
 import { readPeople } from '../../libs/people/people.ts';
 import { waitForViews } from '../../libs/projection/views-behind.ts';
@@ -60,23 +61,36 @@ const UNREADABLE: Readonly<Record<UnreadableCode, string>> = {
   FORMAT_UNKNOWN: 'event:unreadable',
 };
 
-/** The cursor of now: a stream that begins there sees only what comes. */
-export async function endCursor({ log }: Pick<ReaderPowers, 'log'>): Promise<string> {
-  return (await log.endOffsets()).join('.');
+/** Where a stream stands: the next offset of each partition. */
+export function sealOffsets(cursors: AppCursors, offsets: readonly number[]): string {
+  const places = offsets.map((offset, partition) => ({ partition, offset }));
+  return cursors.seal('stream', places);
 }
 
-/** The offsets of a cursor; undefined: it is not one of this log. */
-export function readCursor(text: string, partitions: number): number[] | undefined {
-  const offsets = text.split('.').map(Number);
-  const isWhole = (offset: number) => Number.isSafeInteger(offset) && offset >= 0;
-  return offsets.length === partitions && offsets.every(isWhole) ? offsets : undefined;
+/** The offsets of a cursor; undefined: it is not of this app and store, or ahead of its log. */
+export async function readOffsets(
+  { log }: Pick<ReaderPowers, 'log'>,
+  cursors: AppCursors,
+  cursor: string,
+): Promise<number[] | undefined> {
+  const places = cursors.open('stream', cursor);
+  if (places?.length !== log.partitions) return undefined;
+  const ends = await log.endOffsets();
+  const isThere = places.every(({ partition, offset }) => offset <= (ends[partition] ?? -1));
+  return isThere ? places.map(({ offset }) => offset) : undefined;
+}
+
+/** Whose stream it is, and where it stands; the offsets move with it. */
+export interface StreamPlace {
+  readonly app: AppId;
+  readonly cursors: AppCursors;
+  readonly offsets: number[];
 }
 
 /** The next events after the cursor's offsets, which are moved forward; empty: none now. */
 export async function* nextStreamEvents(
   { log }: Pick<ReaderPowers, 'log'>,
-  app: AppId,
-  offsets: number[],
+  { app, cursors, offsets }: StreamPlace,
 ): AsyncGenerator<SealedStreamEvent> {
   for (let partition = 0; partition < offsets.length; partition += 1) {
     const records = await log.read(partition, offsets[partition]!, PAGE_RECORDS);
@@ -86,7 +100,7 @@ export async function* nextStreamEvents(
       if (event === undefined) continue;
       // What is told is looked up in the views; they may be a moment behind the log.
       const open = (own: ReaderPowers) => tryStreamEvent(own, event, record);
-      yield { cursor: offsets.join('.'), open };
+      yield { cursor: sealOffsets(cursors, offsets), open };
     }
   }
 }

@@ -65,7 +65,7 @@ export function addReaderRoutes(
     if (typeof size === 'string' && /^\d{1,9}$/.test(size)) asked['page[size]'] = Number(size);
   });
   server.addHook('preHandler', async (request) => {
-    await awaitPositions(request, (positions, timeoutMs) =>
+    await awaitPositions(request, powers.cursors, (positions, timeoutMs) =>
       waitForViews(powers, positions, timeoutMs),
     );
   });

@@ -5,14 +5,20 @@ import { Type } from 'typebox';
 import type { AccessKeys } from '../../libs/access/access-keys.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
+import type { AppCursors } from '../../libs/event-log/log-cursors.ts';
 import type { WakeSignal } from '../../libs/event-log/wake-signal.ts';
 import type { HandedAnswers } from '../../libs/http/handed-answers.ts';
-import { badRequest } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
 import { AppParameters } from '../../libs/http/route-parameters.ts';
 import { type NotedUse, noteUse } from '../../libs/keyring/noted-use.ts';
 import type { ReaderPowers } from '../../libs/wiring/powers.ts';
-import { endCursor, nextStreamEvents, readCursor, type SealedStreamEvent } from './live-stream.ts';
+import {
+  nextStreamEvents,
+  readOffsets,
+  type SealedStreamEvent,
+  type StreamPlace,
+  sealOffsets,
+} from './live-stream.ts';
 
 const LOOK_INTERVAL_MS = 250;
 const OPEN_ATTEMPTS_MAX = 5;
@@ -51,7 +57,8 @@ export function addStreamRoute(
       const closed = new AbortController();
       raw.on('close', () => closed.abort());
       raw.on('error', () => closed.abort());
-      const offsets = await startOffsets(powers, {
+      const cursors = await powers.cursors.of(app);
+      const { offsets, isReset } = await startOf(powers, cursors, {
         lastEventId: request.headers['last-event-id'],
         from: request.query.from,
       });
@@ -63,7 +70,7 @@ export function addStreamRoute(
         // nginx would keep events back until they fill its buffer.
         'x-accel-buffering': 'no',
       });
-      raw.write(`retry: 1000\nid: ${offsets.join('.')}\n\n`);
+      raw.write(`retry: 1000\nid: ${sealOffsets(cursors, offsets)}\n${isReset ? RESET : ''}\n`);
       const signal = AbortSignal.any([running.signal, closed.signal]);
       const report = (error: unknown) => {
         const code = error instanceof Error ? error.name : 'Error';
@@ -83,7 +90,8 @@ export function addStreamRoute(
         .then(() => signal.aborted || running.answers.end(request));
       const write: WriteEvent = (text, opened) =>
         writeOut(raw, text, opened && running.answers.keep(request, opened));
-      await stream({ powers, app, offsets, wake: running.wake, signal, write }).catch(report);
+      const place = { app, cursors, offsets };
+      await stream({ powers, place, wake: running.wake, signal, write }).catch(report);
       closed.abort();
       // Nobody asks anything more of a server that ends, and it would wait for that.
       raw.end(() => running.signal.aborted && request.raw.socket.destroy());
@@ -91,24 +99,28 @@ export function addStreamRoute(
   );
 }
 
-async function startOffsets(
+/**
+ * A cursor of another store, or ahead of the log, as one is after a restore: what its consumer has
+ * may be erased, or was never here. It goes on from now, and is to read all else anew.
+ */
+const RESET = `event: stream:reset\ndata: ${JSON.stringify({
+  type: 'stream:reset',
+  payload: { purge: 'all' },
+})}\n`;
+
+async function startOf(
   powers: ReaderPowers,
+  cursors: AppCursors,
   asked: { lastEventId: string | string[] | undefined; from: string | undefined },
-): Promise<number[]> {
-  const { partitions } = powers.log;
+): Promise<{ offsets: number[]; isReset: boolean }> {
   // Browsers send an empty one before the first event.
-  if (asked.lastEventId) {
-    const offsets = readCursor(String(asked.lastEventId), partitions);
-    if (offsets === undefined) throw badRequest('Last-Event-ID is not an id of this stream');
-    const ends = await powers.log.endOffsets();
-    if (offsets.some((offset, i) => offset > ends[i]!)) {
-      const why = 'Last-Event-ID is ahead of this store, which was perhaps restored since';
-      throw badRequest(`${why}: begin anew with ?from=start`);
-    }
-    return offsets;
+  const cursor = asked.lastEventId ? String(asked.lastEventId) : undefined;
+  const known = cursor === undefined ? undefined : await readOffsets(powers, cursors, cursor);
+  if (known !== undefined) return { offsets: known, isReset: false };
+  if (cursor === undefined && asked.from === 'start') {
+    return { offsets: new Array<number>(powers.log.partitions).fill(0), isReset: false };
   }
-  if (asked.from === 'start') return new Array<number>(partitions).fill(0);
-  return readCursor(await endCursor(powers), partitions)!;
+  return { offsets: await powers.log.endOffsets(), isReset: cursor !== undefined };
 }
 
 /** Writes text; `opened` is what it was opened with, and may be handed on at that moment. */
@@ -133,25 +145,24 @@ function writeOut(
 
 async function stream(session: {
   powers: ReaderPowers;
-  app: AppId;
-  offsets: number[];
+  place: StreamPlace;
   wake: WakeSignal;
   signal: AbortSignal;
   write: WriteEvent;
 }): Promise<void> {
-  const { powers, app, offsets, wake, signal, write } = session;
+  const { powers, place, wake, signal, write } = session;
   let spokenMs = performance.now();
   while (!signal.aborted) {
     const mark = wake.mark();
     let count = 0;
-    for await (const event of nextStreamEvents(powers, app, offsets)) {
+    for await (const event of nextStreamEvents(powers, place)) {
       if (signal.aborted) return;
       count += 1;
       if (await handOn(powers, event, write)) spokenMs = performance.now();
     }
     if (performance.now() - spokenMs > KEEP_ALIVE_MS) {
       spokenMs = performance.now();
-      await write(`id: ${offsets.join('.')}\n: still here\n\n`);
+      await write(`id: ${sealOffsets(place.cursors, place.offsets)}\n: still here\n\n`);
     }
     if (count === 0) await wake.wait(mark, LOOK_INTERVAL_MS);
   }

@@ -76,7 +76,7 @@ async function ingest(context: PartContext): Promise<Part> {
   const { server, store, metrics, answers } = context;
   const powers = store.backends.ingest();
   const service = await openIngest(powers);
-  addEventRoutes(server, service, powers.clock);
+  addEventRoutes(server, service, powers);
   addUserRoutes(server, service, powers, answers);
   addConversationRoutes(server, service, powers, answers);
   addActivityRoutes(server, service, powers);

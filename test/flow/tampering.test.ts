@@ -51,7 +51,8 @@ async function streamTypes({ backends, app }: TestStore): Promise<string[]> {
   const reader = backends.reader();
   const offsets = (await reader.log.endOffsets()).map(() => 0);
   const types: string[] = [];
-  for await (const event of nextStreamEvents(reader, app.id, offsets)) {
+  const cursors = await reader.cursors.of(app.id);
+  for await (const event of nextStreamEvents(reader, { app: app.id, cursors, offsets })) {
     const opened = await event.open(reader);
     if (opened !== undefined) types.push(opened.type);
   }

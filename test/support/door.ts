@@ -1,5 +1,5 @@
 /** The REST interface, asked as a client asks it. */
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import type { Clock } from '../../libs/base/clock.ts';
 import { startServer } from '../../services/server/serve.ts';
 import { openTestStore, type TestStore } from './temporary-store.ts';
@@ -10,6 +10,19 @@ export interface Door {
   readonly base: string;
   readonly key: { id: string; secret: string };
   call(method: string, path: string, body?: unknown, headers?: object): Promise<Answer>;
+  /** Ends the server, and leaves the store open. */
+  stop(): Promise<void>;
+  /** Opens the stream; it ends with the test. */
+  stream(query?: string, headers?: object): Promise<Stream>;
+}
+
+/** An open stream. */
+export interface Stream {
+  /** Waits for text; everything since the last time. */
+  until(wanted: string): Promise<string>;
+  /** The newest id. */
+  readonly lastId: string;
+  end(): void;
 }
 
 /** What came back; the body as JSON where it is. */
@@ -22,17 +35,24 @@ export interface Answer {
 
 /** Opens it; it ends with the test. `clock`: of the store. */
 export async function openDoor(clock?: Pick<Clock, 'nowMs'>): Promise<Door> {
-  const store = await openTestStore(clock && { clock });
+  return doorOf(await openTestStore(clock && { clock }));
+}
+
+/** The same for a store that is open already. */
+export async function doorOf(store: TestStore): Promise<Door> {
   const { accessKeys } = store.backends.administration();
   const key = await accessKeys.create({ app: store.app.id, scope: 'app', nowMs: 1 });
   const server = await startServer(store);
-  onTestFinished(() => server.stop());
+  let stopping: Promise<void> | undefined;
+  const stop = () => (stopping ??= server.stop());
+  onTestFinished(stop);
   const basic = `Basic ${Buffer.from(`${key.id}:${key.secret}`).toString('base64')}`;
   const base = `${server.address}/v2/apps/${store.app.id}`;
   return {
     store,
     base,
     key,
+    stop,
     async call(method, path, body, headers = {}) {
       const answer = await fetch(path.startsWith('http') ? path : base + path, {
         method,
@@ -48,6 +68,33 @@ export async function openDoor(clock?: Pick<Clock, 'nowMs'>): Promise<Door> {
       const text = await answer.text();
       const parsed = text.startsWith('{') ? JSON.parse(text) : text;
       return { status: answer.status, headers: answer.headers, body: parsed };
+    },
+    async stream(query = '', headers = {}) {
+      const stop = new AbortController();
+      onTestFinished(() => stop.abort());
+      const answer = await fetch(`${base}/stream${query}`, {
+        headers: { authorization: basic, ...headers },
+        signal: stop.signal,
+      });
+      expect(answer.status).toBe(200);
+      const reader = answer.body!.getReader();
+      let lastId = '';
+      return {
+        async until(wanted) {
+          let text = '';
+          while (!text.includes(wanted) || !text.endsWith('\n\n')) {
+            const { value, done } = await reader.read();
+            if (done) throw new Error('the stream ended');
+            text += Buffer.from(value).toString();
+          }
+          lastId = [...text.matchAll(/^id: (.+)$/gm)].at(-1)?.[1] ?? lastId;
+          return text;
+        },
+        get lastId() {
+          return lastId;
+        },
+        end: () => stop.abort(),
+      };
     },
   };
 }

@@ -37,6 +37,8 @@ export interface KeyLease {
    * gives what is written for this holder: a row that somebody made up must not pass for it.
    */
   announce(sign: (holder: string) => Promise<string>): Promise<void>;
+  /** The feed's incarnation, as the newest sync found it. Throws LEASE_LOST. */
+  incarnation(): Promise<string>;
   /** Ends the registration; keys cannot be used any more. */
   close(): Promise<void>;
 }
@@ -70,6 +72,7 @@ export function openKeyLease(deps: {
       return lease.holderId;
     },
     announce: (sign) => lease.announce(sign),
+    incarnation: () => lease.incarnation(),
     close: () => lease.close(),
   };
 }
@@ -234,6 +237,11 @@ class Lease {
     await this.ensure();
     this.#signDoor = sign;
     await this.#tellDoor();
+  }
+
+  async incarnation(): Promise<string> {
+    await this.ensure();
+    return this.#incarnation;
   }
 
   /** Without the feed, key material is given up when the lease ends, even if no answer comes. */

@@ -54,7 +54,7 @@ export function addActivityRoutes(server: HttpServer, ingest: Ingest, powers: In
       const [outcome] = await ingest.accept(app, [read]);
       // The last message may have been forgotten: then there is nothing to remember of its readers.
       if (outcome!.status === 'erased') return {};
-      sendPositions(reply, throwRefusal(outcome!).positions);
+      await sendPositions(reply, powers.cursors, app, throwRefusal(outcome!).positions);
       return {};
     },
   );

@@ -82,7 +82,7 @@ export function addConversationRoutes(
       const app = request.params.appId as AppId;
       const from = { request, answers, powers };
       const { conversation, positions } = await createConversation(from, deps, app, request.body);
-      sendPositions(reply, positions);
+      await sendPositions(reply, powers.cursors, app, positions);
       return reply.status(201).send({ conversation });
     },
   );
@@ -118,7 +118,8 @@ function addDescriptionRoute(
       if (given.displayName !== undefined || given.metadata !== '{}') {
         const command = { kind: 'describe', conversation: id, ...given } as const;
         const from = { request, answers, powers };
-        sendPositions(reply, (await acceptRepeated(from, ingest, app, command)).positions);
+        const { positions } = await acceptRepeated(from, ingest, app, command);
+        await sendPositions(reply, powers.cursors, app, positions);
       }
       const { kind, isDefault, createdAt } = entry.value;
       const shown = { id, type: kind, isDefault, createdAt: new Date(createdAt).toISOString() };
@@ -170,7 +171,8 @@ function addParticipantRoutes(server: HttpServer, deps: Deps): void {
         const subject = await subjectOfBody(deps.powers.directory, app, request.body);
         if (kind === 'left') await assertMember(deps.powers, app, { conversation, subject });
         const command = { kind, conversation, subject } as const;
-        sendPositions(reply, await acceptOne(deps.ingest, app, command));
+        const positions = await acceptOne(deps.ingest, app, command);
+        await sendPositions(reply, deps.powers.cursors, app, positions);
         if (kind === 'left') return {};
         const [entry] = await deps.powers.directory.subjects(app, [subject]);
         if (entry === undefined) throw notFound.userErased();
@@ -199,7 +201,7 @@ function addMessageRoutes(server: HttpServer, deps: Deps, answers: HandedAnswers
       const command = await readMessageBody(deps, app, { conversation, body: request.body });
       const from = { request, answers, powers: deps.powers };
       const accepted = await acceptRepeated(from, deps.ingest, app, command);
-      sendPositions(reply, accepted.positions);
+      await sendPositions(reply, deps.powers.cursors, app, accepted.positions);
       const message = {
         id: accepted.eventId,
         received: new Date(command.occurredAtMs).toISOString(),

@@ -1,6 +1,5 @@
 /** `POST /v2/apps/{appId}/events`: CloudEvents 1.0 JSON, one (structured mode) or a batch. */
 import { Type } from 'typebox';
-import type { Clock } from '../../../libs/base/clock.ts';
 import type { AppId } from '../../../libs/base/ids.ts';
 import { readCloudEvent } from '../../../libs/conversation/cloud-event.ts';
 import type { LogPosition } from '../../../libs/event-log/event-log.ts';
@@ -9,6 +8,7 @@ import type { HttpServer } from '../../../libs/http/http-server.ts';
 import { readJsonBodies } from '../../../libs/http/json-bodies.ts';
 import { sendPositions } from '../../../libs/http/positions.ts';
 import { AppParameters } from '../../../libs/http/route-parameters.ts';
+import type { IngestPowers } from '../../../libs/wiring/powers.ts';
 import type { Ingest } from '../ingest.ts';
 import { type IngestItem, namesIn, type Outcome } from '../plan/ingest-item.ts';
 
@@ -39,7 +39,11 @@ const Answer = Type.Object({
 });
 
 /** Adds the route. */
-export function addEventRoutes(server: HttpServer, ingest: Ingest, clock: Clock): void {
+export function addEventRoutes(
+  server: HttpServer,
+  ingest: Ingest,
+  { clock, cursors }: Pick<IngestPowers, 'clock' | 'cursors'>,
+): void {
   for (const type of MEDIA_TYPES) readJsonBodies(server, type);
   server.post(
     '/v2/apps/:appId/events',
@@ -60,10 +64,8 @@ export function addEventRoutes(server: HttpServer, ingest: Ingest, clock: Clock)
       const [only] = results;
       if (!Array.isArray(given) && only?.error) throw refusalOf(only.error);
       const count = (status: string) => results.filter((one) => one.status === status).length;
-      sendPositions(
-        reply,
-        results.flatMap((one) => one.positions ?? []),
-      );
+      const positions = results.flatMap((one) => one.positions ?? []);
+      await sendPositions(reply, cursors, app, positions);
       return {
         accepted: count('accepted'),
         duplicate: count('duplicate'),

@@ -75,7 +75,7 @@ export function addUserRoutes(
       const positions = isEmpty(given)
         ? []
         : (await acceptRepeated(from, ingest, app, command)).positions;
-      sendPositions(reply, [...made.positions, ...positions]);
+      await sendPositions(reply, powers.cursors, app, [...made.positions, ...positions]);
       reply.status(201);
       const profile = mergeProfile(foldProfile([]), given);
       return { user: personToUser({ ...made, profile, identities: [identity] }) };
@@ -103,7 +103,8 @@ export function addUserRoutes(
       if (person === undefined) throw notFound.userErased();
       if (!isEmpty(given)) {
         const command = { kind: 'profile', subject, ...given } as const;
-        sendPositions(reply, (await acceptRepeated(from, ingest, app, command)).positions);
+        const { positions } = await acceptRepeated(from, ingest, app, command);
+        await sendPositions(reply, powers.cursors, app, positions);
       }
       return { user: personToUser({ ...person, profile: mergeProfile(person.profile, given) }) };
     },
