@@ -21,7 +21,7 @@ export const labels = {
   conversationIndex: label('lethe.conv.v1'),
   aliasIndex: label('lethe.alias.v1'),
   deliveryIndex: label('lethe.deliv.v1'),
-  deliveryFact: label('lethe.fact.v1'),
+  deliverySaid: label('lethe.said.v1'),
   nameMark: label('lethe.name.v1'),
   fieldName: label('lethe.field.v1'),
   member: label('lethe.member.v1'),

@@ -40,12 +40,15 @@ export interface DeliveryEntry {
   readonly state: 'kept' | 'gone' | 'waiting';
   /** Of a message: who wrote it, its owner (`user`) or the business. */
   readonly authorRole: string | null;
-  /** What the delivery said it was; another delivery under the same id has another. */
-  readonly fact: FactId | null;
+  /** What the delivery said it was. Another under the same id has another; one that is gone none. */
+  readonly said: SaidId | null;
 }
 
-/** HMAC of what a delivery says it is: of whom, where, about which message. Not of its words. */
-export type FactId = IndexId & { readonly __fact: never };
+/**
+ * HMAC of what a delivery says it is: of whom, where, about which message; not of its words. The
+ * delivery's own name is part of it: whoever knows a person alone finds none of their entries.
+ */
+export type SaidId = IndexId & { readonly __said: never };
 
 /** What names a delivery. A message has no actor: one source has one message of an id. */
 export interface DeliveryName {
@@ -75,7 +78,11 @@ export interface DeliveryLedger {
   /** The row ids of deliveries: first 16 bytes of an HMAC under the app's index key. */
   names(app: AppId, deliveries: readonly DeliveryName[]): Promise<IndexId[]>;
   /** What deliveries say they are: first 16 bytes of an HMAC under the same key. */
-  facts(app: AppId, said: readonly (readonly string[])[]): Promise<FactId[]>;
+  sayings(
+    app: AppId,
+    deliveries: readonly Pick<DeliveryName, 'source' | 'id'>[],
+    said: readonly (readonly string[])[],
+  ): Promise<SaidId[]>;
   find(app: AppId, ids: readonly IndexId[]): Promise<(KnownDelivery | undefined)[]>;
   /**
    * Rows that remember entries under the ledger key of `day`; `known` names the row that is
@@ -107,6 +114,11 @@ function associatedData(app: AppId, row: { id: IndexId; revision: number; day: n
   const out = new FieldWriter(labels.wrap);
   out.u8(1).lpU8(WRAP_KIND).lpHex(app).lpHex(row.id).lpU64(row.revision).lpU64(row.day);
   return out.take();
+}
+
+/** Nothing of a delivery is kept but that it came, and whose it was by a random id. */
+function entryOfGone(entry: DeliveryEntry): DeliveryEntry {
+  return { ...entry, state: 'gone', said: null };
 }
 
 /** Opens the ledger over its store and the app's keys. */
@@ -154,7 +166,12 @@ export function createDeliveryLedger(deps: {
           return [source, id, type, actorChannel, actorExternalId];
         }),
       ),
-    facts: (app, said) => digests(app, labels.deliveryFact, said),
+    sayings: (app, deliveries, said) =>
+      digests(
+        app,
+        labels.deliverySaid,
+        deliveries.map(({ source, id }, i) => [source, id, ...said[i]!]),
+      ),
     async find(app, ids) {
       const rows = await store.find(app, ids);
       const found: (KnownDelivery | undefined)[] = [];
@@ -169,7 +186,7 @@ export function createDeliveryLedger(deps: {
       };
       return writes.map(({ id, entry, known }) => {
         const revision = (known?.row.revision ?? 0) + 1;
-        const asGone = () => rowOf(id, revision + 1, { ...entry, state: 'gone' });
+        const asGone = () => rowOf(id, revision + 1, entryOfGone(entry));
         return { ...rowOf(id, revision, entry), asGone };
       });
     },
@@ -186,7 +203,7 @@ export function createDeliveryLedger(deps: {
         const kept = known.filter((one, i) => gone[i] && one.entry.state === 'kept');
         const writes = kept.map((one) => ({
           id: one.row.id,
-          entry: { ...one.entry, state: 'gone' as const },
+          entry: entryOfGone(one.entry),
           known: one,
         }));
         const rewritten = await ledger.prepare(app, writes, day);

@@ -11,7 +11,7 @@ import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
 import { turnEpoch } from '../../services/operations/turn-epoch.ts';
 import { reclaimDue } from '../../services/operations/upkeep.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
-import { PERSONAL, received } from '../support/events.ts';
+import { edited, PERSONAL, received, sent } from '../support/events.ts';
 import { defaultConversationOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openTestStore, type TestStore } from '../support/temporary-store.ts';
 
@@ -136,6 +136,59 @@ describe('S22 nothing ties a known name to headers of somebody who was erased', 
       stolen.map(({ id }) => id),
     );
     await expect(found).rejects.toMatchObject({ code: 'VAULT_TAMPERED' });
+  });
+
+  it('S22 who knows a person’s name and has all keys finds none of their entries in the ledger', async () => {
+    const store = await openTestStore();
+    const says = (name: string, n: number) =>
+      received(name, `text ${n}`, { id: `${name} ${n}`, conversation: PERSONAL });
+    await store.deliver(says('ann', 1), says('ann', 2), says('ben', 1), says('ben', 2));
+    const deliveries = ['ann 1', 'ann 2', 'ben 1', 'ben 2'].map((id) => ({
+      source: '/channels/chat/main',
+      id,
+    }));
+    const { ledger } = store.backends.ingest();
+    const app = store.app.id;
+    const sayings = async () => {
+      const names = deliveries.map((one) => {
+        return { ...one, type: 'message', actorChannel: '', actorExternalId: '' };
+      });
+      const found = await ledger.find(app, await ledger.names(app, names));
+      return found.map((one) => one!.entry.said);
+    };
+    // What two entries of one person have in common would lead from one to the other.
+    expect(new Set(await sayings()).size).toBe(4);
+    const guess = ['lethe.message.received', 'chat', 'ann', 'personal', '', '', ''];
+    const unnamed = deliveries.map(() => ({ source: '', id: '' }));
+    const known = await ledger.sayings(
+      app,
+      unnamed,
+      deliveries.map(() => guess),
+    );
+    expect(await sayings()).not.toContain(known[0]);
+  });
+
+  it('S22 whoever redelivers what was erased under a guessed name is not told whether it is right', async () => {
+    const store = await openTestStore();
+    const says = (name: string, more: object = {}) =>
+      received(name, 'hello', { id: 'm', conversation: PERSONAL, ...more });
+    await store.deliver(says('ann'), received('cem', 'other', { id: 'n', conversation: PERSONAL }));
+    await erase(store, 'ann');
+    const guesses = [
+      says('ann'),
+      says('ben'),
+      says('ann', { conversation: { type: 'sdkGroup', externalId: 'room' } }),
+      sent('ann', 'hello', { id: 'm' }),
+      sent('ben', 'hello', { id: 'm' }),
+      edited('ann', 'm', 'again', { conversation: PERSONAL }),
+      edited('ben', 'm', 'again', { conversation: PERSONAL }),
+    ];
+    for (const guess of guesses) {
+      expect(await store.accept(guess)).toEqual([{ status: 'erased' }]);
+    }
+    // Of who is there it is told: ids are unique for each source.
+    const [taken] = await store.accept(received('ben', 'x', { id: 'n', conversation: PERSONAL }));
+    expect(taken).toMatchObject({ status: 'rejected', error: { code: 'id_taken' } });
   });
 
   it('S22 the id that is told of an erasure, certified and on the log is in no row of the vault', async () => {

@@ -147,23 +147,23 @@ export const DELIVERY_ENTRY = {
   state: 'kept',
 };
 
-/** The second version of what the ledger and the directory call things. */
+/** The third version of what the ledger and the directory call things. */
 export function makeNames() {
   const index = new HmacKey(Buffer.alloc(32, 8));
-  const { conversationIndex, deliveryFact } = labels;
+  const { conversationIndex, deliverySaid } = labels;
   const name = ['/channels/chat/main', 'room'];
-  const more = { authorRole: 'user', fact: idOf(7) };
+  const more = { authorRole: 'user', said: idOf(7) };
   const codec = recordCodec<object>('DeliveryEntry');
   return {
     group: indexRowId(index, conversationIndex, [...name, '']),
     personal: indexRowId(index, conversationIndex, [...name, Buffer.from(idOf(2), 'hex')]),
-    fact: indexRowId(index, deliveryFact, ['lethe.message.received', 'chat', 'ann']),
+    said: indexRowId(index, deliverySaid, ['/channels/chat/main', 'm-1', 'lethe.message.received']),
     deliveryEntry: codec.encodeTagged({ ...DELIVERY_ENTRY, ...more }).toString('hex'),
   };
 }
 
 if (import.meta.main) {
-  const made = { 'format-1': makeVectors, 'names-2': makeNames };
+  const made = { 'format-1': makeVectors, 'names-3': makeNames };
   for (const [name, make] of Object.entries(made)) {
     const file = join(import.meta.dirname, `../vectors/${name}.json`);
     if (!existsSync(file)) writeFileSync(file, `${JSON.stringify(make(), null, 2)}\n`);

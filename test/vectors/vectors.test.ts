@@ -59,9 +59,18 @@ describe('frozen bytes of format 1', () => {
     expect(recordCodec('DeliveryEntry').decodeTagged(hexToBytes(deliveryEntry))).toEqual({
       ...DELIVERY_ENTRY,
       authorRole: null,
-      fact: null,
+      said: null,
     });
-    expect(makeNames()).toEqual(readFrozen('names-2'));
+    const names = makeNames();
+    expect(names).toEqual(readFrozen('names-3'));
+    // Entries of the second version named what they said without the delivery: it is not read.
+    const second = readFrozen('names-2');
+    expect([second.group, second.personal]).toEqual([names.group, names.personal]);
+    expect(recordCodec('DeliveryEntry').decodeTagged(hexToBytes(second.deliveryEntry))).toEqual({
+      ...DELIVERY_ENTRY,
+      authorRole: 'user',
+      said: null,
+    });
     // A newer schema may be written by now; what was written under this one is read for ever.
     for (const fingerprint of Object.values(schemaFingerprints)) {
       expect(isKnownSchema(fingerprint)).toBe(true);

@@ -68,7 +68,7 @@ async function nameAll(
   const { ledger } = powers;
   const app = resolver.app.id;
   const deliveries = items.flatMap((item) => (item.kind === 'delivery' ? [item.delivery] : []));
-  const facts = await ledger.facts(app, deliveries.map(saidOf));
+  const said = await ledger.sayings(app, deliveries, deliveries.map(saidOf));
   const names = deliveries.map((delivery) => {
     return {
       own: deliveryName(delivery),
@@ -85,12 +85,12 @@ async function nameAll(
   return items.map((item) => {
     if (item.kind !== 'delivery') return undefined;
     const { target, removals } = names[n]!;
-    const fact = item.delivery.body.kind === 'removed' ? null : facts[n]!;
+    const own = item.delivery.body.kind === 'removed' ? null : said[n]!;
     n += 1;
     const row = ids[at++]!;
     const about = target && ids[at++];
     at += removals.length;
-    return { row, fact, target: about, removals: ids.slice(at - removals.length, at) };
+    return { row, said: own, target: about, removals: ids.slice(at - removals.length, at) };
   });
 }
 
@@ -226,7 +226,7 @@ function toEntry(one: PendingItem): DeliveryEntry {
   const { attempt } = memory;
   const recordedAt = memory.recordedAt[0] ?? ('0'.repeat(16) as DeliveryEntry['recordedAt']);
   const { eventId } = sealed!;
-  const common = { eventId, recordedAt, attempt, conversation, fact: named?.fact ?? null };
+  const common = { eventId, recordedAt, attempt, conversation, said: named?.said ?? null };
   if (removal === 'waits') return { ...common, ...NOBODYS, owner: conversation as OwnerId };
   const { ownerKind, owner, place, thing, authorRole } = sealed!.records[0]?.header ?? removal!;
   return { ...common, ownerKind, owner, place, thing, authorRole, state: 'kept' };

@@ -38,14 +38,15 @@ export async function answerKnown(
   );
   const claimed: PendingItem[] = [];
   for (const [i, { one, entry, row, isSettled }] of kept.entries()) {
-    const { fact } = one.named!;
-    if (fact !== null && entry.fact !== null && fact !== entry.fact) {
-      outcomes[one.index] = ID_TAKEN;
-      continue;
-    }
     // A removal that was carried out is a duplicate, though what it removed is gone.
     const isRemoval = one.item.kind === 'delivery' && one.item.delivery.body.kind === 'removed';
     const isErased = !isRemoval && gone[i]!;
+    const { said } = one.named!;
+    // Of what is gone nobody is told whether they have guessed whose it was.
+    if (!isErased && said !== null && entry.said !== null && said !== entry.said) {
+      outcomes[one.index] = ID_TAKEN;
+      continue;
+    }
     if (!isErased && !isSettled) {
       one.claimedSeenMs ??= powers.clock.monotonicMs();
       // Whoever claimed it has died, most likely, before its events were on the log.

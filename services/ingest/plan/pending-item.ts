@@ -2,7 +2,7 @@
 
 import type { EventId, IndexId } from '../../../libs/base/ids.ts';
 import { randomUuidV7 } from '../../../libs/base/random.ts';
-import type { FactId, KnownDelivery } from '../../../libs/deliveries/delivery-ledger.ts';
+import type { KnownDelivery, SaidId } from '../../../libs/deliveries/delivery-ledger.ts';
 import type { DurableClock } from '../../../libs/event-log/clock-mark.ts';
 import type { IngestPowers } from '../../../libs/wiring/powers.ts';
 import type { IngestItem, Plan } from './ingest-item.ts';
@@ -13,7 +13,7 @@ import type { SealedPlan, SealMemory } from './seal-plan.ts';
 export interface NamedDelivery {
   readonly row: IndexId;
   /** What it says it is. Null: a removal, which its name says wholly. */
-  readonly fact: FactId | null;
+  readonly said: SaidId | null;
   /** The message that it is about. */
   readonly target: IndexId | undefined;
   /** Of a message: the removals that take it as soon as it comes. */

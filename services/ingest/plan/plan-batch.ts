@@ -136,7 +136,7 @@ function answerCopies({
   readonly later: readonly PendingItem[];
   readonly outcomes: (Outcome | undefined)[];
 }): void {
-  const nameOf = ({ named }: PendingItem) => named && `${named.row} ${named.fact}`;
+  const nameOf = ({ named }: PendingItem) => named && `${named.row} ${named.said}`;
   const answered = new Map(now.map((one) => [nameOf(one), outcomes[one.index]]));
   for (const one of later) {
     const outcome = one.named && answered.get(nameOf(one));
