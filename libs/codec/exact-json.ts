@@ -8,6 +8,9 @@ import { isUtf8 } from 'node:buffer';
 export type ExactJson = { readonly value: unknown } | { readonly problem: string };
 
 const BYTE_ORDER_MARK = Buffer.from('\ufeff');
+/** Far more than any event has. */
+const DEPTH_MAX = 64;
+const PARTS_MAX = 500_000;
 /** Strings, which are passed over whole, and numbers that a double may not hold. */
 const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d[\d.]*[eE][+-]?\d+|-?[\d.]{16,}/g;
 /** A double holds fifteen digits, whatever they are. */
@@ -23,6 +26,8 @@ export function readExactJson(given: Buffer): ExactJson {
     const at = firstDifference(bytes, Buffer.from(text)) + given.length - bytes.length;
     return { problem: `UTF-8 text; the byte at ${at} is of another encoding` };
   }
+  const excess = excessOf(bytes);
+  if (excess !== undefined) return { problem: excess };
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -37,6 +42,42 @@ export function readExactJson(given: Buffer): ExactJson {
     };
   }
   return { value };
+}
+
+const codeOf = (character: string) => character.charCodeAt(0);
+const [QUOTE, BACKSLASH] = [codeOf('"'), codeOf('\\')];
+const OPENING = new Set(Buffer.from('[{'));
+const CLOSING = new Set(Buffer.from(']}'));
+
+/**
+ * What is read takes far more memory than its text where it is nested very deep, or has very many
+ * small parts: a reader may set limits (RFC 8259, section 9). Undefined: it is within them.
+ */
+function excessOf(bytes: Buffer): string | undefined {
+  let depth = 0;
+  let parts = 0;
+  for (let at = 0; at < bytes.length; at += 1) {
+    const byte = bytes[at]!;
+    if (byte === QUOTE) at = endOfText(bytes, at);
+    else if (OPENING.has(byte)) {
+      depth += 1;
+      parts += 1;
+      if (depth > DEPTH_MAX) return `JSON nested ${DEPTH_MAX} deep at most; at byte ${at} it is deeper`;
+      if (parts > PARTS_MAX) return `JSON of at most ${PARTS_MAX} objects and arrays`;
+    } else if (CLOSING.has(byte)) depth -= 1;
+  }
+  return undefined;
+}
+
+/** Where a text ends that begins here; the end of all where it does not. */
+function endOfText(bytes: Buffer, from: number): number {
+  for (let at = from + 1; ; at += 1) {
+    at = bytes.indexOf(QUOTE, at);
+    if (at < 0) return bytes.length;
+    let slashes = 0;
+    while (bytes[at - 1 - slashes] === BACKSLASH) slashes += 1;
+    if (slashes % 2 === 0) return at;
+  }
 }
 
 /** What cannot be decoded comes back as other bytes. */

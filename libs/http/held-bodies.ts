@@ -9,6 +9,17 @@ import { HttpError } from './http-error.ts';
 const MEGABYTE = 1_048_576;
 const OF_ONE_MAX = 16 * MEGABYTE;
 const OF_ALL_MAX = 48 * MEGABYTE;
+/** Most that do not say how long they are are short; what is longer takes as much at a time. */
+const UNTOLD = MEGABYTE;
+
+/** The room that one request's body has. */
+export interface BodyRoom {
+  /**
+   * So many bytes have come by now. Throws 413: it is longer than any may be. 503: there is no room
+   * for what it did not say that it would be.
+   */
+  take(bytes: number): void;
+}
 
 /** Bodies that are held, by whose they are. */
 export class HeldBodies {
@@ -21,20 +32,36 @@ export class HeldBodies {
     this.#bodyBytesMax = bodyBytesMax;
   }
 
-  /** Counts a request's body until it is answered. Throws 503: there is no room now. */
-  hold(request: FastifyRequest, reply: FastifyReply): void {
-    const { headers } = request;
-    // Most that do not say how long they are are short.
-    const length = headers['transfer-encoding'] ? MEGABYTE : headers['content-length'];
-    // What is longer than the limit is refused for that.
-    const bytes = Math.min(Number(length ?? 0) || 0, this.#bodyBytesMax);
-    if (bytes === 0) return;
+  /** Counts a request's body until it is answered. Throws 413, and 503: there is no room now. */
+  hold({ headers, params, raw }: FastifyRequest, reply: FastifyReply): BodyRoom {
+    const isUntold = headers['transfer-encoding'] !== undefined;
+    const length = isUntold ? UNTOLD : Number(headers['content-length'] ?? 0);
+    if (length === 0) return { take: () => undefined };
     // Its end has been told already, and is told once.
-    if (reply.raw.closed || reply.raw.destroyed || request.raw.socket.destroyed) {
+    if (reply.raw.closed || reply.raw.destroyed || raw.socket.destroyed) {
       throw new HttpError(400, 'bad_request', 'The client has left');
     }
-    const { appId = '' } = (request.params ?? {}) as { appId?: string };
-    const held = this.#byApp.get(appId) ?? 0;
+    const { appId = '' } = (params ?? {}) as { appId?: string };
+    let held = 0;
+    const hold = (bytes: number) => {
+      this.#assertRoom(appId, bytes - held);
+      this.#change(appId, bytes - held);
+      held = bytes;
+    };
+    const max = this.#bodyBytesMax;
+    if (length > max && !isUntold) throw tooLarge();
+    hold(Math.min(length, max));
+    reply.raw.once('close', () => this.#change(appId, -held));
+    return {
+      take(bytes) {
+        if (bytes > max) throw tooLarge();
+        if (bytes > held) hold(Math.min(Math.max(bytes, held + UNTOLD), max));
+      },
+    };
+  }
+
+  #assertRoom(app: string, bytes: number): void {
+    const held = this.#byApp.get(app) ?? 0;
     const isFull = (now: number, max: number) => now > 0 && now + bytes > max;
     const ofOneMax = Math.max(OF_ONE_MAX, 2 * this.#bodyBytesMax);
     const ofAllMax = Math.max(OF_ALL_MAX, 6 * this.#bodyBytesMax);
@@ -42,8 +69,6 @@ export class HeldBodies {
       const title = 'Too much is being sent at once: nothing of this was taken in';
       throw new HttpError(503, 'overloaded', title, { retryAfterSeconds: 1 });
     }
-    this.#change(appId, bytes);
-    reply.raw.once('close', () => this.#change(appId, -bytes));
   }
 
   #change(app: string, bytes: number): void {
@@ -53,3 +78,5 @@ export class HeldBodies {
     this.#ofAll += bytes;
   }
 }
+
+const tooLarge = () => new HttpError(413, 'payload_too_large', 'The body is larger than the limit');

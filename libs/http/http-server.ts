@@ -25,7 +25,7 @@ import { nextTurn } from '../base/loop-turns.ts';
 import { isTracing, openSpan } from '../engines/tracing.ts';
 import type { AppRegistry } from '../vault/keys/app-registry.ts';
 import { endLateRequests } from './closing-connections.ts';
-import { HeldBodies } from './held-bodies.ts';
+import { type BodyRoom, HeldBodies } from './held-bodies.ts';
 import { ErrorAnswer, errorBody, HttpError, notFound } from './http-error.ts';
 import { readJsonBodies } from './json-bodies.ts';
 import { AnswerLines } from './one-by-one.ts';
@@ -36,6 +36,8 @@ declare module 'fastify' {
     principal: Principal | undefined;
     /** Of a request of the attack: its answer is signed over this. */
     attackNonce: string | undefined;
+    /** What its body may take; set before any body is read. */
+    bodyRoom: BodyRoom | undefined;
   }
   interface FastifyContextConfig {
     /** Scopes that may call this route; absent: all. */
@@ -111,6 +113,7 @@ export async function createHttpServer(options: HttpServerOptions) {
   readJsonBodies(server, 'application/json');
   server.decorateRequest('principal', undefined);
   server.decorateRequest('attackNonce', undefined);
+  server.decorateRequest('bodyRoom', undefined);
   lines.addTo(server);
   // Whoever is told CONNECT is heard of by nobody else: an error there would end the process.
   server.server.on('connection', (socket: Socket) => socket.on('error', () => undefined));
@@ -128,7 +131,7 @@ export async function createHttpServer(options: HttpServerOptions) {
     }
     if (!PROBES.includes(request.routeOptions.url ?? '')) await nextTurn();
     await authorise(request, options);
-    bodies.hold(request, reply);
+    request.bodyRoom = bodies.hold(request, reply);
   });
   server.addHook('onSend', async (request, reply, payload) => {
     if (options.tls !== undefined) reply.header('strict-transport-security', HSTS);

@@ -1,19 +1,40 @@
 /** Bodies of requests: JSON in UTF-8, kept exactly or refused. */
+import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { readExactJson } from '../codec/exact-json.ts';
+import type { BodyRoom } from './held-bodies.ts';
 import { badRequest, HttpError } from './http-error.ts';
 
 /** Has bodies of a media type read as JSON. Clients send the type with an empty body too. */
 export function readJsonBodies(server: FastifyInstance, mediaType: string): void {
-  server.addContentTypeParser(mediaType, { parseAs: 'buffer' }, (request, body, done) => {
-    try {
-      assertPlain(request);
-      done(null, body.length === 0 ? undefined : readBody(body as Buffer));
-    } catch (error) {
-      done(error as HttpError);
-    }
+  server.addContentTypeParser(mediaType, async (request: FastifyRequest, raw: IncomingMessage) => {
+    assertPlain(request);
+    const body = await readBytes(raw, request.bodyRoom!);
+    return body.length === 0 ? undefined : readBody(body);
   });
 }
+
+/**
+ * A body's bytes, in one piece: of a body in very many chunks, each would take more memory than
+ * what it carries.
+ */
+async function readBytes(raw: IncomingMessage, room: BodyRoom): Promise<Buffer> {
+  const told = Number(raw.headers['content-length'] ?? 0);
+  let bytes = Buffer.allocUnsafeSlow(told || PIECE_BYTES);
+  let length = 0;
+  for await (const chunk of raw as AsyncIterable<Buffer>) {
+    room.take(length + chunk.length);
+    if (length + chunk.length > bytes.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(2 * bytes.length, length + chunk.length));
+      bytes.copy(larger, 0, 0, length);
+      bytes = larger;
+    }
+    length += chunk.copy(bytes, length);
+  }
+  return bytes.subarray(0, length);
+}
+
+const PIECE_BYTES = 65_536;
 
 function readBody(body: Buffer): unknown {
   const read = readExactJson(body);

@@ -94,12 +94,24 @@ export class AnswerLines {
 
 const HEAD_END = Buffer.from('\r\n\r\n');
 
+/** What is read of a request that came, as Node's parser has it: how much of its body is left. */
+interface Body {
+  readonly request: IncomingMessage;
+  left: number;
+}
+
+/** What Node calls the request that its parser is within. */
+interface Parser {
+  readonly incoming?: IncomingMessage | null;
+}
+
 /**
  * Gives Node's parser one head at a time. It would make requests of all that came in one packet, a
- * thousand and more, before any of very many connections can be closed.
+ * thousand and more, before any of very many connections can be closed. A body whose length was
+ * told is given as it came: cut at each empty line, it would be millions of pieces.
  */
 function parseOneByOne(
-  socket: Socket & { readonly parser?: unknown },
+  socket: Socket & { readonly parser?: Parser | null },
   isFull: (socket: Socket) => boolean,
 ): void {
   // Node's own, of a plain connection or of one under TLS; none where it parses the other of them.
@@ -107,6 +119,15 @@ function parseOneByOne(
   if (parse === undefined) return;
   const { parser } = socket;
   socket.removeListener('data', parse);
+  let body: Body | undefined;
+  const bodyOf = (): Body | undefined => {
+    const request = parser?.incoming;
+    if (!request || request.complete) return undefined;
+    if (body?.request !== request) {
+      body = { request, left: Number(request.headers['content-length'] ?? 0) };
+    }
+    return body.left > 0 ? body : undefined;
+  };
   socket.on('data', (bytes: Buffer) => {
     for (let at = 0; at < bytes.length && !socket.destroyed; ) {
       // After CONNECT it has been taken back, and may be another connection's by now.
@@ -120,8 +141,11 @@ function parseOneByOne(
         resetConnection(socket);
         return;
       }
-      const end = bytes.indexOf(HEAD_END, at);
-      const next = end < 0 ? bytes.length : end + HEAD_END.length;
+      const within = bodyOf();
+      const end = within ? -1 : bytes.indexOf(HEAD_END, at);
+      const head = end < 0 ? bytes.length : end + HEAD_END.length;
+      const next = within ? Math.min(at + within.left, bytes.length) : head;
+      if (within) within.left -= next - at;
       parse(bytes.subarray(at, next));
       at = next;
     }

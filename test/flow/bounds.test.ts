@@ -5,6 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { createApp } from '../../services/operations/create-app.ts';
 import { startServer } from '../../services/server/serve.ts';
 import { identity, received, sent } from '../support/events.ts';
+import { serveAsInReadme } from '../support/serve-as-in-readme.ts';
 import { openTestStore } from '../support/temporary-store.ts';
 
 /** A server with two tenants, each with a key. */
@@ -90,4 +91,69 @@ describe('S55 bodies that are sent and held', () => {
     expect(error!.title).toContain('20000');
     expect(await isKnown('0-0')).toBe(false);
   });
+});
+
+/** Sends a request to its end, and gives the status of its answer. */
+async function send(address: string, head: string, body: Iterable<string>): Promise<string> {
+  const { hostname, port } = new URL(address);
+  const socket = connect({ host: hostname, port: Number(port) });
+  onTestFinished(() => void socket.destroy());
+  const answered = new Promise<string>((resolve) => {
+    socket.once('data', (data) => resolve(String(data).slice(9, 12)));
+    socket.once('error', () => resolve('reset'));
+    socket.once('close', () => resolve('closed'));
+  });
+  socket.write(`${head}\r\n\r\n`);
+  for (const part of body) {
+    if (!socket.write(part)) await Promise.race([once(socket, 'drain'), answered]);
+  }
+  return answered;
+}
+
+const MEGABYTES = 9 * 1_048_576;
+const filled = (text: string, open = '', close = '') => {
+  const count = Math.floor((MEGABYTES - open.length - close.length) / text.length);
+  return open + text.repeat(count) + close;
+};
+const KEYS = Array.from({ length: 700_000 }, (_, i) => `"k${i}":0`).join(',');
+const SHAPES: readonly [string, string][] = [
+  ['of empty lines', filled('\r\n\r\n')],
+  ['nested as deep as it is long', '['.repeat(MEGABYTES / 2) + ']'.repeat(MEGABYTES / 2)],
+  ['with very many objects', filled('{},', '[', '{}]')],
+  ['with very many arrays', filled('[0],', '[', '[]]')],
+  ['with very many keys', `{${KEYS}}`],
+  ['with very many texts', filled('"ab",', '[', '""]')],
+  ['of one long text', filled('\\u0041', '["', '"]')],
+];
+
+describe('S55 bodies of any shape', () => {
+  it('do not end the process of the README, whole or in chunks of one byte', async () => {
+    const store = await openTestStore();
+    const { accessKeys, clock } = store.backends.administration();
+    const of = { app: store.app.id, scope: 'app' as const, nowMs: clock.nowMs() };
+    const { id, secret } = await accessKeys.create(of);
+    const { serving, address } = await serveAsInReadme(store);
+    const lines = [
+      `POST /v2/apps/${store.app.id}/events HTTP/1.1`,
+      'host: lethe',
+      `authorization: Basic ${btoa(`${id}:${secret}`)}`,
+      'content-type: application/json',
+    ];
+    for (const [shape, body] of SHAPES) {
+      const head = [...lines, `content-length: ${body.length}`].join('\r\n');
+      const status = await send(address, head, [body]);
+      // A batch is answered for each of its events.
+      expect(status, shape).toBe(shape === 'of one long text' ? '200' : '400');
+      expect((await fetch(`${address}/healthz`)).status, shape).toBe(200);
+    }
+    const chunked = [...lines, 'transfer-encoding: chunked'].join('\r\n');
+    const bytes = '1\r\n \r\n'.repeat(100_000);
+    const parts = [...new Array(50).fill(bytes), '0\r\n\r\n'];
+    // Beyond the first megabyte it waits for room as others do.
+    const several = await Promise.all([1, 2, 3].map(() => send(address, chunked, parts)));
+    for (const status of several) expect(['400', '413', '503']).toContain(status);
+    expect((await fetch(`${address}/healthz`)).status).toBe(200);
+    serving.child.kill('SIGTERM');
+    expect(await serving.ended).toMatchObject({ code: 0 });
+  }, 120_000);
 });

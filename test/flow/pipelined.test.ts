@@ -1,15 +1,12 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startServer } from '../../services/server/serve.ts';
 import { PERSONAL, received } from '../support/events.ts';
-import { startScript } from '../support/processes.ts';
 import { defaultConversationOf } from '../support/reading.ts';
-import { embeddedVariables, openTestStore, type TestStore } from '../support/temporary-store.ts';
-
-const PROGRAM = join(import.meta.dirname, '../../services/cli/main.ts');
+import { serveAsInReadme } from '../support/serve-as-in-readme.ts';
+import { openTestStore } from '../support/temporary-store.ts';
 
 /** A store with one long page, and what a client needs to ask for it. */
 async function openLongPage() {
@@ -43,17 +40,6 @@ async function sendAtOnce(address: string, text: string): Promise<Socket> {
   socket.pause();
   socket.write(text);
   return socket;
-}
-
-/** Closes the store here, and serves its folder with the memory that the README names. */
-async function serveAsInReadme(store: TestStore) {
-  await store.ingest.close();
-  await store.backends.close();
-  const limits = ['--max-semi-space-size=8', '--max-old-space-size=256', PROGRAM, 'serve'];
-  const variables = { ...process.env, ...embeddedVariables(store.folder) };
-  const serving = startScript(limits[0]!, limits.slice(1), variables, store.folder);
-  const [address] = /http:\/\/\S+:\d+/.exec(await serving.printed('listening'))!;
-  return { serving, address };
 }
 
 async function millisecondsOf(address: string): Promise<number> {
@@ -167,11 +153,7 @@ describe('what is no request of this server', () => {
 
   it('ends nobody else’s: CONNECT behind an answer that is not read, and then a reset', async () => {
     const { store, request, page } = await openLongPage();
-    await store.ingest.close();
-    await store.backends.close();
-    const variables = { ...process.env, ...embeddedVariables(store.folder) };
-    const serving = startScript(PROGRAM, ['serve'], variables, store.folder);
-    const [address] = /http:\/\/\S+:\d+/.exec(await serving.printed('listening'))!;
+    const { serving, address } = await serveAsInReadme(store);
     const client = await sendAtOnce(address, request(page));
     await sleep(1_000);
     client.write('CONNECT x:1 HTTP/1.1\r\nhost: x\r\n\r\nGET /nope HTTP/1.1\r\nhost: x\r\n\r\n');

@@ -40,6 +40,20 @@ describe('JSON that is kept exactly, or refused', () => {
     expect(performance.now() - began - parsedMs).toBeLessThan(10 * parsedMs + 1_000);
   });
 
+  it('refuses what is nested too deep, or has too many parts, whatever stands in its texts', () => {
+    const nested = (depth: number) => `${'['.repeat(depth)}"]\\\\"${']'.repeat(depth)}`;
+    expect(read(nested(64))).toHaveProperty('value');
+    expect(read(nested(65))).toEqual({ problem: expect.stringContaining('at byte 64') });
+    const inText = JSON.stringify({ '[[': `\\"${'['.repeat(1_000)}\\`, b: [{}] });
+    expect(read(inText)).toEqual({ value: JSON.parse(inText) });
+    const many = (parts: number) => `[${'{},'.repeat(parts - 2)}{}]`;
+    expect(read(many(500_000))).toHaveProperty('value');
+    expect(read(many(500_001))).toEqual({ problem: expect.stringContaining('500000 objects') });
+    for (const text of ['"', '"\\', '[', ']', '{"a', '"\\"']) {
+      expect(read(text)).toEqual({ problem: 'valid JSON' });
+    }
+  });
+
   it('names the first byte that is no UTF-8, and passes over a mark at the start', () => {
     const latin = Buffer.from('{"name":"jos\xe9@"}', 'latin1');
     expect(read(latin)).toEqual({ problem: expect.stringContaining('the byte at 12') });
