@@ -1,7 +1,7 @@
 /**
  * Port: certificates are signed and kept. The private key stays with its adapter.
  *
- * Failures: STATE_UNREACHABLE, CONFIGURATION_INVALID (there are certificates, and their key is not
+ * Failures: STATE_UNREACHABLE, STORE_FULL, CONFIGURATION_INVALID (there are certificates, and their key is not
  * where keys are to be).
  */
 import type { Statement } from './dsse.ts';
@@ -29,6 +29,8 @@ export interface Certificates {
   ): Promise<{ file: string }>;
   /** What lies under this name, if it is signed by us. */
   find(name: string): Promise<{ file: string; statement: Statement } | undefined>;
+  /** Does something lie under this name that we have not signed? */
+  isForeign(name: string): Promise<boolean>;
   /** Is what lies under this name signed by us, with this subject? */
   holds(name: string, subject: Statement['subject']): Promise<boolean>;
   /**

@@ -1,18 +1,22 @@
-/** Small files that must outlive a power cut: keys, certificates. */
+/** Small files that must outlive a power cut: keys, certificates, the list of erasures. */
 import { randomUUID } from 'node:crypto';
 import {
   closeSync,
+  constants,
   existsSync,
+  fstatSync,
   fsyncSync,
   linkSync,
   mkdirSync,
   openSync,
+  readFileSync,
   renameSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { type ErrorCode, LetheError } from './lethe-error.ts';
 
 /**
  * Writes `file` whole or not at all: beside it first, synced, renamed, then its folder synced. The
@@ -58,6 +62,30 @@ export function makeFolders(folder: string, mode = 0o700): string | undefined {
   return missing[0];
 }
 
+/**
+ * The bytes of a file. Throws what Node's file functions throw, and NOT_A_FILE for what is none: of
+ * a pipe, whoever opened it would wait for its other end.
+ */
+export function readRegularFile(file: string): Buffer {
+  const handle = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    if (fstatSync(handle).isFile()) return readFileSync(handle);
+    throw Object.assign(new Error('not a regular file'), { code: 'NOT_A_FILE' });
+  } finally {
+    closeSync(handle);
+  }
+}
+
+const NO_ROOM = ['ENOSPC', 'EDQUOT'];
+
+/** What a failure of Node's file functions means: STORE_FULL where there is no room, else `code`. */
+export function fileFailure(cause: unknown, code: ErrorCode, what: string): LetheError {
+  const { code: why = 'unknown' } = cause as NodeJS.ErrnoException;
+  const isFull = NO_ROOM.includes(why);
+  const advice = isFull ? ': make room and try again' : '';
+  return new LetheError(isFull ? 'STORE_FULL' : code, `${what} (${why})${advice}`, { cause });
+}
+
 /** Under a name of its own: another process may be writing the same file. */
 function writePartial(file: string, content: string | Buffer, mode: number): string {
   makeFolders(dirname(file));
@@ -66,10 +94,13 @@ function writePartial(file: string, content: string | Buffer, mode: number): str
   try {
     writeFileSync(handle, content);
     fsyncSync(handle);
+    return partial;
+  } catch (error) {
+    rmSync(partial, { force: true });
+    throw error;
   } finally {
     closeSync(handle);
   }
-  return partial;
 }
 
 /** A new name, or a removed one, is on disk when this returns. */

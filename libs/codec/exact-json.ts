@@ -62,7 +62,8 @@ function excessOf(bytes: Buffer): string | undefined {
     else if (OPENING.has(byte)) {
       depth += 1;
       parts += 1;
-      if (depth > DEPTH_MAX) return `JSON nested ${DEPTH_MAX} deep at most; at byte ${at} it is deeper`;
+      if (depth > DEPTH_MAX)
+        return `JSON nested ${DEPTH_MAX} deep at most; at byte ${at} it is deeper`;
       if (parts > PARTS_MAX) return `JSON of at most ${PARTS_MAX} objects and arrays`;
     } else if (CLOSING.has(byte)) depth -= 1;
   }

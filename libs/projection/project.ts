@@ -62,7 +62,7 @@ export async function runProjector(
   await untilAborted({ signal, onTrouble }, () => followGeneration(powers, signal));
 }
 
-/** Does work again and again until the signal; what cannot be reached is told of, and awaited. */
+/** Does work again and again until the signal; what may pass by itself is told of, and awaited. */
 export async function untilAborted(
   { signal, onTrouble }: { signal: AbortSignal; onTrouble: (error: LetheError) => void },
   work: () => Promise<void>,
@@ -71,11 +71,16 @@ export async function untilAborted(
     try {
       await work();
     } catch (error) {
-      if (!isLetheError(error) || !error.retryable) throw error;
+      if (!isLetheError(error) || !mayPass(error)) throw error;
       onTrouble(error);
       await sleep(TROUBLE_WAIT_MS, undefined, { signal }).catch(() => undefined);
     }
   }
+}
+
+/** A disk that is full has room again some day: who reads is served meanwhile. */
+function mayPass(error: LetheError): boolean {
+  return error.retryable || error.code === 'STORE_FULL';
 }
 
 async function followGeneration(powers: ProjectorPowers, signal: AbortSignal) {

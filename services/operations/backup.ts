@@ -2,17 +2,9 @@
  * Backups: a consistent copy of log, state and vault with a manifest, never a KMS key. The views
  * are not copied: they are built anew from the log.
  */
-import {
-  existsSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { makeFolders } from '../../libs/base/durable-file.ts';
+import { makeFolders, readRegularFile } from '../../libs/base/durable-file.ts';
 import type { KeyId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import {
@@ -159,7 +151,7 @@ export function findBackups(folder: string): FoundBackup[] {
 function readManifest(folder: string): FoundBackup | undefined {
   const file = join(folder, MANIFEST);
   if (!existsSync(file)) return undefined;
-  const { format, madeAt, kmsKey, ...more } = parseManifest(readFileSync(file, 'utf8'));
+  const { format, madeAt, kmsKey, ...more } = parseManifest(readRegularFile(file).toString('utf8'));
   if (typeof format === 'number' && format !== 1) {
     throw new LetheError('FORMAT_UNKNOWN', `${file}: use a newer Lethe`);
   }

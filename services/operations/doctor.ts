@@ -16,7 +16,8 @@ import { recordsBehind } from '../../libs/projection/views-behind.ts';
 import type { ListedErasure } from '../../libs/requests/erasure-list.ts';
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
 import { stagingOf } from '../../libs/wiring/store-place.ts';
-import { isKnownKind } from '../privacy/kinds/kinds.ts';
+import { isCertified, isKnownKind } from '../privacy/kinds/kinds.ts';
+import { isAbout } from '../privacy/life/certificate-texts.ts';
 import { findUndone, readWhole } from '../privacy/life/enforce.ts';
 
 const DEAD_LETTERS_NAMED = 5;
@@ -35,14 +36,15 @@ export async function runDoctor(
   onProgress: (text: string) => void,
 ): Promise<Check[]> {
   const log = await scanLog(store, (count) => onProgress(`${count} events looked at`));
+  const listed = await readList(store);
   return [
     checkConfiguration(store),
     await checkEngines(store),
     await checkRootKey(store),
     log.check,
     await checkVault(store),
-    await checkErasures(store),
-    await checkCertificates(store),
+    'name' in listed ? listed : await checkErasures(store, listed),
+    await checkCertificates(store, 'name' in listed ? [] : listed),
     await checkKeys(store, log.refs),
     await checkViews(store, log),
     await checkBacklog(store),
@@ -134,17 +136,22 @@ async function checkVault({ backends }: OpenStore): Promise<Check> {
   return { name: 'vault', passed: count === 0, detail };
 }
 
-/** What was erased stays so, by the list of erasures. */
-async function checkErasures({ backends }: OpenStore): Promise<Check> {
-  const powers = backends.privacy();
-  let listed: readonly ListedErasure[];
+/** The list of erasures, or why it cannot be read. */
+async function readList({ backends }: OpenStore): Promise<readonly ListedErasure[] | Check> {
   try {
-    listed = await readWhole(powers);
+    return await readWhole(backends.privacy());
   } catch (error) {
     if (!isLetheError(error) || error.retryable) throw error;
     return { name: 'erasures', passed: false, detail: error.message };
   }
-  const undone = await findUndone(powers, listed);
+}
+
+/** What was erased stays so, by the list of erasures. */
+async function checkErasures(
+  { backends }: OpenStore,
+  listed: readonly ListedErasure[],
+): Promise<Check> {
+  const undone = await findUndone(backends.privacy(), listed);
   const first = undone.slice(0, DAMAGED_NAMED);
   const named = first.map(({ request }) => `${request.kind} ${request.id}`);
   const detail = `${listed.length} entries on the list of erasures, ${undone.length} undone`;
@@ -153,17 +160,33 @@ async function checkErasures({ backends }: OpenStore): Promise<Check> {
   return { name: 'erasures', passed: undone.length === 0, detail: `${detail}${which}` };
 }
 
-/** Certificates are believed by the public key that lies beside them. */
-async function checkCertificates({ backends }: OpenStore): Promise<Check> {
-  let problem: string | undefined;
+/** Certificates are believed by the public key beside them, and are about what their names say. */
+async function checkCertificates(
+  { backends }: OpenStore,
+  listed: readonly ListedErasure[],
+): Promise<Check> {
+  const { certificates } = backends.privacy();
+  const name = 'certificates';
+  const wrong: string[] = [];
+  let count = 0;
   try {
-    problem = await backends.privacy().certificates.publicKeyProblem();
+    const problem = await certificates.publicKeyProblem();
+    if (problem !== undefined) return { name, passed: false, detail: problem };
+    for (const { id, app, kind } of listed) {
+      if (!isCertified(kind)) continue;
+      const found = await certificates.find(id);
+      const isAnother = found && !isAbout(found.statement, { id, app, kind });
+      if (isAnother || (await certificates.isForeign(id))) wrong.push(id);
+      else if (found) count += 1;
+    }
   } catch (error) {
-    if (!isLetheError(error, 'CONFIGURATION_INVALID')) throw error;
-    return { name: 'certificates', passed: false, detail: error.message };
+    if (!isLetheError(error) || error.retryable) throw error;
+    return { name, passed: false, detail: error.message };
   }
-  const detail = problem ?? 'the public key beside the certificates is that of their signatures';
-  return { name: 'certificates', passed: problem === undefined, detail };
+  const first = wrong.slice(0, DAMAGED_NAMED).join(', ');
+  const those = wrong.length > 0 ? `; ${wrong.length} are not what their names say (${first})` : '';
+  const detail = `${count} certificates, signed with the key whose public half lies beside them`;
+  return { name, passed: wrong.length === 0, detail: detail + those };
 }
 
 /** The first of them: by these an operator finds the rows, and whose app they are. */

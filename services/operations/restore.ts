@@ -2,9 +2,9 @@
  * `lethe restore`: a backup becomes the store again. Everything happens in a folder beside the
  * data, so that nobody can open it before what was erased since was erased again.
  */
-import { copyFileSync, existsSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { copyFileSync, existsSync, rmSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { makeFolders, writeFileDurably } from '../../libs/base/durable-file.ts';
+import { makeFolders, readRegularFile, writeFileDurably } from '../../libs/base/durable-file.ts';
 import type { KeyId, RequestId } from '../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../libs/base/lethe-error.ts';
 import { labels } from '../../libs/codec/labels.ts';
@@ -216,7 +216,7 @@ interface Placed {
 /** What a run has left that was killed when all lay in its place; not where that was taken away. */
 async function readPlaced(configuration: Configuration): Promise<PlacedText | undefined> {
   const mark = placingMark(configuration);
-  const text = existsSync(mark) ? readFileSync(mark, 'utf8') : '';
+  const text = existsSync(mark) ? readRegularFile(mark).toString('utf8') : '';
   if (text === '' || (await isVacant(configuration))) return undefined;
   return JSON.parse(text) as PlacedText;
 }

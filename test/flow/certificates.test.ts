@@ -1,16 +1,26 @@
+import { spawnSync } from 'node:child_process';
 import {
   createPrivateKey,
   createPublicKey,
   generateKeyPairSync,
   type KeyObject,
 } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openEnvelope, signStatement } from '../../libs/audit/dsse.ts';
 import { Ring, ringRefToKey } from '../../libs/keyring/ring.ts';
 import type { PrivacyRequest } from '../../libs/requests/request.ts';
+import { runDoctor } from '../../services/operations/doctor.ts';
 import { settleEpoch, turnEpoch } from '../../services/operations/turn-epoch.ts';
 import { createPrivacy, type PrivacyOutcome } from '../../services/privacy/doors/privacy.ts';
 import { carryOut, type Done } from '../../services/privacy/life/carry-out.ts';
@@ -143,6 +153,45 @@ describe('a certificate', () => {
     const hers = openEnvelope(readFileSync(other, 'utf8'), ann.publicKey).predicate;
     expect(hers).toMatchObject({ erasure: ben.erasure, t1: { at: expect.stringMatching(/^20/) } });
   });
+
+  it.each(['folder', 'pipe', 'other'])(
+    'S51 that a %s lies in the place of is named, stops nothing, and keeps nobody else’s T1',
+    async (what) => {
+      const store = await openVictim();
+      const ann = await eraseAnn(store);
+      const subject = await subjectOf(store, 'ben');
+      const privacy = createPrivacy(store.backends.privacy());
+      const ben = (await privacy.eraseSubject(store.app.id, subject)) as Erased;
+      const doctor = async () => {
+        const checks = await runDoctor(store, () => undefined);
+        return checks.find(({ name }) => name === 'certificates')!;
+      };
+      expect(await doctor()).toMatchObject({ passed: true, detail: expect.stringMatching(/^2 /) });
+      const [own, other] = [ann.outcome.certificate!.file, ben.certificate!.file];
+      rmSync(own);
+      if (what === 'folder') mkdirSync(own);
+      else if (what === 'pipe') expect(spawnSync('mkfifo', [own]).status).toBe(0);
+      else writeFileSync(own, readFileSync(other));
+      expect(await doctor()).toMatchObject({
+        passed: false,
+        detail: expect.stringContaining(`1 are not what their names say (${ann.outcome.erasure})`),
+      });
+      await expect(turnEpoch(store)).rejects.toThrow(ann.outcome.erasure);
+      const his = openEnvelope(readFileSync(other, 'utf8'), ann.publicKey).predicate;
+      expect(his).toMatchObject({ t1: { at: expect.stringMatching(/^20/) } });
+      // A public key that is none is set aside.
+      const publicFile = join(store.folder, 'certificates', 'public-key.pem');
+      rmSync(publicFile);
+      if (what === 'folder') mkdirSync(publicFile);
+      else if (what === 'pipe') expect(spawnSync('mkfifo', [publicFile]).status).toBe(0);
+      else writeFileSync(publicFile, 'other');
+      expect((await doctor()).passed).toBe(false);
+      await store.deliver(received('cem', 'words'));
+      const cem = await subjectOf(store, 'cem');
+      expect((await privacy.eraseSubject(store.app.id, cem)).status).toBe('done');
+      expect(createPublicKey(readFileSync(publicFile)).asymmetricKeyType).toBe('ed25519');
+    },
+  );
 
   it('that was not in its folder when its T1 came has it from the next turn on', async () => {
     const store = await openVictim();

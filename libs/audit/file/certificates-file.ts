@@ -8,9 +8,15 @@ import {
   generateKeyPairSync,
   type KeyObject,
 } from 'node:crypto';
-import { accessSync, constants, existsSync, readFileSync, renameSync } from 'node:fs';
+import { accessSync, constants, existsSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeFolders, writeFileDurably, writeNewFileDurably } from '../../base/durable-file.ts';
+import {
+  fileFailure,
+  makeFolders,
+  readRegularFile,
+  writeFileDurably,
+  writeNewFileDurably,
+} from '../../base/durable-file.ts';
 import { isLetheError, LetheError } from '../../base/lethe-error.ts';
 import { sha256 } from '../../codec/hash.ts';
 import type { Certificates } from '../certificates.ts';
@@ -33,7 +39,7 @@ export function openCertificatesFile(folders: { folder: string; keyFolder: strin
   /** What lies in the place of the public key, and is another; undefined: nothing is. */
   function foreignText(): string | undefined {
     if (!existsSync(publicFile)) return undefined;
-    const text = orExplain(CERTIFICATES, publicFile, () => readFileSync(publicFile, 'utf8'));
+    const text = orNothing(() => readText(publicFile)) ?? '';
     // A line may end in another way where the file went over another system.
     return text.replaceAll('\r', '') === publicPem() ? undefined : text;
   }
@@ -44,12 +50,7 @@ export function openCertificatesFile(folders: { folder: string; keyFolder: strin
   function readOwn(name: string): Statement | undefined {
     const file = fileOf(name);
     if (!existsSync(file)) return undefined;
-    try {
-      return openEnvelope(readFileSync(file, 'utf8'), createPublicKey(signingKey()));
-    } catch (error) {
-      if (isLetheError(error, 'CERTIFICATE_INVALID')) return undefined;
-      throw error;
-    }
+    return orNothing(() => openEnvelope(readText(file), createPublicKey(signingKey())));
   }
 
   return {
@@ -74,6 +75,9 @@ export function openCertificatesFile(folders: { folder: string; keyFolder: strin
       const statement = readOwn(name);
       return statement && { file: fileOf(name), statement };
     },
+    async isForeign(name) {
+      return existsSync(fileOf(name)) && readOwn(name) === undefined;
+    },
     async holds(name, subject) {
       return JSON.stringify(readOwn(name)?.subject) === JSON.stringify(subject);
     },
@@ -81,7 +85,7 @@ export function openCertificatesFile(folders: { folder: string; keyFolder: strin
       const file = fileOf(name);
       if (!existsSync(file)) return false;
       const privateKey = signingKey();
-      const issued = openEnvelope(readFileSync(file, 'utf8'), createPublicKey(privateKey));
+      const issued = openEnvelope(readText(file), createPublicKey(privateKey));
       const text = JSON.stringify(signStatement(complete(issued), privateKey));
       orExplain(CERTIFICATES, file, () => writeFileDurably(file, text, 0o644));
       return true;
@@ -107,6 +111,28 @@ export function openCertificatesFile(folders: { folder: string; keyFolder: strin
   };
 }
 
+/** Undefined: it is nothing that we have signed or written. */
+function orNothing<Result>(read: () => Result): Result | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (isLetheError(error, 'CERTIFICATE_INVALID')) return undefined;
+    throw error;
+  }
+}
+
+/** Throws CERTIFICATE_INVALID for a folder or a pipe: it is nothing that we have written. */
+function readText(file: string): string {
+  return orExplain(CERTIFICATES, file, () => {
+    try {
+      return readRegularFile(file).toString('utf8');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'NOT_A_FILE') throw error;
+      throw new LetheError('CERTIFICATE_INVALID', `${file} is no file`, { cause: error });
+    }
+  });
+}
+
 /** For a file's name. */
 function sha256Hex(text: string): string {
   return sha256(Buffer.from(text)).toString('hex', 0, 8);
@@ -125,7 +151,7 @@ function readOrMakeKey(folder: string, publicFile: string): KeyObject {
     const pem = String(privateKey.export({ type: 'pkcs8', format: 'pem' }));
     orExplain(SIGNING_KEYS, file, () => writeNewFileDurably(file, pem, 0o600));
   }
-  return createPrivateKey(orExplain(SIGNING_KEYS, file, () => readFileSync(file)));
+  return createPrivateKey(orExplain(SIGNING_KEYS, file, () => readRegularFile(file)));
 }
 
 const CERTIFICATES = 'LETHE_CERTIFICATES';
@@ -143,8 +169,7 @@ function orExplain<Result>(variable: string, file: string, write: () => Result):
   try {
     return write();
   } catch (cause) {
-    const { code = 'unknown' } = cause as NodeJS.ErrnoException;
-    const text = `${variable}: cannot use ${file} (${code})`;
-    throw new LetheError('STATE_UNREACHABLE', text, { cause });
+    if (isLetheError(cause)) throw cause;
+    throw fileFailure(cause, 'STATE_UNREACHABLE', `${variable}: cannot use ${file}`);
   }
 }

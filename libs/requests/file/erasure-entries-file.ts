@@ -1,8 +1,12 @@
 /** Entries of the list of erasures as files of a folder, named by their numbers. */
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeFolders, writeNewFileDurably } from '../../base/durable-file.ts';
-import { LetheError } from '../../base/lethe-error.ts';
+import {
+  fileFailure,
+  makeFolders,
+  readRegularFile,
+  writeNewFileDurably,
+} from '../../base/durable-file.ts';
 import type { ErasureEntries } from '../erasure-list.ts';
 
 const DIGITS = 12;
@@ -14,13 +18,11 @@ export function openErasureEntriesFile(folder: string): ErasureEntries {
   // Looked for once: from there on numbers are tried one after the other.
   let newest = 0;
 
-  function attempt<Result>(what: string, work: () => Result): Result {
+  function attempt<Result>(what: string, work: () => Result, at = folder): Result {
     try {
       return work();
     } catch (cause) {
-      const code = (cause as NodeJS.ErrnoException).code ?? 'unknown';
-      const why = `LETHE_ERASURES: cannot ${what} ${folder} (${code})`;
-      throw new LetheError('STATE_UNREACHABLE', why, { cause });
+      throw fileFailure(cause, 'STATE_UNREACHABLE', `LETHE_ERASURES: cannot ${what} ${at}`);
     }
   }
 
@@ -43,7 +45,9 @@ export function openErasureEntriesFile(folder: string): ErasureEntries {
     },
     async read(number) {
       const file = fileOf(number);
-      return existsSync(file) ? attempt('read', () => readFileSync(file, 'utf8')) : undefined;
+      return existsSync(file)
+        ? attempt('read', () => readRegularFile(file).toString('utf8'))
+        : undefined;
     },
     async create(number, text) {
       return attempt('write', () => writeNewFileDurably(fileOf(number), text, 0o600));

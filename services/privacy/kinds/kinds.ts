@@ -31,6 +31,11 @@ export function isKnownKind(name: string): name is RequestKind {
   return Object.hasOwn(kinds, name);
 }
 
+/** Is something certified when a request of this kind is done? */
+export function isCertified(name: string): name is RequestKind {
+  return isKnownKind(name) && kinds[name].certificate !== null;
+}
+
 /** What there is to know of a kind. Throws FORMAT_UNKNOWN: a newer version has recorded it. */
 export function kindOf<Name extends RequestKind>(name: Name): Kind<Name> {
   if (isKnownKind(name)) return kinds[name];

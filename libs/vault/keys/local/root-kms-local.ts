@@ -16,7 +16,6 @@ import {
   fsyncSync,
   openSync,
   readdirSync,
-  readFileSync,
   rmSync,
   statSync,
   unlinkSync,
@@ -26,7 +25,7 @@ import {
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { lp } from '../../../base/bytes.ts';
-import { syncFolder, writeFileDurably } from '../../../base/durable-file.ts';
+import { readRegularFile, syncFolder, writeFileDurably } from '../../../base/durable-file.ts';
 import type { KeyId } from '../../../base/ids.ts';
 import { LetheError } from '../../../base/lethe-error.ts';
 import { type Randomness, randomId } from '../../../base/random.ts';
@@ -201,7 +200,7 @@ function namesIn(folder: string, ending: string): KeyId[] {
 function readStore(folder: string, id: string): { store?: string; copiedFrom?: string } {
   const file = markOf(folder, id, 'store');
   if (!existsSync(file)) return {};
-  const [store, copiedFrom] = readFileSync(file, 'utf8').split(' ');
+  const [store, copiedFrom] = readRegularFile(file).toString('utf8').split(' ');
   return { ...(store && { store }), ...(copiedFrom && { copiedFrom }) };
 }
 
@@ -253,7 +252,7 @@ function readKey(
   if ((statSync(file).mode & 0o077) !== 0) {
     throw denied(`the key file ${file} is open to other users: run chmod 600 on it`);
   }
-  const content = readFileSync(file);
+  const content = readRegularFile(file);
   const parsed = parseKeyFile(content, file);
   content.fill(0);
   if (parsed.kdf === 'none' && options.passphrase !== undefined) {
