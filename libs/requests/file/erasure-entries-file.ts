@@ -45,9 +45,8 @@ export function openErasureEntriesFile(folder: string): ErasureEntries {
     },
     async read(number) {
       const file = fileOf(number);
-      return existsSync(file)
-        ? attempt('read', () => readRegularFile(file).toString('utf8'))
-        : undefined;
+      if (!existsSync(file)) return undefined;
+      return attempt('read', () => readRegularFile(file).toString('utf8'), file);
     },
     async create(number, text) {
       return attempt('write', () => writeNewFileDurably(fileOf(number), text, 0o600));
