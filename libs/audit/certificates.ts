@@ -1,8 +1,8 @@
 /**
  * Port: certificates are signed and kept. The private key stays with its adapter.
  *
- * Failures: STATE_UNREACHABLE, STORE_FULL, CONFIGURATION_INVALID (there are certificates, and their key is not
- * where keys are to be).
+ * Failures: STATE_UNREACHABLE, STORE_FULL, CONFIGURATION_INVALID (there are certificates, and their
+ * key is not where keys are to be).
  */
 import type { Statement } from './dsse.ts';
 

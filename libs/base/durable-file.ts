@@ -78,7 +78,7 @@ export function readRegularFile(file: string): Buffer {
 
 const NO_ROOM = ['ENOSPC', 'EDQUOT'];
 
-/** What a failure of Node's file functions means: STORE_FULL where there is no room, else `code`. */
+/** A failure of Node's file functions in our terms: STORE_FULL without room, else `code`. */
 export function fileFailure(cause: unknown, code: ErrorCode, what: string): LetheError {
   const { code: why = 'unknown' } = cause as NodeJS.ErrnoException;
   const isFull = NO_ROOM.includes(why);

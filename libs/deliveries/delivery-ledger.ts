@@ -40,7 +40,7 @@ export interface DeliveryEntry {
   readonly state: 'kept' | 'gone' | 'waiting';
   /** Of a message: who wrote it, its owner (`user`) or the business. */
   readonly authorRole: string | null;
-  /** What the delivery said it was. Another under the same id has another; one that is gone none. */
+  /** What the delivery said it was; another under its id said another. Null when it is gone. */
   readonly said: SaidId | null;
 }
 
