@@ -1,6 +1,6 @@
 /**
- * The live stream of an app: its events in the order of each partition, opened as they are handed
- * out, removals included. The cursor after each event is the next offset of every partition.
+ * What consumers are told of an app's events, in the order of each partition, removals included. A
+ * stream stands at the next offset of every partition; its cursor is those, sealed.
  */
 
 import { dayToText } from '../../libs/base/day.ts';
@@ -13,7 +13,7 @@ import {
   isEventType,
   type LossRecorded,
 } from '../../libs/conversation/event-types.ts';
-import { isTombstone, type LogRecord } from '../../libs/event-log/event-log.ts';
+import { isTombstone, type LogPosition, type LogRecord } from '../../libs/event-log/event-log.ts';
 import type { AppCursors } from '../../libs/event-log/log-cursors.ts';
 import { openContents } from '../../libs/people/open-content.ts';
 import { readPeople } from '../../libs/people/people.ts';
@@ -27,13 +27,11 @@ export interface StreamEvent {
   readonly payload: Record<string, unknown>;
 }
 
-/** One event of the stream, still sealed. */
-export interface SealedStreamEvent {
-  /** Resumes after this event when sent back as Last-Event-ID. */
-  readonly cursor: string;
-  /** Opens it; undefined: what it told of is gone. Can be called again when that changes. */
-  open(powers: ReaderPowers): Promise<StreamEvent | undefined>;
-}
+/**
+ * Opens one event; undefined: what it told of is gone. It can be called again when that changes.
+ * What is told is looked up in the views, which may be a moment behind the log.
+ */
+export type OpenEvent = (powers: ReaderPowers) => Promise<StreamEvent | undefined>;
 
 const PAGE_RECORDS = 200;
 const VIEWS_TIMEOUT_MS = 2_000;
@@ -80,29 +78,24 @@ export async function readOffsets(
   return isThere ? places.map(({ offset }) => offset) : undefined;
 }
 
-/** Whose stream it is, and where it stands; the offsets move with it. */
-export interface StreamPlace {
-  readonly app: AppId;
-  readonly cursors: AppCursors;
-  readonly offsets: number[];
+/** A place of the log, and the app's own event that lies there, if one does. */
+export interface StreamRecord extends LogPosition {
+  readonly open: OpenEvent | undefined;
 }
 
-/** The next events after the cursor's offsets, which are moved forward; empty: none now. */
-export async function* nextStreamEvents(
+/** The next records of a partition, in their order; none: there are none now. */
+export async function readStream(
   { log }: Pick<ReaderPowers, 'log'>,
-  { app, cursors, offsets }: StreamPlace,
-): AsyncGenerator<SealedStreamEvent> {
-  for (let partition = 0; partition < offsets.length; partition += 1) {
-    const records = await log.read(partition, offsets[partition]!, PAGE_RECORDS);
-    for (const record of records) {
-      const event = decodeOwn(record, app);
-      offsets[partition] = record.offset + 1;
-      if (event === undefined) continue;
-      // What is told is looked up in the views; they may be a moment behind the log.
-      const open = (own: ReaderPowers) => tryStreamEvent(own, event, record);
-      yield { cursor: sealOffsets(cursors, offsets), open };
-    }
-  }
+  app: AppId,
+  { partition, offset: from }: LogPosition,
+): Promise<StreamRecord[]> {
+  const records = await log.read(partition, from, PAGE_RECORDS);
+  return records.map((record) => {
+    const { offset } = record;
+    const event = decodeOwn(record, app);
+    const open = event && ((own: ReaderPowers) => tryStreamEvent(own, event, record));
+    return { partition, offset, open };
+  });
 }
 
 function decodeOwn(record: LogRecord, app: AppId): SealedEvent | undefined {
@@ -130,7 +123,7 @@ async function tryStreamEvent(...given: Parameters<typeof toStreamEvent>) {
 async function toStreamEvent(
   powers: ReaderPowers,
   event: SealedEvent,
-  position: { partition: number; offset: number },
+  position: LogPosition,
 ): Promise<StreamEvent | undefined> {
   const { header } = event;
   const type = STREAM_TYPES[header.type as EventType];
@@ -148,7 +141,7 @@ async function toStreamEvent(
     };
     return { type, payload };
   }
-  const conversation = { id: header.stream as string };
+  const conversation = await conversationOf(powers, event);
   if (header.type.startsWith('Message') || header.type === 'ReceiptRecorded') {
     await waitForViews(powers, [position], VIEWS_TIMEOUT_MS);
     const at = {
@@ -164,4 +157,14 @@ async function toStreamEvent(
   const user = person.value && { user: { id: person.value.value.alias } };
   const isAboutUser = header.type === 'ProfileUpdated' || header.type === 'IdentityLinked';
   return { type, payload: { ...(isAboutUser ? {} : { conversation }), ...user } };
+}
+
+/** Of which type the conversation is, and of a personal one, whose: all in it goes with them. */
+async function conversationOf({ directory }: ReaderPowers, { header }: SealedEvent) {
+  const id = header.stream as ConversationId;
+  const [entry] = await directory.conversations(header.app, [id]);
+  if (typeof entry !== 'object') return { id };
+  const { kind: type, person } = entry.value;
+  const [owner] = person === null ? [] : await directory.subjects(header.app, [person]);
+  return { id, type, ...(owner && { userId: owner.value.alias }) };
 }

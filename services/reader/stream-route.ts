@@ -4,25 +4,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Type } from 'typebox';
 import type { AccessKeys } from '../../libs/access/access-keys.ts';
 import type { AppId } from '../../libs/base/ids.ts';
-import { LetheError } from '../../libs/base/lethe-error.ts';
 import type { AppCursors } from '../../libs/event-log/log-cursors.ts';
 import type { WakeSignal } from '../../libs/event-log/wake-signal.ts';
 import type { HandedAnswers } from '../../libs/http/handed-answers.ts';
+import { HttpError } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
 import { AppParameters } from '../../libs/http/route-parameters.ts';
-import { type NotedUse, noteUse } from '../../libs/keyring/noted-use.ts';
 import type { ReaderPowers } from '../../libs/wiring/powers.ts';
-import {
-  nextStreamEvents,
-  readOffsets,
-  type SealedStreamEvent,
-  type StreamPlace,
-  sealOffsets,
-} from './live-stream.ts';
+import { readOffsets, sealOffsets } from './live-stream.ts';
+import { StreamHub, type WriteEvent } from './stream-hub.ts';
 
-const LOOK_INTERVAL_MS = 250;
-const OPEN_ATTEMPTS_MAX = 5;
-const KEEP_ALIVE_MS = 15_000;
 // Whoever was let in is asked for again: a revoked key's streams end within a second.
 const RECOGNISE_INTERVAL_MS = 500;
 
@@ -37,6 +28,8 @@ export function addStreamRoute(
     signal: AbortSignal;
   },
 ): void {
+  const hub = new StreamHub(powers, running.wake);
+  const counts = new StreamCounts();
   server.get(
     '/v2/apps/:appId/stream',
     {
@@ -55,6 +48,7 @@ export function addStreamRoute(
       const app = request.params.appId as AppId;
       const { raw } = reply;
       const closed = new AbortController();
+      counts.add(request.principal!.keyId, raw);
       raw.on('close', () => closed.abort());
       raw.on('error', () => closed.abort());
       const cursors = await powers.cursors.of(app);
@@ -90,8 +84,7 @@ export function addStreamRoute(
         .then(() => signal.aborted || running.answers.end(request));
       const write: WriteEvent = (text, opened) =>
         writeOut(raw, text, opened && running.answers.keep(request, opened));
-      const place = { app, cursors, offsets };
-      await stream({ powers, place, wake: running.wake, signal, write }).catch(report);
+      await hub.serve({ app, cursors, offsets, write, signal }).catch(report);
       closed.abort();
       // Nobody asks anything more of a server that ends, and it would wait for that.
       raw.end(() => running.signal.aborted && request.raw.socket.destroy());
@@ -123,8 +116,36 @@ async function startOf(
   return { offsets: await powers.log.endOffsets(), isReset: cursor !== undefined };
 }
 
-/** Writes text; `opened` is what it was opened with, and may be handed on at that moment. */
-export type WriteEvent = (text: string, opened?: NotedUse) => Promise<void> | undefined;
+/** How many streams may be open: each holds a connection, and what its client has not taken. */
+const OF_ONE_KEY_MAX = 500;
+const OF_ALL_MAX = 2_000;
+
+/** The open streams of this process, by the key that opened them. */
+class StreamCounts {
+  readonly #byKey = new Map<string, number>();
+  #all = 0;
+
+  /** Counts a stream until it is closed. Throws 429, and 503 where all are too many. */
+  add(key: string, stream: ServerResponse): void {
+    if ((this.#byKey.get(key) ?? 0) >= OF_ONE_KEY_MAX) {
+      const title = `This key has ${OF_ONE_KEY_MAX} streams open: close some first`;
+      throw new HttpError(429, 'too_many_streams', title, { retryAfterSeconds: 10 });
+    }
+    if (this.#all >= OF_ALL_MAX) {
+      const title = 'Too many streams are open here: try again, or elsewhere';
+      throw new HttpError(503, 'overloaded', title, { retryAfterSeconds: 10 });
+    }
+    this.#change(key, 1);
+    stream.once('close', () => this.#change(key, -1));
+  }
+
+  #change(key: string, by: number): void {
+    const count = (this.#byKey.get(key) ?? 0) + by;
+    if (count > 0) this.#byKey.set(key, count);
+    else this.#byKey.delete(key);
+    this.#all += by;
+  }
+}
 
 /** Writes and waits while the client is slow, so that memory stays bounded. */
 function writeOut(
@@ -141,55 +162,4 @@ function writeOut(
     };
     raw.on('drain', goOn).on('close', goOn);
   });
-}
-
-async function stream(session: {
-  powers: ReaderPowers;
-  place: StreamPlace;
-  wake: WakeSignal;
-  signal: AbortSignal;
-  write: WriteEvent;
-}): Promise<void> {
-  const { powers, place, wake, signal, write } = session;
-  let spokenMs = performance.now();
-  while (!signal.aborted) {
-    const mark = wake.mark();
-    let count = 0;
-    for await (const event of nextStreamEvents(powers, place)) {
-      if (signal.aborted) return;
-      count += 1;
-      if (await handOn(powers, event, write)) spokenMs = performance.now();
-    }
-    if (performance.now() - spokenMs > KEEP_ALIVE_MS) {
-      spokenMs = performance.now();
-      await write(`id: ${sealOffsets(place.cursors, place.offsets)}\n: still here\n\n`);
-    }
-    if (count === 0) await wake.wait(mark, LOOK_INTERVAL_MS);
-  }
-}
-
-/**
- * Opens an event and writes it, if what it was opened with still stands at that very moment; else
- * it is opened again. False: there is nothing to tell of it any more.
- */
-export async function handOn(
-  powers: ReaderPowers,
-  event: SealedStreamEvent,
-  write: WriteEvent,
-): Promise<boolean> {
-  const { keyring } = powers;
-  for (let attempt = 0; attempt < OPEN_ATTEMPTS_MAX; attempt += 1) {
-    const noted = noteUse(powers);
-    const own = { ...powers, keyring: noted.keyring, sealer: noted.sealer };
-    const opened = await event.open(own);
-    if (opened === undefined) return false;
-    const { type } = opened;
-    const text = `id: ${event.cursor}\nevent: ${type}\ndata: ${JSON.stringify(opened)}\n\n`;
-    if (keyring.vouches(noted.usedRings())) {
-      await write(text, noted);
-      return true;
-    }
-    await keyring.renewLease();
-  }
-  throw new LetheError('CONTENDED', 'rings change too fast: resume', { retryable: true });
 }

@@ -7,7 +7,7 @@ import {
   encodeSealedEvent,
 } from '../../libs/codec/sealed-event.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
-import { nextStreamEvents } from '../../services/reader/live-stream.ts';
+import { readStream } from '../../services/reader/live-stream.ts';
 import { received } from '../support/events.ts';
 import { groupOf, messagesOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openTestStore, type TestStore } from '../support/temporary-store.ts';
@@ -49,12 +49,12 @@ function replaceRecord(store: TestStore, where: 'log' | 'views', [from, to]: rea
 /** The types of everything that a stream from the start hands out. */
 async function streamTypes({ backends, app }: TestStore): Promise<string[]> {
   const reader = backends.reader();
-  const offsets = (await reader.log.endOffsets()).map(() => 0);
   const types: string[] = [];
-  const cursors = await reader.cursors.of(app.id);
-  for await (const event of nextStreamEvents(reader, { app: app.id, cursors, offsets })) {
-    const opened = await event.open(reader);
-    if (opened !== undefined) types.push(opened.type);
+  for (let partition = 0; partition < reader.log.partitions; partition += 1) {
+    for (const { open } of await readStream(reader, app.id, { partition, offset: 0 })) {
+      const opened = await open?.(reader);
+      if (opened !== undefined) types.push(opened.type);
+    }
   }
   return types;
 }
