@@ -1,7 +1,7 @@
 /**
  * Streams of an app that have caught up are served together: an event is read and opened once for
- * all of them. A stream that lags behind, or whose client reads slowly, is served alone until it has
- * caught up; few of those are at work at a time, so that others who read do not wait for them.
+ * all of them. One that lags behind, or whose client reads slowly, is served alone until it has
+ * caught up. Few of those are at work at a time, so that others who read do not wait for them.
  */
 import type { AppId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
