@@ -239,6 +239,10 @@ describe.each(adapters.views)('view store %s', (engine, open) => {
     expect(await ids({ limit: 5, after: position(1_010, 110) })).toEqual(n(11, 16));
     expect((await store.message(id(103)))?.conversation).toBe(CONVERSATION);
     expect(await store.message(id(250))).toBeUndefined();
+    // Those that would be forgotten with one, which two of n are with chance n / 2^40.
+    expect(await store.messagesOnLeaf(CONVERSATION, id(103))).toEqual([id(103)]);
+    expect(await store.messagesOnLeaf(id(2), id(103))).toEqual([]);
+    expect(await store.messagesOnLeaf(CONVERSATION, id(250))).toEqual([]);
   });
 
   it('fills a new generation beside the one that serves, and switches at once', async () => {

@@ -10,6 +10,7 @@ import {
 } from '../../base/ids.ts';
 import type { Position } from '../../conversation/view-changes.ts';
 import { type CassandraDatabase, hasCells } from '../../engines/cassandra-database.ts';
+import { thingPath } from '../../sealing/tree-path.ts';
 import { POSITION_BYTES, readCopy, readFact, readNewest, readOldest } from '../view-cells.ts';
 import type {
   ChangeView,
@@ -51,6 +52,19 @@ export function createViewReaderCassandra(
     },
     messages: (conversation, page) => readMessages(reader, conversation, page),
     message: async (id) => readMessage(reader, await generation(), id),
+    async messagesOnLeaf(conversation, thing) {
+      const query = `SELECT message, conversation FROM messages_${await generation()}
+        WHERE leaf = ?`;
+      const leaf = Buffer.from(thingPath(thing));
+      const rows = await database.all<{ message: Buffer; conversation: Buffer | null }>(
+        query,
+        leaf,
+      );
+      const own = hexToBytes(conversation);
+      return rows
+        .filter((row) => row.conversation?.equals(own))
+        .map(({ message }) => bytesToId<MessageId>(message));
+    },
     async messageIds(conversation) {
       const g = await generation();
       const ids: MessageId[] = [];
@@ -115,8 +129,9 @@ async function readMessage(
   g: number,
   id: string,
 ): Promise<MessageView | undefined> {
-  const query = `SELECT conversation, copy FROM messages_${g} WHERE message = ?`;
-  const row = await database.get<{ conversation: Buffer; copy: Buffer }>(query, hexToBytes(id));
+  const query = `SELECT conversation, copy FROM messages_${g} WHERE leaf = ? AND message = ?`;
+  const names = [Buffer.from(thingPath(id)), hexToBytes(id)];
+  const row = await database.get<{ conversation: Buffer; copy: Buffer }>(query, ...names);
   if (row === undefined || !hasCells(row, ['conversation', 'copy'])) return undefined;
   return {
     conversation: bytesToId<ConversationId>(row.conversation),

@@ -25,7 +25,8 @@ const LIST_DAYS = 'app blob, day int, PRIMARY KEY (app, day)';
 const TABLES = {
   conversations: 'id blob PRIMARY KEY, app blob, last blob, last_message blob, version bigint',
   // The winner among copies of a message: its conversation and position, then the record.
-  messages: 'message blob PRIMARY KEY, conversation blob, copy blob',
+  // By the leaf that its key hangs on: who forgets one looks at those that would go with it.
+  messages: 'leaf blob, message blob, conversation blob, copy blob, PRIMARY KEY (leaf, message)',
   message_order: `conversation blob, week int, position blob, message blob,
     PRIMARY KEY ((conversation, week), position, message)`,
   message_weeks: 'conversation blob, week int, PRIMARY KEY (conversation, week)',

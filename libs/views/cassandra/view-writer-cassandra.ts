@@ -3,6 +3,7 @@
 import { hexToBytes } from '../../base/hex.ts';
 import type { Position, ViewChange } from '../../conversation/view-changes.ts';
 import type { CqlStatement } from '../../engines/cassandra-database.ts';
+import { thingPath } from '../../sealing/tree-path.ts';
 import { type Cell, copyCell, factCell, newestCell, oldestCell } from '../view-cells.ts';
 import { type ListTable, listDay, listPlaces, shardOf } from './view-lists-cassandra.ts';
 
@@ -98,16 +99,17 @@ function messageUpserts(g: number, change: Row<'message'>): Upsert[] {
   const cell = copyCell(change);
   const week = weekOf(position);
   const copy = `UPDATE messages_${g} USING TIMESTAMP ? SET conversation = ?, copy = ?
-    WHERE message = ?`;
+    WHERE leaf = ? AND message = ?`;
   const order = `INSERT INTO message_order_${g} (conversation, week, position, message)
     VALUES (?, ?, ?, ?)`;
   const weeks = `INSERT INTO message_weeks_${g} (conversation, week) VALUES (?, ?)`;
   const place = hexToBytes(conversation);
+  const leaf = Buffer.from(thingPath(message));
   return [
     { query: weeks, params: [place, week], key: `${conversation} ${week}` },
     {
       query: copy,
-      params: [cell.time, place, cell.value, hexToBytes(message)],
+      params: [cell.time, place, cell.value, leaf, hexToBytes(message)],
       key: message,
       cell,
     },

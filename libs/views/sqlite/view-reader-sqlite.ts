@@ -10,6 +10,7 @@ import {
 } from '../../base/ids.ts';
 import type { Position } from '../../conversation/view-changes.ts';
 import type { SqliteDatabase } from '../../engines/sqlite-database.ts';
+import { thingPath } from '../../sealing/tree-path.ts';
 import type {
   ConversationView,
   MessageView,
@@ -64,9 +65,18 @@ export function createViewReaderSqlite(
     async message(id) {
       const g = generation();
       const sql = `SELECT m.*, c.id FROM messages_${g} m JOIN conversations_${g} c
-        ON c.row = m.conversation WHERE m.message = ?`;
-      const row = database.get<StoredMessage & { id: Uint8Array }>(sql, hexToBytes(id));
+        ON c.row = m.conversation WHERE m.leaf = ? AND m.message = ?`;
+      const names = [thingPath(id), hexToBytes(id)];
+      const row = database.get<StoredMessage & { id: Uint8Array }>(sql, ...names);
       return row && toMessage(row, bytesToId<ConversationId>(row.id));
+    },
+    async messagesOnLeaf(conversation, thing) {
+      const g = generation();
+      const sql = `SELECT message FROM messages_${g} WHERE leaf = ? AND conversation =
+        (SELECT row FROM conversations_${g} WHERE id = ?)`;
+      const values = [thingPath(thing), hexToBytes(conversation)];
+      const rows = database.all<{ message: Uint8Array }>(sql, ...values);
+      return rows.map((row) => bytesToId<MessageId>(row.message));
     },
     async messageIds(conversation) {
       const g = generation();

@@ -25,10 +25,10 @@ function generationTables(g: number): string {
   CREATE INDEX conversations_last_${g} ON conversations_${g} (app, last);
   CREATE TABLE messages_${g} (
     row INTEGER PRIMARY KEY, conversation INTEGER NOT NULL, position BLOB NOT NULL,
-    message BLOB NOT NULL, attempt INTEGER NOT NULL, record BLOB NOT NULL
+    leaf BLOB NOT NULL, message BLOB NOT NULL, attempt INTEGER NOT NULL, record BLOB NOT NULL
   );
   CREATE UNIQUE INDEX messages_position_${g} ON messages_${g} (conversation, position);
-  CREATE UNIQUE INDEX messages_message_${g} ON messages_${g} (message);
+  CREATE UNIQUE INDEX messages_leaf_${g} ON messages_${g} (leaf, message);
   CREATE TABLE changes_${g} (
     row INTEGER PRIMARY KEY, message BLOB NOT NULL, event BLOB NOT NULL, kind TEXT NOT NULL,
     position BLOB NOT NULL, attempt INTEGER NOT NULL, record BLOB NOT NULL

@@ -3,6 +3,7 @@
 import { hexToBytes } from '../../base/hex.ts';
 import type { ViewChange } from '../../conversation/view-changes.ts';
 import type { SqliteDatabase } from '../../engines/sqlite-database.ts';
+import { thingPath } from '../../sealing/tree-path.ts';
 
 type Row<Kind extends ViewChange['row']> = Extract<ViewChange, { row: Kind }>;
 
@@ -133,18 +134,13 @@ function writeMessage({ database, g }: Target, message: Row<'message'>, rows: Ma
     conversation = database.get<{ row: number }>(sql, hexToBytes(message.conversation))!.row;
     rows.set(message.conversation, conversation);
   }
-  const sql = `INSERT INTO messages_${g} (conversation, position, message, attempt, record)
-    VALUES (?, ?, ?, ?, ?) ON CONFLICT (message) DO UPDATE SET position = excluded.position,
-    attempt = excluded.attempt, record = excluded.record WHERE ${COPY_WINS}`;
+  const sql = `INSERT INTO messages_${g} (conversation, position, leaf, message, attempt, record)
+    VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (leaf, message) DO UPDATE SET
+    position = excluded.position, attempt = excluded.attempt, record = excluded.record
+    WHERE ${COPY_WINS}`;
   const { position, attempt, record } = message;
-  database.run(
-    sql,
-    conversation,
-    hexToBytes(position),
-    hexToBytes(message.message),
-    attempt,
-    record,
-  );
+  const names = [thingPath(message.message), hexToBytes(message.message)];
+  database.run(sql, conversation, hexToBytes(position), ...names, attempt, record);
 }
 
 function writeChange({ database, g }: Target, change: Row<'change'>): void {

@@ -6,7 +6,7 @@ import { decodeSealedEvent } from '../../../libs/codec/sealed-event.ts';
 import { isDamage } from '../../../libs/keyring/past-damage.ts';
 import type { RingRef } from '../../../libs/keyring/ring.ts';
 import type { Taken } from '../../../libs/keyring/ring-material.ts';
-import { ringKinds, shareLeaf, THING_DEPTH, thingPath } from '../../../libs/sealing/tree-path.ts';
+import { ringKinds, THING_DEPTH, thingPath } from '../../../libs/sealing/tree-path.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import type { Asked } from './kind.ts';
 import type { Run } from './run.ts';
@@ -46,13 +46,13 @@ export async function findThing(
 
 /** Why a thing is not forgotten: more hangs on its leaf than was named. Undefined: nothing does. */
 export async function sharedLeaf(
-  views: Pick<PrivacyPowers['views'], 'messageIds'>,
+  views: Pick<PrivacyPowers['views'], 'messagesOnLeaf'>,
   { conversation, message, attachment }: ThingName,
 ): Promise<string | undefined> {
   const named = attachment ?? message;
-  const others = (await views.messageIds(conversation)).filter((id) => id !== named);
-  if (attachment === message) others.push(message);
-  const neighbours = others.filter((id) => shareLeaf(id, named));
+  const onLeaf = await views.messagesOnLeaf(conversation, named);
+  const neighbours = onLeaf.filter((id) => id !== named);
+  if (attachment === message) neighbours.push(message);
   if (neighbours.length === 0) return undefined;
   return (
     `message ${neighbours.join(', ')} would be forgotten with it: their keys share a leaf. ` +
