@@ -185,7 +185,8 @@ function readHttpUrl(name: string, text: string): Pick<Configuration['http'], 'u
 
 function readSchedule(name: string, text: string): number | null {
   if (text === 'off') return null;
-  const hours = Number(/^every (\d{1,4})h$/.exec(text)?.[1]);
+  const [, count, unit] = /^every (\d{1,4})([hd])$/.exec(text) ?? [];
+  const hours = Number(count) * (unit === 'd' ? 24 : 1);
   if (!(hours >= 1 && hours <= 8_760)) throw invalid(name);
   return hours;
 }

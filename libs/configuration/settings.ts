@@ -141,7 +141,7 @@ export const settings: readonly Setting[] = [
   {
     name: 'LETHE_TURN_SCHEDULE',
     fallback: 'off',
-    expected: 'off, or every Nh: hours, 1 to 8760',
+    expected: 'off, or every Nh or every Nd: hours or days, from 1h to 365d',
     purpose: 'how often the privacy service turns the epoch, if anything was erased since',
   },
   {

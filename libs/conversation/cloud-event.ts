@@ -1,5 +1,6 @@
 /** CloudEvents 1.0 JSON to deliveries: the structural and value checks of the bulk form. Pure. */
 import { readExactJson } from '../codec/exact-json.ts';
+import { sha256 } from '../codec/hash.ts';
 import type {
   Author,
   Content,
@@ -15,6 +16,7 @@ import { type FieldProblem, type FieldReader, readFields } from './field-reader.
 
 export const ID_LENGTH_MAX = 512;
 export const NAME_LENGTH_MAX = 256;
+const LONG_ID_MAX = 65_536;
 export const TEXT_LENGTH_MAX = 100_000;
 export const CONTENT_JSON_MAX = 100_000;
 const CONTENT_TYPES = new Set([
@@ -75,7 +77,7 @@ function readDelivery(root: FieldReader, nowMs: number): Delivery {
   root.member('specversion').oneOf(['1.0']);
   const type = root.member('type').oneOf(deliveryTypes);
   const source = root.member('source').text(ID_LENGTH_MAX);
-  const id = root.member('id').text(ID_LENGTH_MAX);
+  const id = readLongId(root.member('id'));
   const occurredAtMs = readTime(root.member('time'), nowMs);
   const data = readData(root);
   if (!data.isObject) data.fail('an object');
@@ -170,7 +172,7 @@ function readMessage(direction: 'received' | 'sent', data: FieldReader): Deliver
     author,
     recipients,
     content: readContent(data.member('content')),
-    quotedExternalId: quoted.isPresent ? quoted.member('externalId').text(ID_LENGTH_MAX) : null,
+    quotedExternalId: quoted.isPresent ? readLongId(quoted.member('externalId')) : null,
     metadata: metadata.isPresent ? metadata.json(METADATA_JSON_MAX) : null,
     purpose: data.member('purpose').optionalText(NAME_LENGTH_MAX),
   };
@@ -179,7 +181,7 @@ function readMessage(direction: 'received' | 'sent', data: FieldReader): Deliver
 function readTarget(data: FieldReader): { conversation: ConversationReference; message: string } {
   return {
     conversation: readConversation(data.member('conversation')),
-    message: data.member('message').member('externalId').text(ID_LENGTH_MAX),
+    message: readLongId(data.member('message').member('externalId')),
   };
 }
 
@@ -188,7 +190,7 @@ function readReceipt(data: FieldReader): DeliveryBody {
   return {
     kind: 'receipt',
     conversation: conversation.isPresent ? readConversation(conversation) : null,
-    message: data.member('message').member('externalId').text(ID_LENGTH_MAX),
+    message: readLongId(data.member('message').member('externalId')),
     identity: readIdentity(data.member('identity')),
     status: data.member('status').oneOf(receiptStatuses),
     reason: data.member('reason').optionalText(NAME_LENGTH_MAX),
@@ -226,7 +228,7 @@ function readConversation(field: FieldReader): ConversationReference {
   if (type === 'sdkGroup' && !externalId.isPresent) {
     externalId.fail('a string (a group is known by it)');
   }
-  return { type, externalId: externalId.isPresent ? externalId.text(ID_LENGTH_MAX) : null };
+  return { type, externalId: externalId.isPresent ? readLongId(externalId) : null };
 }
 
 function readIdentity(field: FieldReader): Identity {
@@ -240,7 +242,7 @@ function readIdentity(field: FieldReader): Identity {
 
 function readAuthor(field: FieldReader): Author {
   const type = field.member('type').oneOf(['user', 'business']);
-  const displayName = field.member('displayName').optionalText(NAME_LENGTH_MAX) || null;
+  const displayName = readName(field.member('displayName'));
   if (type === 'user') {
     return { type, identity: readIdentity(field.member('identity')), displayName };
   }
@@ -253,10 +255,34 @@ function readAuthor(field: FieldReader): Author {
   };
 }
 
-/** A content object; text content needs a text. */
+/**
+ * An id that a channel gives to a message or a conversation. Mail has ids of any length: a longer
+ * one is known by its hash, wherever it is named.
+ */
+function readLongId(field: FieldReader): string {
+  const id = field.text(LONG_ID_MAX);
+  return id.length <= ID_LENGTH_MAX ? id : `sha256:${sha256(Buffer.from(id)).toString('hex')}`;
+}
+
+/** What a channel calls somebody. A longer name is cut, and has a mark where it was. */
+function readName(field: FieldReader): string | null {
+  const name = field.optionalText(LONG_ID_MAX);
+  if (name === null || name.length <= NAME_LENGTH_MAX) return name || null;
+  const cut = name.slice(0, NAME_LENGTH_MAX - 1);
+  return `${cut.isWellFormed() ? cut : cut.slice(0, -1)}…`;
+}
+
+/**
+ * A content object; text content needs a text. A type that nobody knows is a mistake, unless it says
+ * that it is to be kept as it is: `opaque`.
+ */
 export function readContent(field: FieldReader): Content {
   if (!field.isObject) field.fail('an object {type, …}');
   const given = field.member('type').text(32);
+  if (!CONTENT_TYPES.has(given) && !field.member('opaque').isTrue) {
+    const known = [...CONTENT_TYPES].join(', ');
+    field.member('type').fail(`one of ${known}; or another, with "opaque": true beside it`);
+  }
   // The kind of content is clear in the header, so only known words may stand there; another type
   // is sealed with the content and shown from there.
   const type = CONTENT_TYPES.has(given) ? given : 'other';

@@ -39,7 +39,7 @@ export interface ProfileFields {
   readonly locale: string | null;
 }
 
-export const receiptStatuses = ['sent', 'delivered', 'read', 'failed'] as const;
+export const receiptStatuses = ['sent', 'delivered', 'read', 'played', 'failed'] as const;
 export type ReceiptStatus = (typeof receiptStatuses)[number];
 
 /** A message, received or sent. */

@@ -67,6 +67,10 @@ export class FieldReader {
     return this.#value !== undefined && this.#value !== null;
   }
 
+  get isTrue(): boolean {
+    return this.#value === true;
+  }
+
   /** A member of this object. */
   member(name: string): FieldReader {
     if (!this.isObject) this.fail('an object');

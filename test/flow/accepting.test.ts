@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
 import { readPeople } from '../../libs/people/people.ts';
@@ -12,6 +13,9 @@ import {
   textsOf,
 } from '../support/reading.ts';
 import { openTestStore } from '../support/temporary-store.ts';
+
+const hashed = ({ externalId }: { externalId: string }) =>
+  `sha256:${createHash('sha256').update(externalId).digest('hex')}`;
 
 describe('what is taken in', () => {
   it('an item that has nothing to write is accepted and harms nothing beside it', async () => {
@@ -41,10 +45,47 @@ describe('what is taken in', () => {
     expect(await textsOf(store, id)).toEqual([null]);
   });
 
+  it('an unknown type of content is refused, unless it says that it is to be kept as it is', async () => {
+    const read = (content: object) => {
+      const { data, ...rest } = received('ann', 'x') as { data: object };
+      return readCloudEvent({ ...rest, data: { ...data, content } }, Date.now());
+    };
+    for (const more of [{}, { opaque: false }, { opaque: 'true' }]) {
+      expect(read({ type: 'pol', ...more })).toEqual({
+        problem: {
+          pointer: '/data/content/type',
+          expected: expect.stringContaining('text, image'),
+        },
+      });
+    }
+    expect(read({ type: 'pol', opaque: true })).toHaveProperty('value');
+  });
+
+  it('mail with a very long id and a very long name is taken in, and its id is known again', async () => {
+    const store = await openTestStore();
+    const id = `<${'x'.repeat(2_000)}@example.org>`;
+    const conversation = { type: 'sdkGroup', externalId: `${'thread '.repeat(100)}1` };
+    const displayName = `${'a'.repeat(254)}😀${'b'.repeat(100)}`;
+    const mail = received('ann', 'mail', { id, conversation, displayName });
+    const quoting = received('ben', 'answer', { id: `${id}2`, quoted: id, conversation });
+    expect((await store.deliver(mail, quoting)).map(({ status }) => status)).toEqual([
+      'accepted',
+      'accepted',
+    ]);
+    expect(await store.accept(mail)).toMatchObject([{ status: 'duplicate' }]);
+    await store.deliver(edited('ann', id, 'edited', { conversation }));
+    const other = { ...conversation, externalId: `${'thread '.repeat(100)}2` };
+    await store.deliver(received('ann', 'elsewhere', { id: `${id}3`, conversation: other }));
+    const [message, answer] = await messagesOf(store, await groupOf(store, hashed(conversation)));
+    expect(message!.content!.text).toBe('edited');
+    expect(answer!.quotedMessage).toMatchObject({ message: { id: message!.id } });
+    expect(message!.author!.displayName).toBe(`${'a'.repeat(254)}…`);
+  });
+
   it('an unknown type of content is shown, but its name is not in any header', async () => {
     const store = await openTestStore();
     const base = received('ann', 'x') as { data: object };
-    const content = { type: '+49 170 555', payload: 1 };
+    const content = { type: '+49 170 555', opaque: true, payload: 1 };
     await store.deliver({ ...base, data: { ...base.data, content } });
     const group = await groupOf(store);
     expect((await messagesOf(store, group))[0]!.content).toEqual(content);

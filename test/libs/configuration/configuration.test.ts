@@ -59,3 +59,18 @@ describe('what passes a network', () => {
     expect(() => readConfiguration(variables)).toThrow(/^LETHE_INSECURE: /);
   });
 });
+
+describe('the schedule of turns', () => {
+  it.each([
+    ['off', null],
+    ['every 1h', 1],
+    ['every 1d', 24],
+    ['every 365d', 8_760],
+  ])('%s is every %s hours', (text, hours) => {
+    expect(readConfiguration({ LETHE_TURN_SCHEDULE: text }).turnEveryHours).toBe(hours);
+  });
+
+  it.each(['daily', 'every 0h', 'every 366d', 'every 1w', 'every d'])('%s is refused', (text) => {
+    expect(() => readConfiguration({ LETHE_TURN_SCHEDULE: text })).toThrow(/every Nh or every Nd/);
+  });
+});
