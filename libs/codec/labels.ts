@@ -31,6 +31,7 @@ export const labels = {
   localKms: label('lethe.lkms.v1'),
   erasureList: label('lethe.list.v1'),
   attack: label('lethe.attack.v1'),
+  cachedPage: label('lethe.page.v1'),
   cursor: label('lethe.cursor.v1'),
   door: label('lethe.door.v1'),
   request: label('lethe.request.v1'),

@@ -273,8 +273,8 @@ function readName(field: FieldReader): string | null {
 }
 
 /**
- * A content object; text content needs a text. A type that nobody knows is a mistake, unless it says
- * that it is to be kept as it is: `opaque`.
+ * A content object; text content needs a text. A type that nobody knows is a mistake, unless it
+ * says that it is to be kept as it is: `opaque`.
  */
 export function readContent(field: FieldReader): Content {
   if (!field.isObject) field.fail('an object {type, …}');

@@ -107,7 +107,7 @@ export interface ViewReader {
   /** Messages in ascending order of position. */
   messages(conversation: string, page: PageRequest): Promise<MessageView[]>;
   message(id: string): Promise<MessageView | undefined>;
-  /** The conversation's messages whose keys hang on the leaf of a thing, with itself if it is one. */
+  /** The conversation's messages whose keys hang on a thing's leaf; itself, if it is one. */
   messagesOnLeaf(conversation: string, thing: string): Promise<MessageId[]>;
   /** Ids of all messages of a conversation, in no promised order. */
   messageIds(conversation: string): Promise<MessageId[]>;

@@ -410,7 +410,7 @@ function handOut(from: {
       keyring,
       directory,
       views: views(),
-      pages: createPageReader({ views: views(), cache: engines.cache }),
+      pages: createPageReader({ views: views(), cache: engines.cache, keys: vault.keys }),
     }),
     privacy: () => privacyPowers(from, recordingClock),
     administration: (): AdministrationPowers => {
@@ -475,7 +475,7 @@ function privacyPowers(
     accessKeys: accessKeysOf(from),
     accessKeyStore: engines.state.accessKeys,
     views: engines.views(),
-    pages: createPageReader({ views: engines.views(), cache: engines.cache }),
+    pages: createPageReader({ views: engines.views(), cache: engines.cache, keys: vault.keys }),
     cache: engines.cache,
     onT0(milliseconds) {
       for (const tell of from.t0Listeners) tell(milliseconds);

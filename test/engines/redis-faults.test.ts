@@ -111,6 +111,75 @@ describe('answers while Redis', () => {
     }
   });
 
+  it('holds what somebody without a key has written there are the same', async () => {
+    await sameAnswers(PEOPLE.length);
+    const fieldsOf = (redis: Redis, name: string) => redis.hgetallBuffer(name);
+    const attacks: Record<string, (redis: Redis, names: string[]) => Promise<unknown>> = {
+      'pages of one conversation in place of another’s': async (redis, names) => {
+        const all = await Promise.all(names.map((name) => fieldsOf(redis, name)));
+        for (const [i, name] of names.entries()) {
+          const other = all[(i + 1) % names.length]!;
+          for (const field of Object.keys(all[i]!)) {
+            const own = all[i]![field]!;
+            const version = own.subarray(0, own.indexOf('\n'));
+            const page = Object.values(other)[0]!;
+            const moved = Buffer.concat([version, page.subarray(page.indexOf('\n'))]);
+            await redis.hset(name, field, moved);
+          }
+        }
+      },
+      'an old page under a new version': async (redis, names) => {
+        const before = await Promise.all(names.map((name) => fieldsOf(redis, name)));
+        await store.deliver(...PEOPLE.map(words));
+        for (const name of PEOPLE) await textsOf(store, await defaultConversationOf(store, name));
+        for (const [i, name] of names.entries()) {
+          const now = await fieldsOf(redis, name);
+          for (const [field, page] of Object.entries(now)) {
+            const old = before[i]![field];
+            if (old === undefined) continue;
+            const version = page.subarray(0, page.indexOf('\n'));
+            const moved = Buffer.concat([version, old.subarray(old.indexOf('\n'))]);
+            await redis.hset(name, field, moved);
+          }
+        }
+      },
+      'pages cut off, emptied, or changed in a byte': async (redis, names) => {
+        for (const [i, name] of names.entries()) {
+          for (const [field, page] of Object.entries(await fieldsOf(redis, name))) {
+            const head = page.indexOf('\n') + 1;
+            const changed = Buffer.from(page);
+            changed[page.length - 1 - i]! ^= 1;
+            const cuts = [page.subarray(0, head), page.subarray(0, -40), changed];
+            await redis.hset(name, field, cuts[i % 3]!);
+          }
+        }
+      },
+      'other types, and values that are longer than any page': async (redis, names) => {
+        const [first, ...others] = names;
+        const long = Buffer.alloc(600_000, 1);
+        for (const field of Object.keys(await fieldsOf(redis, first!))) {
+          await redis.hset(first!, field, long);
+        }
+        for (const name of others) {
+          await redis.del(name);
+          await redis.set(name, 'text');
+        }
+      },
+    };
+    for (const [what, attack] of Object.entries(attacks)) {
+      await sleep(1_200);
+      for (const name of PEOPLE) await textsOf(store, await defaultConversationOf(store, name));
+      const names = await pagesThere();
+      expect(names.length, what).toBeGreaterThan(2);
+      await redisDoes((redis) => attack(redis, names));
+      for (const name of PEOPLE) {
+        const conversation = await defaultConversationOf(store, name);
+        expect(await textsOf(store, conversation), what).toEqual(await textsOf(bare, conversation));
+      }
+      await redisDoes((redis) => redis.flushall());
+    }
+  });
+
   it('is full are the same', async () => {
     const block = Buffer.alloc(64 * 1024);
     const fill = async (redis: Redis) => {

@@ -1,8 +1,16 @@
-/** Pages of a conversation, from the cache where they are, else from the views. */
-
-import type { ConversationId } from '../../base/ids.ts';
+/**
+ * Pages of a conversation, from the cache where they are, else from the views. A page in the cache
+ * carries a code over itself and its place: who can write there, but has no key, changes no answer.
+ *
+ *   HMAC-SHA-256 under the app's index key ‖ the page
+ */
+import { timingSafeEqual } from 'node:crypto';
+import type { AppId, ConversationId } from '../../base/ids.ts';
 import { isLetheError } from '../../base/lethe-error.ts';
 import { recordCodec } from '../../codec/avro.ts';
+import type { HmacKey } from '../../codec/hash.ts';
+import { labels } from '../../codec/labels.ts';
+import type { AppKeys } from '../../keyring/app-keys.ts';
 import {
   type ChangeView,
   type MessageView,
@@ -23,10 +31,10 @@ export interface MessagePage {
   readonly isCached: boolean;
 }
 
-/** Reads pages of conversations. Failures: those of `ViewReader`, none of the cache. */
+/** Reads pages of conversations. Failures: those of `ViewReader` and `AppKeys`, none of the cache. */
 export interface PageReader {
   page(
-    page: { app: string; conversation: string },
+    page: { app: AppId; conversation: string },
     request: PageRequest,
     from?: 'views',
   ): Promise<MessagePage>;
@@ -37,13 +45,16 @@ interface CachedPage {
   readonly changes: readonly ChangeView[];
 }
 
+const CODE_BYTES = 32;
 const codec = recordCodec<CachedPage>('CachedPage');
 
 /** Opens the pages of these views. */
 export function createPageReader({
   views,
   cache,
+  keys,
 }: {
+  keys: Pick<AppKeys, 'indexKey'>;
   views: Pick<ViewReader, 'version' | 'messages' | 'changes'>;
   cache: ViewCache;
 }): PageReader {
@@ -52,14 +63,18 @@ export function createPageReader({
       // Read before the page: what is written meanwhile is under a later version.
       const version = await views.version(conversation);
       const key = version && { app, conversation, version, page: nameOf(request) };
-      const kept = key && from !== 'views' ? await readKept(cache, key) : undefined;
+      const kept = key && from !== 'views' ? await readKept(cache, keys, key) : undefined;
       if (kept) return kept;
       const messages = await views.messages(conversation, request);
       const ids = messages.map(({ message }) => message);
       const changes = await views.changes(ids, SHOWN_CHANGES);
       const page = { messages, changes, isCached: false };
-      // Nobody waits for it.
-      if (key && sizeOf(page) < cache.pageBytesMax) void cache.put(key, codec.encodeTagged(page));
+      const index = key && (await keys.indexKey(app));
+      if (key && index && sizeOf(page) < cache.pageBytesMax) {
+        const bytes = codec.encodeTagged(page);
+        // Nobody waits for it.
+        void cache.put(key, Buffer.concat([codeOf(index, key, bytes), bytes]));
+      }
       return page;
     },
   };
@@ -72,9 +87,21 @@ function nameOf({ before = '', after = '', limit }: PageRequest): string {
   return `${before}.${after}.${limit}`;
 }
 
-async function readKept(cache: ViewCache, key: PageKey): Promise<MessagePage | undefined> {
-  const kept = await cache.get(key);
-  if (kept === undefined) return undefined;
+function codeOf(index: HmacKey, place: PageKey, bytes: Buffer): Buffer {
+  const { app, conversation, version, page } = place;
+  return index.digestFields(labels.cachedPage, [app, conversation, version, page, bytes]);
+}
+
+async function readKept(
+  cache: ViewCache,
+  keys: Pick<AppKeys, 'indexKey'>,
+  key: PageKey & { readonly app: AppId },
+): Promise<MessagePage | undefined> {
+  const coded = await cache.get(key);
+  if (coded === undefined || coded.length < CODE_BYTES) return undefined;
+  const [code, kept] = [coded.subarray(0, CODE_BYTES), coded.subarray(CODE_BYTES)];
+  const index = await keys.indexKey(key.app);
+  if (index === undefined || !timingSafeEqual(code, codeOf(index, key, kept))) return undefined;
   try {
     const { messages, changes } = codec.decodeTagged(kept);
     const conversation = key.conversation as ConversationId;

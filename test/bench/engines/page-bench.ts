@@ -3,6 +3,7 @@
  * cache in Redis; and what a message takes on disk, from which larger stores are reckoned.
  */
 import { randomBytes } from 'node:crypto';
+import { HmacKey } from '../../../libs/codec/hash.ts';
 import type { Position, ViewChange } from '../../../libs/conversation/view-changes.ts';
 import { openViewCacheMemory } from '../../../libs/views/cache/memory/view-cache-memory.ts';
 import { createPageReader } from '../../../libs/views/cache/page-reader.ts';
@@ -82,9 +83,11 @@ export async function benchPages(servers: Readonly<Record<string, string>>) {
       const before = position(FROM_MS + step * STEP_MS, 'f'.repeat(32));
       return { conversation: conversations[(i * 31 + seed) % CONVERSATIONS]!, before };
     });
+  const index = new HmacKey(Buffer.alloc(32, 8));
+  const keys = { indexKey: async () => index };
   const pages = {
-    views: createPageReader({ views: reader, cache: openViewCacheMemory(0) }),
-    redis: createPageReader({ views: reader, cache }),
+    views: createPageReader({ views: reader, cache: openViewCacheMemory(0), keys }),
+    redis: createPageReader({ views: reader, cache, keys }),
   };
   const read = (way: keyof typeof pages) => (at: Place) =>
     pages[way].page({ app, conversation: at.conversation }, { before: at.before, limit: PAGE });

@@ -18,6 +18,18 @@ const PAGES_A_CONVERSATION_MAX = 64;
 const PUTS_AT_ONCE_MAX = 32;
 const KEYS_A_SCAN = 500;
 
+/** More than the version of a page and the code before it. */
+const HEAD_BYTES_MAX = 1_024;
+/** Who writes there what is longer than any page costs nobody its memory. */
+const GET_PAGE = `
+  if redis.call('HSTRLEN', KEYS[1], ARGV[1]) > tonumber(ARGV[2]) then return false end
+  return redis.call('HGET', KEYS[1], ARGV[1])`;
+
+/** What ioredis makes of the script. */
+interface PagesOfRedis extends Redis {
+  pageBuffer(name: string, page: string, bytesMax: number): Promise<Buffer | null>;
+}
+
 /** Opens the cache; Redis need not be there, now or later. */
 export function openViewCacheRedis(engine: RedisEngine): ViewCache {
   return new RedisPages(engine);
@@ -34,7 +46,7 @@ export async function removePagesRedis(engine: RedisEngine): Promise<void> {
 class RedisPages implements ViewCache {
   readonly pageBytesMax = PAGE_BYTES_MAX;
   readonly counts = { hits: 0, misses: 0, failures: 0 };
-  readonly #redis: Redis;
+  readonly #redis: PagesOfRedis;
   readonly #prefix: string;
   #restsUntilMs = 0;
   #puts = 0;
@@ -55,13 +67,16 @@ class RedisPages implements ViewCache {
       autoResendUnfulfilledCommands: false,
       maxRetriesPerRequest: 0,
       retryStrategy: () => REST_MS,
-    });
+      scripts: { page: { lua: GET_PAGE, numberOfKeys: 1, readOnly: true } },
+    }) as PagesOfRedis;
     // What is lost reaches callers as misses; unheard, the event would end the process.
     this.#redis.on('error', () => undefined);
   }
 
   async get(key: PageKey): Promise<Buffer | undefined> {
-    const kept = await this.#attempt(() => this.#redis.hgetBuffer(this.#keyOf(key), key.page));
+    const kept = await this.#attempt(() => {
+      return this.#redis.pageBuffer(this.#keyOf(key), key.page, PAGE_BYTES_MAX + HEAD_BYTES_MAX);
+    });
     const page = kept ? readKept(kept, key.version) : undefined;
     this.counts[page ? 'hits' : 'misses'] += 1;
     return page;
