@@ -5,6 +5,9 @@
  *
  * Failures of every method: LOG_UNREACHABLE (retryable), STORE_FULL.
  */
+import { LetheError } from '../base/lethe-error.ts';
+import { decodeRecord, streamToPartition } from '../codec/event-record.ts';
+import type { SealedEvent } from '../codec/sealed-event.ts';
 import type { DeadLetters } from './dead-letters.ts';
 
 /** Key and value as `libs/codec` writes them. */
@@ -27,6 +30,20 @@ export interface PlacedRecord extends LogRecord, LogPosition {}
 /** Does this stand where a record was removed? Whoever reads the log passes over it. */
 export function isTombstone(record: LogRecord): boolean {
   return record.value.length === 0;
+}
+
+/**
+ * The event of a record. Throws FORMAT_UNKNOWN, or EVENT_TAMPERED where key and header differ, and
+ * for a copy that somebody has put into another partition than its stream's: what lies there has no
+ * place among the stream's events.
+ */
+export function decodePlaced(
+  { partition, key, value }: PlacedRecord,
+  { partitions }: Pick<EventLog, 'partitions'>,
+): SealedEvent {
+  const event = decodeRecord(key, value);
+  if (streamToPartition(key, partitions) === partition) return event;
+  throw new LetheError('EVENT_TAMPERED', 'a record lies in another partition than its stream');
 }
 
 export interface FollowOptions {
@@ -72,4 +89,6 @@ export interface EventLog {
   isFollowed(group: string): Promise<boolean>;
   /** Removes a group's checkpoints. */
   dropGroup(group: string): Promise<void>;
+  /** What of the engine's settings was changed since, and loses or hides records; for self-checks. */
+  unsafeSettings?(): Promise<readonly string[]>;
 }

@@ -4,12 +4,20 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isLetheError, LetheError } from '../base/lethe-error.ts';
-import { decodeRecord } from '../codec/event-record.ts';
+import type { EventHeader } from '../codec/sealed-event.ts';
 import { eventToViewChanges, type ViewChange } from '../conversation/view-changes.ts';
 import { inSpan, isTracing } from '../engines/tracing.ts';
 import type { DeadLetter } from '../event-log/dead-letters.ts';
-import { type EventLog, isTombstone, type PlacedRecord } from '../event-log/event-log.ts';
+import {
+  decodePlaced,
+  type EventLog,
+  isTombstone,
+  type PlacedRecord,
+} from '../event-log/event-log.ts';
 import { readLog } from '../event-log/read-log.ts';
+import { useEventRings } from '../keyring/event-rings.ts';
+import { isKeyForgotten } from '../keyring/event-sealer.ts';
+import type { KeyringUse } from '../keyring/keyring.ts';
 import type { ViewWriter } from '../views/view-store.ts';
 import type { ProjectorPowers } from '../wiring/powers.ts';
 import { projectorGroup } from './views-behind.ts';
@@ -18,13 +26,13 @@ const TROUBLE_WAIT_MS = 1_000;
 const RECORDS_PER_READ = 2_000;
 
 /** What records come to in the views, and references to those that cannot be read. */
-function foldRecords(records: readonly PlacedRecord[]) {
+function foldRecords(log: Pick<EventLog, 'partitions'>, records: readonly PlacedRecord[]) {
   const changes: ViewChange[] = [];
   const letters: DeadLetter[] = [];
   for (const record of records) {
     if (isTombstone(record)) continue;
     try {
-      const event = decodeRecord(record.key, record.value);
+      const event = decodePlaced(record, log);
       changes.push(...eventToViewChanges(event, record.value, record.offset));
     } catch (error) {
       // Reading a record is pure: whatever it failed with, it was the record, and the rest goes on.
@@ -38,11 +46,11 @@ function foldRecords(records: readonly PlacedRecord[]) {
 
 /** Projects records into a generation. False: that generation is gone. */
 export async function projectRecords(
-  { log, views }: { log: Pick<EventLog, 'deadLetters'>; views: ViewWriter },
+  { log, views }: { log: Pick<EventLog, 'deadLetters' | 'partitions'>; views: ViewWriter },
   generation: number,
   records: readonly PlacedRecord[],
 ): Promise<boolean> {
-  const { changes, letters } = foldRecords(records);
+  const { changes, letters } = foldRecords(log, records);
   await log.deadLetters.keep(letters);
   const links = isTracing() ? records.flatMap(({ trace }) => trace ?? []) : [];
   const attributes = { 'lethe.records': records.length };
@@ -106,9 +114,11 @@ async function followGeneration(powers: ProjectorPowers, signal: AbortSignal) {
 /**
  * Builds a new generation beside the one that serves, and switches when it has caught up. Reports
  * progress as (records done, records there). Throws CONTENDED when another rebuild took its place.
+ * `keyring` tells what is gone: a tombstone alone removes nothing, as anybody may write one.
  */
 export async function rebuildViews(
   powers: ProjectorPowers,
+  keyring: KeyringUse,
   onProgress: (done: number, total: number) => void,
 ): Promise<number> {
   const { log, views } = powers;
@@ -124,7 +134,7 @@ export async function rebuildViews(
     for (let partition = 0; partition < log.partitions; partition += 1) {
       const records = await log.read(partition, next[partition]!, RECORDS_PER_READ);
       if (records.length === 0) continue;
-      const there = removed ? records.filter(({ key }) => !removed.has(keyText(key))) : records;
+      const there = removed ? await leaveOutLost({ keyring, log }, removed, records) : records;
       if (!(await projectRecords({ log: watched.log, views }, generation, there)))
         throw overtaken();
       next[partition] = records.at(-1)!.offset + 1;
@@ -163,13 +173,13 @@ export async function catchUp({ log, views }: ProjectorPowers): Promise<void> {
 }
 
 /** References that a rebuild keeps anew. */
-function watchDeadLetters({ deadLetters }: EventLog) {
+function watchDeadLetters({ deadLetters, partitions }: EventLog) {
   const met = new Set<string>();
   const keep = (letters: readonly DeadLetter[]) => {
     for (const letter of letters) met.add(placeOf(letter));
     return deadLetters.keep(letters);
   };
-  return { met, log: { deadLetters: { ...deadLetters, keep } } };
+  return { met, log: { partitions, deadLetters: { ...deadLetters, keep } } };
 }
 
 /**
@@ -201,6 +211,37 @@ async function removedKeys(log: ProjectorPowers['log']): Promise<Set<string>> {
     for (const record of records) if (isTombstone(record)) keys.add(keyText(record.key));
   }
   return keys;
+}
+
+/** Leaves out what was removed, and is gone by what the vault says. */
+async function leaveOutLost(
+  { keyring, log }: { keyring: KeyringUse; log: EventLog },
+  removed: ReadonlySet<string>,
+  records: readonly PlacedRecord[],
+): Promise<PlacedRecord[]> {
+  const named = records.flatMap((record) => {
+    if (isTombstone(record) || !removed.has(keyText(record.key))) return [];
+    const header = headerOf(record, log);
+    return header === undefined ? [] : [{ record, header }];
+  });
+  const headers = named.map(({ header }) => header);
+  const lost = await useEventRings(keyring, headers, async (ringsOf) =>
+    named.filter(({ header }) => {
+      const { whole } = ringsOf(header);
+      return whole === undefined || isKeyForgotten(header, whole);
+    }),
+  );
+  const left = new Set(lost.map(({ record }) => record));
+  return records.filter((record) => !left.has(record));
+}
+
+function headerOf(record: PlacedRecord, log: EventLog): EventHeader | undefined {
+  try {
+    return decodePlaced(record, log).header;
+  } catch (error) {
+    if (isLetheError(error)) return undefined;
+    throw error;
+  }
 }
 
 const keyText = (key: Buffer) => key.toString('latin1');

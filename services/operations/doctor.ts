@@ -5,10 +5,9 @@
 
 import { existsSync } from 'node:fs';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
-import { decodeRecord } from '../../libs/codec/event-record.ts';
 import { sha256 } from '../../libs/codec/hash.ts';
 import { decodeSealedEvent, type SealedEvent } from '../../libs/codec/sealed-event.ts';
-import { isTombstone } from '../../libs/event-log/event-log.ts';
+import { decodePlaced, isTombstone } from '../../libs/event-log/event-log.ts';
 import { readLog } from '../../libs/event-log/read-log.ts';
 import { eventRingRefs } from '../../libs/keyring/event-sealer.ts';
 import { type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
@@ -63,7 +62,8 @@ function checkConfiguration({ configuration }: OpenStore): Check {
 /** What was answered is to be on disks. */
 async function checkEngines({ backends }: OpenStore): Promise<Check> {
   const { vault, state } = backends.engines;
-  const asked = [vault, state].map(async (part) => (await part.unsafeSettings?.()) ?? []);
+  const { log } = backends.reader();
+  const asked = [vault, state, log].map(async (part) => (await part.unsafeSettings?.()) ?? []);
   const unsafe = [...new Set((await Promise.all(asked)).flat())];
   const detail =
     unsafe.length === 0
@@ -103,7 +103,7 @@ async function scanLog({ backends }: OpenStore, onProgress: (count: number) => v
         continue;
       }
       values.add(sha256(value).toString('latin1'));
-      const event = tryDecode(() => decodeRecord(key, value));
+      const event = tryDecode(() => decodePlaced(record, log));
       if (event === undefined) unreadable += 1;
       else for (const ref of eventRingRefs(event.header)) refs.set(ringRefToKey(ref), ref);
       const isMessage = event?.header.type === 'MessagePosted';

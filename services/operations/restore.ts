@@ -138,8 +138,10 @@ async function restoreIn(
     const { newer: removed } =
       hasNewer && isNewerRemoved ? await findNewerEvents(powers, true, onProgress) : { newer: 0 };
     // An erasure looks in the views for what somebody who is held has said in a group.
-    const events = await rebuildViews(backends.projector(), (count, total) =>
-      onProgress(`${count} of ${total} events into the views`),
+    const events = await rebuildViews(
+      backends.projector(),
+      backends.reader().keyring,
+      (count, total) => onProgress(`${count} of ${total} events into the views`),
     );
     await dropListed(powers, later);
     const applied = await applyErasures({ powers, ...backends.administration() }, later, {

@@ -106,7 +106,7 @@ export async function reclaimDue(
   return reclaim(backends.privacy(), {
     onProgress: (done, total) => onProgress(`${done} of ${total} events looked at`),
     rebuildViews: () =>
-      rebuildViews(backends.projector(), (done, total) =>
+      rebuildViews(backends.projector(), backends.reader().keyring, (done, total) =>
         onProgress(`${done} of ${total} events into the views`),
       ),
   });

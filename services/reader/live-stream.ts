@@ -6,14 +6,19 @@
 import { dayToText } from '../../libs/base/day.ts';
 import type { AppId, ConversationId, MessageId, SubjectId } from '../../libs/base/ids.ts';
 import { isLetheError, isUnreadable, type UnreadableCode } from '../../libs/base/lethe-error.ts';
-import { decodeRecord } from '../../libs/codec/event-record.ts';
 import type { SealedEvent } from '../../libs/codec/sealed-event.ts';
 import {
   type EventType,
   isEventType,
   type LossRecorded,
 } from '../../libs/conversation/event-types.ts';
-import { isTombstone, type LogPosition, type LogRecord } from '../../libs/event-log/event-log.ts';
+import {
+  decodePlaced,
+  type EventLog,
+  isTombstone,
+  type LogPosition,
+  type PlacedRecord,
+} from '../../libs/event-log/event-log.ts';
 import type { AppCursors } from '../../libs/event-log/log-cursors.ts';
 import { openContents } from '../../libs/people/open-content.ts';
 import { readPeople } from '../../libs/people/people.ts';
@@ -92,16 +97,20 @@ export async function readStream(
   const records = await log.read(partition, from, PAGE_RECORDS);
   return records.map((record) => {
     const { offset } = record;
-    const event = decodeOwn(record, app);
+    const event = decodeOwn(log, record, app);
     const open = event && ((own: ReaderPowers) => tryStreamEvent(own, event, record));
     return { partition, offset, open };
   });
 }
 
-function decodeOwn(record: LogRecord, app: AppId): SealedEvent | undefined {
+function decodeOwn(
+  log: Pick<EventLog, 'partitions'>,
+  record: PlacedRecord,
+  app: AppId,
+): SealedEvent | undefined {
   if (isTombstone(record)) return undefined;
   try {
-    const event = decodeRecord(record.key, record.value);
+    const event = decodePlaced(record, log);
     return event.header.app === app && isEventType(event.header.type) ? event : undefined;
   } catch (error) {
     // The projector keeps a reference to what cannot be read; the stream goes on.

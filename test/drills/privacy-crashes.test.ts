@@ -140,7 +140,11 @@ describe('kill -9 at every gap between two durable writes, and at random moments
           await reclaimDue(store);
           expect(await textsNow(store)).toEqual(ALL_OTHERS);
           const before = JSON.stringify(await messagesOf(store, await groupOf(store)));
-          await rebuildViews(store.backends.projector(), () => undefined);
+          await rebuildViews(
+            store.backends.projector(),
+            store.backends.reader().keyring,
+            () => undefined,
+          );
           expect(JSON.stringify(await messagesOf(store, await groupOf(store)))).toBe(before);
           const powers = store.backends.privacy();
           const left = (await powers.requests.afterlives()).filter((one) => !one.reclaimedAtMs);

@@ -1,10 +1,15 @@
 import { randomBytes } from 'node:crypto';
+import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { decodeRecord } from '../../libs/codec/event-record.ts';
 import { encodeHeader, encodeSealedEvent } from '../../libs/codec/sealed-event.ts';
 import { TEXT_LENGTH_MAX } from '../../libs/conversation/cloud-event.ts';
+import type { LogRecord } from '../../libs/event-log/event-log.ts';
+import { createKafka } from '../../libs/event-log/kafka/kafka-client.ts';
+import { topicOf } from '../../libs/event-log/kafka/kafka-topic.ts';
 import { rebuildViews } from '../../libs/projection/project.ts';
 import { runDoctor } from '../../services/operations/doctor.ts';
+import { readStream } from '../../services/reader/live-stream.ts';
 import { startServer } from '../../services/server/serve.ts';
 import { GROUP, received } from '../support/events.ts';
 import { groupOf, recordsOf, textsOf } from '../support/reading.ts';
@@ -17,6 +22,29 @@ async function poison(store: TestStore, stream: string) {
   const key = Buffer.concat([Buffer.from(stream, 'hex'), randomBytes(26)]);
   const [at] = await store.backends.projector().log.append([{ key, value: randomBytes(300) }]);
   return at!;
+}
+
+/** Puts a record into a partition, far behind all others, as who can write the log may. */
+async function placeRecord(
+  { configuration }: TestStore,
+  partition: number,
+  { key, value }: LogRecord,
+): Promise<number> {
+  const { log } = configuration;
+  if (log.engine === 'sqlite') {
+    const database = new DatabaseSync(log.file);
+    const offset = 500;
+    const sql = 'INSERT INTO log_records (row, key, value) VALUES (?, ?, ?)';
+    database.prepare(sql).run(partition * 2 ** 40 + offset, key, value);
+    database.close();
+    return offset;
+  }
+  const producer = createKafka(log).producer({ allowAutoTopicCreation: false });
+  await producer.connect();
+  const messages = [{ key, value, partition }];
+  const [result] = await producer.send({ topic: topicOf(log), messages });
+  await producer.disconnect();
+  return Number(result!.baseOffset);
 }
 
 describe('a record that cannot be read', () => {
@@ -76,7 +104,11 @@ describe('a record that cannot be read', () => {
       await store.deliver(received('ana', 'after', { id: '2', conversation: GROUP }));
       expect(await textsOf(store, group)).toEqual(['before', 'after']);
       expect(await log.deadLetters.list()).toMatchObject([{ reason: 'FORMAT_UNKNOWN' }]);
-      await rebuildViews(store.backends.projector(), () => undefined);
+      await rebuildViews(
+        store.backends.projector(),
+        store.backends.reader().keyring,
+        () => undefined,
+      );
       expect(await textsOf(store, group)).toEqual(['before', 'after']);
       const again = await store.reopen();
       await again.deliver(received('ana', 'at last', { id: '3', conversation: GROUP }));
@@ -84,6 +116,60 @@ describe('a record that cannot be read', () => {
       expect((await runDoctor(again, () => undefined)).length).toBeGreaterThan(5);
     },
   );
+
+  it('is one where it lies in another partition than its stream, and hides nothing that comes later', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ana', 'before', { id: '1', conversation: GROUP }));
+    const group = await groupOf(store);
+    const { log } = store.backends.projector();
+    const records = await Array.fromAsync(recordsOf(store));
+    const own = records.find(({ key, value }) => {
+      return decodeRecord(key, value).header.type === 'MessagePosted';
+    })!;
+    const elsewhere = (own.partition + 1) % log.partitions;
+    const offset = await placeRecord(store, elsewhere, own);
+    await store.project();
+    expect(await textsOf(store, group)).toEqual(['before']);
+    const letter = { partition: elsewhere, offset, reason: 'EVENT_TAMPERED' };
+    expect(await log.deadLetters.list()).toEqual([letter]);
+    // The conversation's version must not stand where it was put: later ones would not be seen.
+    for (const text of ['after', 'at last']) {
+      await store.deliver(received('ana', text, { id: text, conversation: GROUP }));
+      expect((await textsOf(store, group)).at(-1)).toBe(text);
+    }
+    const before = await textsOf(store, group);
+    await rebuildViews(
+      store.backends.projector(),
+      store.backends.reader().keyring,
+      () => undefined,
+    );
+    expect(await textsOf(store, group)).toEqual(before);
+    expect(await log.deadLetters.list()).toEqual([letter]);
+    const told: string[] = [];
+    for (let partition = 0; partition < log.partitions; partition += 1) {
+      const reader = store.backends.reader();
+      for (const { open } of await readStream(reader, store.app.id, { partition, offset: 0 })) {
+        const event = await open?.(reader);
+        if (event?.type === 'conversation:message') told.push(event.type);
+      }
+    }
+    expect(told.length).toBe(3);
+  });
+
+  it('a tombstone that somebody writes for a living message takes nothing: a rebuild gives what following gave', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ana', 'words', { id: '1', conversation: GROUP }));
+    const group = await groupOf(store);
+    const { log } = store.backends.projector();
+    for (const { key } of await Array.fromAsync(recordsOf(store))) {
+      await log.append([{ key, value: Buffer.alloc(0) }]);
+    }
+    await store.project();
+    expect(await textsOf(store, group)).toEqual(['words']);
+    const { projector, reader } = store.backends;
+    await rebuildViews(projector(), reader().keyring, () => undefined);
+    expect(await textsOf(store, group)).toEqual(['words']);
+  });
 
   it('is none, however long a message is that was taken in', async () => {
     const store = await openTestStore();
@@ -107,7 +193,11 @@ describe('a record that cannot be read', () => {
     await log.deadLetters.keep([readable, beyond, nowhere]);
     await store.project();
     expect(await log.deadLetters.list()).toEqual([readable, bad, beyond, nowhere]);
-    await rebuildViews(store.backends.projector(), () => undefined);
+    await rebuildViews(
+      store.backends.projector(),
+      store.backends.reader().keyring,
+      () => undefined,
+    );
     expect(await log.deadLetters.list()).toEqual([bad]);
     expect(await textsOf(store, group)).toEqual(['words']);
   });

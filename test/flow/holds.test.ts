@@ -121,7 +121,11 @@ describe('a legal hold', () => {
     expect(await groupTexts(store)).toEqual(expected);
     const cold = await otherOf(store);
     expect(await groupTexts(cold)).toEqual(expected);
-    await rebuildViews(store.backends.projector(), () => undefined);
+    await rebuildViews(
+      store.backends.projector(),
+      store.backends.reader().keyring,
+      () => undefined,
+    );
     expect(await groupTexts(store)).toEqual(expected);
     // Nothing new can be sealed for a day that is gone, of the held one either.
     const [late] = await store.deliver(received('ann', 'late', { id: 'late', ...in2024 }));

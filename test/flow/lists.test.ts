@@ -174,7 +174,11 @@ describe('lists', () => {
     expect((await door.call('DELETE', `/users/${author.userId}`)).status).toBe(200);
     clock.move(40);
     expect((await reclaimDue(door.store)).losses).toBe(1);
-    await rebuildViews(door.store.backends.projector(), () => undefined);
+    await rebuildViews(
+      door.store.backends.projector(),
+      door.store.backends.reader().keyring,
+      () => undefined,
+    );
     expect((await door.call('GET', `${path}/${id}`)).status).toBe(404);
     const older = await door.call('GET', `${path}?page[before]=${beforeCursor}`);
     const said = (one: { content: { text: string } }) => one.content.text;

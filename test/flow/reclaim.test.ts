@@ -107,14 +107,22 @@ describe('reclaim', () => {
     await reclaimDue(store);
     const group = await groupOf(store);
     const before = JSON.stringify(await messagesOf(store, group));
-    await rebuildViews(store.backends.projector(), () => undefined);
+    await rebuildViews(
+      store.backends.projector(),
+      store.backends.reader().keyring,
+      () => undefined,
+    );
     expect(JSON.stringify(await messagesOf(store, group))).toBe(before);
     const { log } = store.backends.reader();
     const ends = await log.endOffsets();
     const [late] = await store.deliver(received('ben', 'later', { id: '9' }));
     expect(late!.status).toBe('accepted');
     expect((await log.endOffsets()).reduce((a, b) => a + b)).toBe(ends.reduce((a, b) => a + b) + 1);
-    await rebuildViews(store.backends.projector(), () => undefined);
+    await rebuildViews(
+      store.backends.projector(),
+      store.backends.reader().keyring,
+      () => undefined,
+    );
     expect(await textsOf(store, group)).toContain('later');
     expect(await log.deadLetters.list()).toEqual([]);
     expect(await reclaimDue(store)).toMatchObject({ losses: 0, records: 0, waiting: 0 });

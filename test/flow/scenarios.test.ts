@@ -201,7 +201,11 @@ describe('scenarios that broke earlier drafts', () => {
     const expected = lines.map((_, i) => `line ${i}`);
     expect(await textsOf(store, group)).toEqual(expected);
     const { rebuildViews } = await import('../../libs/projection/project.ts');
-    await rebuildViews(store.backends.projector(), () => undefined);
+    await rebuildViews(
+      store.backends.projector(),
+      store.backends.reader().keyring,
+      () => undefined,
+    );
     expect(await textsOf(store, group)).toEqual(expected);
   });
 

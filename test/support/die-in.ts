@@ -79,7 +79,10 @@ const operations: Record<string, () => Promise<unknown>> = {
       log: dying(log, ['saveCheckpoints', 'dropGroup']),
       views: dying(views, writes),
     };
-    return reclaim(powers, { rebuildViews: () => rebuildViews(projector, () => undefined) });
+    const { keyring } = backends.reader();
+    return reclaim(powers, {
+      rebuildViews: () => rebuildViews(projector, keyring, () => undefined),
+    });
   },
 };
 process.stdout.write('ready\n');

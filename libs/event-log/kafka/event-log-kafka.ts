@@ -3,6 +3,7 @@
  * removal is a tombstone of the same key, and compaction takes the bytes within its lag.
  */
 import type { Admin, Kafka } from 'kafkajs';
+import { LetheError } from '../../base/lethe-error.ts';
 import { streamToPartition } from '../../codec/event-record.ts';
 import type { KafkaEngine } from '../../engines/engine-urls.ts';
 import {
@@ -17,11 +18,12 @@ import { followKafka } from './follow-kafka.ts';
 import { createKafka, logUnreachable } from './kafka-client.ts';
 import { commitFromOutside, fetchFromOutside, SharedCluster } from './kafka-cluster.ts';
 import { KafkaReader } from './kafka-reader.ts';
-import { checkTopics, deadLetterTopicOf, topicOf } from './kafka-topic.ts';
+import { checkTopics, deadLetterTopicOf, findChanges, topicOf } from './kafka-topic.ts';
 import { KafkaWriter } from './kafka-writer.ts';
 
 const EMPTY = Buffer.alloc(0);
 const REMOVAL_PAGE_RECORDS = 500;
+const PLACES_LOOKED_AT = 20;
 
 /** A log with connections that have to be closed. */
 export interface KafkaEventLog extends EventLog {
@@ -31,11 +33,13 @@ export interface KafkaEventLog extends EventLog {
 /** Opens the log that `lethe migrate` made. Throws CONFIGURATION_INVALID, LOG_UNREACHABLE. */
 export async function openEventLogKafka(engine: KafkaEngine): Promise<KafkaEventLog> {
   const kafka = createKafka(engine);
-  const partitions = await checkTopics(kafka, engine);
+  await checkTopics(kafka, engine);
+  const { partitions } = engine;
   const topic = topicOf(engine);
   const writer = new KafkaWriter(kafka, topic);
   const cluster = new SharedCluster(kafka, topic);
   const reader = new KafkaReader(cluster, topic);
+  await assertPlaces(reader, engine);
   const deadLetters = openDeadLettersKafka(kafka, deadLetterTopicOf(engine));
   const administration = new SharedAdmin(kafka);
   const groupOf = (group: string) => `${engine.prefix}.${group}`;
@@ -62,11 +66,16 @@ export async function openEventLogKafka(engine: KafkaEngine): Promise<KafkaEvent
     deadLetters,
     append,
     read: (partition, from, limit) => reader.read(partition, from, limit),
-    remove: async (positions) => void (await append(await tombstonesOf(reader, positions))),
+    async remove(positions) {
+      const tombstones = await tombstonesOf(reader, positions);
+      await Promise.all([...tombstones].map(([partition, own]) => writer.append(partition, own)));
+    },
     async endOffsets() {
       const found = await administration.use((admin) => admin.fetchTopicOffsets(topic));
       const ends = new Array<number>(partitions).fill(0);
-      for (const { partition, high } of found) ends[partition] = Number(high);
+      for (const { partition, high } of found) {
+        if (partition < partitions) ends[partition] = Number(high);
+      }
       return ends;
     },
     async checkpoints(group) {
@@ -90,6 +99,7 @@ export async function openEventLogKafka(engine: KafkaEngine): Promise<KafkaEvent
         .use((admin) => admin.deleteGroups([groupOf(group)]))
         .catch(() => undefined);
     },
+    unsafeSettings: () => findChanges(kafka, engine),
     async close() {
       const parts = [writer, cluster, administration, deadLetters];
       await Promise.all(parts.map((part) => part.close()));
@@ -97,24 +107,46 @@ export async function openEventLogKafka(engine: KafkaEngine): Promise<KafkaEvent
   };
 }
 
-/** What removes the records at these positions. */
+/**
+ * A topic that was made with another number of partitions holds streams elsewhere than they are
+ * looked for. Throws CONFIGURATION_INVALID where most records that are looked at say so: few may
+ * have been put there by somebody.
+ */
+async function assertPlaces(reader: KafkaReader, engine: KafkaEngine): Promise<void> {
+  const { partitions } = engine;
+  const looks = Array.from({ length: partitions }, (_, partition) =>
+    reader.read(partition, 0, PLACES_LOOKED_AT),
+  );
+  const records = (await Promise.all(looks)).flat().filter(({ key }) => key.length >= 16);
+  const isThere = ({ key, partition }: PlacedRecord) =>
+    streamToPartition(key, partitions) === partition;
+  if (2 * records.filter(isThere).length >= records.length) return;
+  const text =
+    `LETHE_LOG: records of ${topicOf(engine)} do not lie where partitions=${partitions} has ` +
+    'them: name the number that the topic was made with';
+  throw new LetheError('CONFIGURATION_INVALID', text);
+}
+
+/** What removes the records at these positions, by partition: where they lie, there it works. */
 async function tombstonesOf(
   reader: KafkaReader,
   positions: readonly LogPosition[],
-): Promise<LogRecord[]> {
-  const tombstones: LogRecord[] = [];
+): Promise<Map<number, LogRecord[]>> {
+  const tombstones = new Map<number, LogRecord[]>();
   for (const [partition, own] of Map.groupBy(positions, (one) => one.partition)) {
     const offsets = own.map((one) => one.offset).sort((a, b) => a - b);
     // A fetch brings many records: each serves all positions that lie in it.
     let page: PlacedRecord[] = [];
+    const here: LogRecord[] = [];
     for (const offset of offsets) {
       const isBehind = offset > (page.at(-1)?.offset ?? -1);
       if (isBehind) page = await reader.read(partition, offset, REMOVAL_PAGE_RECORDS);
       const record = page.find((one) => one.offset === offset);
       // What is not there any more, or is a tombstone, needs none.
       if (record === undefined || isTombstone(record)) continue;
-      tombstones.push({ key: record.key, value: EMPTY });
+      here.push({ key: record.key, value: EMPTY });
     }
+    if (here.length > 0) tombstones.set(partition, here);
   }
   return tombstones;
 }

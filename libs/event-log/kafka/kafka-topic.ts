@@ -81,7 +81,11 @@ async function checkTopic(admin: Admin, engine: KafkaEngine, topic: string): Pro
   throw new Error('a partition has no leader yet');
 }
 
-/** The partitions of the log. Throws CONFIGURATION_INVALID: a topic is missing or set wrongly. */
+/**
+ * How many partitions the topic of events has. Throws CONFIGURATION_INVALID: a topic is missing or
+ * set wrongly, or has fewer than `partitions` says. Those beyond that stay empty: a stream must not
+ * move to another because somebody has added some.
+ */
 export async function checkTopics(kafka: Kafka, engine: KafkaEngine): Promise<number> {
   return withAdmin(kafka, async (admin) => {
     const missing = await findMissing(admin, engine);
@@ -94,9 +98,30 @@ export async function checkTopics(kafka: Kafka, engine: KafkaEngine): Promise<nu
     }
     return untilKnown(async () => {
       const { topics } = await admin.fetchTopicMetadata({ topics: [topicOf(engine)] });
-      return topics[0]!.partitions.length;
+      const count = topics[0]!.partitions.length;
+      if (count < engine.partitions) throw tooFew(engine, count);
+      return count;
     });
   });
+}
+
+function tooFew(engine: KafkaEngine, count: number): LetheError {
+  const text =
+    `LETHE_LOG: the topic ${topicOf(engine)} has ${count} partitions, fewer than partitions=` +
+    `${engine.partitions}: write partitions=${count} if it was made with as many`;
+  return new LetheError('CONFIGURATION_INVALID', text);
+}
+
+/** What was changed of the topics since, in words. */
+export async function findChanges(kafka: Kafka, engine: KafkaEngine): Promise<string[]> {
+  try {
+    const count = await checkTopics(kafka, engine);
+    const more = count - engine.partitions;
+    return more === 0 ? [] : [`${topicOf(engine)} has ${more} partitions more: they are not used`];
+  } catch (error) {
+    if (error instanceof LetheError && !error.retryable) return [error.message];
+    throw error;
+  }
 }
 
 /** Topics that are not there, also when they are looked for some time: see `untilKnown`. */

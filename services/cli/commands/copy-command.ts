@@ -2,10 +2,9 @@
 import type { Command } from 'commander';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../../libs/configuration/configuration.ts';
-import { createWakeSignal } from '../../../libs/event-log/wake-signal.ts';
 import { rebuildViews } from '../../../libs/projection/project.ts';
+import { openBackends } from '../../../libs/wiring/open-backends.ts';
 import { migrateEngines } from '../../../libs/wiring/open-engines.ts';
-import { openProjectorBackends } from '../../../libs/wiring/open-projector.ts';
 import { copyStore, reopenOriginal } from '../../operations/copy-store.ts';
 import { readEnvironment } from '../open-store.ts';
 import { createProgress, printResult } from '../terminal.ts';
@@ -57,10 +56,13 @@ export function addCopyCommand(program: Command): void {
 }
 
 async function rebuild(to: Configuration, show: (text: string) => void): Promise<number> {
-  const powers = await openProjectorBackends(to, createWakeSignal());
+  const backends = await openBackends(to, { mustExist: true });
   try {
-    return await rebuildViews(powers, (done, total) => show(`${done} of ${total} into the views`));
+    const { keyring } = backends.reader();
+    return await rebuildViews(backends.projector(), keyring, (done, total) =>
+      show(`${done} of ${total} into the views`),
+    );
   } finally {
-    await powers.close();
+    await backends.close();
   }
 }

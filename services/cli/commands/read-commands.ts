@@ -11,6 +11,7 @@ import {
 } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
 import type { ReaderPowers } from '../../../libs/wiring/powers.ts';
+import { findNear } from '../../reader/find-near.ts';
 import { readList } from '../../reader/list-page.ts';
 import {
   conversationsOf,
@@ -20,7 +21,7 @@ import {
 } from '../../reader/read-conversations.ts';
 import { type MessageJson, readMessages } from '../../reader/read-messages.ts';
 import { findApp, withStore } from '../open-store.ts';
-import { CommandEnd, exitCodes, printResult, visible } from '../terminal.ts';
+import { CommandEnd, createProgress, exitCodes, printResult, visible } from '../terminal.ts';
 import { showEvent } from './show-event.ts';
 
 const PAGE_MESSAGES = 500;
@@ -103,7 +104,7 @@ export function addReadCommands(program: Command): void {
     );
   program
     .command('find')
-    .description('the person that a channel-side name leads to')
+    .description('the person that a channel-side name leads to; if nobody, who is near')
     .argument('<channel>', 'channel of the identity')
     .argument('<identity>', 'the identity on that channel; - reads it from standard input')
     .requiredOption('--app <app>', 'name or id of the app')
@@ -115,14 +116,40 @@ export function addReadCommands(program: Command): void {
         const externalId = await readIdentityArgument(identity);
         const [subject] = await powers.directory.findSubjects(app, [{ channel, externalId }]);
         const [entry] = subject ? await powers.directory.subjects(app, [subject]) : [];
-        if (entry === undefined) {
-          const text = 'nobody is known by this identity on this channel: both names count';
-          throw new CommandEnd(exitCodes.notFound, `${text} letter by letter`);
-        }
+        if (entry === undefined)
+          return endWithNear(powers, app, { externalId, json: options.json });
         const subjectId = entry.value.alias;
         printResult(options.json, { subjectId }, [subjectId]);
       }),
     );
+}
+
+/** Nobody is known by exactly this: who may be meant is told, and the end says that it is not sure. */
+async function endWithNear(
+  powers: ReaderPowers,
+  app: AppId,
+  { externalId, json }: { readonly externalId: string; readonly json: boolean },
+): Promise<never> {
+  const progress = createProgress(json === true);
+  const near = await findNear(powers, app, externalId, (looked) =>
+    progress.show(`${looked} people looked at`),
+  );
+  progress.clear();
+  const exact = 'nobody is known by exactly this identity on this channel';
+  if (near.length === 0) {
+    const text = `${exact}, nor by one that is near, on any channel`;
+    throw new CommandEnd(exitCodes.notFound, text);
+  }
+  printResult(
+    json,
+    { candidates: near },
+    near.map((one) => {
+      const name = one.displayName === null ? '' : `  ${one.displayName}`;
+      return `${one.subjectId}  ${one.channel}  ${one.externalId}${name}`;
+    }),
+  );
+  const text = `${exact}; these ${near.length} are near: look at them with lethe show subject`;
+  throw new CommandEnd(exitCodes.notFound, text);
 }
 
 async function* allMessages(

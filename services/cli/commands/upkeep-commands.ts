@@ -19,8 +19,10 @@ export function addUpkeepCommands(program: Command): void {
       withStore(async ({ backends }) => {
         const progress = createProgress(options.json);
         const started = performance.now();
-        const events = await rebuildViews(backends.projector(), (done, total) =>
-          progress.show(`${done} of ${total} events`),
+        const events = await rebuildViews(
+          backends.projector(),
+          backends.reader().keyring,
+          (done, total) => progress.show(`${done} of ${total} events`),
         );
         progress.clear();
         const seconds = Math.round(performance.now() - started) / 1_000;

@@ -125,7 +125,11 @@ function compare(
 }
 
 async function rebuild(stage: Stage, after: readonly MessageJson[]): Promise<Step> {
-  const events = await rebuildViews(stage.backends.projector(), () => undefined);
+  const events = await rebuildViews(
+    stage.backends.projector(),
+    stage.backends.reader().keyring,
+    () => undefined,
+  );
   const rebuilt = await stage.messages();
   verify(JSON.stringify(rebuilt) === JSON.stringify(after), 'a rebuild gives the same bytes');
   return {
