@@ -89,6 +89,6 @@ export interface EventLog {
   isFollowed(group: string): Promise<boolean>;
   /** Removes a group's checkpoints. */
   dropGroup(group: string): Promise<void>;
-  /** What of the engine's settings was changed since, and loses or hides records; for self-checks. */
+  /** What of the engine's settings was changed, and loses or hides records: for self-checks. */
   unsafeSettings?(): Promise<readonly string[]>;
 }

@@ -109,6 +109,8 @@ export async function createHttpServer(options: HttpServerOptions) {
     if (schema === undefined || schema.hide) return;
     schema.response = { '4xx': ErrorAnswer, '5xx': ErrorAnswer, ...(schema.response ?? {}) };
   });
+  // Answers are written as they are: what a schema does not name must not vanish.
+  server.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
   server.removeContentTypeParser('text/plain');
   readJsonBodies(server, 'application/json');
   server.decorateRequest('principal', undefined);

@@ -3,6 +3,7 @@ import { Type } from 'typebox';
 import type { AppId, ConversationId, MessageId } from '../../libs/base/ids.ts';
 import { textToId } from '../../libs/base/ids.ts';
 import type { Position } from '../../libs/conversation/view-changes.ts';
+import { answers as answered } from '../../libs/http/answers.ts';
 import type { HandedAnswers } from '../../libs/http/handed-answers.ts';
 import { badRequest, notFound } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
@@ -99,6 +100,7 @@ function addUserRoute(server: HttpServer, powersFor: AnswerPowers): void {
     {
       schema: {
         summary: 'Users of the app, newest first',
+        response: { 200: answered.users },
         tags,
         params: AppParameters,
         querystring: ListQuery,
@@ -110,7 +112,8 @@ function addUserRoute(server: HttpServer, powersFor: AnswerPowers): void {
       return { users: items, meta, links: {} };
     },
   );
-  const schema = { summary: 'One user', tags, params: UserParameters };
+  const response = { 200: answered.user };
+  const schema = { summary: 'One user', tags, params: UserParameters, response };
   server.get('/v2/apps/:appId/users/:userId', { schema }, async (request) => {
     const powers = powersFor(request);
     const app = request.params.appId as AppId;
@@ -135,6 +138,7 @@ function addConversationRoutes(server: HttpServer, powersFor: AnswerPowers): voi
     {
       schema: {
         summary: 'Conversations of a user, or (without a filter) of the app, newest first',
+        response: { 200: answered.conversations },
         tags,
         params: AppParameters,
         querystring: ConversationsQuery,
@@ -155,7 +159,14 @@ function addConversationRoutes(server: HttpServer, powersFor: AnswerPowers): voi
   );
   server.get(
     '/v2/apps/:appId/conversations/:conversationId',
-    { schema: { summary: 'One conversation', tags, params: ConversationParameters } },
+    {
+      schema: {
+        summary: 'One conversation',
+        tags,
+        params: ConversationParameters,
+        response: { 200: answered.conversation },
+      },
+    },
     async (request) => {
       const powers = powersFor(request);
       const { appId, conversationId } = request.params;
@@ -168,6 +179,7 @@ function addConversationRoutes(server: HttpServer, powersFor: AnswerPowers): voi
     {
       schema: {
         summary: 'Who takes part, newest first',
+        response: { 200: answered.participants },
         tags,
         params: ConversationParameters,
         querystring: ListQuery,
@@ -191,6 +203,7 @@ function addMessageRoutes(server: HttpServer, powersFor: AnswerPowers): void {
     {
       schema: {
         summary: 'Messages, oldest first within a page; without a cursor the newest page',
+        response: { 200: answered.messages },
         tags,
         params: ConversationParameters,
         querystring: PageQuery,
@@ -218,7 +231,14 @@ function addMessageRoutes(server: HttpServer, powersFor: AnswerPowers): void {
   );
   server.get(
     '/v2/apps/:appId/conversations/:conversationId/messages/:messageId',
-    { schema: { summary: 'One message', tags, params: MessageParameters } },
+    {
+      schema: {
+        summary: 'One message',
+        tags,
+        params: MessageParameters,
+        response: { 200: answered.message },
+      },
+    },
     async (request) => {
       const powers = powersFor(request);
       const app = request.params.appId as AppId;

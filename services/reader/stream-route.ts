@@ -6,6 +6,7 @@ import type { AccessKeys } from '../../libs/access/access-keys.ts';
 import type { AppId } from '../../libs/base/ids.ts';
 import type { AppCursors } from '../../libs/event-log/log-cursors.ts';
 import type { WakeSignal } from '../../libs/event-log/wake-signal.ts';
+import { StreamAnswer } from '../../libs/http/answers.ts';
 import type { HandedAnswers } from '../../libs/http/handed-answers.ts';
 import { HttpError } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
@@ -39,6 +40,7 @@ export function addStreamRoute(
         summary: 'Events as they happen, removals included; resume with Last-Event-ID',
         tags: ['stream'],
         params: AppParameters,
+        response: { 200: StreamAnswer },
         querystring: Type.Object({
           from: Type.Optional(Type.Enum(['start', 'now'], { description: 'default now' })),
         }),

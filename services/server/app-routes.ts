@@ -2,6 +2,7 @@
 import { Type } from 'typebox';
 import type { EventId, OwnerId, ThingId } from '../../libs/base/ids.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
+import { answers as answered } from '../../libs/http/answers.ts';
 import type { HandedAnswers } from '../../libs/http/handed-answers.ts';
 import { HttpError, notFound } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
@@ -30,7 +31,10 @@ export function addAppRoutes(
   }
   server.get(
     '/v2/apps',
-    { config: { scopes: ['account'] }, schema: { summary: 'All apps', tags } },
+    {
+      config: { scopes: ['account'] },
+      schema: { summary: 'All apps', tags, response: { 200: answered.apps } },
+    },
     async (request) => {
       const apps = await powers.apps.list();
       return { apps: await Promise.all(apps.map((app) => shown(request, app))) };
@@ -44,6 +48,7 @@ export function addAppRoutes(
         summary: 'Create an app',
         tags,
         body: Type.Object({ displayName: Type.String({ maxLength: 63 }) }),
+        response: { 201: answered.app },
       },
     },
     async (request, reply) => {
@@ -60,7 +65,7 @@ export function addAppRoutes(
     '/v2/apps/:appId',
     {
       config: { scopes: ['app', 'account'] },
-      schema: { summary: 'One app', tags, params: AppParameters },
+      schema: { summary: 'One app', tags, params: AppParameters, response: { 200: answered.app } },
     },
     async (request) => {
       const app = await powers.apps.find(request.params.appId);

@@ -22,6 +22,7 @@ import {
   openRequestTableCassandra,
   requestSchema,
 } from '../../libs/requests/cassandra/request-table-cassandra.ts';
+import { thingPath } from '../../libs/sealing/tree-path.ts';
 import { openFeedStoreCassandra } from '../../libs/vault/feed/cassandra/feed-store-cassandra.ts';
 import { vaultSchema } from '../../libs/vault/rows/cassandra/vault-schema-cassandra.ts';
 import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
@@ -160,7 +161,10 @@ describe('rows of which only some cells are there', () => {
         `INSERT INTO ${table}_${generation} (${columns}) VALUES (${values.map(() => '?')})`,
         ...values,
       );
-    await into('messages', 'message, conversation', id, id);
+    const leaf = Buffer.from(thingPath(hexId));
+    await into('messages', 'leaf, message', leaf, id);
+    await into('messages', 'leaf, message, conversation', leaf, Buffer.alloc(16, 4), id);
+    await into('conversations_of', 'subject, conversation', id, id);
     await into('changes', 'message, kind, event', id, 'edit', id);
     await into('facts', 'stream, kind, name', id, 'ProfileUpdated', '');
     await into('participants', 'conversation, subject', id, id);
@@ -171,6 +175,8 @@ describe('rows of which only some cells are there', () => {
     expect(await views.facts(hexId as never)).toEqual([]);
     expect(await views.participants(hexId as never)).toEqual([]);
     expect(await views.conversation(hexId as never)).toBeUndefined();
+    expect(await views.conversationsOf(hexId, { limit: 5 })).toEqual([]);
+    expect(await views.conversationIdsOf(hexId)).toEqual([]);
   });
 
   it('keep no entry from the feed: where its head was removed, entries say where it was', async () => {

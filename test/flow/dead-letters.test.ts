@@ -156,7 +156,7 @@ describe('a record that cannot be read', () => {
     expect(told.length).toBe(3);
   });
 
-  it('a tombstone that somebody writes for a living message takes nothing: a rebuild gives what following gave', async () => {
+  it('a tombstone that somebody writes takes no living message: a rebuild gives what following gave', async () => {
     const store = await openTestStore();
     await store.deliver(received('ana', 'words', { id: '1', conversation: GROUP }));
     const group = await groupOf(store);

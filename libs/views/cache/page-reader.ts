@@ -31,7 +31,7 @@ export interface MessagePage {
   readonly isCached: boolean;
 }
 
-/** Reads pages of conversations. Failures: those of `ViewReader` and `AppKeys`, none of the cache. */
+/** Reads pages of conversations. Failures: of `ViewReader` and `AppKeys`, none of the cache. */
 export interface PageReader {
   page(
     page: { app: AppId; conversation: string },

@@ -124,7 +124,7 @@ export function addReadCommands(program: Command): void {
     );
 }
 
-/** Nobody is known by exactly this: who may be meant is told, and the end says that it is not sure. */
+/** Nobody is known by exactly this: who may be meant is told, and that it is not sure. */
 async function endWithNear(
   powers: ReaderPowers,
   app: AppId,

@@ -1,5 +1,5 @@
 /** Conversations, participants and messages of the REST interface: create, join, leave, post. */
-import { Type } from 'typebox';
+import { type TSchema, Type } from 'typebox';
 import type { AppId, ConversationId, MessageId, SubjectId } from '../../../libs/base/ids.ts';
 import { textToId } from '../../../libs/base/ids.ts';
 import { readContent } from '../../../libs/conversation/cloud-event.ts';
@@ -14,6 +14,7 @@ import {
 } from '../../../libs/conversation/field-fold.ts';
 import { readFields } from '../../../libs/conversation/field-reader.ts';
 import type { LogPosition } from '../../../libs/event-log/event-log.ts';
+import { answers as answered } from '../../../libs/http/answers.ts';
 import type { HandedAnswers } from '../../../libs/http/handed-answers.ts';
 import { badRequest, notFound } from '../../../libs/http/http-error.ts';
 import type { HttpServer } from '../../../libs/http/http-server.ts';
@@ -73,6 +74,7 @@ export function addConversationRoutes(
     {
       schema: {
         summary: 'Create a conversation; a personal one belongs to its one participant',
+        response: { 201: answered.conversation },
         tags: ['conversations'],
         params: AppParameters,
         body: ConversationBody,
@@ -101,6 +103,7 @@ function addDescriptionRoute(
     {
       schema: {
         summary: 'Change a conversation’s title and keys of its metadata; null removes one',
+        response: { 200: answered.conversation },
         tags: ['conversations'],
         params: ConversationParameters,
         body: Type.Pick(ConversationBody, ['displayName', 'metadata']),
@@ -161,10 +164,14 @@ function shownDescription({ displayName, metadata }: Description) {
 
 function addParticipantRoutes(server: HttpServer, deps: Deps): void {
   const schema = { tags: ['participants'], params: ConversationParameters, body: Participant };
-  const add = (action: 'join' | 'leave', kind: 'joined' | 'left', summary: string) =>
+  const add = (
+    action: 'join' | 'leave',
+    kind: 'joined' | 'left',
+    { summary, answer }: { readonly summary: string; readonly answer: TSchema },
+  ) =>
     server.post(
       `/v2/apps/:appId/conversations/:conversationId/${action}`,
-      { schema: { ...schema, summary } },
+      { schema: { ...schema, summary, response: { 200: answer } } },
       async (request, reply) => {
         const app = request.params.appId as AppId;
         const conversation = conversationIdOfPath(request.params.conversationId);
@@ -180,8 +187,8 @@ function addParticipantRoutes(server: HttpServer, deps: Deps): void {
         return { participant: { id: alias, userId: alias } };
       },
     );
-  add('join', 'joined', 'A user joins a group');
-  add('leave', 'left', 'A user leaves a group');
+  add('join', 'joined', { summary: 'A user joins a group', answer: answered.participant });
+  add('leave', 'left', { summary: 'A user leaves a group', answer: answered.nothing });
 }
 
 function addMessageRoutes(server: HttpServer, deps: Deps, answers: HandedAnswers): void {
@@ -190,6 +197,7 @@ function addMessageRoutes(server: HttpServer, deps: Deps, answers: HandedAnswers
     {
       schema: {
         summary: 'Post a message; answers once it is durable',
+        response: { 201: answered.posted },
         tags: ['messages'],
         params: ConversationParameters,
         body: MessageBody,

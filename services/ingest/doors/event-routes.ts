@@ -3,6 +3,7 @@ import { Type } from 'typebox';
 import type { AppId } from '../../../libs/base/ids.ts';
 import { readCloudEvent } from '../../../libs/conversation/cloud-event.ts';
 import type { LogPosition } from '../../../libs/event-log/event-log.ts';
+import { EventsBody } from '../../../libs/http/event-bodies.ts';
 import { badRequest, HttpError } from '../../../libs/http/http-error.ts';
 import type { HttpServer } from '../../../libs/http/http-server.ts';
 import { readJsonBodies } from '../../../libs/http/json-bodies.ts';
@@ -52,8 +53,11 @@ export function addEventRoutes(
         summary: 'Take in events of channels; answers once all accepted ones are durable',
         tags: ['events'],
         params: AppParameters,
+        body: EventsBody,
         response: { 200: Answer },
       },
+      // What is wrong is told for each event, and what is not wrong is taken in.
+      validatorCompiler: () => () => true,
     },
     async (request, reply) => {
       const app = request.params.appId as AppId;

@@ -9,6 +9,7 @@ import {
   mergeProfile,
 } from '../../../libs/conversation/field-fold.ts';
 import { readFields } from '../../../libs/conversation/field-reader.ts';
+import { answers as answered } from '../../../libs/http/answers.ts';
 import type { HandedAnswers } from '../../../libs/http/handed-answers.ts';
 import { badRequest, HttpError, notFound } from '../../../libs/http/http-error.ts';
 import type { HttpServer } from '../../../libs/http/http-server.ts';
@@ -31,7 +32,6 @@ const Body = Type.Object({
   profile: Type.Optional(Type.Object({})),
   metadata: Type.Optional(Type.Object({})),
 });
-const Answer = Type.Object({ user: Type.Object({}, { additionalProperties: true }) });
 
 /** Adds the routes. */
 export function addUserRoutes(
@@ -48,7 +48,7 @@ export function addUserRoutes(
         tags: ['users'],
         params: AppParameters,
         body: Body,
-        response: { 201: Answer },
+        response: { 201: answered.user },
       },
     },
     async (request, reply) => {
@@ -89,7 +89,7 @@ export function addUserRoutes(
         tags: ['users'],
         params: UserParameters,
         body: Body,
-        response: { 200: Answer },
+        response: { 200: answered.user },
       },
     },
     async (request, reply) => {

@@ -2,6 +2,7 @@
 
 import type { AppId, MessageId } from '../../../libs/base/ids.ts';
 import { textToId } from '../../../libs/base/ids.ts';
+import { answers as answered } from '../../../libs/http/answers.ts';
 import { HttpError, notFound } from '../../../libs/http/http-error.ts';
 import type { HttpServer } from '../../../libs/http/http-server.ts';
 import {
@@ -29,6 +30,7 @@ export function addPrivacyRoutes(
       config: { scopes: ['account'] },
       schema: {
         summary: 'Erase an app with everything in it',
+        response: { 200: answered.erased },
         tags: ['apps'],
         params: AppParameters,
       },
@@ -76,6 +78,7 @@ function addUserRoutes(server: HttpServer, privacy: Privacy, powers: PrivacyPowe
     {
       schema: {
         summary: 'Erase a person: profile, history, identities',
+        response: { 200: answered.erased },
         tags,
         params: UserParameters,
       },
@@ -92,6 +95,7 @@ function addUserRoutes(server: HttpServer, privacy: Privacy, powers: PrivacyPowe
     {
       schema: {
         summary: 'Clear names, e-mail, picture and metadata; the history stays',
+        response: { 200: answered.nothing },
         tags,
         params: UserParameters,
       },
@@ -111,6 +115,7 @@ function addConversationRoutes(server: HttpServer, privacy: Privacy): void {
     {
       schema: {
         summary: 'Delete a conversation with its messages; not a default one',
+        response: { 200: answered.nothing },
         tags,
         params: ConversationParameters,
       },
@@ -126,6 +131,7 @@ function addConversationRoutes(server: HttpServer, privacy: Privacy): void {
     {
       schema: {
         summary: 'Forget all messages; the conversation can be written to again',
+        response: { 200: answered.nothing },
         tags: ['messages'],
         params: ConversationParameters,
       },
@@ -141,6 +147,7 @@ function addConversationRoutes(server: HttpServer, privacy: Privacy): void {
     {
       schema: {
         summary: 'Forget one message with its edits and reactions',
+        response: { 200: answered.nothing },
         tags: ['messages'],
         params: MessageParameters,
       },
