@@ -8,14 +8,20 @@
 /** How long work goes on before it lets others come. */
 const TURN_MS = 10;
 
-const waiting: (() => void)[] = [];
+/** Whose work waits, and what of it; whoever had a turn last is last. */
+const waiting = new Map<string, (() => void)[]>();
 let isScheduled = false;
 let begunMs = Number.NEGATIVE_INFINITY;
 
-/** Waits for a turn. Whoever asked first comes first. */
-export function nextTurn(): Promise<void> {
+/**
+ * Waits for a turn. Those on whose behalf work is done take turns with each other, however much
+ * each of them has brought; of one's own, what came first comes first.
+ */
+export function nextTurn(whose = ''): Promise<void> {
   return new Promise((resolve) => {
-    waiting.push(resolve);
+    const own = waiting.get(whose);
+    if (own === undefined) waiting.set(whose, [resolve]);
+    else own.push(resolve);
     schedule();
   });
 }
@@ -32,7 +38,17 @@ function schedule(): void {
   setImmediate(() => {
     isScheduled = false;
     begunMs = performance.now();
-    waiting.shift()?.();
-    if (waiting.length > 0) schedule();
+    takeNext()?.();
+    if (waiting.size > 0) schedule();
   });
+}
+
+function takeNext(): (() => void) | undefined {
+  const [first] = waiting;
+  if (first === undefined) return undefined;
+  const [whose, own] = first;
+  const next = own.shift();
+  waiting.delete(whose);
+  if (own.length > 0) waiting.set(whose, own);
+  return next;
 }

@@ -131,7 +131,8 @@ export async function createHttpServer(options: HttpServerOptions) {
     if (isClosing) {
       throw new HttpError(503, 'stopping', 'Shutting down', { retryAfterSeconds: 1 });
     }
-    if (!PROBES.includes(request.routeOptions.url ?? '')) await nextTurn();
+    const { appId = '' } = (request.params ?? {}) as { appId?: string };
+    if (!PROBES.includes(request.routeOptions.url ?? '')) await nextTurn(appId);
     await authorise(request, options);
     request.bodyRoom = bodies.hold(request, reply);
   });

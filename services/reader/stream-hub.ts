@@ -51,15 +51,20 @@ export class StreamHub {
 
   /** Serves a stream until its signal ends it. Throws what reading and opening throw. */
   async serve(member: StreamMember): Promise<void> {
+    // Where it goes on: a client that is slow in one partition is not kept from the others.
+    let partition = 0;
     while (!member.signal.aborted) {
       const round = new Set([member]);
       let drained: Promise<void> | undefined;
-      const count = await this.#fewAtOnce(() =>
-        serveRound(this.#powers, round, (_, wait) => {
-          drained = wait;
-          round.clear();
-        }),
+      const onSlow: OnSlow = (_, wait) => {
+        drained = wait;
+        round.clear();
+      };
+      const served = await this.#fewAtOnce(() =>
+        serveRound(this.#powers, { members: round, onSlow, from: partition }),
       );
+      const { count } = served;
+      partition = served.next;
       if (drained !== undefined) await drained;
       else if (count === 0) await this.#together(member);
     }
@@ -139,10 +144,11 @@ class Group {
       while (!this.isEmpty) {
         const mark = this.#wake.mark();
         const round = new Set(this.#seats.keys());
-        const count = await serveRound(this.#powers, round, (member, drained) => {
+        const onSlow: OnSlow = (member, drained) => {
           round.delete(member);
           this.#seats.get(member)?.leave(drained);
-        });
+        };
+        const { count } = await serveRound(this.#powers, { members: round, onSlow, from: 0 });
         this.#keepAlive(count);
         if (count === 0) await this.#wake.wait(mark, LOOK_INTERVAL_MS);
       }
@@ -167,25 +173,37 @@ class Group {
   }
 }
 
-/** Hands the next records on to members of one app, to each what it has not had. How many. */
+interface Round {
+  readonly members: ReadonlySet<StreamMember>;
+  readonly onSlow: OnSlow;
+  /** The partition to begin with. */
+  readonly from: number;
+}
+
+/**
+ * Hands the next records of each partition on to members of one app, to each what it has not had.
+ * How many, and the partition to begin with the next time; it ends early where all have left.
+ */
 async function serveRound(
   powers: ReaderPowers,
-  members: ReadonlySet<StreamMember>,
-  onSlow: OnSlow,
-): Promise<number> {
+  { members, onSlow, from }: Round,
+): Promise<{ readonly count: number; readonly next: number }> {
+  const { partitions } = powers.log;
   let count = 0;
-  for (let partition = 0; partition < powers.log.partitions; partition += 1) {
+  for (let looked = 0; looked < partitions; looked += 1) {
+    const partition = (from + looked) % partitions;
     const [first] = members;
-    if (first === undefined) break;
+    if (first === undefined) return { count, next: partition };
     const offset = Math.min(...[...members].map(({ offsets }) => offsets[partition]!));
     for (const record of await readStream(powers, first.app, { partition, offset })) {
       const due = [...members].filter(({ offsets }) => offsets[partition]! <= record.offset);
       for (const { offsets } of due) offsets[partition] = record.offset + 1;
       count += 1;
       if (record.open !== undefined) await handOn(powers, record.open, due, onSlow);
+      if (members.size === 0) break;
     }
   }
-  return count;
+  return { count, next: from };
 }
 
 /**

@@ -6,6 +6,7 @@ import { benchIngest } from './ingest-bench.ts';
 import { benchPosts } from './post-bench.ts';
 import { benchReading } from './read-bench.ts';
 import { benchSealing } from './sealing-bench.ts';
+import { benchTenants } from './tenant-bench.ts';
 import { benchTurns } from './turn-bench.ts';
 
 const only = process.argv.find((argument) => argument.startsWith('--only='))?.slice(7);
@@ -14,6 +15,7 @@ const benches = {
   ingest: benchIngest,
   posts: benchPosts,
   reading: benchReading,
+  tenants: benchTenants,
   erase: benchErase,
   holes: benchHoles,
   turns: benchTurns,

@@ -97,6 +97,8 @@ describe('S47 what was handed to a connection that reads slowly', () => {
     const door = await openSlowDoor();
     const ann = await door.ask('GET', await fillPage(door, 'ann'));
     const stream = await door.ask('GET', 'stream?from=start');
+    // Until nobody else is there, nobody else's words are in it.
+    await stream.untilFull();
     const bob = await door.ask('GET', await fillPage(door, 'bob'));
     await sleep(300);
     const before = [ann.arrivedBytes(), stream.arrivedBytes()];

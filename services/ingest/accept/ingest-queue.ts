@@ -1,10 +1,11 @@
 /**
  * Lets batches form behind the one that is under way: whatever is asked for meanwhile shares the
  * next commit. One batch runs at a time, and a batch belongs to one app. Apps take turns, and where
- * several wait, batches are short: nobody waits for all that another app has brought. What is long
- * about an item is whom it names: each may be somebody new.
+ * several have come lately, batches are short: nobody waits for all that another app has brought.
+ * What is long about an item is whom it names: each may be somebody new.
  */
 import type { AppId } from '../../../libs/base/ids.ts';
+import { nextTurn } from '../../../libs/base/loop-turns.ts';
 import { type IngestItem, namesIn, type Outcome } from '../plan/ingest-item.ts';
 
 export interface IngestQueue {
@@ -34,7 +35,9 @@ interface Part {
 }
 
 const BATCH_NAMES_MAX = 2_000;
-const BATCH_NAMES_MAX_BESIDE_OTHERS = 250;
+const BATCH_NAMES_MAX_BESIDE_OTHERS = 20;
+/** How long after its last request an app is one that others are beside. */
+const LATELY_MS = 10_000;
 
 /** Opens a queue; `accept` answers a batch, in its order. */
 export function createIngestQueue(
@@ -42,6 +45,8 @@ export function createIngestQueue(
 ): IngestQueue {
   // Whoever has waited longest for a turn comes first.
   const queues = new Map<AppId, Waiting[]>();
+  /** When each app last brought something; who has come last is last. */
+  const cameMs = new Map<AppId, number>();
   let running: Promise<void> | undefined;
   let backlog = 0;
 
@@ -78,13 +83,22 @@ export function createIngestQueue(
       const [next] = queues;
       if (next === undefined) return;
       const [app, queue] = next;
-      const max = queues.size > 1 ? BATCH_NAMES_MAX_BESIDE_OTHERS : BATCH_NAMES_MAX;
+      const max = isAlone() ? BATCH_NAMES_MAX : BATCH_NAMES_MAX_BESIDE_OTHERS;
       const batch = takeBatch(queue, max);
       // To the end of the line, where something is left.
       queues.delete(app);
       if (queue.length > 0) queues.set(app, queue);
       await runBatch(app, batch);
+      // Who reads comes between two batches, and so does who has just sent something.
+      await nextTurn();
     }
+  }
+
+  /** Whoever comes while a batch is under way waits for it: others may come as they did lately. */
+  function isAlone(): boolean {
+    const sinceMs = performance.now() - LATELY_MS;
+    for (const [app, ms] of cameMs) if (ms < sinceMs) cameMs.delete(app);
+    return cameMs.size <= 1;
   }
 
   function start(): void {
@@ -98,6 +112,7 @@ export function createIngestQueue(
     async add(app, items) {
       const names = items.map(namesIn);
       return new Promise((resolve, reject) => {
+        cameMs.set(app, performance.now());
         const queue = queues.get(app) ?? [];
         queues.set(app, queue);
         queue.push({ items, names, taken: 0, outcomes: [], resolve, reject });

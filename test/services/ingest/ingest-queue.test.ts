@@ -37,7 +37,7 @@ describe('the queue of ingest', () => {
     const more = queue.add(busy, itemsOf(10_000, 'more'));
     await queue.add(quiet, itemsOf(1, 'short'));
     expect(batches.slice(0, 2)).toEqual([
-      [busy, 250],
+      [busy, 20],
       [quiet, 1],
     ]);
     await Promise.all([long, more]);

@@ -1,0 +1,115 @@
+/** One tenant beside another that asks for all there is: how long the quiet one waits. */
+
+import { environmentOf, startProcess } from '../support/processes.ts';
+import { newBenchFolder, PROGRAM, runLethe } from './bench-server.ts';
+import { runLoad } from './http-load.ts';
+
+const QUIET_PER_SECOND = 30;
+const QUIET_COUNT = 600;
+const BUSY_CLIENTS = 8;
+const BATCH_EVENTS = 200;
+
+let serial = 0;
+
+/** Events of many rooms and people, as a channel with much to say delivers them. */
+function batch(): string {
+  const events = Array.from({ length: BATCH_EVENTS }, () => {
+    serial += 1;
+    const room = `room-${serial % 50}`;
+    const identity = { channel: 'chat', externalId: `person-${serial % 500}` };
+    return {
+      specversion: '1.0',
+      type: 'lethe.message.received',
+      source: '/channels/chat/busy',
+      id: `m-${serial}`,
+      time: '2026-01-31T12:00:00Z',
+      data: {
+        conversation: { type: 'sdkGroup', externalId: room },
+        author: { type: 'user', identity },
+        content: { type: 'text', text: `message ${serial} ${'word '.repeat(20)}` },
+      },
+    };
+  });
+  return JSON.stringify(events);
+}
+
+/** p50 and p99 of a tenant's posts and pages: alone, and beside a busy one; and their ratio. */
+export async function benchTenants() {
+  const { folder, remove } = newBenchFolder();
+  const running: { stop(): Promise<void> }[] = [];
+  try {
+    const apps = [];
+    for (const name of ['quiet', 'busy']) {
+      const made = (await runLethe(folder, ['apps', 'create', name])) as unknown as Made;
+      apps.push(made.app.id);
+    }
+    const { key } = (await runLethe(folder, [
+      'keys',
+      'create',
+      '--scope',
+      'account',
+    ])) as unknown as Made;
+    const authorization = `Basic ${btoa(`${key.id}:${key.secret}`)}`;
+    const limits = ['--max-old-space-size=256', PROGRAM, 'serve', '--json'];
+    const started = startProcess('--max-semi-space-size=8', limits, environmentOf(folder));
+    running.push({
+      async stop() {
+        started.child.kill('SIGTERM');
+        await started.ended;
+      },
+    });
+    const address = JSON.parse((await started.printed('\n')).split('\n')[0]!).listening as string;
+    const [quiet, busy] = apps.map((app) => `/v2/apps/${app}`) as [string, string];
+    const post = async (path: string, body: string) => {
+      const headers = { authorization, 'content-type': 'application/json' };
+      return (await fetch(address + path, { method: 'POST', headers, body })).json();
+    };
+    const room = JSON.stringify({ type: 'sdkGroup', displayName: 'room' });
+    const made = (await post(`${quiet}/conversations`, room)) as { conversation: { id: string } };
+    const messages = `${quiet}/conversations/${made.conversation.id}/messages`;
+    const said = JSON.stringify({
+      author: { type: 'business', displayName: 'Desk' },
+      content: { type: 'text', text: 'x'.repeat(200) },
+    });
+    for (let i = 0; i < 200; i += 1) await post(messages, said);
+    const measure = () =>
+      runLoad({
+        address,
+        authorization,
+        clients: 4,
+        count: QUIET_COUNT,
+        perSecond: QUIET_PER_SECOND,
+        next: (i) =>
+          i % 2 === 0
+            ? { method: 'POST', path: messages, body: said }
+            : { method: 'GET', path: `${messages}?page[size]=25` },
+      });
+    for (let i = 0; i < 5; i += 1) await post(`${busy}/events`, batch());
+    await measure();
+    const alone = await measure();
+    let isOver = false;
+    let sent = 0;
+    const press = async () => {
+      while (!isOver) {
+        await post(`${busy}/events`, batch());
+        sent += BATCH_EVENTS;
+      }
+    };
+    const pressing = Promise.all(Array.from({ length: BUSY_CLIENTS }, press));
+    const from = performance.now();
+    const beside = await measure();
+    const busyPerSecond = Math.round((sent * 1_000) / (performance.now() - from));
+    isOver = true;
+    await pressing;
+    const ratio = Math.round((100 * beside.p99Ms) / alone.p99Ms) / 100;
+    return { alone, beside, busyPerSecond, p99Ratio: ratio };
+  } finally {
+    for (const one of running) await one.stop();
+    remove();
+  }
+}
+
+interface Made {
+  readonly app: { readonly id: string };
+  readonly key: { readonly id: string; readonly secret: string };
+}
