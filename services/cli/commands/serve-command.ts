@@ -64,6 +64,7 @@ export function addServeCommand(program: Command): void {
             `${named.length === 0 ? '' : `${names.join(', ')}: `}listening on ${server.address}`,
           ];
           await untilEnd(server, () => printResult(options.json, listening, sentences));
+          printResult(options.json, { stopped: true }, ['stopped']);
         },
         (configuration) =>
           openPatiently(() => openBackends(configuration, makes ? {} : { mustExist: true })),
