@@ -16,13 +16,13 @@ export function readJsonBodies(server: FastifyInstance, mediaType: string): void
 
 /**
  * A body's bytes, in one piece: of a body in very many chunks, each would take more memory than
- * what it carries.
+ * what it carries. Throws what `room` throws: what comes after that is let go by, as whoever sends
+ * it must be able to read the answer.
  */
-async function readBytes(raw: IncomingMessage, room: BodyRoom): Promise<Buffer> {
-  const told = Number(raw.headers['content-length'] ?? 0);
-  let bytes = Buffer.allocUnsafeSlow(told || PIECE_BYTES);
+function readBytes(raw: IncomingMessage, room: BodyRoom): Promise<Buffer> {
+  let bytes = Buffer.allocUnsafeSlow(Number(raw.headers['content-length'] ?? 0) || PIECE_BYTES);
   let length = 0;
-  for await (const chunk of raw as AsyncIterable<Buffer>) {
+  const add = (chunk: Buffer) => {
     room.take(length + chunk.length);
     if (length + chunk.length > bytes.length) {
       const larger = Buffer.allocUnsafeSlow(Math.max(2 * bytes.length, length + chunk.length));
@@ -30,8 +30,23 @@ async function readBytes(raw: IncomingMessage, room: BodyRoom): Promise<Buffer> 
       bytes = larger;
     }
     length += chunk.copy(bytes, length);
-  }
-  return bytes.subarray(0, length);
+  };
+  return new Promise((resolve, reject) => {
+    const listen = (chunk: Buffer) => {
+      try {
+        add(chunk);
+      } catch (error) {
+        raw.off('data', listen);
+        raw.resume();
+        reject(error);
+      }
+    };
+    raw.on('data', listen);
+    raw.once('end', () => resolve(bytes.subarray(0, length)));
+    for (const cut of ['error', 'close']) {
+      raw.once(cut, () => reject(badRequest('The client has left')));
+    }
+  });
 }
 
 const PIECE_BYTES = 65_536;

@@ -93,8 +93,13 @@ describe('S55 bodies that are sent and held', () => {
   });
 });
 
-/** Sends a request to its end, and gives the status of its answer. */
-async function send(address: string, head: string, body: Iterable<string>): Promise<string> {
+/** Sends a request, to its end or until it is answered, and gives the status of its answer. */
+async function send(
+  address: string,
+  head: string,
+  body: Iterable<string>,
+  until: 'whole' | 'answered' = 'answered',
+): Promise<string> {
   const { hostname, port } = new URL(address);
   const socket = connect({ host: hostname, port: Number(port) });
   onTestFinished(() => void socket.destroy());
@@ -105,7 +110,8 @@ async function send(address: string, head: string, body: Iterable<string>): Prom
   });
   socket.write(`${head}\r\n\r\n`);
   for (const part of body) {
-    if (!socket.write(part)) await Promise.race([once(socket, 'drain'), answered]);
+    const drained = socket.write(part) || once(socket, 'drain');
+    await (until === 'whole' ? drained : Promise.race([drained, answered]));
   }
   return answered;
 }
@@ -125,6 +131,20 @@ const SHAPES: readonly [string, string][] = [
   ['with very many texts', filled('"ab",', '[', '""]')],
   ['of one long text', filled('\\u0041', '["', '"]')],
 ];
+
+describe('S55 a body that does not say its length', () => {
+  it('is told that it is too long, and the server goes on', async () => {
+    const { address, tenants } = await openTenants();
+    const { path, authorization } = tenants[0]!;
+    const lines = [`POST ${path} HTTP/1.1`, 'host: lethe', `authorization: ${authorization}`];
+    lines.push('content-type: application/json', 'transfer-encoding: chunked');
+    const megabyte = `100000\r\n${' '.repeat(0x100000)}\r\n`;
+    // The rest of it is let go by: a connection that is reset may lose its answer.
+    const parts = [...new Array(14).fill(megabyte), '0\r\n\r\n', 'GET /healthz HTTP/1.1\r\n\r\n'];
+    expect(await send(address, lines.join('\r\n'), parts, 'whole')).toBe('413');
+    expect((await post(address, tenants[0]!)).status).toBe(200);
+  });
+});
 
 describe('S55 bodies of any shape', () => {
   it('do not end the process of the README, whole or in chunks of one byte', async () => {
