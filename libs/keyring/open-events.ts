@@ -3,7 +3,7 @@
  * and losses once more: nothing leaves here under a ring that was taken away meanwhile.
  */
 import { LetheError } from '../base/lethe-error.ts';
-import type { SealedEvent } from '../codec/sealed-event.ts';
+import { decodeSealedEvent, type EventHeader, type SealedEvent } from '../codec/sealed-event.ts';
 import { type FoundRings, useEventRings } from './event-rings.ts';
 import { type EventSealer, isKeyForgotten, type KeyedHeader } from './event-sealer.ts';
 import type { KeyringUse } from './keyring.ts';
@@ -30,6 +30,26 @@ export async function openEvents(
     if (contents !== undefined) return contents;
   }
   throw new LetheError('CONTENDED', 'rings change too fast: try again', { retryable: true });
+}
+
+const HEADERS_AT_ONCE = 500;
+
+/**
+ * The headers of sealed records, in their order, none of them changed since it was sealed. Of what
+ * is erased or forgotten nothing can be told any more: its header comes as it is. Throws
+ * EVENT_TAMPERED, as `openEvents` does.
+ */
+export async function openHeaders(
+  powers: Parameters<typeof openEvents>[0],
+  records: readonly Buffer[],
+): Promise<EventHeader[]> {
+  const headers: EventHeader[] = [];
+  for (let at = 0; at < records.length; at += HEADERS_AT_ONCE) {
+    const events = records.slice(at, at + HEADERS_AT_ONCE).map(decodeSealedEvent);
+    for (const content of await openEvents(powers, events)) content?.fill(0);
+    headers.push(...events.map(({ header }) => header));
+  }
+  return headers;
 }
 
 function openEvent(

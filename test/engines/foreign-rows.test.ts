@@ -4,11 +4,13 @@
  */
 import cassandraDriver from 'cassandra-driver';
 import kafkajs from 'kafkajs';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import {
   accessKeySchema,
   openAccessKeyStoreCassandra,
 } from '../../libs/access/cassandra/access-key-store-cassandra.ts';
+import { hexToBytes } from '../../libs/base/hex.ts';
+import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
 import {
   deliverySchema,
   openDeliveryStoreCassandra,
@@ -28,9 +30,15 @@ import { vaultSchema } from '../../libs/vault/rows/cassandra/vault-schema-cassan
 import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
 import { viewSchema } from '../../libs/views/cassandra/view-schema-cassandra.ts';
 import { openViewStoreCassandra } from '../../libs/views/cassandra/view-store-cassandra.ts';
+import { createApp } from '../../services/operations/create-app.ts';
+import { revokeKey } from '../../services/operations/revoke-key.ts';
+import { turnEpoch } from '../../services/operations/turn-epoch.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
+import { watchErasures } from '../../services/privacy/life/enforce.ts';
 import { cassandra, engines } from '../contract/engines.ts';
-import { temporaryFolder } from '../support/temporary-store.ts';
+import { received } from '../support/events.ts';
+import { groupOf, subjectOf, textsOf } from '../support/reading.ts';
+import { type TestStore, temporaryFolder } from '../support/temporary-store.ts';
 import { openPeople, taking } from '../support/vault-rows.ts';
 
 /** Snappy of the kind that Java's clients send: a header, then blocks that only repeat bytes. */
@@ -193,24 +201,109 @@ describe('rows of which only some cells are there', () => {
   });
 });
 
+type Raw = Record<string, unknown>;
+
+function vaultOf(store: TestStore): CassandraDatabase {
+  const { vault } = store.configuration;
+  if (vault.engine !== 'cassandra') throw new Error('this needs Cassandra');
+  const database = new CassandraDatabase(vault, 'VAULT_UNREACHABLE', 'quorum');
+  onTestFinished(() => database.close());
+  return database;
+}
+
+function rowsOfKind(database: CassandraDatabase, kind: number): Promise<Raw[]> {
+  return database.all<Raw>(`SELECT * FROM vault_rows WHERE kind = ${kind} ALLOW FILTERING`);
+}
+
+/** Writes rows as they are, with a time of writing an hour ahead. */
+async function writeAhead(database: CassandraDatabase, rows: readonly Raw[]): Promise<void> {
+  const aheadMicros = cassandraDriver.types.Long.fromNumber((Date.now() + 3_600_000) * 1_000);
+  for (const row of rows) {
+    const names = Object.keys(row);
+    const places = names.map(() => '?');
+    const insert = `INSERT INTO vault_rows (${names}) VALUES (${places}) USING TIMESTAMP ?`;
+    await database.run(insert, ...Object.values(row), aheadMicros);
+  }
+}
+
+describe('rows that are taken out of the lists of the vault', () => {
+  it.each([
+    ['of an app’s root', 'DELETE FROM vault_rare WHERE kind = 2 AND app = ?'],
+    ['of its buckets', 'DELETE FROM vault_buckets WHERE app = ?'],
+  ])('take nothing with them when a turn ends the old keys: %s', async (_, removal) => {
+    const store = await openPeople();
+    const { id } = await createApp(store.backends.administration(), { name: 'other', buckets: 16 });
+    const other: TestStore = {
+      ...store,
+      app: (await store.backends.administration().apps.find(id))!,
+    };
+    const read = readCloudEvent(received('zoe', 'hers', { id: 'z' }), Date.now());
+    if (!('value' in read)) throw new Error('this event is well formed');
+    await store.ingest.accept(id, [{ kind: 'delivery', delivery: read.value }]);
+    await store.project();
+    const ben = await subjectOf(store, 'ben');
+    await createPrivacy(store.backends.privacy()).eraseSubject(store.app.id, ben);
+    await vaultOf(store).run(removal, hexToBytes(id));
+    await vaultOf(store).run(removal, hexToBytes(store.app.id));
+    expect((await turnEpoch(store)).turn).toMatchObject({ step: 'done', failedApps: [] });
+    const again = await store.reopen();
+    const there: TestStore = { ...again, app: other.app };
+    expect(await textsOf(there, await groupOf(there))).toEqual(['hers']);
+    expect(await textsOf(again, await groupOf(again))).toContain('hers');
+  });
+});
+
 describe('rows that carry a time of writing which lies ahead', () => {
+  it('of the root of an app: the turn says which row it waits for, and loses nothing', async () => {
+    const store = await openPeople();
+    const database = vaultOf(store);
+    await writeAhead(database, await rowsOfKind(database, rowKinds.appRoot));
+    const turning = turnEpoch(store);
+    await expect(turning).rejects.toThrow(`appRoot (kind ${rowKinds.appRoot}, bucket 0`);
+    const again = await store.reopen();
+    expect(await textsOf(again, await groupOf(again))).toContain('hers');
+  });
+
+  it('of an access key that was revoked: it is told each time, and keeps no erasure waiting', async () => {
+    const store = await openPeople();
+    const administration = store.backends.administration();
+    const nowMs = Date.now();
+    const app = store.app.id;
+    const key = await administration.accessKeys.create({ app, scope: 'integration', nowMs });
+    const database = vaultOf(store);
+    const old = await rowsOfKind(database, rowKinds.accessKey);
+    const hers = await rowsOfKind(database, rowKinds.ownerRing);
+    await revokeKey(administration, key.id);
+    const ann = await subjectOf(store, 'ann');
+    const group = await groupOf(store);
+    expect(await createPrivacy(store.backends.privacy()).eraseSubject(app, ann)).toMatchObject({
+      status: 'done',
+    });
+    await writeAhead(database, old);
+    // Her rows as they were, with a time of now.
+    for (const row of hers) {
+      const names = Object.keys(row);
+      const insert = `INSERT INTO vault_rows (${names}) VALUES (${names.map(() => '?')})`;
+      await database.run(insert, ...Object.values(row));
+    }
+    const again = await store.reopen();
+    const told: string[] = [];
+    const look = watchErasures(again.backends.privacy(), ({ message }) => told.push(message));
+    await look();
+    const text = `the access key ${key.id} had been revoked, and old rows of it were written back`;
+    expect(told.join()).toContain(`${text}. It could not be put right`);
+    expect(told.join()).toContain('something of it was there again');
+    expect((await look()).found).toBe(0);
+    expect(await textsOf(await again.reopen(), group)).not.toContain('hers');
+  });
+
   it('are not taken for taken: the forgetting of a message is not answered', async () => {
     const store = await openPeople();
-    const { vault } = store.configuration;
-    if (vault.engine !== 'cassandra') throw new Error('this needs Cassandra');
-    const database = new CassandraDatabase(vault, 'VAULT_UNREACHABLE', 'quorum');
-    const query = `SELECT * FROM vault_rows WHERE kind = ${rowKinds.placeRing} ALLOW FILTERING`;
-    const aheadMicros = cassandraDriver.types.Long.fromNumber((Date.now() + 3_600_000) * 1_000);
-    for (const row of await database.all<Record<string, unknown>>(query)) {
-      const names = Object.keys(row);
-      const places = names.map(() => '?');
-      const insert = `INSERT INTO vault_rows (${names}) VALUES (${places}) USING TIMESTAMP ?`;
-      await database.run(insert, ...Object.values(row), aheadMicros);
-    }
+    const database = vaultOf(store);
+    await writeAhead(database, await rowsOfKind(database, rowKinds.placeRing));
     const privacy = createPrivacy(store.backends.privacy());
     const forgetting = taking['a message’s']!(privacy, store);
     await expect(forgetting).rejects.toMatchObject({ code: 'VAULT_TAMPERED' });
     expect((await store.backends.privacy().requests.open(10)).length).toBe(1);
-    await database.close();
   });
 });

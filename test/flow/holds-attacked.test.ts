@@ -2,7 +2,10 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { textToDay } from '../../libs/base/day.ts';
-import type { HoldId, SubjectId } from '../../libs/base/ids.ts';
+import type { HoldId, MessageId, SubjectId } from '../../libs/base/ids.ts';
+import { decodeRecord, encodeRecordKey } from '../../libs/codec/event-record.ts';
+import { encodeHeader, encodeSealedEvent } from '../../libs/codec/sealed-event.ts';
+import { openEvents } from '../../libs/keyring/open-events.ts';
 import type { PrivacyPowers } from '../../libs/wiring/powers.ts';
 import { makeBackup } from '../../services/operations/backup.ts';
 import { restore } from '../../services/operations/restore.ts';
@@ -11,7 +14,14 @@ import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { runOpenRequests } from '../../services/privacy/life/request-worker.ts';
 import { PERSONAL, reacted, received, removed } from '../support/events.ts';
 import { quietRestore } from '../support/friends.ts';
-import { defaultConversationOf, groupOf, subjectOf, textsOf } from '../support/reading.ts';
+import {
+  defaultConversationOf,
+  groupOf,
+  messagesOf,
+  recordsOf,
+  subjectOf,
+  textsOf,
+} from '../support/reading.ts';
 import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';
 
 // Each of these was a way round a hold, found by attacking the first form of it.
@@ -196,6 +206,29 @@ describe('a hold and the views', () => {
       new Promise((resolve) => setTimeout(resolve, 300)).then(() => store.project()),
     ]);
     expect(await groupTexts(store)).toContain('evidence');
+  });
+
+  it('is not passed by a forged copy of a message that says it is somebody else’s', async () => {
+    const store = await openCase();
+    const ann = await subjectOf(store, 'ann');
+    await holdOn(store, ann);
+    const group = await groupOf(store);
+    const message = (await messagesOf(store, group))[0]!.id as MessageId;
+    const records = await Array.fromAsync(recordsOf(store));
+    const events = records.map(({ key, value }) => decodeRecord(key, value));
+    const hers = events.find(({ header }) => header.thing === message)!;
+    expect(hers.header.owner).toBe(ann);
+    const ben = await subjectOf(store, 'ben');
+    // Whoever may write to the topic needs no key for a header that lies.
+    const header = { ...hers.header, attempt: 2, owner: ben };
+    const { nonce, ciphertext, tag } = hers;
+    const value = encodeSealedEvent({ headerBytes: encodeHeader(header), nonce, ciphertext, tag });
+    await store.backends.projector().log.append([{ key: encodeRecordKey(header), value }]);
+    await store.project();
+    const forgetting = privacyOf(store).forgetMessage(store.app.id, group, message);
+    await expect(forgetting).rejects.toMatchObject({ code: 'EVENT_TAMPERED' });
+    const { keyring, sealer } = store.backends.privacy();
+    expect((await openEvents({ keyring, sealer }, [hers]))[0]).toBeDefined();
   });
 });
 

@@ -19,6 +19,7 @@ import { rewrapped } from '../rows/wrapped-row.ts';
 import { opensNow, turnApp } from './app-turn.ts';
 import { DamagedRows } from './damaged-rows.ts';
 import { keysWaitedFor } from './epoch-t1.ts';
+import { keptRow } from './kept-row.ts';
 import { keysOfOwnCopies } from './keys-of-copies.ts';
 import { originTurn, withEnded } from './origin-turn.ts';
 import { retire } from './turn-retire.ts';
@@ -228,10 +229,11 @@ async function rewrapUnderStoreRoot(
 ): Promise<Set<AppId>> {
   const { current, previous } = storeSlot();
   const failed = new Set<AppId>();
-  return retryContended(async () => {
+  let old: VaultRow[] = [];
+  const rewrapping = retryContended(async () => {
     hierarchy.forgetCurrent();
     const root = await hierarchy.storeRoot();
-    const old: VaultRow[] = [];
+    old = [];
     const look = (row: VaultRow) => {
       if (row.wrappingKey !== root.id && !damaged.has(row)) old.push(row);
     };
@@ -267,6 +269,11 @@ async function rewrapUnderStoreRoot(
       });
     }
     return again;
+  });
+  return rewrapping.catch((error) => {
+    const [kept] = old;
+    if (kept === undefined || !isLetheError(error, 'CONTENDED')) throw error;
+    throw keptRow(kept);
   });
 }
 

@@ -1,11 +1,11 @@
 /** The end of a turn in the vault: predecessors go, once no row names them. */
 
 import type { AppId, KeyId, LossId } from '../../base/ids.ts';
-import { contended } from '../../base/retry.ts';
 import { APP_KINDS, appSlot, PREVIOUS_KINDS, STORE_KINDS } from '../rows/key-slots.ts';
 import { type RowKind, rowKinds, type VaultRow } from '../rows/vault-store.ts';
 import { isWrappedUnder, rewrapped } from '../rows/wrapped-row.ts';
 import { opensNow } from './app-turn.ts';
+import { keptRow } from './kept-row.ts';
 import type { TurnContext, TurnRun } from './turn-run.ts';
 
 /**
@@ -27,7 +27,8 @@ export async function retire(
     }
     for (const row of rows) {
       await run.stillMine();
-      if (await isNamed(deps, row, turned)) throw contended();
+      const namer = await findNamer(deps, row, turned);
+      if (namer !== undefined) throw keptRow(namer);
       if (row.ownKey !== null) retired.push({ app: row.app, kind, id: row.ownKey });
       await store.commit([{ removals: [row] }]);
     }
@@ -40,23 +41,23 @@ export async function retire(
 }
 
 /**
- * Is there a row that is still wrapped under the key that this predecessor holds? One that only
- * says so, or that was taken before, loses nothing by its end.
+ * A row that is still wrapped under the key that this predecessor holds. One that only says so, or
+ * that was taken before, loses nothing by its end.
  */
-async function isNamed(
+async function findNamer(
   deps: TurnContext,
   row: VaultRow,
   { run, failedApps }: { run: TurnRun; failedApps: readonly AppId[] },
-): Promise<boolean> {
-  if (!(await opensNow(deps, row))) return false;
+): Promise<VaultRow | undefined> {
+  if (!(await opensNow(deps, row))) return undefined;
   const opened = await deps.hierarchy.openKeyRow(row);
-  if (opened === 'erased') return false;
+  if (opened === 'erased') return undefined;
   for await (const one of mayBeUnder(deps, row)) {
     if (one.wrappingKey !== row.ownKey || failedApps.includes(one.app)) continue;
     if (!isWrappedUnder(one, opened.wrapping)) continue;
-    if ((await run.judge(one, opened.wrapping)) !== 'leave') return true;
+    if ((await run.judge(one, opened.wrapping)) !== 'leave') return one;
   }
-  return false;
+  return undefined;
 }
 
 /** The rows of the kinds that lie under the key of a predecessor. */

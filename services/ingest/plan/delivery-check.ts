@@ -10,7 +10,7 @@ import {
   type PlaceId,
 } from '../../../libs/base/ids.ts';
 import { isLetheError } from '../../../libs/base/lethe-error.ts';
-import { decodeSealedEvent, type EventHeader } from '../../../libs/codec/sealed-event.ts';
+import type { EventHeader } from '../../../libs/codec/sealed-event.ts';
 import type {
   Author,
   Delivery,
@@ -19,6 +19,7 @@ import type {
 } from '../../../libs/conversation/delivery.ts';
 import type { DeliveryEntry, DeliveryName } from '../../../libs/deliveries/delivery-ledger.ts';
 import { eventRingRefs } from '../../../libs/keyring/event-sealer.ts';
+import { openHeaders } from '../../../libs/keyring/open-events.ts';
 import { Ring } from '../../../libs/keyring/ring.ts';
 import { ringKinds } from '../../../libs/sealing/tree-path.ts';
 import type { App } from '../../../libs/vault/keys/app-registry.ts';
@@ -127,7 +128,7 @@ interface NamedMessage {
  * be reached keep nothing from being taken in, and what does not lie in its place counts for none.
  */
 export async function messagesFromViews(
-  powers: Pick<IngestPowers, 'keyring' | 'views'>,
+  powers: Pick<IngestPowers, 'keyring' | 'sealer' | 'views'>,
   app: App,
   wanted: readonly NamedMessage[],
 ): Promise<LookedFor[]> {
@@ -147,13 +148,14 @@ export async function messagesFromViews(
 }
 
 async function lookFor(
-  { views }: Pick<IngestPowers, 'views'>,
+  powers: Pick<IngestPowers, 'keyring' | 'sealer' | 'views'>,
   app: App,
   { id, place }: NamedMessage & { readonly id: MessageId },
 ): Promise<LookedFor> {
   try {
-    const view = await views.message(id);
-    const header = view && decodeSealedEvent(view.record).header;
+    const view = await powers.views.message(id);
+    if (view === undefined) return undefined;
+    const [header] = await openHeaders(powers, [view.record]);
     if (header === undefined) return undefined;
     const isIt = header.app === app.id && header.thing === id && header.place === place;
     return isIt ? toKnown(header) : 'untold';

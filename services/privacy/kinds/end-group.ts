@@ -7,7 +7,7 @@ import {
 } from '../../../libs/base/ids.ts';
 import { sha256 } from '../../../libs/codec/hash.ts';
 import { labels } from '../../../libs/codec/labels.ts';
-import { decodeSealedEvent } from '../../../libs/codec/sealed-event.ts';
+import { openHeaders } from '../../../libs/keyring/open-events.ts';
 import type { PrivacyRequest } from '../../../libs/requests/request.ts';
 import { ringKinds } from '../../../libs/sealing/tree-path.ts';
 import type { ConversationValue, DirectoryEntry } from '../../../libs/vault/directory/directory.ts';
@@ -80,5 +80,9 @@ async function hasHeldReactions(
   if (holds.size === 0) return false;
   const ids = await powers.views.messageIds(conversation);
   const changes = await powers.views.changes(ids, { edits: 1 });
-  return changes.some(({ record }) => holds.has(decodeSealedEvent(record).header.owner));
+  const headers = await openHeaders(
+    powers,
+    changes.map(({ record }) => record),
+  );
+  return headers.some(({ owner }) => holds.has(owner));
 }

@@ -2,7 +2,7 @@
 
 import type { AppId, ConversationId, MessageId, OwnerId, PlaceId } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
-import { decodeSealedEvent } from '../../../libs/codec/sealed-event.ts';
+import { openHeaders } from '../../../libs/keyring/open-events.ts';
 import { isDamage } from '../../../libs/keyring/past-damage.ts';
 import type { RingRef } from '../../../libs/keyring/ring.ts';
 import type { Taken } from '../../../libs/keyring/ring-material.ts';
@@ -60,7 +60,10 @@ export async function sharedLeaf(
   );
 }
 
-/** A message goes with its edits and everybody's reactions. */
+/**
+ * A message goes with its edits and everybody's reactions. Throws EVENT_TAMPERED: the views hold
+ * something else than was sealed, and whose it is cannot be told.
+ */
 export async function ownersOfMessage(
   { powers }: Pick<Run, 'powers'>,
   message: MessageId,
@@ -68,7 +71,7 @@ export async function ownersOfMessage(
   const view = await powers.views.message(message);
   const changes = await powers.views.changes([message], { edits: 1 });
   const records = [...(view === undefined ? [] : [view.record]), ...changes.map((c) => c.record)];
-  return records.map((record) => decodeSealedEvent(record).header.owner);
+  return (await openHeaders(powers, records)).map(({ owner }) => owner);
 }
 
 /** Takes the leaf of a thing out of its place's ring. */

@@ -240,9 +240,26 @@ async function enforceRevocations(
       return !isOfNobody && (await accessKeys.isOpen(key));
     });
     if (!isLive && isOpen !== true) continue;
-    await accessKeys.revoke(key, clock.nowMs());
+    const isRevoked = await isPutRight(async () => {
+      await accessKeys.revoke(key, clock.nowMs());
+      // Rows whose time is set far ahead stay as they are, and say nothing.
+      return (await accessKeyStore.find(key.id))?.revokedAtMs !== null;
+    });
     const text = `the access key ${key.id} had been revoked, and old rows of it were written back`;
-    onUndone(new LetheError('VAULT_TAMPERED', `${text}. It was revoked once more`));
+    const what = isRevoked ? 'It was revoked once more' : `It ${KEPT}, and may be taken`;
+    onUndone(new LetheError('VAULT_TAMPERED', `${text}. ${what}`));
+  }
+}
+
+const KEPT = 'could not be put right, as its rows are kept as they are';
+
+/** Puts one thing right. False: its rows do not give way, which keeps nobody else waiting. */
+async function isPutRight(put: () => Promise<boolean>): Promise<boolean> {
+  try {
+    return (await passOverDamage(put)) ?? false;
+  } catch (error) {
+    if (isLetheError(error, 'CONTENDED')) return false;
+    throw error;
   }
 }
 
@@ -256,9 +273,14 @@ async function enforceHolds(
     if (one.kind !== 'hold' || released.has(one.target.hold)) continue;
     const { hold } = one.target;
     const outcome = (await passOverDamage(() => putBack(powers, one))) ?? 'there';
-    const what = { held: 'It was put back', erased: 'Who it was on has been erased' };
-    if (outcome !== 'held' && (outcome !== 'erased' || toldGone.has(hold))) continue;
-    if (outcome === 'erased') toldGone.add(hold);
+    const what = {
+      held: 'It was put back',
+      erased: 'Who it was on has been erased',
+      kept: `It ${KEPT}`,
+    };
+    if (outcome !== 'held' && outcome !== 'erased' && outcome !== 'kept') continue;
+    if (outcome !== 'held' && toldGone.has(hold)) continue;
+    if (outcome !== 'held') toldGone.add(hold);
     const text = `the hold ${hold} of the app ${one.app} was gone, as old rows were written back`;
     onUndone(new LetheError('VAULT_TAMPERED', `${text}. ${what[outcome]}`));
   }
@@ -270,8 +292,14 @@ async function putBack(
   { app, target: { subject, hold } }: Extract<ListedErasure, { kind: 'hold' }>,
 ) {
   if ((await apps.find(app)) === undefined) return 'there';
-  const [isHeld] = await keyringHold.areHeld(app, [subject]);
-  return isHeld ? 'there' : keyringHold.hold(app, subject, hold);
+  const isHeld = async () => (await keyringHold.areHeld(app, [subject]))[0] === true;
+  if (await isHeld()) return 'there';
+  let outcome = 'kept' as Awaited<ReturnType<typeof keyringHold.hold>> | 'kept';
+  const isBack = await isPutRight(async () => {
+    outcome = await keyringHold.hold(app, subject, hold);
+    return outcome !== 'held' || (await isHeld());
+  });
+  return isBack ? outcome : 'kept';
 }
 
 /** One that could not be carried out again, and why. */

@@ -3,11 +3,7 @@
 import { hexToBytes } from '../../../base/hex.ts';
 import type { AppId, SegmentId } from '../../../base/ids.ts';
 import type { CassandraDatabase, CqlStatement } from '../../../engines/cassandra-database.ts';
-import {
-  listedApps,
-  listedBuckets,
-  listStatements,
-} from '../../rows/cassandra/vault-lists-cassandra.ts';
+import { listStatements, VaultLists } from '../../rows/cassandra/vault-lists-cassandra.ts';
 import {
   putStatement,
   removalStatement,
@@ -33,6 +29,7 @@ export function openVaultCopyCassandra(
   database: CassandraDatabase,
   store: Pick<VaultStore, 'dirtyBuckets' | 'read'>,
 ): VaultCopy {
+  const lists = new VaultLists(database);
   return {
     async *rows() {
       const rows = database.each<StoredVaultRow>('SELECT * FROM vault_rows');
@@ -40,8 +37,8 @@ export function openVaultCopyCassandra(
     },
     async *parts() {
       const query = 'SELECT * FROM vault_rows WHERE app = ? AND bucket = ?';
-      for (const app of await listedApps(database)) {
-        for (const bucket of await listedBuckets(database, app)) {
+      for (const app of await lists.apps()) {
+        for (const bucket of await lists.buckets(app)) {
           yield {
             holds: (row) => row.app === app && row.bucket === bucket,
             async *rows() {

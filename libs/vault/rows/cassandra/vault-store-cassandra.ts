@@ -5,7 +5,6 @@
  * them worth nothing (infra/runbooks/cassandra.md).
  */
 
-import { chunks } from '../../../base/chunks.ts';
 import { hexToBytes } from '../../../base/hex.ts';
 import type { AppId, LossId, SegmentId } from '../../../base/ids.ts';
 import type { CassandraDatabase, CqlStatement } from '../../../engines/cassandra-database.ts';
@@ -23,13 +22,7 @@ import {
   type VaultRow,
   type VaultStore,
 } from '../vault-store.ts';
-import {
-  listedApps,
-  listedBuckets,
-  listedRows,
-  listStatements,
-  RARE_KINDS,
-} from './vault-lists-cassandra.ts';
+import { listStatements, RARE_KINDS, VaultLists } from './vault-lists-cassandra.ts';
 import {
   enteredStatement,
   guardStatement,
@@ -59,8 +52,11 @@ class VaultStoreCassandra implements VaultStore {
   // Buckets that this process knows to be listed.
   readonly #listed = new Set<string>();
 
+  readonly #lists: VaultLists;
+
   constructor(database: CassandraDatabase) {
     this.#database = database;
+    this.#lists = new VaultLists(database);
   }
 
   read(keys: readonly RowKey[]): Promise<(VaultRow | undefined)[]> {
@@ -106,8 +102,8 @@ class VaultStoreCassandra implements VaultStore {
       yield* this.#scanRare(kind, app);
       return;
     }
-    for (const one of app === undefined ? await listedApps(this.#database) : [app]) {
-      const buckets = await listedBuckets(this.#database, one);
+    for (const one of app === undefined ? await this.#lists.apps() : [app]) {
+      const buckets = await this.#lists.buckets(one);
       for (let at = 0; at < buckets.length; at += BUCKETS_PER_LOOK) {
         const query = `${PARTITION} AND kind = ?`;
         const found = await this.#database.mapAll(
@@ -295,9 +291,9 @@ class VaultStoreCassandra implements VaultStore {
   }
 
   async *#scanRare(kind: RowKind, app: AppId | undefined): AsyncIterable<VaultRow> {
-    const listed = listedRows(this.#database, kind, app);
-    for await (const keys of chunks(listed, BUCKETS_PER_LOOK)) {
-      yield* (await this.read(keys)).filter(
+    const keys = await this.#lists.rare(kind, app);
+    for (let at = 0; at < keys.length; at += BUCKETS_PER_LOOK) {
+      yield* (await this.read(keys.slice(at, at + BUCKETS_PER_LOOK))).filter(
         (row): row is VaultRow => row !== undefined && isInPlace(row),
       );
     }
