@@ -20,6 +20,8 @@ const COPY_RETRY_MS = 200;
 const KEYS_PER_QUERY = 32;
 const KEY_SLOTS = new Array(KEYS_PER_QUERY).fill('?').join(',');
 const SQLITE_BUSY = 5;
+/** SQLITE_PERM, SQLITE_READONLY, SQLITE_CANTOPEN. */
+const SQLITE_DENIED: readonly number[] = [3, 8, 14];
 const SQLITE_FULL = 13;
 const SQLITE_CORRUPT = 11;
 const SQLITE_NOTADB = 26;
@@ -94,7 +96,8 @@ export class SqliteDatabase {
     try {
       this.#database = new DatabaseSync(file);
     } catch (cause) {
-      throw new LetheError(unreachable, `cannot open the SQLite file ${file}`, { cause });
+      const text = `cannot open the SQLite file ${file}: this user may not, or it is no file`;
+      throw new LetheError(unreachable, text, { cause });
     }
     this.guard(() => this.#configure(options.fsync ? 'FULL' : 'NORMAL'));
   }
@@ -277,6 +280,10 @@ export class SqliteDatabase {
     }
     if (primary === SQLITE_NOTADB || primary === SQLITE_CORRUPT) {
       const text = `${this.#file} is damaged or no SQLite file: restore it from a backup`;
+      return new LetheError(this.#unreachable, text, options);
+    }
+    if (SQLITE_DENIED.includes(primary)) {
+      const text = `cannot write ${this.#file}: this user may not write it, or its folder`;
       return new LetheError(this.#unreachable, text, options);
     }
     if (primary > 0) {

@@ -77,6 +77,8 @@ function explain(error: unknown): { code: string; message: string; exitCode: Exi
     const { code, message } = error;
     return { code, message, exitCode: exitCodeOf(code) };
   }
+  const denied = deniedFile(error);
+  if (denied !== undefined) return { ...denied, exitCode: exitCodes.failed };
   const name = error instanceof Error ? error.name : 'Error';
   const system = (error as NodeJS.ErrnoException | undefined)?.code;
   const what = system === undefined ? name : `${name} ${system}`;
@@ -85,6 +87,20 @@ function explain(error: unknown): { code: string; message: string; exitCode: Exi
     process.stderr.write(`${error.stack}\n`);
   }
   return { code: 'UNEXPECTED', message, exitCode: exitCodes.failed };
+}
+
+const DENIED: Readonly<Record<string, string>> = {
+  EACCES: 'this user may not',
+  EPERM: 'this user may not',
+  EROFS: 'it lies on a disk that cannot be written',
+};
+
+/** What Node's file functions say of a path that is closed to this user. */
+function deniedFile(error: unknown): { code: string; message: string } | undefined {
+  const { code = '', path, syscall = 'use' } = (error ?? {}) as NodeJS.ErrnoException;
+  const why = DENIED[code];
+  if (why === undefined || path === undefined) return undefined;
+  return { code: 'DENIED', message: `cannot ${syscall} ${path}: ${why} (${code})` };
 }
 
 function exitCodeOf(code: ErrorCode): ExitCode {

@@ -23,7 +23,7 @@ import {
   serviceNames,
 } from './serve-parts.ts';
 import { addHolderMetrics, addLagMetrics } from './service-metrics.ts';
-import { watchFiles } from './store-watch.ts';
+import { assertWritable, watchFiles } from './store-watch.ts';
 
 /** A server that listens. */
 export interface RunningServer {
@@ -54,6 +54,7 @@ export async function startServer(
   names: readonly ServiceName[] = serviceNames,
 ): Promise<RunningServer> {
   const { backends, configuration } = store;
+  assertWritable(embeddedFiles(configuration));
   const access = { ...backends.administration(), attacks: backends.attacks };
   const frame = await openFrame(configuration, access);
   addHolderMetrics(frame.metrics, backends, configuration.leaseMs);
@@ -115,6 +116,7 @@ export async function startProjector(configuration: Configuration): Promise<Runn
   const isReady = () => Promise.all([powers.log.endOffsets(), powers.views.generation()]);
   const { log, views } = configuration;
   const opened = [log, views].flatMap((one) => (one.engine === 'sqlite' ? one.file : []));
+  assertWritable(opened);
   const parts = [part, watchFiles([...new Set(opened)])];
   const server = await run(configuration, { ...frame, parts, isReady });
   return { ...server, stop: () => server.stop().finally(() => powers.close()) };

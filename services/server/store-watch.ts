@@ -1,5 +1,7 @@
 /** Notices when files of the store are moved away under a process that has them open. */
-import { statSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { fileFailure } from '../../libs/base/durable-file.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import type { Part, PartFailure } from './serve-parts.ts';
 
@@ -41,6 +43,19 @@ export function watchFiles(files: readonly string[]): Part {
       clearInterval(timer);
     },
   };
+}
+
+/** Throws STATE_UNREACHABLE: this process may not write a file that is there, or its folder. */
+export function assertWritable(files: readonly string[]): void {
+  const there = files.flatMap((file) => [dirname(file), ...ENDS.map((end) => file + end)]);
+  for (const path of new Set(there)) {
+    if (!existsSync(path)) continue;
+    try {
+      accessSync(path, constants.W_OK);
+    } catch (cause) {
+      throw fileFailure(cause, 'STATE_UNREACHABLE', `cannot write ${path}: this user may not`);
+    }
+  }
 }
 
 function identityOf(file: string): { dev: number; ino: number } {

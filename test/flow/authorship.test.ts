@@ -320,4 +320,20 @@ describe('what is refused', () => {
     expect(outcomes.map((one) => one.status)).toEqual(new Array(4).fill('rejected'));
     expect(await isUnknown(store, 'mallory')).toBe(true);
   });
+
+  it('is a reaction, an edit or a receipt that names a group which nobody knows: nothing is written', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ann', 'hers', { id: 'a' }), received('ben', 'his'));
+    const conversation = { type: 'sdkGroup', externalId: 'nobody-knows-it' };
+    const outcomes = await store.deliver(
+      reacted('ben', 'a', '👍', { conversation }),
+      edited('ann', 'a', 'x', { conversation }),
+      receipt('ben', 'a', 'read', { conversation }),
+    );
+    const error = { code: 'conversation_mismatch', retryable: false };
+    expect(outcomes).toMatchObject(new Array(3).fill({ status: 'rejected', error }));
+    const [hers] = await messagesOf(store, await groupOf(store));
+    expect(hers!.content).toEqual({ type: 'text', text: 'hers' });
+    expect(JSON.stringify(hers)).not.toContain('👍');
+  });
 });

@@ -169,6 +169,8 @@ interface Found {
   readonly isGone: boolean;
   /** Whether the views have it could not be told. */
   readonly isUntold: boolean;
+  /** The item names a conversation that nobody knows; `conversation` is its message's. */
+  readonly isElsewhere: boolean;
 }
 
 /** Finds the conversations of items, and messages that are older than the ledger. */
@@ -178,7 +180,8 @@ async function findPlaces(
   context: AcceptContext,
 ): Promise<Found[]> {
   const { powers, resolver } = context;
-  const conversations = await findConversations(pending, targets, context);
+  const places = await findConversations(pending, targets, context);
+  const conversations = places.map(({ conversation }) => conversation);
   const wanted = pending.map((one, i) => {
     const place = conversations[i]?.value.messagePlace;
     if (one.item.kind !== 'delivery' || place === undefined) return undefined;
@@ -203,7 +206,7 @@ async function findPlaces(
   return pending.map((_, i) => {
     const target = messages[i];
     const isGone = target !== undefined && gone[known.indexOf(target)]!;
-    return { conversation: conversations[i], target, isGone, isUntold: looked[i] === 'untold' };
+    return { ...places[i]!, target, isGone, isUntold: looked[i] === 'untold' };
   });
 }
 
@@ -284,7 +287,7 @@ async function findConversations(
   pending: readonly PendingItem[],
   targets: ReadonlyMap<PendingItem, Target>,
   { resolver }: AcceptContext,
-): Promise<(KnownConversation | undefined)[]> {
+): Promise<Pick<Found, 'conversation' | 'isElsewhere'>[]> {
   const queries: ConversationQuery[] = [];
   const byId: (ConversationId | undefined)[] = [];
   const queryOf: (number | undefined)[] = [];
@@ -300,7 +303,8 @@ async function findConversations(
     const at = queryOf[i];
     const named = at === undefined ? undefined : found[at];
     const id = byId[i];
-    return named ?? (id === undefined ? undefined : resolver.conversation(id));
+    const ofMessage = id === undefined ? undefined : resolver.conversation(id);
+    return { conversation: named ?? ofMessage, isElsewhere: at !== undefined && !named };
   });
 }
 

@@ -17,6 +17,8 @@ export interface Judged {
   readonly isGone: boolean;
   /** Whether the views have the message could not be told. */
   readonly isUntold: boolean;
+  /** It names a conversation that nobody knows, and a message of another one. */
+  readonly isElsewhere: boolean;
 }
 
 /** The same source has sent something else under this id before. */
@@ -66,7 +68,8 @@ export function refusalOf({ body }: Delivery, judged: Judged): Refusal | undefin
   const identity = actorOf(body);
   const actor = identity && resolver.person(identity)?.id;
   const type = body.conversation?.type ?? conversation.value.kind;
-  const isOther = target !== undefined && target.conversation !== conversation.id;
+  const isOther =
+    judged.isElsewhere || (target !== undefined && target.conversation !== conversation.id);
   if (isOther || !fits(conversation, type, identity === null ? undefined : (actor ?? 'nobody'))) {
     return OTHERS_CONVERSATION;
   }
