@@ -34,6 +34,9 @@ export function decodeRecord(key: Buffer, value: Buffer): SealedEvent {
   return event;
 }
 
+/** A key begins with the id of its stream. */
+export const STREAM_ID_BYTES = 16;
+
 /** The partition of a record: last u32 of its key's stream id mod the log's fixed count. */
 export function streamToPartition(key: Buffer, partitions: number): number {
   return key.readUInt32BE(12) % partitions;

@@ -2,6 +2,8 @@
  * What others than Lethe can write into its engines: anybody who may write to the broker, or a
  * single cell of a table. It stops nobody.
  */
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import cassandraDriver from 'cassandra-driver';
 import kafkajs from 'kafkajs';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -17,9 +19,13 @@ import {
 } from '../../libs/deliveries/cassandra/delivery-store-cassandra.ts';
 import { CassandraDatabase } from '../../libs/engines/cassandra-database.ts';
 import { readKafkaUrl } from '../../libs/engines/engine-urls.ts';
+import { SqliteDatabase } from '../../libs/engines/sqlite-database.ts';
+import { copyLog } from '../../libs/event-log/copy-log.ts';
 import { openEventLogKafka } from '../../libs/event-log/kafka/event-log-kafka.ts';
 import { createKafka } from '../../libs/event-log/kafka/kafka-client.ts';
 import { makeTopics, topicOf } from '../../libs/event-log/kafka/kafka-topic.ts';
+import { openEventLogSqlite } from '../../libs/event-log/sqlite/event-log-sqlite.ts';
+import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
 import {
   openRequestTableCassandra,
   requestSchema,
@@ -135,6 +141,50 @@ describe('a batch of the log that Lethe cannot decode', () => {
       await log.close();
     },
   );
+});
+
+describe('a transaction of somebody else on the topic', () => {
+  it('holds nobody up while it is open, and leaves nothing that a copy of the log trips over', async () => {
+    const name = `tx${Date.now() % 100_000}`;
+    const engine = readKafkaUrl(
+      `${engines!.LETHE_LOG!.split('?')[0]}?prefix=${name}&partitions=1&replication=1`,
+    )!;
+    const client = createKafka(engine);
+    await makeTopics(client, engine);
+    const log = await openEventLogKafka(engine);
+    const own = (text: string) => {
+      const key = Buffer.concat([Buffer.alloc(16, 1), randomBytes(26)]);
+      return [{ key, value: Buffer.from(text) }];
+    };
+    await log.append(own('before'));
+    const [transactionalId, idempotent] = [name, true];
+    const producer = client.producer({ transactionalId, idempotent, maxInFlightRequests: 1 });
+    await producer.connect();
+    const transaction = await producer.transaction();
+    await transaction.send({ topic: topicOf(engine), messages: [{ key: 'k', value: 'junk' }] });
+    await log.append(own('after'));
+    const followed: string[] = [];
+    const stop = new AbortController();
+    const handle = async (found: readonly { value: Buffer }[]) =>
+      void followed.push(...found.map(({ value }) => String(value)));
+    const follow = () => log.follow({ group: name, signal: stop.signal, handle });
+    const following = follow().catch(follow).catch(follow);
+    await expect.poll(() => followed, { timeout: 50_000 }).toEqual(['before', 'junk', 'after']);
+    await transaction.abort();
+    await producer.disconnect();
+    stop.abort();
+    await following;
+    const options = { wake: createWakeSignal(), partitions: 1 };
+    const target = openEventLogSqlite(
+      new SqliteDatabase(join(temporaryFolder(), 'log.db'), 'LOG_UNREACHABLE'),
+      options,
+    );
+    // Twice: what was interrupted is gone on with.
+    for (const appended of [2, 0]) {
+      expect(await copyLog(log, target)).toMatchObject({ records: 2, appended });
+    }
+    await log.close();
+  });
 });
 
 const schemas = [accessKeySchema, deliverySchema, requestSchema, vaultSchema, viewSchema];

@@ -18,6 +18,7 @@ import { recordFigures } from '../support/figures.ts';
 const PARTITIONS = 6;
 const WRITERS = 8;
 const NODES = 3;
+const EMPTY = Buffer.alloc(0);
 
 const folder = mkdtempSync(join(tmpdir(), 'lethe-kafka-'));
 const figures: Record<string, unknown> = {};
@@ -108,6 +109,20 @@ describe('the log on three Kafka nodes', () => {
     for (let n = 0; n < 15; n += 1) await (await openLog(`new-${n}`)).log.close();
     const engine = readKafkaUrl(`kafka://${server.brokers.join(',')}?prefix=none&replication=3`)!;
     await expect(openEventLogKafka(engine)).rejects.toThrow('run lethe migrate');
+  });
+
+  it('leaves no connection behind when it is closed: the process that had it open can end', async () => {
+    const sockets = () =>
+      process.getActiveResourcesInfo().filter((one) => one === 'TCPSocketWrap').length;
+    const before = sockets();
+    const { engine, log } = await openLog('closed');
+    await log.append(Array.from({ length: 60 }, () => ({ key: randomBytes(42), value: EMPTY })));
+    // Opened once more, it looks at all partitions at once.
+    const again = await openEventLogKafka(engine);
+    const reads = Array.from({ length: PARTITIONS }, (_, n) => again.read(n, 0, 10));
+    await Promise.all(reads);
+    for (const one of [log, again]) await one.close();
+    await expect.poll(sockets, { timeout: 10_000 }).toBeLessThanOrEqual(before);
   });
 
   it('loses nothing that it acknowledged when leaders are killed under load, five times', async () => {

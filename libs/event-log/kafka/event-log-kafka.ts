@@ -4,7 +4,7 @@
  */
 import type { Admin, Kafka } from 'kafkajs';
 import { LetheError } from '../../base/lethe-error.ts';
-import { streamToPartition } from '../../codec/event-record.ts';
+import { STREAM_ID_BYTES, streamToPartition } from '../../codec/event-record.ts';
 import type { KafkaEngine } from '../../engines/engine-urls.ts';
 import {
   type EventLog,
@@ -15,7 +15,7 @@ import {
 } from '../event-log.ts';
 import { openDeadLettersKafka } from './dead-letters-kafka.ts';
 import { followKafka } from './follow-kafka.ts';
-import { createKafka, logUnreachable } from './kafka-client.ts';
+import { createKafka, destroySockets, logUnreachable } from './kafka-client.ts';
 import { commitFromOutside, fetchFromOutside, SharedCluster } from './kafka-cluster.ts';
 import { KafkaReader } from './kafka-reader.ts';
 import { checkTopics, deadLetterTopicOf, findChanges, topicOf } from './kafka-topic.ts';
@@ -39,7 +39,13 @@ export async function openEventLogKafka(engine: KafkaEngine): Promise<KafkaEvent
   const writer = new KafkaWriter(kafka, topic);
   const cluster = new SharedCluster(kafka, topic);
   const reader = new KafkaReader(cluster, topic);
-  await assertPlaces(reader, engine);
+  try {
+    await assertPlaces(reader, engine);
+  } catch (error) {
+    await cluster.close();
+    destroySockets(kafka);
+    throw error;
+  }
   const deadLetters = openDeadLettersKafka(kafka, deadLetterTopicOf(engine));
   const administration = new SharedAdmin(kafka);
   const groupOf = (group: string) => `${engine.prefix}.${group}`;
@@ -74,7 +80,9 @@ export async function openEventLogKafka(engine: KafkaEngine): Promise<KafkaEvent
       const found = await administration.use((admin) => admin.fetchTopicOffsets(topic));
       const ends = new Array<number>(partitions).fill(0);
       for (const { partition, high } of found) {
-        if (partition < partitions) ends[partition] = Number(high);
+        if (partition >= partitions) continue;
+        ends[partition] = Number(high);
+        reader.noteEnd(partition, Number(high));
       }
       return ends;
     },
@@ -103,6 +111,7 @@ export async function openEventLogKafka(engine: KafkaEngine): Promise<KafkaEvent
     async close() {
       const parts = [writer, cluster, administration, deadLetters];
       await Promise.all(parts.map((part) => part.close()));
+      destroySockets(kafka);
     },
   };
 }
@@ -114,10 +123,11 @@ export async function openEventLogKafka(engine: KafkaEngine): Promise<KafkaEvent
  */
 async function assertPlaces(reader: KafkaReader, engine: KafkaEngine): Promise<void> {
   const { partitions } = engine;
-  const looks = Array.from({ length: partitions }, (_, partition) =>
-    reader.read(partition, 0, PLACES_LOOKED_AT),
-  );
-  const records = (await Promise.all(looks)).flat().filter(({ key }) => key.length >= 16);
+  const records: PlacedRecord[] = [];
+  for (let partition = 0; partition < partitions; partition += 1) {
+    const found = await reader.read(partition, 0, PLACES_LOOKED_AT);
+    records.push(...found.filter(({ key }) => key.length >= STREAM_ID_BYTES));
+  }
   const isThere = ({ key, partition }: PlacedRecord) =>
     streamToPartition(key, partitions) === partition;
   if (2 * records.filter(isThere).length >= records.length) return;

@@ -30,6 +30,8 @@ export async function followKafka(
     heartbeatInterval: HEARTBEAT_MS,
     metadataMaxAge: METADATA_AGE_MS,
     allowAutoTopicCreation: false,
+    // As the log is read: Lethe writes no transactions, and those of others hold nothing up.
+    readUncommitted: true,
     maxBytesPerPartition: FETCH_BYTES,
     maxWaitTimeInMs: LOOK_MS,
     retry: { retries: 3, restartOnFailure: async () => false },

@@ -1,7 +1,9 @@
 /** kafkajs 2.2.4, pinned exactly: how it is opened, and what of it is mended. */
 import { createRequire } from 'node:module';
+import { connect, isIP, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
-import kafkajs, { type Kafka } from 'kafkajs';
+import kafkajs, { type ISocketFactoryArgs, type Kafka } from 'kafkajs';
 import { LetheError } from '../../base/lethe-error.ts';
 import type { KafkaEngine } from '../../engines/engine-urls.ts';
 import { readTlsFiles } from '../../engines/tls-files.ts';
@@ -10,13 +12,30 @@ import { mendDecoding } from './decode-batches.ts';
 const CONNECTION_TIMEOUT_MS = 3_000;
 const REQUEST_TIMEOUT_MS = 10_000;
 
+const KEEP_ALIVE_MS = 60_000;
+const socketsOf = new WeakMap<Kafka, Set<Socket>>();
+
+/**
+ * Ends what kafkajs may have left open. Of two fetches at once from a broker that none went to yet,
+ * each connects, and only the last connection is closed with the client: the process cannot end.
+ */
+export function destroySockets(kafka: Kafka): void {
+  for (const socket of socketsOf.get(kafka) ?? []) socket.destroy();
+}
+
 /** Opens the client; nothing is connected yet. Names in it hold no personal data. */
 export function createKafka(engine: KafkaEngine): Kafka {
   stopIdleSpin();
   boundCodecs();
   mendDecoding();
   const { brokers, prefix, sasl, tls } = engine;
-  return new kafkajs.Kafka({
+  const sockets = new Set<Socket>();
+  const kafka = new kafkajs.Kafka({
+    socketFactory(to) {
+      const socket = openSocket(to);
+      sockets.add(socket.once('close', () => sockets.delete(socket)));
+      return socket;
+    },
     brokers: [...brokers],
     clientId: prefix,
     logLevel: kafkajs.logLevel.NOTHING,
@@ -27,6 +46,18 @@ export function createKafka(engine: KafkaEngine): Kafka {
     ...(tls !== undefined && { ssl: readTlsFiles(tls) }),
     ...(sasl !== undefined && { sasl: { ...sasl } as never }),
   });
+  socketsOf.set(kafka, sockets);
+  return kafka;
+}
+
+/** As kafkajs opens its sockets by itself. */
+function openSocket({ host, port, ssl, onConnect }: ISocketFactoryArgs): Socket {
+  const servername = isIP(host) === 0 ? { servername: host } : {};
+  // Without TLS there is nothing here, whatever its type says.
+  const socket = (ssl as object | undefined)
+    ? connectTls({ host, port, ...servername, ...ssl }, onConnect)
+    : connect({ host, port }, onConnect);
+  return socket.setKeepAlive(true, KEEP_ALIVE_MS);
 }
 
 /** What every failure of the log becomes; messages of the client can name hosts, never content. */

@@ -11,10 +11,17 @@ export class KafkaReader {
   readonly #topic: string;
   /** What was fetched beyond a page: a batch of many records is decoded once. */
   #left: readonly PlacedRecord[] = [];
+  /** Where each partition ended, as far as anybody was told. */
+  readonly #ends = new Map<number, number>();
 
   constructor(cluster: SharedCluster, topic: string) {
     this.#cluster = cluster;
     this.#topic = topic;
+  }
+
+  /** Somebody was told that a partition ends here: until then nobody is told less. */
+  noteEnd(partition: number, end: number): void {
+    this.#ends.set(partition, Math.max(end, this.#ends.get(partition) ?? 0));
   }
 
   /**
@@ -55,12 +62,18 @@ export class KafkaReader {
     const records: PlacedRecord[] = found.messages
       // A compressed batch is sent whole, also when it begins before what was asked for.
       .filter(({ offset }) => Number(offset) >= from)
-      .map(({ offset, key, value }) => ({
+      // Marks of the broker itself say nothing, but take a place.
+      .map(({ offset, key, value, isControlRecord = false }) => ({
         partition,
         offset: Number(offset),
-        key: key ?? EMPTY,
-        value: value ?? EMPTY,
+        key: isControlRecord ? EMPTY : (key ?? EMPTY),
+        value: isControlRecord ? EMPTY : (value ?? EMPTY),
       }));
-    return { records, end: Number(found.highWatermark) };
+    const end = Number(found.highWatermark);
+    // A leader that was elected lately may not know yet how far its partition is on all replicas.
+    const told = this.#ends.get(partition) ?? 0;
+    if (records.length === 0 && from < told && end < told) throw new Error('EndBehind');
+    this.noteEnd(partition, end);
+    return { records, end };
   }
 }

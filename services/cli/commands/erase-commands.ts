@@ -7,7 +7,14 @@ import { createPrivacy } from '../../privacy/doors/privacy.ts';
 import { previewLoss } from '../../privacy/life/preview.ts';
 import { readNamedFile } from '../named-file.ts';
 import { findApp, withStore } from '../open-store.ts';
-import { CommandEnd, createProgress, exitCodes, lasting, printResult } from '../terminal.ts';
+import {
+  CommandEnd,
+  createProgress,
+  type ExitCode,
+  exitCodes,
+  lasting,
+  printResult,
+} from '../terminal.ts';
 import {
   certificateFields,
   certificateLines,
@@ -104,7 +111,20 @@ async function eraseOne(
   report(outcome, options.json, { subjectId: id, milliseconds }, sentence);
 }
 
-/** One that is gone already does not keep the others; the first refusal is the exit code. */
+const WORST_FIRST: readonly ExitCode[] = [
+  exitCodes.failed,
+  exitCodes.refused,
+  exitCodes.notFound,
+  exitCodes.erased,
+];
+
+/** Of several ends the worst counts: who is gone already hides nobody who was not found. */
+function endWith(exitCode: ExitCode): void {
+  const now = WORST_FIRST.indexOf(process.exitCode as ExitCode);
+  if (now < 0 || WORST_FIRST.indexOf(exitCode) < now) process.exitCode = exitCode;
+}
+
+/** One that is gone already does not keep the others; the worst end is the exit code. */
 async function eraseMany(
   { backends }: OpenStore,
   ids: readonly string[],
@@ -121,7 +141,7 @@ async function eraseMany(
       if (!(error instanceof CommandEnd)) throw error;
       const status = error.exitCode === exitCodes.erased ? 'erased before' : 'not found';
       printResult(options.json, { status, subjectId: id }, [`${id}: ${error.message}`]);
-      process.exitCode ??= error.exitCode;
+      endWith(error.exitCode);
     }
   }
   if (options.preview) throw new LetheError('INPUT_INVALID', '--preview: one person at a time');
@@ -136,8 +156,7 @@ async function eraseMany(
       if (outcome.status !== 'done') {
         const [exitCode, text] = whyNotDone(outcome);
         printResult(options.json, { status: outcome.status, subjectId }, [`${subjectId}: ${text}`]);
-        if (outcome.status === 'failed') process.exitCode = exitCode;
-        process.exitCode ??= exitCode;
+        endWith(exitCode);
         continue;
       }
       done += 1;
@@ -156,5 +175,6 @@ async function eraseMany(
   }
   progress.clear();
   const seconds = Math.round(performance.now() - started) / 1_000;
-  printResult(options.json, { erased: done, seconds }, [`${done} people erased in ${seconds} s`]);
+  const people = done === 1 ? '1 person' : `${done} people`;
+  printResult(options.json, { erased: done, seconds }, [`${people} erased in ${seconds} s`]);
 }

@@ -1,7 +1,7 @@
 /** `lethe forget`: a message, an attachment, a conversation's messages, days. */
 
 import type { Command } from 'commander';
-import { textToDay } from '../../../libs/base/day.ts';
+import { dayToText, msToDay, textToDay } from '../../../libs/base/day.ts';
 import type { ConversationId, MessageId } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
 import { decodeSealedEvent } from '../../../libs/codec/sealed-event.ts';
@@ -122,6 +122,7 @@ function addDays(forget: Command): void {
     .option('--subject <id>', 'id of the person; without it, everybody')
     .option('--class <class>', `only ${CLASS_NAMES}; without it, all that age`, readClass)
     .option('--preview', PREVIEW)
+    .option('--yes', 'without --subject: those days of everybody are to go')
     .option('--json', 'print JSON')
     .action((options) =>
       withStore(async ({ backends }) => {
@@ -130,6 +131,10 @@ function addDays(forget: Command): void {
         const fromDay = readDay('--from', options.from);
         const toDay = readDay('--to', options.to) - 1;
         if (toDay < fromDay) throw new LetheError('INPUT_INVALID', '--to: a day after --from');
+        if (toDay > msToDay(powers.clock.nowMs())) {
+          const text = 'a day that has not come: what happens on it would be refused for good';
+          throw new LetheError('INPUT_INVALID', `--to: ${dayToText(toDay)} is ${text}`);
+        }
         const subject = options.subject && (await findSubject(powers, app.id, options.subject));
         const retentionClass = options.class as number | undefined;
         const days = {
@@ -142,6 +147,11 @@ function addDays(forget: Command): void {
           const wanted = { kind: 'forget-days' as const, target: days };
           const preview = await previewLoss(powers, app.id, wanted);
           return reportPreview(preview, options.json);
+        }
+        if (subject === undefined && !options.yes) {
+          const text = `${toDay - fromDay + 1} days of everybody in the app would go, for good`;
+          const advice = 'see --preview, then add --yes; or name one person, with --subject';
+          throw new LetheError('INPUT_INVALID', `${text}: ${advice}`);
         }
         const outcome = await lasting(createPrivacy(powers).forgetDays(app.id, days));
         const shown = { from: options.from, to: options.to, subjectId: options.subject ?? null };

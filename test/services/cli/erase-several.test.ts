@@ -51,7 +51,26 @@ describe('erasing several people at once', () => {
     const ended = await startLethe(folder, ['erase', 'subject', ...users, '--app', 'demo']).ended;
     expect(ended.code).toBe(3);
     expect(ended.out).toContain(`${users[1]}: erased`);
-    expect(ended.out).toContain('1 people erased');
+    expect(ended.out).toContain('1 person erased');
     expect(ended.out).toMatch(new RegExp(`^${users[0]}: .*hold`, 'm'));
+  });
+
+  it('exits 5 where one of them is nobody, whoever was erased before', async () => {
+    const folder = temporaryFolder();
+    const app = (await lethe(folder, ['apps', 'create', 'demo', '--buckets', '16'])).json.app.id;
+    const store = await openAt(folder, {}, app);
+    await store.deliver(received('ann', 'words', { id: 'a' }));
+    const ann = await subjectOf(store, 'ann');
+    await createPrivacy(store.backends.privacy()).eraseSubject(app, ann);
+    await store.backends.close();
+    const nobody = '0'.repeat(31).concat('1');
+    for (const ids of [
+      [ann, nobody],
+      [nobody, ann],
+    ]) {
+      const { code } = await startLethe(folder, ['erase', 'subject', ...ids, '--app', 'demo'])
+        .ended;
+      expect(code).toBe(5);
+    }
   });
 });

@@ -42,6 +42,22 @@ describe('wrong usage', () => {
     expect(wrong.at(-1)!.err).toContain('--report');
   });
 
+  it('of days is told: those of everybody need --yes, and none may be forgotten before it comes', async () => {
+    const { folder } = await madeStore();
+    const forget = (...more: string[]) =>
+      lethe(folder, ['forget', 'days', '--app', 'demo', '--from', '2025-03-01', ...more]);
+    const unasked = await forget('--to', '2025-03-02');
+    expect([unasked.code, unasked.err]).toEqual([WRONG, expect.stringContaining('add --yes')]);
+    const late = await forget('--to', '2100-01-01', '--yes');
+    expect([late.code, late.err]).toEqual([WRONG, expect.stringContaining('has not come')]);
+    const preview = await forget('--to', '2025-03-02', '--preview');
+    expect(preview.json).toMatchObject({ preview: { messages: 1 } });
+    expect(await forget('--to', '2025-03-02', '--yes')).toMatchObject({ code: 0 });
+    expect((await forget('--to', '2025-03-02', '--preview')).json).toMatchObject({
+      preview: { messages: 0 },
+    });
+  });
+
   it('of an attack is told: a text that is too short is named by its line, as not tried', async () => {
     const { folder } = await madeStore();
     const texts = join(folder, 'texts');
