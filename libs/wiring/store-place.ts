@@ -74,8 +74,10 @@ export async function assertNotClosed(turns: TurnTable): Promise<void> {
   if (!saysClosed(await turns.read())) return;
   throw new LetheError(
     'CONFIGURATION_INVALID',
-    'LETHE_VAULT: this store was copied to other engines, and is closed: set the variables of ' +
-      'the copy. If that was given up, lethe copy --from-env FILE --reopen opens this one again',
+    'LETHE_VAULT: this store is closed. Either it was copied to other engines: set the ' +
+      'variables of the copy, or, if that was given up, lethe copy --from-env FILE --reopen ' +
+      'opens it again. Or it is a copy that has not ended, and lacks what happened since: run ' +
+      'that lethe copy again',
   );
 }
 

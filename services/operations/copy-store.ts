@@ -70,6 +70,7 @@ export async function copyStore(
         await copy.turns.begin();
         await noteOrigin(turnedOf(original), turnedOf(copy), { originals: kms.from, ended });
         if (!isKeptOpen) await close(original, () => hasGoneOn({ from, to, source, target, log }));
+        await setClosed(turnedOf(copy), false);
       });
     });
     return { log, vault: { ...vault, differing }, state, erasures };

@@ -26,8 +26,8 @@ export interface KeysOfCopy {
 
 /**
  * Notes in a copy which keys open its original, those that it waits for too: the copy tells no T1
- * while one of them is there. Can be repeated, until the copy was turned itself. Throws CONTENDED,
- * and what the vaults and the KMS of the original throw.
+ * while one of them is there, and is closed until `setClosed` opens it. Can be repeated, until the
+ * copy was turned itself. Throws CONTENDED, and what the vaults and the KMS of the original throw.
  */
 export async function noteOrigin(
   source: TurnedVault,
@@ -42,7 +42,8 @@ export async function noteOrigin(
   const randomness = createSystemRandomness();
   const turn = originTurn({ randomness }, { ...of, nowMs: systemClock.nowMs() });
   const waiting = turn.waiting!.map((one) => ({ ...one, original: one.original ?? original }));
-  const noted = withEnded({ ...turn, waiting }, ended);
+  // Until the copy has ended nobody opens it: what is erased at the original meanwhile is in it.
+  const noted: Turn = { ...withEnded({ ...turn, waiting }, ended), isClosed: true };
   if (known === 'outdated') return target.turns.beginCopy(noted);
   if (!(await target.turns.write(noted, known))) throw contended();
 }

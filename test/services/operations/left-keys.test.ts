@@ -284,8 +284,14 @@ describe('a copy that closes its original', () => {
     expect((await privacy.eraseSubject(running.app.id, ann)).status).toBe('done');
     await running.ingest.close();
     await running.backends.close();
+    // It holds her still: nobody opens it.
+    const early = await lethe(to, ['doctor'], embeddedVariables(to));
+    expect(early.code).toBe(2);
+    expect(early.err).toContain('a copy that has not ended');
     const done = await lethe(from, ['copy', ...files]);
     expect(done.err).toBe('');
     expect(done.json).toMatchObject({ erasures: 2 });
+    const shown = await lethe(to, ['show', 'subject', ann, '--app', app], embeddedVariables(to));
+    expect(shown.code).not.toBe(0);
   }, 30_000);
 });
