@@ -34,8 +34,12 @@ export function decodeRecord(key: Buffer, value: Buffer): SealedEvent {
   return event;
 }
 
-/** A key begins with the id of its stream. */
-export const STREAM_ID_BYTES = 16;
+const STREAM_ID_BYTES = 16;
+
+/** Is a key long enough to name a stream? A shorter one was never an event's. */
+export function namesStream(key: Buffer): boolean {
+  return key.length >= STREAM_ID_BYTES;
+}
 
 /** The partition of a record: last u32 of its key's stream id mod the log's fixed count. */
 export function streamToPartition(key: Buffer, partitions: number): number {

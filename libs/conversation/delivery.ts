@@ -39,6 +39,7 @@ export interface ProfileFields {
   readonly locale: string | null;
 }
 
+/** What a channel may say became of a message at one recipient. */
 export const receiptStatuses = ['sent', 'delivered', 'read', 'played', 'failed'] as const;
 export type ReceiptStatus = (typeof receiptStatuses)[number];
 

@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { LetheError } from '../base/lethe-error.ts';
-import { STREAM_ID_BYTES, streamToPartition } from '../codec/event-record.ts';
+import { namesStream, streamToPartition } from '../codec/event-record.ts';
 import { type EventLog, isTombstone, type LogRecord, type PlacedRecord } from './event-log.ts';
 
 const PAGE_RECORDS = 1_000;
@@ -52,15 +52,13 @@ export async function copyLog(
   return { records, appended, hash: hash.digest('hex') };
 }
 
-/** One whose key says no partition was never an event, and is a dead letter wherever it lies. */
-const isPlaced = ({ key }: LogRecord) => key.length >= STREAM_ID_BYTES;
-
 async function* pages(log: EventLog, partition: number): AsyncIterable<PlacedRecord[]> {
   for (let next = 0; ; ) {
     const page = await log.read(partition, next, PAGE_RECORDS);
     const last = page.at(-1);
     if (last === undefined) return;
-    yield page.filter((record) => !isTombstone(record) && isPlaced(record));
+    // What names no stream has no place elsewhere: it is a dead letter where it lies.
+    yield page.filter((record) => !isTombstone(record) && namesStream(record.key));
     next = last.offset + 1;
   }
 }

@@ -1,5 +1,6 @@
 /** What routes answer, for the OpenAPI document. Answers are written as they are, not by these. */
 import { type TProperties, type TSchema, Type } from 'typebox';
+import { receiptStatuses } from '../conversation/delivery.ts';
 
 const answer = (properties: TProperties) => Type.Unsafe<unknown>(Type.Object(properties));
 const id = Type.String({ pattern: '^[0-9a-f]{32}$' });
@@ -58,7 +59,7 @@ const Message = Type.Object({
     Type.Array(
       Type.Object({
         userId: optional(id),
-        status: Type.Enum(['sent', 'delivered', 'read', 'played', 'failed']),
+        status: Type.Enum([...receiptStatuses]),
         time,
         reason: optional(Type.String()),
       }),

@@ -1,5 +1,6 @@
 /** CloudEvents as the OpenAPI document has them. Each is judged by itself, and not by these. */
 import { type TProperties, type TSchema, Type } from 'typebox';
+import { reactionActions, receiptStatuses } from '../conversation/delivery.ts';
 
 const text = Type.String();
 const optional = <Schema extends TSchema>(schema: Schema) => Type.Optional(schema);
@@ -48,13 +49,13 @@ const DATA: Readonly<Record<string, TSchema>> = {
     ...about,
     author: Author,
     reaction: text,
-    action: optional(Type.Enum(['add', 'remove', 'replace'])),
+    action: optional(Type.Enum([...reactionActions])),
   }),
   'lethe.receipt.recorded': object({
     conversation: optional(Conversation),
     message: Named,
     identity: Identity,
-    status: Type.Enum(['sent', 'delivered', 'read', 'played', 'failed']),
+    status: Type.Enum([...receiptStatuses]),
     reason: optional(text),
   }),
   'lethe.profile.updated': object({

@@ -4,7 +4,7 @@
  */
 import type { Admin, Kafka } from 'kafkajs';
 import { LetheError } from '../../base/lethe-error.ts';
-import { STREAM_ID_BYTES, streamToPartition } from '../../codec/event-record.ts';
+import { namesStream, streamToPartition } from '../../codec/event-record.ts';
 import type { KafkaEngine } from '../../engines/engine-urls.ts';
 import {
   type EventLog,
@@ -126,7 +126,7 @@ async function assertPlaces(reader: KafkaReader, engine: KafkaEngine): Promise<v
   const records: PlacedRecord[] = [];
   for (let partition = 0; partition < partitions; partition += 1) {
     const found = await reader.read(partition, 0, PLACES_LOOKED_AT);
-    records.push(...found.filter(({ key }) => key.length >= STREAM_ID_BYTES));
+    records.push(...found.filter(({ key }) => namesStream(key)));
   }
   const isThere = ({ key, partition }: PlacedRecord) =>
     streamToPartition(key, partitions) === partition;

@@ -3,20 +3,15 @@ import type { EventId, IndexId, OwnerId, SubjectId } from '../../../libs/base/id
 import type { OwnerKind } from '../../../libs/codec/sealed-event.ts';
 import type { Identity, ProfileFields } from '../../../libs/conversation/delivery.ts';
 import { contentCodecs, type ProfileUpdated } from '../../../libs/conversation/event-types.ts';
-import { metadataParts } from '../../../libs/conversation/field-fold.ts';
+import { metadataParts, profileFields } from '../../../libs/conversation/field-fold.ts';
 import { retentionClasses } from '../../../libs/sealing/tree-path.ts';
 import type { SubjectValue } from '../../../libs/vault/directory/directory.ts';
 import type { EventDraft, EventName, HiddenKind } from './ingest-item.ts';
 import type { KnownConversation } from './resolver.ts';
 
-const EMPTY_PROFILE: ProfileFields = {
-  displayName: null,
-  givenName: null,
-  surname: null,
-  email: null,
-  avatarUrl: null,
-  locale: null,
-};
+const EMPTY_PROFILE = Object.fromEntries(
+  profileFields.map((name) => [name, null]),
+) as unknown as ProfileFields;
 
 /** Fields of a draft that most events leave empty. */
 export const NO_FACTS = {

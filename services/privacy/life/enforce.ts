@@ -240,11 +240,10 @@ async function enforceRevocations(
       return !isOfNobody && (await accessKeys.isOpen(key));
     });
     if (!isLive && isOpen !== true) continue;
-    const isRevoked = await isPutRight(async () => {
-      await accessKeys.revoke(key, clock.nowMs());
-      // Rows whose time is set far ahead stay as they are, and say nothing.
-      return (await accessKeyStore.find(key.id))?.revokedAtMs !== null;
-    });
+    const outcome = await orKept(() => accessKeys.revoke(key, clock.nowMs()));
+    // Rows whose time is set far ahead stay as they are, and say nothing.
+    const isLiveStill = (await accessKeyStore.find(key.id))?.revokedAtMs === null;
+    const isRevoked = outcome !== 'kept' && !isLiveStill;
     const text = `the access key ${key.id} had been revoked, and old rows of it were written back`;
     const what = isRevoked ? 'It was revoked once more' : `It ${KEPT}, and may be taken`;
     onUndone(new LetheError('VAULT_TAMPERED', `${text}. ${what}`));
@@ -253,12 +252,12 @@ async function enforceRevocations(
 
 const KEPT = 'could not be put right, as its rows are kept as they are';
 
-/** Puts one thing right. False: its rows do not give way, which keeps nobody else waiting. */
-async function isPutRight(put: () => Promise<boolean>): Promise<boolean> {
+/** Puts one thing right. `kept`: its rows do not give way, which keeps nobody else waiting. */
+async function orKept<Result>(put: () => Promise<Result>): Promise<Result | 'kept'> {
   try {
-    return (await passOverDamage(put)) ?? false;
+    return (await passOverDamage(put)) ?? 'kept';
   } catch (error) {
-    if (isLetheError(error, 'CONTENDED')) return false;
+    if (isLetheError(error, 'CONTENDED')) return 'kept';
     throw error;
   }
 }
@@ -273,18 +272,21 @@ async function enforceHolds(
     if (one.kind !== 'hold' || released.has(one.target.hold)) continue;
     const { hold } = one.target;
     const outcome = (await passOverDamage(() => putBack(powers, one))) ?? 'there';
-    const what = {
-      held: 'It was put back',
-      erased: 'Who it was on has been erased',
-      kept: `It ${KEPT}`,
-    };
-    if (outcome !== 'held' && outcome !== 'erased' && outcome !== 'kept') continue;
-    if (outcome !== 'held' && toldGone.has(hold)) continue;
-    if (outcome !== 'held') toldGone.add(hold);
+    if (outcome === 'there' || outcome === 'absent') continue;
+    if (outcome !== 'held') {
+      if (toldGone.has(hold)) continue;
+      toldGone.add(hold);
+    }
     const text = `the hold ${hold} of the app ${one.app} was gone, as old rows were written back`;
-    onUndone(new LetheError('VAULT_TAMPERED', `${text}. ${what[outcome]}`));
+    onUndone(new LetheError('VAULT_TAMPERED', `${text}. ${HOLD_OUTCOMES[outcome]}`));
   }
 }
+
+const HOLD_OUTCOMES = {
+  held: 'It was put back',
+  erased: 'Who it was on has been erased',
+  kept: `It ${KEPT}`,
+} as const;
 
 /** Puts a hold back that is not there. */
 async function putBack(
@@ -294,12 +296,8 @@ async function putBack(
   if ((await apps.find(app)) === undefined) return 'there';
   const isHeld = async () => (await keyringHold.areHeld(app, [subject]))[0] === true;
   if (await isHeld()) return 'there';
-  let outcome = 'kept' as Awaited<ReturnType<typeof keyringHold.hold>> | 'kept';
-  const isBack = await isPutRight(async () => {
-    outcome = await keyringHold.hold(app, subject, hold);
-    return outcome !== 'held' || (await isHeld());
-  });
-  return isBack ? outcome : 'kept';
+  const outcome = await orKept(() => keyringHold.hold(app, subject, hold));
+  return outcome === 'held' && !(await isHeld()) ? 'kept' : outcome;
 }
 
 /** One that could not be carried out again, and why. */

@@ -29,7 +29,15 @@ export function listStatements({ app, bucket, kind, id }: RowKey): CqlStatement[
   return [list, { query, params: [kind, hexToBytes(app), bucket, hexToBytes(id)] }];
 }
 
-type StoredPartition = { app: Buffer; bucket: number };
+interface StoredPartition {
+  readonly app: Buffer;
+  readonly bucket: number;
+}
+
+interface StoredKey extends StoredPartition {
+  readonly id: Buffer;
+}
+
 type Partitions = Map<AppId, Set<number>>;
 
 /** For how long the partitions of the rows themselves are not asked for again. */
@@ -64,27 +72,30 @@ export class VaultLists {
 
   /** The keys of rows of a rare kind, of one app or of all. */
   async rare(kind: RowKind, app: AppId | undefined): Promise<RowKey[]> {
-    const where = app === undefined ? '' : ' AND app = ?';
-    const query = `SELECT app, bucket, id FROM vault_rare WHERE kind = ?${where}`;
-    const params = app === undefined ? [kind] : [kind, hexToBytes(app)];
-    const keys = new Map<string, RowKey>();
-    const add = (row: StoredPartition & { id: Buffer }) => {
-      const key = { app: appOf(row), bucket: row.bucket, kind, id: row.id.toString('hex') };
-      keys.set(`${rowKeyToText(key)}.${row.bucket}`, key);
-    };
-    for await (const row of this.#database.each<Parameters<typeof add>[0]>(query, ...params)) {
-      add(row);
-    }
-    // A key of a bucket that a turn left behind lies in that bucket, and opens nothing by itself.
-    if (kind === rowKinds.bucketKeyPrevious) return [...keys.values()];
-    const inRows =
+    const rows = [...(await this.#listedRare(kind, app)), ...(await this.#rareInRows(kind, app))];
+    const keys = rows.map((row): RowKey => {
+      return { app: appOf(row), bucket: row.bucket, kind, id: row.id.toString('hex') };
+    });
+    return [...new Map(keys.map((key) => [`${rowKeyToText(key)}.${key.bucket}`, key])).values()];
+  }
+
+  #listedRare(kind: RowKind, app: AppId | undefined): Promise<StoredKey[]> {
+    const query = 'SELECT app, bucket, id FROM vault_rare WHERE kind = ?';
+    return app === undefined
+      ? this.#database.all(query, kind)
+      : this.#database.all(`${query} AND app = ?`, kind, hexToBytes(app));
+  }
+
+  /** But for bucket keys that a turn left behind: each lies in its bucket, and opens nothing. */
+  async #rareInRows(kind: RowKind, app: AppId | undefined): Promise<StoredKey[]> {
+    if (kind === rowKinds.bucketKeyPrevious) return [];
+    const query =
       'SELECT app, bucket, id FROM vault_rows WHERE app = ? AND bucket = 0 AND kind = ?';
     const apps = app === undefined ? await this.apps() : [app];
-    const found = await this.#database.mapAll(apps, (one) => {
-      return this.#database.all<Parameters<typeof add>[0]>(inRows, hexToBytes(one), kind);
-    });
-    for (const row of found.flat()) add(row);
-    return [...keys.values()];
+    const found = await this.#database.mapAll(apps, (one) =>
+      this.#database.all<StoredKey>(query, hexToBytes(one), kind),
+    );
+    return found.flat();
   }
 
   async #partitionsOfRows(): Promise<Partitions> {

@@ -49,10 +49,9 @@ export function openVaultStoreCassandra(database: CassandraDatabase): VaultStore
 class VaultStoreCassandra implements VaultStore {
   readonly guards = 'inPartition';
   readonly #database: CassandraDatabase;
+  readonly #lists: VaultLists;
   // Buckets that this process knows to be listed.
   readonly #listed = new Set<string>();
-
-  readonly #lists: VaultLists;
 
   constructor(database: CassandraDatabase) {
     this.#database = database;
