@@ -58,15 +58,18 @@ async function readAll(): Promise<void> {
     const [{ userId } = { userId: undefined }] = await Array.fromAsync(
       all(`/conversations/${id}/participants`, 'participants'),
     );
-    const own = { id, ...(type === 'personal' && { userId }) };
-    const path = `/conversations/${id}/messages`;
-    let page = await get(path);
-    for (;;) {
-      for (const message of page?.messages ?? []) keep(own, message);
-      if (!page?.meta.hasMore) break;
-      page = await get(`${path}?page[before]=${page.meta.beforeCursor}`);
-    }
-    conversationOf(id);
+    await readMessages({ id, ...(type === 'personal' && { userId }) });
+  }
+}
+
+async function readMessages(conversation: { id: string; userId?: string }): Promise<void> {
+  conversationOf(conversation.id);
+  const path = `/conversations/${conversation.id}/messages`;
+  let page = await get(path);
+  for (;;) {
+    for (const message of page?.messages ?? []) keep(conversation, message);
+    if (!page?.meta.hasMore) return;
+    page = await get(`${path}?page[before]=${page.meta.beforeCursor}`);
   }
 }
 
@@ -92,8 +95,11 @@ async function apply(type: string, payload: Json): Promise<void> {
     if (found === undefined) delete copy.users[user.id];
     else copy.users[user.id] = found.user;
   } else if (type === 'message:remove') delete conversationOf(conversation.id).messages[message.id];
-  else if (type === 'conversation:clear') conversationOf(conversation.id).messages = {};
-  else if (type === 'conversation:remove') delete copy.conversations[conversation.id];
+  else if (type === 'conversation:clear') {
+    conversationOf(conversation.id).messages = {};
+    // What was written after it may have come before it.
+    await readMessages(conversation);
+  } else if (type === 'conversation:remove') delete copy.conversations[conversation.id];
   else if (message !== undefined) keep(conversation, message);
   else if (type.startsWith('conversation:')) conversationOf(conversation.id);
 }
