@@ -159,7 +159,8 @@ export async function createHttpServer(options: HttpServerOptions) {
   });
   server.setErrorHandler((error: FastifyError, request, reply) => {
     const answer = toHttpError(error);
-    if (answer.status >= 500) {
+    // An answer that a route chose, as "not yet, again later", is no failure of the server.
+    if (answer.status >= 500 && !(error instanceof HttpError)) {
       const code = isLetheError(error) ? error.code : error.name;
       const isSetting = isLetheError(error, 'CONFIGURATION_INVALID');
       const why = isSetting && { why: (error as LetheError).message };

@@ -64,6 +64,8 @@ it('the OpenAPI document is kept to: no status that it does not name, no answer 
     // A batch is answered 200, and each of its events by itself.
     ...['[[operations]]', 'include-path = "/v2/apps/{appId}/events"'],
     'checks.negative_data_rejection.enabled = false',
+    // 503 with Retry-After: what a single event is about has not come yet. Documented, so kept to.
+    'checks.not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "503"]',
   ];
   writeFileSync(join(folder, 'schemathesis.toml'), `${settings.join('\n')}\n`);
   const document = `${new URL(door.base).origin}/openapi.json`;
