@@ -25,6 +25,11 @@ export interface KeyringShred {
    * opened. Nothing is changed.
    */
   isTaken(ref: RingRef, taken: readonly Taken[] | 'all'): Promise<boolean>;
+  /**
+   * Puts fences where rings were taken and nothing is any more: somebody has removed the fences.
+   * Gives those rings. Throws CONTENDED: a turn gives keys anew.
+   */
+  fenceAbsent(refs: readonly RingRef[], erasure: LossId): Promise<RingRef[]>;
   /** By which erasure each ring became a fence, in their order; null: it is none. */
   fencedBy(refs: readonly RingRef[]): Promise<(LossId | null)[]>;
 }

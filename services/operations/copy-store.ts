@@ -10,7 +10,12 @@ import { type CopiedLog, copyLog } from '../../libs/event-log/copy-log.ts';
 import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { countDiffering, dropAbsent } from '../../libs/vault/copy/compare-vaults.ts';
 import { moveRoot } from '../../libs/vault/copy/move-root.ts';
-import { endFormerKeys, noteOrigin, setClosed } from '../../libs/vault/copy/original.ts';
+import {
+  endFormerKeys,
+  markUnfinished,
+  noteOrigin,
+  setClosed,
+} from '../../libs/vault/copy/original.ts';
 import { type CopiedVault, copyVault } from '../../libs/vault/copy/vault-copy.ts';
 import { openConnections } from '../../libs/wiring/connections.ts';
 import { type Backends, openBackends } from '../../libs/wiring/open-backends.ts';
@@ -45,6 +50,7 @@ export async function copyStore(
   try {
     const log = await copyLog(source.log, target.log, (done) => onProgress(`${done} records`));
     const kms = { from: await openRootKms(from), to: await openRootKms(to) };
+    await markUnfinished(target.vault.turns);
     const change = moveRoot(kms.from, kms.to, target.vault);
     const vault = await copyVault(source.vault.copy, target.vault.copy, {
       change,

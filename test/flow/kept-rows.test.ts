@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { fileOf } from '../../libs/configuration/configuration.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
 import type { ConversationValue, DirectoryEntry } from '../../libs/vault/directory/directory.ts';
+import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { runOpenRequests } from '../../services/privacy/life/request-worker.ts';
 import { defaultConversationOf, groupOf, subjectOf, textsOf } from '../support/reading.ts';
@@ -52,6 +53,25 @@ describe('S51 a taking whose rows somebody keeps as they were', () => {
       expect(await textsOf(again, left)).toEqual([null]);
     }
   });
+
+  it.each(['identity', 'alias', 'subject'] as const)(
+    'nor where only what leads to a person by their %s stays',
+    async (kind) => {
+      const store = await openPeople();
+      const vault = openVault(fileOf(store.configuration.vault));
+      const ann = await subjectOf(store, 'ann');
+      keepRows(vault, `hex(substr(OLD.key, 17, 1)) = '${rowKinds[kind].toString(16)}'`);
+      const { requests } = store.backends.privacy();
+      const erasing = createPrivacy(store.backends.privacy()).eraseSubject(store.app.id, ann);
+      await expect(erasing).rejects.toThrow(/keeps (it as it was|rows as they were)|too busy/);
+      expect(await requests.afterlives()).toEqual([]);
+      expect((await requests.open(10)).length).toBe(1);
+      vault.exec('DROP TRIGGER kept; DROP TRIGGER kept_too');
+      const again = await store.reopen();
+      expect(await runOpenRequests(again.backends.privacy())).toBe(1);
+      await expect(subjectOf(again, 'ann')).rejects.toThrow();
+    },
+  );
 
   it('nor has a group ended with its last member: the business’s words in it are there', async () => {
     const store = await openPeople();

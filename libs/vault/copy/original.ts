@@ -9,6 +9,7 @@ import type { VaultStore } from '../rows/vault-store.ts';
 import { rootKmsKey } from '../turn/epoch-status.ts';
 import { originTurn, withEnded } from '../turn/origin-turn.ts';
 import type { Turn, TurnStore } from '../turn/turn-store.ts';
+import type { TurnTable } from '../turn/turn-table.ts';
 
 /** A vault's root and its record of turns. */
 interface TurnedVault {
@@ -22,6 +23,17 @@ export interface KeysOfCopy {
   readonly originals: RootKms;
   /** Keys of earlier runs, which were ended. */
   readonly ended: readonly KeyId[];
+}
+
+/**
+ * Closes a copy before its vault is filled: one that is interrupted is opened by nobody. What is
+ * noted there already, which only a copy that has come further has, stays. Can be repeated. Throws
+ * VAULT_UNREACHABLE.
+ */
+export async function markUnfinished(turns: TurnTable): Promise<void> {
+  if ((await turns.read()) !== undefined) return;
+  // Nothing signs it: the key for that lies in the vault that is to come.
+  await turns.replace(undefined, { text: JSON.stringify({ isClosed: true }), code: null });
 }
 
 /**
@@ -48,7 +60,7 @@ export async function noteOrigin(
   if (!(await target.turns.write(noted, known))) throw contended();
 }
 
-/** `outdated`: it was noted by a run after which the original was turned. */
+/** `outdated`: by a run after which the original was turned, or by one that did not come so far. */
 async function readNoted(turns: TurnStore): Promise<Turn | undefined | 'outdated'> {
   try {
     return await turns.read();

@@ -150,6 +150,14 @@ export interface VaultStore {
   scrub(): Promise<void>;
 }
 
+const KIND_NAMES = new Map(Object.entries(rowKinds).map(([name, kind]) => [kind, name]));
+
+/** Names a row for whoever looks at the tables: random ids alone. */
+export function rowInWords({ app, bucket, kind, id }: RowKey): string {
+  const name = `${KIND_NAMES.get(kind)} (kind ${kind}, bucket ${bucket}, id ${id})`;
+  return `the row ${name} of the app ${app}`;
+}
+
 /** The text form of a row key, for maps. */
 export function rowKeyToText(key: Pick<RowKey, 'app' | 'kind' | 'id'>): string {
   return `${key.app}${key.kind}.${key.id}`;

@@ -23,6 +23,7 @@ import {
   enterLoss,
   fenceRows,
   isErasedRow,
+  removeRow,
 } from './shred-rows.ts';
 
 /** Opens the power to take entries and names away. Each step can be repeated. */
@@ -62,19 +63,18 @@ export function createDirectoryShred(deps: DirectoryContext): DirectoryShred {
 
 /** Removes references, but only those that still lead to `target`: a name may be in use anew. */
 async function removeReferences(
-  { store, table }: DirectoryContext,
+  deps: DirectoryContext,
   app: App,
   given: { kind: ReferenceKind; rows: readonly IndexId[]; target: string },
 ): Promise<void> {
   const { kind, target } = given;
   for (const id of given.rows) {
-    const [row] = await store.read([directoryRow(app, kind, id)]);
-    const [leadsTo] = await table.references(app.id, kind, [id]);
-    // Conditional on the version that was read: a row written meanwhile stays.
-    if (row === undefined || leadsTo !== target) continue;
-    await store.commit([{ dirties: true, removals: [row] }]);
+    await removeRow(deps, directoryRow(app, kind, id), async () => {
+      const [leadsTo] = await deps.table.references(app.id, kind, [id]);
+      return leadsTo === target;
+    });
   }
-  await store.scrub();
+  await deps.store.scrub();
 }
 
 /**

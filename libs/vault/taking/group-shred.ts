@@ -18,7 +18,13 @@ import type { App } from '../keys/app-registry.ts';
 import { ringRow } from '../rings/vault-rings.ts';
 import { rowStates, type VaultRow } from '../rows/vault-store.ts';
 import { fenceRow, wrapRow } from '../rows/wrapped-row.ts';
-import { commitUnderKeys, currentBucketKey, enterLoss, isErasedRow } from './shred-rows.ts';
+import {
+  commitUnderKeys,
+  currentBucketKey,
+  enterLoss,
+  isErasedRow,
+  removeRow,
+} from './shred-rows.ts';
 
 /** See DirectoryShred. */
 export async function shredForsakenGroup(
@@ -78,7 +84,10 @@ export async function removeMembers(
     rows.push(member.row);
     id = member.value.previous;
   }
-  await deps.store.commit(rows.reverse().map((row) => ({ dirties: true, removals: [row] })));
+  const oldestFirst = rows.reverse();
+  await deps.store.commit(oldestFirst.map((row) => ({ dirties: true, removals: [row] })));
+  // What a turn has wrapped anew meanwhile.
+  for (const row of oldestFirst) await removeRow(deps, row, async () => true);
   await deps.store.scrub();
 }
 

@@ -13,7 +13,14 @@ import { isTakenFrom, takeParts } from '../rings/ring-parts.ts';
 import { openRingRow, ringRow, wrapSegment } from '../rings/vault-rings.ts';
 import type { RowKey } from '../rows/vault-store.ts';
 import { wrapRow } from '../rows/wrapped-row.ts';
-import { commitUnderKeys, currentBucketKey, enterLoss, fenceRows, isFence } from './shred-rows.ts';
+import {
+  commitUnderKeys,
+  currentBucketKey,
+  enterLoss,
+  fenceAbsentRow,
+  fenceRows,
+  isFence,
+} from './shred-rows.ts';
 
 /** Opens the power to take key material away. Each step can be repeated. */
 export function createKeyringShred(deps: VaultContext): KeyringShred {
@@ -49,6 +56,15 @@ export function createKeyringShred(deps: VaultContext): KeyringShred {
         }
         return isTakenFrom(deps, ref, { material: opened, taken });
       }),
+    async fenceAbsent(refs, loss) {
+      const fenced: RingRef[] = [];
+      for (const ref of refs) {
+        const app = await deps.apps.find(ref.app);
+        if (app === undefined) continue;
+        if (await fenceAbsentRow(deps, ringRow(ref, app.buckets), loss)) fenced.push(ref);
+      }
+      return fenced;
+    },
     async fencedBy(refs) {
       const fences: (LossId | null)[] = [];
       for (const ref of refs) {

@@ -1,6 +1,6 @@
 /** Building blocks of a shred: the current bucket key of a row, fences. */
 
-import type { LossId } from '../../base/ids.ts';
+import { type KeyId, type LossId, NO_ID } from '../../base/ids.ts';
 import { isLetheError, LetheError } from '../../base/lethe-error.ts';
 import { again, retryContended } from '../../base/retry.ts';
 import type { VaultContext } from '../keys/vault-context.ts';
@@ -8,6 +8,7 @@ import { bucketKeyRow } from '../rows/key-slots.ts';
 import {
   type BatchOutcome,
   type RowKey,
+  rowInWords,
   rowStates,
   type VaultBatch,
   type VaultRow,
@@ -81,6 +82,54 @@ export async function fenceRows(
     await commitUnderKeys(deps, batches);
     return again;
   });
+}
+
+/** Makes a fence where there is no row; false: there is one. */
+export function fenceAbsentRow(deps: VaultContext, key: RowKey, by: LossId): Promise<boolean> {
+  const { store, hierarchy } = deps;
+  return retryContended(async () => {
+    if ((await store.versions([key]))[0] !== undefined) return false;
+    hierarchy.forgetBucketKey(key.app, key.bucket);
+    const wrapping = (await hierarchy.bucketKeys(key.app, [key.bucket])).get(key.bucket)!;
+    const guard = { key: bucketKeyRow(key.app, key.bucket), ownKey: wrapping.id };
+    const puts = [fenceRow(nothing(key), by, wrapping)];
+    const [outcome] = await commitUnderKeys(deps, [{ guard, puts }]);
+    return outcome === 'done' || again;
+  });
+}
+
+/** A row that holds nothing, at the version before the first. */
+function nothing(key: RowKey): VaultRow {
+  const keys = { wrappingKey: NO_ID as KeyId, ownKey: null };
+  const content = { wrapped: Buffer.alloc(0), holds: [], edges: [] };
+  const loss = { erasure: null, fingerprint: null, owed: null };
+  return { ...key, version: 0, state: rowStates.active, ...keys, ...content, ...loss };
+}
+
+/**
+ * Removes a row, durably, as long as it is what is to go: a turn may wrap it anew meanwhile. Throws
+ * CONTENDED, naming it, when it stays all the same.
+ */
+export async function removeRow(
+  { store }: Pick<VaultContext, 'store'>,
+  key: RowKey,
+  isToGo: (row: VaultRow) => Promise<boolean>,
+): Promise<void> {
+  const removing = retryContended(async () => {
+    const [row] = await store.read([key]);
+    if (row === undefined || !(await isToGo(row))) return;
+    await store.commit([{ dirties: true, removals: [row] }]);
+    return again;
+  });
+  return removing.catch((error) => {
+    throw isLetheError(error, 'CONTENDED') ? staysAsItIs(key) : error;
+  });
+}
+
+function staysAsItIs(key: RowKey): LetheError {
+  const advice = 'somebody keeps it as it was. Look at who can write the vault';
+  const text = `${rowInWords(key)} does not give way: ${advice}`;
+  return new LetheError('CONTENDED', text, { retryable: true });
 }
 
 /** Does a row name holds? They lie in clear: of one that does not authenticate they say nothing. */

@@ -30,6 +30,7 @@ export const clearConversation: Kind<'clear-conversation'> = {
   },
   lostEvents: { by: 'fence' },
   ringsEnded: ({ place }) => [place],
+  fences: (app, { place }) => [{ app, kind: ringKinds.place, id: place }],
   async matcher({ directory }, app, { conversation }) {
     const [entry] = await directory.conversations(app, [conversation]);
     const place = typeof entry === 'object' ? entry.value.messagePlace : undefined;

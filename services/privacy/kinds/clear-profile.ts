@@ -1,4 +1,5 @@
 /** Clears a person's profile: names, e-mail, picture, metadata. Identities and words stay. */
+import { ringKinds } from '../../../libs/sealing/tree-path.ts';
 import type { Kind } from './kind.ts';
 import { recordFact } from './record-loss.ts';
 import { readSubject } from './run.ts';
@@ -23,6 +24,7 @@ export const clearProfile: Kind<'clear-profile'> = {
   },
   lostEvents: { by: 'fence' },
   ringsEnded: ({ place }) => [place],
+  fences: (app, { place }) => [{ app, kind: ringKinds.place, id: place }],
   async matcher({ directory }, app, { subject }) {
     const [entry] = await directory.subjects(app, [subject]);
     return ({ place }) => place === entry?.value.profilePlace;

@@ -1,5 +1,6 @@
 /** Erases a person: rings, names, personal conversations; and whoever was merged with them. */
-import type { SubjectId } from '../../../libs/base/ids.ts';
+import type { AppId, SubjectId } from '../../../libs/base/ids.ts';
+import { ringKinds } from '../../../libs/sealing/tree-path.ts';
 import { capturePerson } from './capture.ts';
 import type { Kind } from './kind.ts';
 import { finishPerson, shredPerson } from './person.ts';
@@ -19,6 +20,7 @@ export const eraseSubject: Kind<'erase-subject'> = {
   finish: finishPerson,
   lostEvents: { by: 'fence' },
   ringsEnded: ({ subject, merged = [] }) => [subject, ...merged],
+  fences: (app, { subject, merged = [] }) => [subject, ...merged].map((id) => ownerRing(app, id)),
   async isThereAgain(run) {
     return (await readSubject(run, run.request.target.subject)) !== undefined;
   },
@@ -28,3 +30,5 @@ export const eraseSubject: Kind<'erase-subject'> = {
     return ({ owner, stream }) => owner === subject || own.has(stream);
   },
 };
+
+const ownerRing = (app: AppId, id: SubjectId) => ({ app, kind: ringKinds.owner, id });

@@ -11,6 +11,7 @@ import type {
   SubjectId,
 } from '../../../libs/base/ids.ts';
 import type { EventHeader } from '../../../libs/codec/sealed-event.ts';
+import type { RingRef } from '../../../libs/keyring/ring.ts';
 import type {
   DayRange,
   RequestKind,
@@ -75,6 +76,8 @@ export interface Kind<Name extends RequestKind> {
   readonly lostEvents: LostEvents;
   /** Ids of rings and entries that are gone once it is done, as far as its target names them. */
   ringsEnded?(target: RequestTargets[Name]): readonly AnyId[];
+  /** Rings that end as fences, which whoever opens their events later asks for. */
+  fences?(app: AppId, target: RequestTargets[Name]): readonly RingRef[];
   /** The hold that it ends: what was kept for it goes with its mark. */
   holdEnded?(target: RequestTargets[Name]): HoldId;
   /** Is something there again beside the rings that `shred` takes? */

@@ -20,6 +20,7 @@ import { LIST_START } from '../../../libs/vault/keys/list-heads.ts';
 import type { TakenRing } from '../../../libs/vault/taking/row-judge.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import type { Asked } from '../kinds/kind.ts';
+import { kindOf } from '../kinds/kinds.ts';
 import { carryOut } from './carry-out.ts';
 import { isRequest, isThereAgain, takenBy } from './look-again.ts';
 
@@ -189,6 +190,7 @@ async function enforce(
   const { onUndone } = listener;
   await enforceRevocations(powers, listed, onUndone);
   await enforceHolds(powers, known, listener);
+  await enforceFences(powers, known, onUndone);
   const undone = await findUndone(powers, listed, hasTaken);
   for (const one of undone) onUndone(new LetheError('VAULT_TAMPERED', undoneText(one)));
   const those = (as: Asked) => undone.filter((one) => one.as === as).map(({ request }) => request);
@@ -287,6 +289,23 @@ const HOLD_OUTCOMES = {
   erased: 'Who it was on has been erased',
   kept: `It ${KEPT}`,
 } as const;
+
+/** Where a ring is a fence, somebody may remove it: who reads its events would meet damage. */
+async function enforceFences(
+  { keyringShred }: PrivacyPowers,
+  { listed, hasTaken }: KnownList,
+  onUndone: (error: LetheError) => void,
+): Promise<void> {
+  for (const one of standing(listed)) {
+    if (!isRequest(one) || !hasTaken.has(one.id)) continue;
+    const refs = kindOf(one.kind).fences?.(one.app, one.target as never) ?? [];
+    const fenced = await orKept(() => keyringShred.fenceAbsent(refs, one.loss));
+    if (fenced !== 'kept' && fenced.length === 0) continue;
+    const what = fenced === 'kept' ? `They ${KEPT}` : 'They were put back';
+    const text = `fences of ${one.kind} ${one.id} of the app ${one.app} had been removed`;
+    onUndone(new LetheError('VAULT_TAMPERED', `${text}. ${what}`));
+  }
+}
 
 /** Puts a hold back that is not there. */
 async function putBack(

@@ -4,6 +4,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { readConfiguration } from '../../../libs/configuration/configuration.ts';
 import { openBackends } from '../../../libs/wiring/open-backends.ts';
 import { removeEngines } from '../../../libs/wiring/throwaway-engines.ts';
+import { copyStore } from '../../../services/operations/copy-store.ts';
 import { createPrivacy } from '../../../services/privacy/doors/privacy.ts';
 import { edited, PERSONAL, received } from '../../support/events.ts';
 import { lethe, startLethe } from '../../support/processes.ts';
@@ -99,4 +100,36 @@ describe('lethe copy', () => {
     );
     expect(redelivered.map(({ status }) => status)).toEqual(['erased', 'duplicate']);
   });
+
+  it.each(['rows of the vault', 'entries of the delivery ledger'])(
+    'one that was broken off is opened by nobody until it has ended: at the %s',
+    async (point) => {
+      const folder = temporaryFolder();
+      const original = await openOriginal(folder);
+      const app = original.app.id;
+      const group = await groupOf(original);
+      const expected = await textsOf(original, group);
+      await original.ingest.close();
+      await original.backends.close();
+      const other = temporaryFolder();
+      const from = readConfiguration(embeddedVariables(folder));
+      const variables = { ...storeVariables(other), LETHE_KMS: `local:${other}/keys` };
+      const to = readConfiguration(variables);
+      onTestFinished(() => removeEngines(to));
+      const breaking = copyStore(from, to, {
+        isKeptOpen: true,
+        onProgress(text) {
+          if (text.includes(point)) throw new Error('broken off');
+        },
+      });
+      await expect(breaking).rejects.toThrow('broken off');
+      const opening = openBackends(to).then((backends) => backends.close());
+      await expect(opening).rejects.toThrow('LETHE_VAULT: this store is closed');
+      await copyStore(from, to, { isKeptOpen: true, onProgress: () => undefined });
+      const copy = await openConfigured(to, other, {}, app);
+      onTestFinished(() => copy.backends.close());
+      await copy.project();
+      expect(await textsOf(copy, group)).toEqual(expected);
+    },
+  );
 });

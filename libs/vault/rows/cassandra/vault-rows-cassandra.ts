@@ -6,12 +6,25 @@ import type { CqlStatement } from '../../../engines/cassandra-database.ts';
 import { type StoredFields, storedRow } from '../stored-values.ts';
 import type { Removal, RowKey, RowKind, VaultRow } from '../vault-store.ts';
 
-const WHERE = 'WHERE app = ? AND bucket = ? AND kind = ? AND id = ?';
-const INSERT = `INSERT INTO vault_rows (app, bucket, kind, id, version, state, wrapping_key,
-  own_key, holds, edges, wrapped, erasure, fingerprint, owed)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS`;
-const UPDATE = `UPDATE vault_rows SET version = ?, state = ?, wrapping_key = ?, own_key = ?,
-  holds = ?, edges = ?, wrapped = ?, erasure = ?, fingerprint = ?, owed = ? ${WHERE}
+/** Finds one row by its key. */
+export const WHERE_ROW = 'WHERE app = ? AND bucket = ? AND kind = ? AND id = ?';
+const WHERE = WHERE_ROW;
+/** What a row has beside its key, in the order of `rowValues`. */
+export const ROW_COLUMNS = [
+  'version',
+  'state',
+  'wrapping_key',
+  'own_key',
+  'holds',
+  'edges',
+  'wrapped',
+  'erasure',
+  'fingerprint',
+  'owed',
+] as const;
+const INSERT = `INSERT INTO vault_rows (app, bucket, kind, id, ${ROW_COLUMNS.join()})
+  VALUES (?, ?, ?, ?, ${ROW_COLUMNS.map(() => '?').join()}) IF NOT EXISTS`;
+const UPDATE = `UPDATE vault_rows SET ${ROW_COLUMNS.map((column) => `${column} = ?`).join()} ${WHERE}
   IF version = ?`;
 const REMOVE = `DELETE FROM vault_rows ${WHERE} IF version = ?`;
 const REMOVE_KEY = `${REMOVE} AND own_key = ?`;
@@ -38,9 +51,9 @@ export function keyParams({ app, bucket, kind, id }: RowKey): unknown[] {
   return [hexToBytes(app), bucket, kind, hexToBytes(id)];
 }
 
-/** Version 1 inserts only if absent; N replaces only version N - 1, or what is said. */
-export function putStatement(row: VaultRow, odd?: { readonly version: unknown }): CqlStatement {
-  const values = [
+/** What a row has beside its key, in the order of `ROW_COLUMNS`. */
+export function rowValues(row: VaultRow): unknown[] {
+  return [
     row.version,
     row.state,
     hexToBytes(row.wrappingKey),
@@ -52,6 +65,11 @@ export function putStatement(row: VaultRow, odd?: { readonly version: unknown })
     row.fingerprint,
     optionalBytes(row.owed),
   ];
+}
+
+/** Version 1 inserts only if absent; N replaces only version N - 1, or what is said. */
+export function putStatement(row: VaultRow, odd?: { readonly version: unknown }): CqlStatement {
+  const values = rowValues(row);
   if (row.version === 1 && odd === undefined) {
     return { query: INSERT, params: [...keyParams(row), ...values] };
   }

@@ -22,6 +22,7 @@ import {
   type VaultRow,
   type VaultStore,
 } from '../vault-store.ts';
+import { outlast, outlastOwed } from './outlast-cassandra.ts';
 import { listStatements, RARE_KINDS, VaultLists } from './vault-lists-cassandra.ts';
 import {
   enteredStatement,
@@ -126,9 +127,10 @@ class VaultStoreCassandra implements VaultStore {
   }
 
   async entered(keys: readonly RowKey[], loss: LossId): Promise<void> {
-    await this.#database.mapAll(keys, (key) =>
-      this.#database.applySettled([enteredStatement(key, loss)]),
-    );
+    await this.#database.mapAll(keys, async (key) => {
+      const isApplied = await this.#database.applySettled([enteredStatement(key, loss)]);
+      if (isApplied) await outlastOwed(this.#database, key, loss);
+    });
   }
 
   async dirtyBuckets(): Promise<{ app: AppId; bucket: number }[]> {
@@ -195,8 +197,18 @@ class VaultStoreCassandra implements VaultStore {
     const isNew = puts.length > 0 && puts.every((row) => row.version === 1);
     const isLate = isFar && isNew && !(await this.#holds(guard));
     if (isLate && (await this.#undo(puts))) return 'conflict';
+    if (!(await this.#isAsWritten(guarded))) return 'conflict';
     await this.#unlist(guarded);
     return 'done';
+  }
+
+  /** Looked at where there was something before: a cell of it may outlast what was written. */
+  async #isAsWritten({ puts = [], removals = [] }: VaultBatch): Promise<boolean> {
+    const replaced = puts.filter((row) => row.version > 1);
+    const written = await this.#database.mapAll(replaced, (row) => outlast(this.#database, row));
+    const left = await this.versions(removals);
+    const isLeft = removals.some(({ version }, i) => left[i]?.version === version);
+    return !isLeft && !written.includes(false);
   }
 
   /** Rows that have a version which nobody writes: what is inserted takes their place. */
