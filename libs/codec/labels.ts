@@ -39,6 +39,7 @@ export const labels = {
   lossMask: label('lethe.lmask.v1'),
   turn: label('lethe.turn.v1'),
   restored: label('lethe.placed.v1'),
+  logRecord: label('lethe.record.v1'),
   feedEntry: label('lethe.feed.v1'),
   feedHolder: label('lethe.holder.v1'),
   feedRoster: label('lethe.roster.v1'),

@@ -35,10 +35,10 @@ export async function copyLog(
     const cursors = Array.from({ length: to.partitions }, (_, i) => new Cursor(to, i, isOfIt));
     for await (const page of pages(from, partition)) {
       const missing: LogRecord[] = [];
-      for (const { key, value } of page) {
+      for (const { key, value, code } of page) {
         hash.update(key).update(value);
         const cursor = cursors[streamToPartition(key, to.partitions)]!;
-        if (!(await cursor.matches({ key, value }))) missing.push({ key, value });
+        if (!(await cursor.matches({ key, value }))) missing.push({ key, value, code });
       }
       await to.append(missing);
       records += page.length;

@@ -9,6 +9,7 @@ import { LetheError } from '../base/lethe-error.ts';
 import { decodeRecord, streamToPartition } from '../codec/event-record.ts';
 import type { SealedEvent } from '../codec/sealed-event.ts';
 import type { DeadLetters } from './dead-letters.ts';
+import type { RecordCodes } from './record-codes.ts';
 
 /** Key and value as `libs/codec` writes them. */
 export interface LogRecord {
@@ -16,6 +17,8 @@ export interface LogRecord {
   readonly value: Buffer;
   /** The W3C `traceparent` it was recorded under; kept where the engine has a place beside it. */
   readonly trace?: string;
+  /** Kept where others may append, too; undefined: it has none. */
+  readonly code?: Buffer | undefined;
 }
 
 /** A place on the log; offsets count from 0 in each partition. */
@@ -33,17 +36,21 @@ export function isTombstone(record: LogRecord): boolean {
 }
 
 /**
- * The event of a record. Throws FORMAT_UNKNOWN, or EVENT_TAMPERED where key and header differ, and
- * for a copy that somebody has put into another partition than its stream's: what lies there has no
- * place among the stream's events.
+ * The event of a record. Throws FORMAT_UNKNOWN. Throws EVENT_TAMPERED where key and header differ;
+ * for a copy that somebody has put into another partition than its stream's, where it has no place
+ * among the stream's events; and for what this store has not written.
  */
 export function decodePlaced(
-  { partition, key, value }: PlacedRecord,
-  { partitions }: Pick<EventLog, 'partitions'>,
+  record: PlacedRecord,
+  { partitions, codes }: Pick<EventLog, 'partitions' | 'codes'>,
 ): SealedEvent {
+  const { partition, key, value } = record;
   const event = decodeRecord(key, value);
-  if (streamToPartition(key, partitions) === partition) return event;
-  throw new LetheError('EVENT_TAMPERED', 'a record lies in another partition than its stream');
+  if (streamToPartition(key, partitions) !== partition) {
+    throw new LetheError('EVENT_TAMPERED', 'a record lies in another partition than its stream');
+  }
+  if (codes === undefined || codes.isOwn(record)) return event;
+  throw new LetheError('EVENT_TAMPERED', 'a record that this store has not written');
 }
 
 export interface FollowOptions {
@@ -65,6 +72,10 @@ export interface EventLog {
   readonly partitions: number;
   /** Are removed records still read for a while, before tombstones of the same keys? */
   readonly removesLater: boolean;
+  /** May others append, as on a broker? Then records carry codes (record-codes.ts). */
+  readonly isOpenToOthers: boolean;
+  /** What this store's records are known by; undefined: by nothing. */
+  readonly codes?: RecordCodes | undefined;
   /** References to records that could not be projected. */
   readonly deadLetters: DeadLetters;
   /** Appends a batch, durably; the positions in its order. */

@@ -25,8 +25,10 @@ import { projectorGroup } from './views-behind.ts';
 const TROUBLE_WAIT_MS = 1_000;
 const RECORDS_PER_READ = 2_000;
 
+type ReadableLog = Pick<EventLog, 'partitions' | 'codes'>;
+
 /** What records come to in the views, and references to those that cannot be read. */
-function foldRecords(log: Pick<EventLog, 'partitions'>, records: readonly PlacedRecord[]) {
+function foldRecords(log: ReadableLog, records: readonly PlacedRecord[]) {
   const changes: ViewChange[] = [];
   const letters: DeadLetter[] = [];
   for (const record of records) {
@@ -44,13 +46,20 @@ function foldRecords(log: Pick<EventLog, 'partitions'>, records: readonly Placed
   return { changes, letters };
 }
 
+/** Where records are not of this store, it may have another key since: a store was made anew. */
+async function foldKnown(log: ReadableLog, records: readonly PlacedRecord[]) {
+  const folded = foldRecords(log, records);
+  const isStrange = folded.letters.some(({ reason }) => reason === 'EVENT_TAMPERED');
+  return isStrange && (await log.codes?.reload()) ? foldRecords(log, records) : folded;
+}
+
 /** Projects records into a generation. False: that generation is gone. */
 export async function projectRecords(
-  { log, views }: { log: Pick<EventLog, 'deadLetters' | 'partitions'>; views: ViewWriter },
+  { log, views }: { log: ReadableLog & Pick<EventLog, 'deadLetters'>; views: ViewWriter },
   generation: number,
   records: readonly PlacedRecord[],
 ): Promise<boolean> {
-  const { changes, letters } = foldRecords(log, records);
+  const { changes, letters } = await foldKnown(log, records);
   await log.deadLetters.keep(letters);
   const links = isTracing() ? records.flatMap(({ trace }) => trace ?? []) : [];
   const attributes = { 'lethe.records': records.length };
@@ -173,13 +182,13 @@ export async function catchUp({ log, views }: ProjectorPowers): Promise<void> {
 }
 
 /** References that a rebuild keeps anew. */
-function watchDeadLetters({ deadLetters, partitions }: EventLog) {
+function watchDeadLetters({ deadLetters, partitions, codes }: EventLog) {
   const met = new Set<string>();
   const keep = (letters: readonly DeadLetter[]) => {
     for (const letter of letters) met.add(placeOf(letter));
     return deadLetters.keep(letters);
   };
-  return { met, log: { partitions, deadLetters: { ...deadLetters, keep } } };
+  return { met, log: { partitions, codes, deadLetters: { ...deadLetters, keep } } };
 }
 
 /**

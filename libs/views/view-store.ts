@@ -72,6 +72,11 @@ export interface ListPage {
 /** What the projector may do. */
 export interface ViewWriter {
   generation(): Promise<number>;
+  /**
+   * The key that records of this store are known by, as who has the vault has told it; undefined:
+   * nobody has yet. It opens nothing.
+   */
+  recordKey(): Promise<Buffer | undefined>;
   /** Applies upserts, durably and together. False: that generation is gone; begin anew. */
   apply(generation: number, changes: readonly ViewChange[]): Promise<boolean>;
 }
@@ -131,4 +136,7 @@ export interface ViewReader {
 }
 
 /** All that an adapter offers. */
-export interface ViewStore extends ViewRebuilder, ViewReader {}
+export interface ViewStore extends ViewRebuilder, ViewReader {
+  /** Tells the projector the key that records of this store are known by. Can be repeated. */
+  tellRecordKey(key: Buffer): Promise<void>;
+}

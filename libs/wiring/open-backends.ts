@@ -4,15 +4,17 @@ import { type AttackCredentials, createAttackCredentials } from '../access/attac
 import { openCertificatesFile } from '../audit/file/certificates-file.ts';
 import { type Clock, type HolderClocks, systemClock, systemHolderClocks } from '../base/clock.ts';
 import type { LossId } from '../base/ids.ts';
-import { isLetheError } from '../base/lethe-error.ts';
 import { createSystemRandomness, type Randomness, randomId } from '../base/random.ts';
 import type { Configuration } from '../configuration/configuration.ts';
 import { createDeliveryLedger } from '../deliveries/delivery-ledger.ts';
 import { type DurableClock, openDurableClock } from '../event-log/clock-mark.ts';
+import type { EventLog } from '../event-log/event-log.ts';
 import { createLogCursors } from '../event-log/log-cursors.ts';
+import { createRecordCodes, type RecordCodes, withCodes } from '../event-log/record-codes.ts';
 import { createWakeSignal, type WakeSignal } from '../event-log/wake-signal.ts';
 import type { AppKeys } from '../keyring/app-keys.ts';
 import { createEventSealer, type EventSealer } from '../keyring/event-sealer.ts';
+import { passOverDamage } from '../keyring/past-damage.ts';
 import type { RingRef } from '../keyring/ring.ts';
 import { createErasureList } from '../requests/erasure-list.ts';
 import { createRequestStore, type RequestStore } from '../requests/request-store.ts';
@@ -34,8 +36,10 @@ import { createSignedFeed } from '../vault/feed/signed-feed.ts';
 import { createKeyringHold } from '../vault/holds/holds.ts';
 import { createAppRegistry } from '../vault/keys/app-registry.ts';
 import { createFeedMac } from '../vault/keys/feed-key.ts';
-import { createKeyHierarchy } from '../vault/keys/key-hierarchy.ts';
+import { createKeyHierarchy, type KeyHierarchy } from '../vault/keys/key-hierarchy.ts';
 import { createListHeads } from '../vault/keys/list-heads.ts';
+import { openRecordKey, readRecordKey } from '../vault/keys/record-key.ts';
+import type { RootKms } from '../vault/keys/root-kms.ts';
 import { signDoor } from '../vault/keys/signed-doors.ts';
 import { createAppKeys } from '../vault/keys/vault-app-keys.ts';
 import type { VaultContext } from '../vault/keys/vault-context.ts';
@@ -45,22 +49,14 @@ import type { VaultStore } from '../vault/rows/vault-store.ts';
 import { createDirectoryShred } from '../vault/taking/directory-shred.ts';
 import { createRingCapture } from '../vault/taking/ring-captures.ts';
 import { createHolderWait, createKeyringShred } from '../vault/taking/ring-shred.ts';
-import { createRowJudge } from '../vault/taking/row-judge.ts';
-import { endCopies, endOriginals } from '../vault/turn/end-originals.ts';
-import {
-  noteServing,
-  readEpochStatus,
-  readRootKeyState,
-  rootKmsKey,
-} from '../vault/turn/epoch-status.ts';
-import { newestTurn, settleT1 } from '../vault/turn/epoch-t1.ts';
-import { becomeOwnStore, ownerOf, runTurn } from '../vault/turn/epoch-turn.ts';
-import type { TurnContext } from '../vault/turn/turn-run.ts';
+import { rootKmsKey } from '../vault/turn/epoch-status.ts';
+import { newestTurn } from '../vault/turn/epoch-t1.ts';
 import { createTurnStore, type DamagedRow, type TurnStore } from '../vault/turn/turn-store.ts';
 import { createPageReader } from '../views/cache/page-reader.ts';
-import type { CacheCounts } from '../views/cache/view-cache.ts';
+import type { CacheCounts, ViewCache } from '../views/cache/view-cache.ts';
 import { openConnections } from './connections.ts';
 import type { EngineUse } from './engines/engine.ts';
+import { epochPowers } from './epoch-powers.ts';
 import {
   openCache,
   openErasures,
@@ -81,6 +77,7 @@ import type {
   ProjectorPowers,
   ReaderPowers,
 } from './powers.ts';
+import { tellRecordKey } from './record-key-telling.ts';
 import {
   assertMayBeMade,
   assertNotClosed,
@@ -112,6 +109,8 @@ export interface Backends {
   readonly engines: OpenedEngines;
   /** The record of turns, for what copies a store as a whole. */
   readonly turns: TurnStore;
+  /** What this store's records are known by on a log that others may append to. */
+  readonly codes: RecordCodes;
   /** The vault's rows themselves, for self-checks and attacks. */
   vaultStore(): VaultStore;
   /**
@@ -195,11 +194,8 @@ export async function openBackends(
     const kms = await openRootKms(configuration, randomness);
     const clocks = options.holderClocks ?? systemHolderClocks;
     const feedMac = createFeedMac(() => hierarchy);
-    const feed = createSignedFeed({
-      store: (options.overFeed ?? ((one) => one))(opened.vault.feed),
-      mac: feedMac,
-      randomness,
-    });
+    const feedStore = options.overFeed?.(opened.vault.feed) ?? opened.vault.feed;
+    const feed = createSignedFeed({ store: feedStore, mac: feedMac, randomness });
     const { leaseMs } = configuration;
     const lease = openKeyLease({ feed, clocks, randomness, leaseMs });
     const lossFeed = createLossFeed({ feed, clocks, randomness });
@@ -221,6 +217,8 @@ export async function openBackends(
     const requests = createRequestStore(opened.state.requests, mac);
     const attacks = createAttackCredentials({ mac });
     const cursors = createLogCursors({ mac, randomness, incarnation: () => lease.incarnation() });
+    const closing = new AbortController();
+    const codes = await openCodes(opened, hierarchy, closing.signal);
     const sealer = createEventSealer(randomness);
     const common = { clock, randomness, apps, sealer, cursors };
     const t0Listeners = new Set<(milliseconds: number) => void>();
@@ -234,12 +232,14 @@ export async function openBackends(
         requests,
         turns,
         attacks,
+        codes,
         engines: opened,
         t0Listeners,
       }),
       epoch: () => epochPowers({ ...vault, turns, kms }, { mac, requests }),
       engines: { use, vault: opened.vault, state: opened.state },
       turns,
+      codes,
       vaultStore: () => store,
       vaultCheck: (original) => checkVault(vault, original),
       ringCheck: (refs) => checkRings(vault, refs),
@@ -252,13 +252,11 @@ export async function openBackends(
       settleDirectory: (damaged) => settleDirectory(vault, damaged),
       announce: (door) => lease.announce((holder) => signDoor(mac, holder, door)),
       attacks: { ...attacks, holderId: () => lease.holderId },
-      kmsCallCount: () => kms.callCount,
-      kmsFailureCount: () => kms.failureCount,
-      sealerCounts: () => common.sealer.counts,
+      ...countsOf({ kms, sealer, cache: opened.cache }),
       onT0: (listener) => void t0Listeners.add(listener),
       leaseLeftMs: () => lease.leftMs(),
-      cacheCounts: () => opened.cache.counts,
       async close() {
+        closing.abort();
         await lease.close();
         await opened.close();
       },
@@ -269,59 +267,35 @@ export async function openBackends(
   }
 }
 
-function epochPowers(
-  deps: TurnContext,
-  { mac, requests }: { readonly mac: StoreMacs; readonly requests: RequestStore },
-): EpochPowers {
-  const { turns, kms } = deps;
+function countsOf({
+  kms,
+  sealer,
+  cache,
+}: {
+  kms: RootKms;
+  sealer: EventSealer;
+  cache: ViewCache;
+}): Pick<Backends, 'kmsCallCount' | 'kmsFailureCount' | 'sealerCounts' | 'cacheCounts'> {
   return {
-    turn: (given) => turnJudged(deps, given),
-    ...rootKeyOf(deps),
-    status: () => readEpochStatus(deps),
-    settleT1: (nowMs, listener) => settleT1({ turns, kms }, nowMs, listener),
-    async beginOwnCodes() {
-      const former = await mac.renew();
-      await requests.takeOver(former);
-      await turns.takeOver(former);
-    },
-    becomeOwnStore: (as) => becomeOwnStore(deps, as),
-    endOriginals: (of, how) => endOriginals({ turns, kms }, of, how),
-    endCopies: () => endCopies(deps),
+    kmsCallCount: () => kms.callCount,
+    kmsFailureCount: () => kms.failureCount,
+    sealerCounts: () => sealer.counts,
+    cacheCounts: () => cache.counts,
   };
 }
 
-/** What is told and noted of the key at the root. */
-function rootKeyOf(
-  of: Pick<TurnContext, 'store' | 'kms' | 'lossFeed'>,
-): Pick<EpochPowers, 'rootKeyState' | 'foreignRootKey' | 'noteServing' | 'broughtBack'> {
-  return {
-    rootKeyState: () => readRootKeyState(of),
-    async foreignRootKey() {
-      try {
-        await ownerOf(of, await rootKmsKey(of.store));
-        return undefined;
-      } catch (error) {
-        if (isLetheError(error) && !error.retryable) return error.message;
-        throw error;
-      }
-    },
-    noteServing: (isServing) => noteServing(of, isServing),
-    broughtBack: () => of.kms.broughtBack(),
-  };
-}
-
-/** Runs a turn that carries over nothing of what it is to cover. */
-function turnJudged(
-  deps: TurnContext,
-  given: Parameters<EpochPowers['turn']>[0],
-): ReturnType<EpochPowers['turn']> {
-  const { findLost, ...options } = given;
-  if (findLost === undefined) return runTurn(deps, options);
-  const findTaken = async () => {
-    const lost = await findLost();
-    return { lost, judge: createRowJudge(deps, lost) };
-  };
-  return runTurn(deps, { ...options, findTaken });
+/** The codes of records; the projector is told of them where others may write to the log. */
+async function openCodes(
+  { logs, views }: Engines,
+  hierarchy: KeyHierarchy,
+  closing: AbortSignal,
+): Promise<RecordCodes> {
+  if (logs.log().isOpenToOthers) {
+    const read = () => readRecordKey(hierarchy);
+    // Where it is damaged nothing is appended; all else goes on.
+    await passOverDamage(() => tellRecordKey(views(), read, closing));
+  }
+  return createRecordCodes(() => openRecordKey(hierarchy));
 }
 
 /** An entry that takes nothing: whoever acknowledges it is alive. */
@@ -356,7 +330,7 @@ async function openEngines(configuration: Configuration, use: EngineUse) {
     const state = keep(await openState(configuration, use));
     const { views } = keep(await openViews(configuration, use));
     const cache = keep(await openCache(configuration));
-    const journal = () => openJournal(configuration, { log: logs.log(), state }, use);
+    const journal = (log: EventLog) => openJournal(configuration, { log, state }, use);
     return { vault, logs, state, views, cache, journal, close };
   } catch (error) {
     await close();
@@ -372,13 +346,15 @@ function handOut(from: {
   requests: RequestStore;
   turns: TurnStore;
   attacks: AttackCredentials;
+  codes: RecordCodes;
   t0Listeners: ReadonlySet<(milliseconds: number) => void>;
   engines: Engines;
 }) {
   const { configuration, common, vault, engines } = from;
   const { keyring, keys } = vault;
   const directory = createDirectory(vault.table);
-  const { state, logs, views } = engines;
+  const { state, views } = engines;
+  const log = (user?: 'projector') => withCodes(engines.logs.log(user), from.codes);
   let clock: Promise<DurableClock> | undefined;
   const recordingClock = () => {
     clock ??= openDurableClock(state.clockMark, common.clock);
@@ -388,7 +364,7 @@ function handOut(from: {
     ingest: (): IngestPowers => {
       return {
         ...common,
-        log: logs.log(),
+        log: log(),
         keyring,
         directory,
         directoryWriter: createDirectoryWriter(vault),
@@ -397,16 +373,16 @@ function handOut(from: {
         recordingClock,
         views: views(),
         horizonDays: configuration.horizonDays,
-        journal: engines.journal(),
+        journal: engines.journal(log()),
       };
     },
     projector: (): ProjectorPowers => ({
-      log: logs.log('projector'),
+      log: log('projector'),
       views: views('projector'),
     }),
     reader: (): ReaderPowers => ({
       ...common,
-      log: logs.log(),
+      log: log(),
       keyring,
       directory,
       views: views(),
@@ -451,7 +427,7 @@ function privacyPowers(
   const heads = createListHeads(vault);
   return {
     ...common,
-    log: engines.logs.log(),
+    log: withCodes(engines.logs.log(), from.codes),
     keyring: vault.keyring,
     keyringShred: createKeyringShred(vault),
     keyringHold: createKeyringHold(vault),

@@ -2,10 +2,12 @@
 
 import type { Configuration } from '../configuration/configuration.ts';
 import { SqliteDatabase } from '../engines/sqlite-database.ts';
+import { withCodes } from '../event-log/record-codes.ts';
 import type { WakeSignal } from '../event-log/wake-signal.ts';
 import { openConnections } from './connections.ts';
 import { openLog, openViews } from './open-engines.ts';
 import type { ProjectorPowers } from './powers.ts';
+import { codesToldTo } from './record-key-telling.ts';
 import { assertLogThere } from './store-place.ts';
 
 /** What the projector is told: nothing of the vault, nor of what opens it. */
@@ -40,7 +42,8 @@ export async function openProjectorBackends(
     closing.push(logs);
     const opened = await openViews(configuration, use);
     closing.push(opened);
-    return { log: logs.log(), views: opened.views(), close };
+    const views = opened.views();
+    return { log: withCodes(logs.log(), codesToldTo(views)), views, close };
   } catch (error) {
     await close();
     throw error;

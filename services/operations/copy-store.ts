@@ -7,6 +7,8 @@
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
 import { type CopiedLog, copyLog } from '../../libs/event-log/copy-log.ts';
+import type { EventLog } from '../../libs/event-log/event-log.ts';
+import { withCodes } from '../../libs/event-log/record-codes.ts';
 import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { countDiffering, dropAbsent } from '../../libs/vault/copy/compare-vaults.ts';
 import { moveRoot } from '../../libs/vault/copy/move-root.ts';
@@ -46,7 +48,8 @@ export async function copyStore(
       'both name the same vault: name another place to copy to',
     );
   }
-  const [source, target] = [await openAll(from), await openAll(to)];
+  const [source, opened] = [await openAll(from), await openAll(to)];
+  const target = { ...opened, log: await codedAs(source.log, opened.log, from) };
   try {
     const log = await copyLog(source.log, target.log, (done) => onProgress(`${done} records`));
     const kms = { from: await openRootKms(from), to: await openRootKms(to) };
@@ -102,6 +105,20 @@ async function close(original: Backends, hasGoneOn: () => Promise<boolean>): Pro
 }
 
 type Opened = Awaited<ReturnType<typeof openAll>>;
+
+/**
+ * The log to copy into. Records keep the codes that they have, also those that others have sent;
+ * those of a log that nobody else writes have none, and get them.
+ */
+async function codedAs(source: EventLog, target: EventLog, from: Configuration): Promise<EventLog> {
+  if (source.isOpenToOthers || !target.isOpenToOthers) return target;
+  let coded = target;
+  await withBackends(from, async ({ codes }) => {
+    await codes.ready();
+    coded = withCodes(target, codes);
+  });
+  return coded;
+}
 
 /** Has anything been written to log or list of the original since they were copied? */
 async function hasGoneOn(copied: {

@@ -169,9 +169,13 @@ describe('a transaction of somebody else on the topic', () => {
       void followed.push(...found.map(({ value }) => String(value)));
     const follow = () => log.follow({ group: name, signal: stop.signal, handle });
     const following = follow().catch(follow).catch(follow);
-    await expect.poll(() => followed, { timeout: 50_000 }).toEqual(['before', 'junk', 'after']);
+    const words = () => followed.filter((text) => text !== '');
+    await expect.poll(words, { timeout: 50_000 }).toEqual(['before', 'junk', 'after']);
     await transaction.abort();
     await producer.disconnect();
+    // The mark of its end takes a place, which who follows passes too.
+    await expect.poll(() => log.checkpoints(name), { timeout: 20_000 }).toEqual([4]);
+    expect(await log.endOffsets()).toEqual([4]);
     stop.abort();
     await following;
     const options = { wake: createWakeSignal(), partitions: 1 };
@@ -304,23 +308,20 @@ describe('rows that are taken out of the lists of the vault', () => {
 });
 
 describe('rows that carry a time of writing which lies ahead', () => {
-  it.each(['appRoot', 'bucketKey', 'ownerRing', 'identity'] as const)(
-    'hold no turn up: %s',
-    async (kind) => {
-      const store = await openPeople();
-      const ben = await subjectOf(store, 'ben');
-      const database = vaultOf(store);
-      await writeAhead(database, await rowsOfKind(database, rowKinds[kind]));
-      // So that the bucket of the person is turned.
-      const privacy = createPrivacy(store.backends.privacy());
-      expect((await privacy.clearProfile(store.app.id, ben)).status).toBe('done');
-      expect((await turnEpoch(store)).turn).toMatchObject({ step: 'done', failedApps: [] });
-      // Written over, they carry a time that lies ahead too: the next turn goes on all the same.
-      expect((await turnEpoch(store)).turn).toMatchObject({ step: 'done', failedApps: [] });
-      const again = await store.reopen();
-      expect(await textsOf(again, await groupOf(again))).toContain('hers');
-    },
-  );
+  it.each(['appRoot', 'ownerRing'] as const)('hold no turn up: %s', async (kind) => {
+    const store = await openPeople();
+    const ben = await subjectOf(store, 'ben');
+    const database = vaultOf(store);
+    await writeAhead(database, await rowsOfKind(database, rowKinds[kind]));
+    // So that the bucket of the person is turned.
+    const privacy = createPrivacy(store.backends.privacy());
+    expect((await privacy.clearProfile(store.app.id, ben)).status).toBe('done');
+    expect((await turnEpoch(store)).turn).toMatchObject({ step: 'done', failedApps: [] });
+    // Written over, they carry a time that lies ahead too: the next turn goes on all the same.
+    expect((await turnEpoch(store)).turn).toMatchObject({ step: 'done', failedApps: [] });
+    const again = await store.reopen();
+    expect(await textsOf(again, await groupOf(again))).toContain('hers');
+  });
 
   it('of a name: its person’s erasure is not answered, and says which row does not give way', async () => {
     const store = await openPeople();
@@ -367,17 +368,20 @@ describe('rows that carry a time of writing which lies ahead', () => {
     expect(await textsOf(await again.reopen(), group)).not.toContain('hers');
   });
 
-  it.each(Object.keys(taking))('keep nothing from going: %s', async (name) => {
-    const store = await openPeople();
-    const database = vaultOf(store);
-    const rings = [rowKinds.appRoot, rowKinds.appRing, rowKinds.ownerRing, rowKinds.placeRing];
-    const kinds = await Promise.all(rings.map((kind) => rowsOfKind(database, kind)));
-    await writeAhead(database, kinds.flat());
-    const privacy = createPrivacy(store.backends.privacy());
-    expect((await taking[name]!(privacy, store)).status).toBe('done');
-    expect(await store.backends.privacy().requests.open(10)).toEqual([]);
-    const again = await store.reopen();
-    const look = watchErasures(again.backends.privacy(), () => undefined);
-    expect((await look()).found).toBe(0);
-  });
+  it.each(['the erasure of a person', 'a message’s', 'days of everybody'])(
+    'keep nothing from going: %s',
+    async (name) => {
+      const store = await openPeople();
+      const database = vaultOf(store);
+      const rings = [rowKinds.appRoot, rowKinds.appRing, rowKinds.ownerRing, rowKinds.placeRing];
+      const kinds = await Promise.all(rings.map((kind) => rowsOfKind(database, kind)));
+      await writeAhead(database, kinds.flat());
+      const privacy = createPrivacy(store.backends.privacy());
+      expect((await taking[name]!(privacy, store)).status).toBe('done');
+      expect(await store.backends.privacy().requests.open(10)).toEqual([]);
+      const again = await store.reopen();
+      const look = watchErasures(again.backends.privacy(), () => undefined);
+      expect((await look()).found).toBe(0);
+    },
+  );
 });

@@ -21,7 +21,7 @@ const MAGIC = 2;
 /** Far more than is ever written here at once; each takes some hundred bytes of memory. */
 const RECORDS_MAX = 20_000;
 
-/** What is written here has a trace at most. */
+/** What is written here has a trace and a code at most. */
 const HEADERS_MAX = 100;
 
 interface Decoder {
@@ -91,7 +91,9 @@ async function decodeBatch(batch: Buffer, load: NodeJS.Require): Promise<readonl
 
 /**
  * One record of a batch. The broker looks at none of this: an offset outside of the batch, or very
- * many headers, make the batch unreadable.
+ * many headers, make the batch unreadable. Marks of the broker itself, as the end of somebody's
+ * transaction, say nothing but take a place: they stand as records without a key and a value, or
+ * who follows would never be told of what lies before the end.
  *
  * https://kafka.apache.org/documentation/#record
  */
@@ -111,10 +113,10 @@ function decodeRecord(decoder: Decoder, batch: BatchContext): Message & Record<s
     attributes,
     timestamp: batch.firstTimestamp,
     offset: String(BigInt(batch.firstOffset) + BigInt(delta)),
-    key,
-    value,
+    key: batch.isControlBatch ? null : key,
+    value: batch.isControlBatch ? null : value,
     headers,
-    isControlRecord: batch.isControlBatch,
+    isControlRecord: false,
     batchContext: batch,
   };
 }

@@ -69,6 +69,7 @@ export async function openEventLogKafka(engine: KafkaEngine): Promise<KafkaEvent
   return {
     partitions,
     removesLater: true,
+    isOpenToOthers: true,
     deadLetters,
     append,
     read: (partition, from, limit) => reader.read(partition, from, limit),

@@ -7,6 +7,7 @@ import type { Consumer, EachBatchPayload, Kafka } from 'kafkajs';
 import { LetheError } from '../../base/lethe-error.ts';
 import type { FollowOptions, PlacedRecord } from '../event-log.ts';
 import { logUnreachable } from './kafka-client.ts';
+import { codeIn } from './kafka-writer.ts';
 
 const CHUNK_RECORDS = 1_000;
 const PARTITIONS_AT_ONCE = 4;
@@ -111,6 +112,7 @@ class GroupMember {
         key: key ?? EMPTY,
         value: value ?? EMPTY,
         ...(headers?.traceparent && { trace: String(headers.traceparent) }),
+        code: codeIn(headers),
       }),
     );
     for (let at = 0; at < records.length; at += CHUNK_RECORDS) {

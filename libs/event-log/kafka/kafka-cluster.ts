@@ -16,8 +16,7 @@ export interface FetchedMessage {
   readonly offset: string;
   readonly key: Buffer | null;
   readonly value: Buffer | null;
-  /** The broker's own mark of the end of a transaction. */
-  readonly isControlRecord?: boolean;
+  readonly headers?: Readonly<Record<string, unknown>>;
 }
 
 interface FetchedPartition {

@@ -1,6 +1,7 @@
 /** Reading a Kafka partition from an offset, without a group. */
 import type { PlacedRecord } from '../event-log.ts';
 import type { KafkaCluster, SharedCluster } from './kafka-cluster.ts';
+import { codeIn } from './kafka-writer.ts';
 
 const FETCH_BYTES = 4 * 1024 * 1024;
 const EMPTY = Buffer.alloc(0);
@@ -62,12 +63,12 @@ export class KafkaReader {
     const records: PlacedRecord[] = found.messages
       // A compressed batch is sent whole, also when it begins before what was asked for.
       .filter(({ offset }) => Number(offset) >= from)
-      // Marks of the broker itself say nothing, but take a place.
-      .map(({ offset, key, value, isControlRecord = false }) => ({
+      .map(({ offset, key, value, headers }) => ({
         partition,
+        code: codeIn(headers),
         offset: Number(offset),
-        key: isControlRecord ? EMPTY : (key ?? EMPTY),
-        value: isControlRecord ? EMPTY : (value ?? EMPTY),
+        key: key ?? EMPTY,
+        value: value ?? EMPTY,
       }));
     const end = Number(found.highWatermark);
     // A leader that was elected lately may not know yet how far its partition is on all replicas.

@@ -15,6 +15,9 @@ import { inSpan } from '../../engines/tracing.ts';
 import type { LogRecord } from '../event-log.ts';
 import { logUnreachable } from './kafka-client.ts';
 
+/** The header that holds a record's code. */
+const CODE_HEADER = 'code';
+
 const SEND_RECORDS_MAX = 2_000;
 const SEND_BYTES_MAX = 900_000;
 const GIVE_UP_MS = 30_000;
@@ -22,6 +25,12 @@ const RETRY_MS = 100;
 const RETRY_MS_MAX = 2_000;
 const ALL_REPLICAS = -1;
 const METADATA_AGE_MS = 5_000;
+
+/** The code among a record's headers, whoever wrote them. */
+export function codeIn(headers: Readonly<Record<string, unknown>> | undefined): Buffer | undefined {
+  const code = headers?.[CODE_HEADER];
+  return Buffer.isBuffer(code) ? code : undefined;
+}
 
 interface Waiting {
   readonly records: readonly LogRecord[];
@@ -111,11 +120,11 @@ export class KafkaWriter {
   }
 
   async #sendOnce(producer: Producer, partition: number, records: readonly LogRecord[]) {
-    const messages = records.map(({ key, value, trace }) => ({
+    const messages = records.map(({ key, value, trace, code }) => ({
       key,
       value: value.length === 0 ? null : value,
       partition,
-      ...(trace !== undefined && { headers: { traceparent: trace } }),
+      headers: { ...(trace && { traceparent: trace }), ...(code && { [CODE_HEADER]: code }) },
     }));
     const to = {
       topic: this.#topic,

@@ -71,6 +71,7 @@ export function openEventLogSqlite(
   return {
     partitions,
     removesLater: false,
+    isOpenToOthers: false,
     deadLetters: openDeadLettersSqlite(database),
     async append(records) {
       const positions = database.transaction(() => insertRecords(database, partitions, records));

@@ -16,6 +16,7 @@ export const viewSchema: CassandraSchema = {
         one int, newest int static, live int static, generation int, made int,
         PRIMARY KEY (one, generation))`,
     ],
+    ['CREATE TABLE IF NOT EXISTS view_record_key (one int PRIMARY KEY, key blob)'],
   ],
 };
 

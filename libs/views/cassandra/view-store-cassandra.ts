@@ -7,11 +7,19 @@ import { ViewGenerations } from './view-generations-cassandra.ts';
 import { createViewReaderCassandra } from './view-reader-cassandra.ts';
 import { versionStatements, viewStatements } from './view-writer-cassandra.ts';
 
+const RECORD_KEY = 'SELECT key FROM view_record_key WHERE one = 0';
+const TELL_RECORD_KEY = 'INSERT INTO view_record_key (one, key) VALUES (0, ?)';
+
 /** Opens the views; `lethe migrate` made the table of generations. */
 export function openViewStoreCassandra(database: CassandraDatabase): ViewStore {
   const generations = new ViewGenerations(database);
   return {
     ...createViewReaderCassandra(database, () => generations.live()),
+    async recordKey() {
+      const row = await database.get<{ key: Buffer | null }>(RECORD_KEY);
+      return row?.key ?? undefined;
+    },
+    tellRecordKey: (key) => database.run(TELL_RECORD_KEY, key),
     async apply(generation, changes) {
       await generations.live();
       if (!(await generations.isThere(generation))) return false;

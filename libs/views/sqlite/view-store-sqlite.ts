@@ -9,7 +9,8 @@ import { applyViewChanges } from './view-writer-sqlite.ts';
 
 const COMMON = `
   CREATE TABLE IF NOT EXISTS view_generations (generation INTEGER PRIMARY KEY, live INTEGER);
-  CREATE TABLE IF NOT EXISTS view_generation_newest (one INTEGER PRIMARY KEY, generation INTEGER);`;
+  CREATE TABLE IF NOT EXISTS view_generation_newest (one INTEGER PRIMARY KEY, generation INTEGER);
+  CREATE TABLE IF NOT EXISTS view_record_key (one INTEGER PRIMARY KEY, key BLOB);`;
 
 const TABLES = ['conversations', 'messages', 'changes', 'participants', 'people', 'facts'];
 /** Of generations that earlier versions made. */
@@ -63,6 +64,13 @@ export function openViewStoreSqlite(database: SqliteDatabase): ViewStore {
     if (liveGeneration(database) === undefined) makeGeneration(database, firstGeneration());
   });
   return {
+    async recordKey() {
+      const row = database.get<{ key: unknown }>('SELECT key FROM view_record_key WHERE one = 1');
+      return row?.key instanceof Uint8Array ? Buffer.from(row.key) : undefined;
+    },
+    async tellRecordKey(key) {
+      database.run('INSERT OR REPLACE INTO view_record_key VALUES (1, ?)', key);
+    },
     async apply(generation, changes: readonly ViewChange[]) {
       return database.transaction(() => {
         const sql = 'SELECT 1 FROM view_generations WHERE generation = ?';

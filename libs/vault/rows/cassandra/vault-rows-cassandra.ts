@@ -22,10 +22,11 @@ export const ROW_COLUMNS = [
   'fingerprint',
   'owed',
 ] as const;
+/** Sets all of them. */
+export const SET_COLUMNS = ROW_COLUMNS.map((column) => `${column} = ?`).join();
 const INSERT = `INSERT INTO vault_rows (app, bucket, kind, id, ${ROW_COLUMNS.join()})
   VALUES (?, ?, ?, ?, ${ROW_COLUMNS.map(() => '?').join()}) IF NOT EXISTS`;
-const UPDATE = `UPDATE vault_rows SET ${ROW_COLUMNS.map((column) => `${column} = ?`).join()} ${WHERE}
-  IF version = ?`;
+const UPDATE = `UPDATE vault_rows SET ${SET_COLUMNS} ${WHERE} IF version = ?`;
 const REMOVE = `DELETE FROM vault_rows ${WHERE} IF version = ?`;
 const REMOVE_KEY = `${REMOVE} AND own_key = ?`;
 const GUARD = `UPDATE vault_rows SET own_key = ? ${WHERE} IF own_key = ?`;

@@ -22,7 +22,7 @@ import {
   type VaultRow,
   type VaultStore,
 } from '../vault-store.ts';
-import { outlast, outlastOwed } from './outlast-cassandra.ts';
+import { outlast, outlastOwed, outlastRemoved } from './outlast-cassandra.ts';
 import { listStatements, RARE_KINDS, VaultLists } from './vault-lists-cassandra.ts';
 import {
   enteredStatement,
@@ -206,9 +206,10 @@ class VaultStoreCassandra implements VaultStore {
   async #isAsWritten({ puts = [], removals = [] }: VaultBatch): Promise<boolean> {
     const replaced = puts.filter((row) => row.version > 1);
     const written = await this.#database.mapAll(replaced, (row) => outlast(this.#database, row));
-    const left = await this.versions(removals);
-    const isLeft = removals.some(({ version }, i) => left[i]?.version === version);
-    return !isLeft && !written.includes(false);
+    const gone = await this.#database.mapAll(removals, (row) =>
+      outlastRemoved(this.#database, row),
+    );
+    return !written.includes(false) && !gone.includes(false);
   }
 
   /** Rows that have a version which nobody writes: what is inserted takes their place. */
