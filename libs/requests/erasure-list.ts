@@ -126,6 +126,21 @@ export interface ErasureEntries {
   remove(number: number): Promise<void>;
 }
 
+/** Requests that ask for what another one has been asked for already, by their ids: that one's. */
+export type Joined = ReadonlyMap<RequestId, RequestId>;
+
+/** Do two requests ask for the same? Whom a person was merged with may be known to one alone. */
+export function isSameRequest(one: Asking, other: Asking): boolean {
+  return askingText(one) === askingText(other);
+}
+
+type Asking = Pick<ListedErasure, 'app' | 'kind' | 'target'>;
+
+function askingText({ app, kind, target }: Asking): string {
+  const { merged: _, places: __, ...named } = target as Record<string, unknown>;
+  return JSON.stringify([app, kind, Object.entries(named).toSorted()]);
+}
+
 /** The list; it outlives the store that wrote it. */
 export interface ErasureList {
   /**
@@ -133,8 +148,12 @@ export interface ErasureList {
    * under codes of its own, is none of it.
    */
   takeOver(): Promise<void>;
-  /** Adds entries, durably; also without any, only to a list that is this store's and whole. */
-  add(erasures: readonly ListedErasure[]): Promise<void>;
+  /**
+   * Adds entries, durably; also without any, only to a list that is this store's and whole. With
+   * `since`, a place from before they were asked for, an entry that asks for the same as one after
+   * that place is left out. Gives whom each of those joins.
+   */
+  add(erasures: readonly ListedErasure[], since?: KnownPlace): Promise<Joined>;
   /** Makes an empty list unless there is one: that there is none means that it was lost. */
   begin(): Promise<void>;
   isThere(): Promise<boolean>;
@@ -158,11 +177,8 @@ interface ListKeys {
   readonly spare?: KnownPlaceRow;
 }
 
-/** Opens the list over its entries. */
-export function createErasureList(
-  entries: ErasureEntries,
-  { mac, formers = async () => [], known, spare }: ListKeys,
-): ErasureList {
+/** What makes the codes of entries, and looks at them. */
+function entryCodes({ mac, formers = async () => [], known, spare }: ListKeys) {
   const macOf = (number: number, previous: string, entry: unknown, by = mac) =>
     by.mac(labels.erasureList, [String(number), previous, JSON.stringify(entry)]);
 
@@ -188,6 +204,14 @@ export function createErasureList(
     }
     return false;
   }
+
+  return { macOf, isAuthentic };
+}
+
+/** Opens the list over its entries. */
+export function createErasureList(entries: ErasureEntries, keys: ListKeys): ErasureList {
+  const { macOf, isAuthentic } = entryCodes(keys);
+  const { known } = keys;
 
   /** An entry that authenticates; undefined: it was never whole. */
   async function read(number: number): Promise<Entry | undefined> {
@@ -227,8 +251,23 @@ export function createErasureList(
     );
   }
 
-  async function append(entry: ListedErasure, after: KnownPlace): Promise<KnownPlace> {
+  /** The request that asks for the same, after one place and up to another one. */
+  async function findSame(asking: ListedErasure, from: KnownPlace, to: KnownPlace) {
+    for (let number = from.number + 1; number <= to.number; number += 1) {
+      const other = (await read(number))?.entry;
+      if (other !== undefined && isSameRequest(asking, other)) return other.id;
+    }
+    return undefined;
+  }
+
+  async function append(
+    entry: ListedErasure,
+    after: KnownPlace,
+    since: KnownPlace | undefined,
+  ): Promise<KnownPlace | RequestId> {
     for (let last = after; ; last = await head()) {
+      const same = since && (await findSame(entry, since, last));
+      if (same !== undefined) return same;
       const number = last.number + 1;
       const code = await macOf(number, last.mac, entry);
       const text = JSON.stringify({ number, previous: last.mac, entry, mac: code });
@@ -241,11 +280,17 @@ export function createErasureList(
   return {
     head,
     takeOver: async () => known.raise(await head()),
-    async add(erasures) {
+    async add(erasures, since) {
+      const joined = new Map<RequestId, RequestId>();
       let last = await assertOwn();
-      if (erasures.length === 0) return;
-      for (const erasure of erasures) last = await append(erasure, last);
+      if (erasures.length === 0) return joined;
+      for (const erasure of erasures) {
+        const appended = await append(erasure, last, since);
+        if (typeof appended === 'string') joined.set(erasure.id, appended);
+        else last = appended;
+      }
       await known.raise(last);
+      return joined;
     },
     async begin() {
       // A copy of the vault without the key could not tell the entries that come after it.

@@ -293,8 +293,9 @@ function withDeferredList(powers: PrivacyPowers) {
   const deferred: ListedErasure[] = [];
   const add = async (entries: readonly ListedErasure[]) => {
     // Also without any it looks at the list.
-    await erasures.add([]);
+    const joined = await erasures.add([]);
     deferred.push(...entries);
+    return joined;
   };
   const read: typeof erasures.read = async (after) => [
     ...(await erasures.read(after)),

@@ -87,11 +87,11 @@ describe('a hold that is asked for while something is under way', () => {
     const powers = store.backends.privacy();
     const other = await openAt(store.folder, {}, id);
     // It has looked for holds and sleeps; meanwhile one is written, and another worker refuses it.
-    const add: PrivacyPowers['erasures']['add'] = async (listed) => {
+    const add: PrivacyPowers['erasures']['add'] = async (listed, since) => {
       const hold = other.backends.privacy().keyringHold.hold(id, ann, 'ab'.repeat(16) as HoldId);
       expect(await hold).toBe('held');
       await runOpenRequests(other.backends.privacy()).catch(() => undefined);
-      await powers.erasures.add(listed);
+      return powers.erasures.add(listed, since);
     };
     const sleeping = { ...powers, erasures: { ...powers.erasures, add } };
     const outcome = await createPrivacy(sleeping).clearConversation(id, alone);

@@ -235,9 +235,10 @@ describe('S51 old rows of the vault that somebody without a key writes back undo
     // As the vault knew the list when the erasure was on it, and not yet refused.
     const { erasures } = powers;
     let asked: Row[] = [];
-    const add: typeof erasures.add = async (entries) => {
-      await erasures.add(entries);
+    const add: typeof erasures.add = async (entries, since) => {
+      const joined = await erasures.add(entries, since);
       if (entries.some(({ kind }) => kind === 'erase-subject')) asked = heads();
+      return joined;
     };
     const watched = { ...powers, erasures: { ...erasures, add } };
     // It is listed before the hold is found: a hold that came at the same time refuses it then.

@@ -13,6 +13,7 @@ import { isLetheError } from '../../../libs/base/lethe-error.ts';
 import { randomId, randomUuidV7 } from '../../../libs/base/random.ts';
 import { isDamage } from '../../../libs/keyring/past-damage.ts';
 import { assertFenced } from '../../../libs/people/find-subject.ts';
+import { isSameRequest, standing, takenOf } from '../../../libs/requests/erasure-list.ts';
 import type {
   DayRange,
   PrivacyRequest,
@@ -20,6 +21,7 @@ import type {
   RequestTargets,
 } from '../../../libs/requests/request.ts';
 import { ringKinds } from '../../../libs/sealing/tree-path.ts';
+import { held } from '../../../libs/vault/taking/shred-rows.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import { findThing } from '../kinds/find-thing.ts';
 import { carryOut, type Done } from '../life/carry-out.ts';
@@ -77,6 +79,8 @@ export interface Privacy {
 export type Days = DayRange & { readonly subject?: SubjectId; readonly retentionClass?: number };
 
 const TOGETHER_MAX = 100;
+/** Requests that are open at once. */
+const OPEN_MAX = 10_000;
 const GONE: PrivacyOutcome = { status: 'erased' };
 
 /** Opens the service over its powers. */
@@ -209,16 +213,69 @@ async function requestAll(
   // Without it nothing could begin, and what was recorded would be done when nobody is told.
   await powers.erasures.assertOwn();
   await powers.certificates.assertReady();
+  const since = await powers.erasures.head();
   for (const one of made) await powers.requests.add(one);
-  const carried = await carryOut(powers, made);
-  return carried.map((one, i) => {
-    if ('failure' in one) {
-      const { failure } = one;
-      if (isLetheError(failure, 'HELD')) return { status: 'refused', reason: failure.message };
-      return { status: 'failed', failure };
-    }
-    return { status: 'done', erasure: made[i]!.id, ...one };
+  const before = await findOpenSame(powers, made);
+  const own = made.filter(({ id }) => !before.has(id));
+  const carried = await carryOut(powers, own, 'asked', since);
+  const outcomes = new Map<RequestId, PrivacyOutcome>();
+  const joined = new Map(before);
+  for (const [i, one] of carried.entries()) {
+    const { id } = own[i]!;
+    if ('joined' in one) joined.set(id, one.joined);
+    else outcomes.set(id, outcomeOf(id, one));
+  }
+  for (const { id } of made.filter((one) => joined.has(one.id))) {
+    outcomes.set(id, await joinRequest(powers, id, joined.get(id)!));
+  }
+  return made.map(({ id }) => outcomes.get(id)!);
+}
+
+function outcomeOf(erasure: RequestId, carried: Done | { failure: unknown }): PrivacyOutcome {
+  if (!('failure' in carried)) return { status: 'done', erasure, ...carried };
+  const { failure } = carried;
+  if (isLetheError(failure, 'HELD')) return { status: 'refused', reason: failure.message };
+  return { status: 'failed', failure };
+}
+
+/**
+ * Requests that are under way for the same, by those that were made now. One that is not on the
+ * list of erasures yet is told apart there: whoever is on it first goes on.
+ */
+async function findOpenSame(
+  { requests, erasures }: PrivacyPowers,
+  made: readonly PrivacyRequest[],
+): Promise<ReadonlyMap<RequestId, RequestId>> {
+  const own = new Set(made.map(({ id }) => id));
+  const open = (await requests.open(OPEN_MAX)).filter((one) => !(own.has(one.id) || one.isForged));
+  const pairs = made.flatMap((one) => {
+    const same = open.filter((other) => isSameRequest(one, other));
+    return same.map((other) => [one.id, other.id] as const);
   });
+  if (pairs.length === 0) return new Map();
+  const listed = new Set(standing(await erasures.read()).map(({ id }) => id));
+  return new Map(pairs.filter(([, other]) => listed.has(other)));
+}
+
+/** Goes on with another request for the same, beside whoever has begun it, or in their place. */
+async function joinRequest(
+  powers: PrivacyPowers,
+  own: RequestId,
+  other: RequestId,
+): Promise<PrivacyOutcome> {
+  await powers.requests.drop(own);
+  const request = await powers.requests.get(other);
+  const isRefused = async () => !takenOf(await powers.erasures.read()).has(other);
+  if (request === undefined && (await isRefused())) {
+    return { status: 'refused', reason: held().message };
+  }
+  if (request === undefined || request.step === 'done') {
+    return { status: 'done', erasure: other, t0: await powers.holders.passHolders() };
+  }
+  // It is on the list.
+  const step = request.step === 'finish' ? request.step : 'shred';
+  const [carried] = await carryOut(powers, [{ ...request, step }]);
+  return outcomeOf(other, carried as Exclude<typeof carried, undefined | { joined: unknown }>);
 }
 
 async function eraseSubjects(

@@ -6,12 +6,14 @@
  * request that was interrupted anywhere is finished by running it again.
  */
 
+import type { RequestId } from '../../../libs/base/ids.ts';
 import { isLetheError, LetheError } from '../../../libs/base/lethe-error.ts';
 import { inSpan } from '../../../libs/engines/tracing.ts';
 import type { PassedHolders } from '../../../libs/keyring/holder-wait.ts';
 import { isDamage } from '../../../libs/keyring/past-damage.ts';
-import { type ListedRequest, takenOf } from '../../../libs/requests/erasure-list.ts';
+import { type Joined, type ListedRequest, takenOf } from '../../../libs/requests/erasure-list.ts';
 import type { PrivacyRequest, RequestKind } from '../../../libs/requests/request.ts';
+import type { KnownPlace } from '../../../libs/vault/keys/list-heads.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import type { Captures } from '../kinds/capture.ts';
 import type { Asked, Kind } from '../kinds/kind.ts';
@@ -28,8 +30,8 @@ import { giveSigns, type SignsOfLife } from './signs-of-life.ts';
 
 const SHRED_ATTEMPTS_MAX = 3;
 
-/** What came of one request: how T0 was reached, or why it stays open. */
-export type Carried = Done | { readonly failure: unknown };
+/** What came of one request: how T0 was reached, whom it joins, or why it stays open. */
+export type Carried = Done | { readonly joined: RequestId } | { readonly failure: unknown };
 
 /** What a request came to. */
 export interface Done {
@@ -41,16 +43,18 @@ export interface Done {
 
 /**
  * Carries requests out to their end; they share the wait for T0. `restored`: they were carried out
- * before, when nothing held them.
+ * before, when nothing held them. `since`: of those that ask for the same as one that was listed
+ * after that place nothing is done; they come to `joined`.
  */
 export async function carryOut(
   powers: PrivacyPowers,
   requests: readonly PrivacyRequest[],
   as: Asked = 'asked',
+  since?: KnownPlace,
 ): Promise<Carried[]> {
   const signs = giveSigns(powers, requests);
   try {
-    return await carryOutTogether(powers, requests, { as, signs });
+    return await carryOutTogether(powers, requests, { as, signs, since });
   } finally {
     await signs.end();
   }
@@ -59,7 +63,7 @@ export async function carryOut(
 async function carryOutTogether(
   powers: PrivacyPowers,
   requests: readonly PrivacyRequest[],
-  { as, signs }: { readonly as: Asked; readonly signs: SignsOfLife },
+  { as, signs, since }: { as: Asked; signs: SignsOfLife; since?: KnownPlace | undefined },
 ): Promise<Carried[]> {
   const failures = new Map<PrivacyRequest, unknown>();
   // What fails in one request, also by being of an unknown kind, holds up no other.
@@ -89,19 +93,11 @@ async function carryOutTogether(
       await respectHolds(run, as);
     });
   }
-  // Before anything goes: a restore must know of it even if this process ends here.
-  const listed = requests.filter((request) => !failures.has(request));
-  const atMs = powers.clock.nowMs();
-  // A later step was recorded after that; and what is carried out again is on it.
-  const isListed = ({ step }: PrivacyRequest) =>
-    as !== 'asked' || !(step === 'received' || step === 'begun');
-  const unlisted = listed.filter((request) => !isListed(request));
-  // Also where nothing is added this looks at the list: cut off, it may not say who was refused.
-  await powers.erasures.add(
-    unlisted.map(
-      ({ id, loss, app, kind, target }) => ({ id, loss, app, kind, target, atMs }) as ListedRequest,
-    ),
-  );
+  const standing = requests.filter((request) => !failures.has(request));
+  const joined = await listAll(powers, standing, { as, since });
+  for (const request of requests) {
+    if (joined.has(request.id)) failures.set(request, new Error('it joins another one'));
+  }
   const captures = new Map<PrivacyRequest, Captures>();
   const fencedAtMs = powers.clock.monotonicMs();
   for (const request of requests) {
@@ -156,10 +152,32 @@ async function carryOutTogether(
   return requests.map((request) => {
     const carried = again.get(request);
     if (carried !== undefined) return carried;
+    const other = joined.get(request.id);
+    if (other !== undefined) return { joined: other };
     return failures.has(request)
       ? { failure: failures.get(request) }
       : (done.get(request) ?? { t0 });
   });
+}
+
+/** Before anything goes: a restore must know of it even if this process ends here. */
+function listAll(
+  { erasures, clock }: PrivacyPowers,
+  requests: readonly PrivacyRequest[],
+  { as, since }: { as: Asked; since: KnownPlace | undefined },
+): Promise<Joined> {
+  const atMs = clock.nowMs();
+  // A later step was recorded after that; and what is carried out again is on it.
+  const isListed = ({ step }: PrivacyRequest) =>
+    as !== 'asked' || !(step === 'received' || step === 'begun');
+  const unlisted = requests.filter((request) => !isListed(request));
+  // Also where nothing is added this looks at the list: cut off, it may not say who was refused.
+  return erasures.add(
+    unlisted.map(
+      ({ id, loss, app, kind, target }) => ({ id, loss, app, kind, target, atMs }) as ListedRequest,
+    ),
+    since,
+  );
 }
 
 /**
