@@ -1,6 +1,7 @@
 /** Small files that must outlive a power cut: keys, certificates, the list of erasures. */
 import { randomUUID } from 'node:crypto';
 import {
+  accessSync,
   closeSync,
   constants,
   existsSync,
@@ -84,6 +85,28 @@ export function fileFailure(cause: unknown, code: ErrorCode, what: string): Leth
   const isFull = NO_ROOM.includes(why);
   const advice = isFull ? ': make room and try again' : '';
   return new LetheError(isFull ? 'STORE_FULL' : code, `${what} (${why})${advice}`, { cause });
+}
+
+/**
+ * Looks whether files can be made in a folder, or it can be made itself. Nothing is made. Throws
+ * CONFIGURATION_INVALID, naming the variable that names it.
+ */
+export function assertFolderUsable(variable: string, folder: string): void {
+  let at = resolve(folder);
+  while (!existsSync(at) && dirname(at) !== at) at = dirname(at);
+  const told = at === resolve(folder) ? at : `${at}, where ${folder} is to be made`;
+  const advice = 'name a folder that this user may write';
+  if (!statSync(at).isDirectory()) {
+    const text = `${variable}: ${told} is a file, not a folder: ${advice}`;
+    throw new LetheError('CONFIGURATION_INVALID', text);
+  }
+  try {
+    accessSync(at, constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    const { code } = fileFailure(cause, 'CONFIGURATION_INVALID', '');
+    const why = (cause as NodeJS.ErrnoException).code ?? 'unknown';
+    throw new LetheError(code, `${variable}: cannot write ${told} (${why}): ${advice}`, { cause });
+  }
 }
 
 /** Under a name of its own: another process may be writing the same file. */

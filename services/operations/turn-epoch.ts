@@ -1,5 +1,6 @@
 /** Turns of the epoch with the backup that each of them needs, and T1 noted where it has come. */
 
+import { assertFolderUsable } from '../../libs/base/durable-file.ts';
 import type { AppId, KeyId } from '../../libs/base/ids.ts';
 import type { ReachedT1 } from '../../libs/vault/turn/epoch-t1.ts';
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
@@ -43,6 +44,8 @@ export async function turnEpoch(
     },
   };
   const epoch = backends.epoch();
+  // A turn that began goes on until it is finished: what keeps it from that is told before.
+  assertFolderUsable('LETHE_BACKUPS', configuration.backupsFolder);
   await enforceErasures(backends.privacy(), onUndone);
   const { lastTurn } = await epoch.status();
   let turn = await epoch.turn(options);

@@ -1,5 +1,6 @@
 /** The services that a process runs: each adds its routes and its work, and ends by itself. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { assertFolderUsable } from '../../libs/base/durable-file.ts';
 import { isLetheError } from '../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
 import type { WakeSignal } from '../../libs/event-log/wake-signal.ts';
@@ -106,6 +107,12 @@ async function reader({ server, store, answers, signal }: PartContext): Promise<
 async function privacy(context: PartContext): Promise<Part> {
   const { server, store, metrics, answers, signal } = context;
   const powers = store.backends.privacy();
+  // What an erasure and a turn will need: an unwritable folder is told now, not by the first.
+  const { certificatesFolder, erasuresFolder, backupsFolder, signingFolder } = store.configuration;
+  assertFolderUsable('LETHE_CERTIFICATES', certificatesFolder);
+  assertFolderUsable('LETHE_ERASURES', erasuresFolder);
+  assertFolderUsable('LETHE_BACKUPS', backupsFolder);
+  assertFolderUsable('LETHE_SIGNING_KEYS', signingFolder);
   let epoch: EpochGauges | undefined;
   addPrivacyMetrics(metrics, store.backends, () => epoch);
   addPrivacyRoutes(server, createPrivacy(powers), powers);

@@ -170,6 +170,6 @@ function orExplain<Result>(variable: string, file: string, write: () => Result):
     return write();
   } catch (cause) {
     if (isLetheError(cause)) throw cause;
-    throw fileFailure(cause, 'STATE_UNREACHABLE', `${variable}: cannot use ${file}`);
+    throw fileFailure(cause, 'CONFIGURATION_INVALID', `${variable}: cannot use ${file}`);
   }
 }

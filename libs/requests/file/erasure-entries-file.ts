@@ -22,7 +22,7 @@ export function openErasureEntriesFile(folder: string): ErasureEntries {
     try {
       return work();
     } catch (cause) {
-      throw fileFailure(cause, 'STATE_UNREACHABLE', `LETHE_ERASURES: cannot ${what} ${at}`);
+      throw fileFailure(cause, 'CONFIGURATION_INVALID', `LETHE_ERASURES: cannot ${what} ${at}`);
     }
   }
 

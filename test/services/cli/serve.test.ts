@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readdirSync, renameSync, rmSync } from 'node:fs';
+import { readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -64,6 +64,18 @@ describe('lethe serve', () => {
       expect(performance.now() - began).toBeLessThan(10_000);
     },
     90_000,
+  );
+
+  it.each(['LETHE_CERTIFICATES', 'LETHE_ERASURES', 'LETHE_BACKUPS', 'LETHE_SIGNING_KEYS'])(
+    'privacy does not start where an erasure or a turn could not write: %s',
+    async (variable) => {
+      const folder = await folderWithStore();
+      const place = join(folder, 'taken');
+      writeFileSync(place, '');
+      const { code, err } = await lethe(folder, ['serve', 'privacy'], { [variable]: place });
+      expect(code).not.toBe(0);
+      expect(err).toContain(`${variable}: ${place} is a file, not a folder`);
+    },
   );
 
   it.each([[[]], [['projector']]])(

@@ -1,4 +1,4 @@
-import { chmodSync } from 'node:fs';
+import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { SqliteDatabase } from '../../../libs/engines/sqlite-database.ts';
@@ -16,10 +16,14 @@ describe('a store whose files this user may read, and not write', () => {
     database.close();
     chmodSync(file, 0o444);
     chmodSync(folder, 0o777);
+    const kept = join(folder, 'kept');
+    mkdirSync(kept, { mode: 0o555 });
     const { out, err } = await startScript(SCRIPT, [file], process.env).ended;
     expect(err).toBe('');
     expect(out.trim().split('\n')).toEqual([
       expect.stringContaining(`cannot write ${file}: this user may not`),
+      `LETHE_BACKUPS: cannot write ${kept}, where ${kept}/backups is to be made (EACCES): ` +
+        'name a folder that this user may write',
       `cannot write ${file}: this user may not write it, or its folder`,
     ]);
   });
