@@ -143,14 +143,16 @@ async function toStreamEvent(
     const { user, conversation, message, fromDay, toDay } = opened.content as LossRecorded;
     const payload = {
       ...(user !== null && { user: { id: user } }),
-      ...(conversation !== null && { conversation: { id: conversation } }),
+      ...(conversation !== null && {
+        conversation: await conversationOf(powers, header.app, conversation as ConversationId),
+      }),
       ...(message !== null && { message: { id: message } }),
       ...(fromDay !== null && { from: dayToText(fromDay) }),
       ...(toDay !== null && { to: dayToText(toDay + 1) }),
     };
     return { type, payload };
   }
-  const conversation = await conversationOf(powers, event);
+  const conversation = await conversationOf(powers, header.app, header.stream as ConversationId);
   if (header.type.startsWith('Message') || header.type === 'ReceiptRecorded') {
     await waitForViews(powers, [position], VIEWS_TIMEOUT_MS);
     const at = {
@@ -169,11 +171,10 @@ async function toStreamEvent(
 }
 
 /** Of which type the conversation is, and of a personal one, whose: all in it goes with them. */
-async function conversationOf({ directory }: ReaderPowers, { header }: SealedEvent) {
-  const id = header.stream as ConversationId;
-  const [entry] = await directory.conversations(header.app, [id]);
+async function conversationOf({ directory }: ReaderPowers, app: AppId, id: ConversationId) {
+  const [entry] = await directory.conversations(app, [id]);
   if (typeof entry !== 'object') return { id };
   const { kind: type, person } = entry.value;
-  const [owner] = person === null ? [] : await directory.subjects(header.app, [person]);
+  const [owner] = person === null ? [] : await directory.subjects(app, [person]);
   return { id, type, ...(owner && { userId: owner.value.alias }) };
 }

@@ -3,6 +3,7 @@ import { textToDay } from '../../libs/base/day.ts';
 import type { ConversationId, MessageId } from '../../libs/base/ids.ts';
 import type { Ring } from '../../libs/keyring/ring.ts';
 import { retentionClasses, thingPath } from '../../libs/sealing/tree-path.ts';
+import { rowKinds } from '../../libs/vault/rows/vault-store.ts';
 import { messageIdOf } from '../../services/ingest/plan/seal-plan.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { previewLoss } from '../../services/privacy/life/preview.ts';
@@ -34,6 +35,14 @@ async function openDiaries(): Promise<TestStore> {
 }
 
 const YEAR = { fromDay: textToDay('2025-01-01'), toDay: textToDay('2025-12-31') };
+
+async function countRows({ backends }: TestStore): Promise<number> {
+  let count = 0;
+  for (const kind of Object.values(rowKinds)) {
+    for await (const _ of backends.vaultStore().scan(kind)) count += 1;
+  }
+  return count;
+}
 
 describe('days', () => {
   it('of one person are forgotten, and nothing else is; they stay so through a rebuild and a cold start', async () => {
@@ -97,6 +106,20 @@ describe('days', () => {
 });
 
 describe('a preview', () => {
+  it('make nobody anew, nor a conversation, for a message of theirs that comes late', async () => {
+    const store = await openDiaries();
+    await createPrivacy(store.backends.privacy()).forgetDays(store.app.id, YEAR);
+    const late = { id: 'late', time: day('2025-06-01') };
+    const before = await countRows(store);
+    const outcomes = await store.deliver(
+      received('zoe', 'of a day that is gone', late),
+      received('zoe', 'there, too', { ...late, id: 'later', conversation: PERSONAL }),
+    );
+    expect(outcomes.map(({ status }) => status)).toEqual(['erased', 'erased']);
+    await expect(subjectOf(store, 'zoe')).rejects.toThrow('nobody is known');
+    expect(await countRows(store)).toBe(before);
+  });
+
   it('counts a message with its edits and reactions, a conversation and a person', async () => {
     const store = await openTestStore();
     await store.deliver(

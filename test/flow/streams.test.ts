@@ -134,5 +134,13 @@ describe('S55 streams', () => {
       text += await stream.until('data: ');
     expect(text).toMatch(/"conversation":\{"id":"\w+","type":"personal","userId":"\w{32}"\}/);
     expect(text).toMatch(/"conversation":\{"id":"\w+","type":"sdkGroup"\}/);
+    // What takes something away says so, too, while the conversation is there.
+    const { conversations } = (await door.call('GET', '/conversations')).body;
+    const { id } = conversations.find(({ type }: { type: string }) => type === 'personal');
+    await door.call('DELETE', `/conversations/${id}/messages`);
+    let taken = '';
+    while (!taken.includes('conversation:clear')) taken += await stream.until('data: ');
+    taken += await stream.until('\n\n');
+    expect(taken).toMatch(/"conversation":\{"id":"\w+","type":"personal","userId":"\w{32}"\}/);
   });
 });

@@ -1,4 +1,6 @@
 /** Resolves and plans the items of a batch together, so that look-ups are shared. */
+
+import { msToDay } from '../../../libs/base/day.ts';
 import type { ConversationId, IndexId, SubjectId } from '../../../libs/base/ids.ts';
 import { isLetheError } from '../../../libs/base/lethe-error.ts';
 import type { Delivery, Identity } from '../../../libs/conversation/delivery.ts';
@@ -9,6 +11,7 @@ import {
 } from '../../../libs/conversation/field-fold.ts';
 import type { KnownDelivery } from '../../../libs/deliveries/delivery-ledger.ts';
 import { readPeople } from '../../../libs/people/people.ts';
+import { retentionClasses, ringKinds } from '../../../libs/sealing/tree-path.ts';
 import { areGone, messagesFromViews } from './delivery-check.ts';
 import type {
   Announcement,
@@ -39,11 +42,14 @@ interface Batch {
 
 /** Plans what can be planned; refusals go to `outcomes`. */
 export async function planBatch(
-  pending: readonly PendingItem[],
+  given: readonly PendingItem[],
   outcomes: (Outcome | undefined)[],
   context: AcceptContext,
 ): Promise<Batch> {
   const { resolver } = context;
+  const cut = await findCut(given, context);
+  for (const { index } of cut) outcomes[index] = { status: 'erased' };
+  const pending = given.filter((one) => !cut.has(one));
   const targets = await findTargets(pending, context);
   const now = pending.filter((one) => targets.get(one) !== 'later');
   const later = pending.filter((one) => targets.get(one) === 'later');
@@ -86,6 +92,24 @@ export async function planBatch(
   if (later.some((one) => targets.get(one) !== 'later')) resolver.forget();
   answerCopies({ now, later, outcomes });
   return { ready, later: later.filter((one) => outcomes[one.index] === undefined) };
+}
+
+/** Messages of days that were forgotten for everybody: nobody is made for them. */
+async function findCut(
+  pending: readonly PendingItem[],
+  { powers, resolver }: AcceptContext,
+): Promise<Set<PendingItem>> {
+  const { id } = resolver.app;
+  const ring = { app: id, kind: ringKinds.app, id };
+  return powers.keyring.use([ring], async ([found]) => {
+    if (typeof found !== 'object') return new Set();
+    const isCut = ({ item, known }: PendingItem) => {
+      if (item.kind !== 'delivery' || item.delivery.body.kind !== 'message') return false;
+      const day = msToDay(item.delivery.occurredAtMs);
+      return known === undefined && found.daySeed(retentionClasses.messages, day) === undefined;
+    };
+    return new Set(pending.filter(isCut));
+  });
 }
 
 /** Metadata of those to whom items would give more, by person. */
