@@ -2,9 +2,10 @@
 import type { Command } from 'commander';
 import { type SubjectId, textToId } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
+import { readPeople } from '../../../libs/people/people.ts';
 import type { OpenStore } from '../../../libs/wiring/open-backends.ts';
 import { createPrivacy } from '../../privacy/doors/privacy.ts';
-import { previewLoss } from '../../privacy/life/preview.ts';
+import { previewLoss, previewLosses } from '../../privacy/life/preview.ts';
 import { readNamedFile } from '../named-file.ts';
 import { findApp, withStore } from '../open-store.ts';
 import {
@@ -99,16 +100,33 @@ async function eraseOne(
   const app = await findApp(backends, options.app);
   const powers = backends.privacy();
   const subject = await findSubject(powers, app.id, id);
-  if (options.preview) {
-    const wanted = { kind: 'erase-subject' as const, target: { subject } };
-    const preview = await previewLoss(powers, app.id, wanted);
-    return reportPreview(preview, options.json);
-  }
+  if (options.preview) return previewPeople(backends, options, new Map([[subject, id]]));
   const started = performance.now();
   const outcome = await lasting(createPrivacy(powers).eraseSubject(app.id, subject));
   const milliseconds = Math.round(performance.now() - started);
   const sentence = `erased in ${milliseconds} ms: no key of theirs is left in this vault`;
   report(outcome, options.json, { subjectId: id, milliseconds }, sentence);
+}
+
+/** What erasing each of these people would take, and who they are; nothing is changed. */
+async function previewPeople(
+  backends: OpenStore['backends'],
+  { app: name, json }: SubjectOptions,
+  found: ReadonlyMap<SubjectId, string>,
+): Promise<void> {
+  const app = await findApp(backends, name);
+  const subjects = [...found.keys()];
+  const wanted = subjects.map((subject) => {
+    return { kind: 'erase-subject' as const, target: { subject } };
+  });
+  const previews = await previewLosses(backends.privacy(), app.id, wanted);
+  const people = await readPeople(backends.reader(), app.id, subjects);
+  for (const [i, subject] of subjects.entries()) {
+    const { displayName = null, identities = [] } = people.get(subject) ?? {};
+    const shown = identities.map(({ channel, externalId }) => ({ channel, externalId }));
+    const person = { subjectId: found.get(subject)!, displayName, identities: shown };
+    reportPreview(previews[i]!, json, person);
+  }
 }
 
 const WORST_FIRST: readonly ExitCode[] = [
@@ -144,7 +162,7 @@ async function eraseMany(
       endWith(error.exitCode);
     }
   }
-  if (options.preview) throw new LetheError('INPUT_INVALID', '--preview: one person at a time');
+  if (options.preview) return previewPeople(backends, options, found);
   const subjects = [...found.keys()];
   const started = performance.now();
   let done = 0;

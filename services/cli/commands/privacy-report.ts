@@ -4,7 +4,7 @@ import type { PrivacyOutcome } from '../../privacy/doors/privacy.ts';
 import type { AttackReport } from '../../privacy/life/attack.ts';
 import type { Certified } from '../../privacy/life/certificate.ts';
 import type { Preview } from '../../privacy/life/preview.ts';
-import { CommandEnd, type ExitCode, exitCodes, printResult } from '../terminal.ts';
+import { CommandEnd, type ExitCode, exitCodes, printResult, visible } from '../terminal.ts';
 
 /** Prints an outcome, or ends the command with the code of its refusal. */
 export function report(
@@ -89,11 +89,19 @@ export function certificateLines({ file, publicKey, salt }: Certified): string[]
   ];
 }
 
-/** Prints what a request would take. */
-export function reportPreview(preview: Preview, isJson: boolean): void {
+/** Whom a preview is about, for who has to be sure that it is the right person. */
+export interface PreviewedPerson {
+  readonly subjectId: string;
+  readonly displayName: string | null;
+  readonly identities: readonly { readonly channel: string; readonly externalId: string }[];
+}
+
+/** Prints what a request would take; of a person, with whom it is about. */
+export function reportPreview(preview: Preview, isJson: boolean, person?: PreviewedPerson): void {
   const { events, messages, conversations, people, neighbours, behind } = preview;
   const count = Object.values(events).reduce((sum, one) => sum + one, 0);
-  printResult(isJson, { preview }, [
+  printResult(isJson, { ...person, preview }, [
+    ...(person === undefined ? [] : [personLine(person)]),
     `would take ${count} events of ${people} people`,
     `  ${messages} messages in ${conversations} conversations`,
     ...Object.entries(events).map(([type, number]) => `  ${type}: ${number}`),
@@ -103,4 +111,10 @@ export function reportPreview(preview: Preview, isJson: boolean): void {
       : []),
     'nothing was changed',
   ]);
+}
+
+function personLine({ subjectId, displayName, identities }: PreviewedPerson): string {
+  const known = identities.map(({ channel, externalId }) => `${channel} ${visible(externalId)}`);
+  const name = displayName === null ? 'no name' : visible(displayName);
+  return `${subjectId}: ${[name, ...known].join(', ')}`;
 }

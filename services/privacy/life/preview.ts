@@ -32,51 +32,90 @@ export interface Preview {
 
 const PAGE_EVENTS = 500;
 
+/** What a preview is of: a request that is not made. */
+interface Wanted<Name extends RequestKind> {
+  readonly kind: Name;
+  readonly target: NamedTarget<Name>;
+}
+
+type Powers = Pick<PrivacyPowers, 'views' | 'directory' | 'keyring' | 'log'>;
+
 /** Looks at every record of the views. Throws VIEWS_UNREACHABLE, VAULT_UNREACHABLE. */
 export async function previewLoss<Name extends RequestKind>(
-  powers: Pick<PrivacyPowers, 'views' | 'directory' | 'keyring' | 'log'>,
+  powers: Powers,
   app: AppId,
-  { kind, target }: { readonly kind: Name; readonly target: NamedTarget<Name> },
+  wanted: Wanted<Name>,
 ): Promise<Preview> {
+  return (await previewLosses(powers, app, [wanted]))[0]!;
+}
+
+/** Of several requests by themselves, in their order; all records are looked at once. */
+export async function previewLosses<Name extends RequestKind>(
+  powers: Powers,
+  app: AppId,
+  wanted: readonly Wanted<Name>[],
+): Promise<Preview[]> {
   const behind = await recordsBehind(powers);
-  const matches = await kindOf(kind).matcher(powers, app, target);
-  const message = 'message' in target ? (target.message as MessageId) : undefined;
-  const events: Record<string, number> = {};
-  const messages = new Set<string>();
-  const conversations = new Set<string>();
-  const people = new Set<string>();
-  const neighbours = new Set<string>();
-  const place = message && (await placeOf(powers, message));
+  const tallies: Tally[] = [];
+  for (const one of wanted) tallies.push(await beginTally(powers, app, one));
   let page: EventHeader[] = [];
   const count = async () => {
     for (const header of await openStill(powers.keyring, page)) {
-      const isOther = header.place === place && header.thing !== message;
-      const isNear = message !== undefined && isOther && shareLeaf(header.thing, message);
-      if (isNear) neighbours.add(header.thing);
-      if (!matches(header)) continue;
-      events[header.type] = (events[header.type] ?? 0) + 1;
-      if (header.type === 'MessagePosted') {
-        messages.add(header.thing);
-        conversations.add(header.stream);
-      }
-      if (header.ownerKind === 'person') people.add(header.owner);
+      for (const tally of tallies) tally.count(header);
     }
     page = [];
   };
   for await (const record of powers.views.scanRecords()) {
     const header = readHeader(record);
     if (header === undefined || header.app !== app) continue;
-    if (matches(header) || (message !== undefined && header.place === place)) page.push(header);
+    if (tallies.some((tally) => tally.concerns(header))) page.push(header);
     if (page.length >= PAGE_EVENTS) await count();
   }
   await count();
+  return tallies.map((tally) => ({ ...tally.counted(), behind }));
+}
+
+/** What one request would take, as it is counted. */
+interface Tally {
+  concerns(header: EventHeader): boolean;
+  count(header: EventHeader): void;
+  counted(): Omit<Preview, 'behind'>;
+}
+
+async function beginTally<Name extends RequestKind>(
+  powers: Powers,
+  app: AppId,
+  { kind, target }: Wanted<Name>,
+): Promise<Tally> {
+  const matches = await kindOf(kind).matcher(powers, app, target);
+  const message = 'message' in target ? (target.message as MessageId) : undefined;
+  const place = message && (await placeOf(powers, message));
+  const events: Record<string, number> = {};
+  const messages = new Set<string>();
+  const conversations = new Set<string>();
+  const people = new Set<string>();
+  const neighbours = new Set<string>();
   return {
-    events,
-    messages: messages.size,
-    conversations: conversations.size,
-    people: people.size,
-    neighbours: [...neighbours],
-    behind,
+    concerns: (header) => matches(header) || (message !== undefined && header.place === place),
+    count(header) {
+      const isOther = header.place === place && header.thing !== message;
+      const isNear = message !== undefined && isOther && shareLeaf(header.thing, message);
+      if (isNear) neighbours.add(header.thing);
+      if (!matches(header)) return;
+      events[header.type] = (events[header.type] ?? 0) + 1;
+      if (header.type === 'MessagePosted') {
+        messages.add(header.thing);
+        conversations.add(header.stream);
+      }
+      if (header.ownerKind === 'person') people.add(header.owner);
+    },
+    counted: () => ({
+      events,
+      messages: messages.size,
+      conversations: conversations.size,
+      people: people.size,
+      neighbours: [...neighbours],
+    }),
   };
 }
 

@@ -35,6 +35,43 @@ describe('erasing several people at once', () => {
     expect(out).toContain('2 people erased');
   });
 
+  it('shows in one preview who they are, by every name, and what of each would go', async () => {
+    const folder = temporaryFolder();
+    const app = (await lethe(folder, ['apps', 'create', 'demo', '--buckets', '16'])).json.app.id;
+    const store = await openAt(folder, {}, app);
+    await store.deliver(
+      received('ann', 'words', { id: 'a', displayName: 'Ann' }),
+      received('ann', 'more', { id: 'b' }),
+      received('ben', 'his', { id: 'c' }),
+    );
+    await store.backends.close();
+    const users: string[] = [];
+    for (const name of NAMES) {
+      users.push((await lethe(folder, ['find', 'chat', name, '--app', 'demo'])).json.subjectId);
+    }
+    const asked = ['erase', 'subject', ...users, '--app', 'demo', '--preview'];
+    const { out, code } = await startLethe(folder, asked).ended;
+    expect(code).toBe(0);
+    expect(out).toMatch(new RegExp(`${users[0]}: Ann, chat ann\n.*\n.*2 messages`));
+    expect(out).toMatch(new RegExp(`${users[1]}: no name, chat ben\n.*\n.*1 messages`));
+    const { out: lines } = await startLethe(folder, [...asked, '--json']).ended;
+    const shown = lines
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(shown).toMatchObject([
+      {
+        subjectId: users[0],
+        displayName: 'Ann',
+        identities: [{ channel: 'chat', externalId: 'ann' }],
+        preview: { messages: 2 },
+      },
+      { subjectId: users[1], displayName: null, preview: { messages: 1 } },
+    ]);
+    // Nothing was changed.
+    expect((await lethe(folder, ['find', 'chat', 'ann', '--app', 'demo'])).code).toBe(0);
+  });
+
   it('names whoever is under a legal hold, erases the others, and exits 3', async () => {
     const folder = temporaryFolder();
     const app = (await lethe(folder, ['apps', 'create', 'demo', '--buckets', '16'])).json.app.id;
