@@ -66,7 +66,12 @@ const Message = Type.Object({
     ),
   ),
 });
-const App = Type.Object({ id, displayName: Type.String(), createdAt: time });
+const App = Type.Object({
+  id,
+  displayName: Type.String(),
+  createdAt: time,
+  settings: Type.Object({ spellingRules: Type.Record(Type.String(), Type.String()) }),
+});
 
 export const answers = {
   user: answer({ user: User }),

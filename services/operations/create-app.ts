@@ -3,17 +3,14 @@
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { labels } from '../../libs/codec/labels.ts';
 import { ringKinds } from '../../libs/sealing/tree-path.ts';
-import type { App } from '../../libs/vault/keys/app-registry.ts';
+import type { App, NewApp } from '../../libs/vault/keys/app-registry.ts';
 import type { AdministrationPowers } from '../../libs/wiring/powers.ts';
 
 /**
  * Makes an app. `buckets`: how many its keys are spread over, for good. Throws NAME_TAKEN,
  * INPUT_INVALID, VAULT_UNREACHABLE.
  */
-export async function createApp(
-  powers: AdministrationPowers,
-  options: { name: string; buckets?: number },
-): Promise<App> {
+export async function createApp(powers: AdministrationPowers, options: NewApp): Promise<App> {
   // First: a vault with apps beside a state without a mark tells that the state was lost.
   await powers.markState();
   const app = await powers.apps.create({ ...options, nowMs: powers.clock.nowMs() });

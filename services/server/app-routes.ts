@@ -15,6 +15,10 @@ import type { App } from '../../libs/vault/keys/app-registry.ts';
 import type { AdministrationPowers, ReaderPowers } from '../../libs/wiring/powers.ts';
 import { createApp } from '../operations/create-app.ts';
 
+const SpellingRules = Type.Record(Type.String(), Type.String(), {
+  description: 'How identities are spelled, by channel: text, email, phone, or phone:DE. For good',
+});
+
 /** Adds the routes. An app's name goes with it: its answers are taken back as words are. */
 export function addAppRoutes(
   server: HttpServer,
@@ -26,8 +30,9 @@ export function addAppRoutes(
     // One whose rings are damaged is shown all the same.
     const isWhole = await allOpenStill(reader.keyring, [nameOf(app)]).catch(() => false);
     if (isWhole) answers.repeats(request, reader, [nameOf(app)]);
-    const { id, name, createdAt } = app;
-    return { id, displayName: name, createdAt: new Date(createdAt).toISOString() };
+    const { id, name, createdAt, spellingRules } = app;
+    const made = new Date(createdAt).toISOString();
+    return { id, displayName: name, createdAt: made, settings: { spellingRules } };
   }
   server.get(
     '/v2/apps',
@@ -47,13 +52,17 @@ export function addAppRoutes(
       schema: {
         summary: 'Create an app',
         tags,
-        body: Type.Object({ displayName: Type.String({ maxLength: 63 }) }),
+        body: Type.Object({
+          displayName: Type.String({ maxLength: 63 }),
+          settings: Type.Optional(Type.Object({ spellingRules: Type.Optional(SpellingRules) })),
+        }),
         response: { 201: answered.app },
       },
     },
     async (request, reply) => {
       try {
-        const app = await createApp(powers, { name: request.body.displayName });
+        const { displayName: name, settings = {} } = request.body;
+        const app = await createApp(powers, { name, ...settings });
         return reply.status(201).send({ app: await shown(request, app) });
       } catch (error) {
         if (!isLetheError(error, 'NAME_TAKEN')) throw error;

@@ -5,6 +5,7 @@ import { isLetheError, LetheError } from '../../base/lethe-error.ts';
 import { type Randomness, randomId, randomIdInBucket } from '../../base/random.ts';
 import { again, retryContended } from '../../base/retry.ts';
 import { recordCodec } from '../../codec/avro.ts';
+import { problemOfRules, type SpellingRules } from '../../conversation/spelling-rules.ts';
 import type { WrappingKey } from '../../keyring/wrapping-key.ts';
 import { appRecordRow, appRootRow, STORE_ROOT } from '../rows/key-slots.ts';
 import { type RowKey, rowKinds, type VaultRow, type VaultStore } from '../rows/vault-store.ts';
@@ -21,6 +22,8 @@ export interface App {
   /** Where the app's own facts lie. */
   readonly factsPlace: PlaceId;
   readonly createdAt: number;
+  /** How identities are spelled, by channel; fixed when it is made. */
+  readonly spellingRules: SpellingRules;
 }
 
 interface AppRecord {
@@ -28,6 +31,7 @@ interface AppRecord {
   buckets: number;
   factsPlace: string;
   createdAt: number;
+  spellingRules: Record<string, string>;
 }
 
 export const BUCKETS_DEFAULT = 256;
@@ -35,10 +39,17 @@ export const BUCKETS_MAX = 65_536;
 const APP_NAME_PATTERN = /^[a-z0-9][a-z0-9-]{0,62}$/;
 const appCodec = recordCodec<AppRecord>('AppRecord');
 
+/** What an app is made with. */
+export interface NewApp {
+  readonly name: string;
+  readonly buckets?: number;
+  readonly spellingRules?: SpellingRules;
+}
+
 /** The apps of a store. Failures: VAULT_UNREACHABLE, VAULT_TAMPERED. */
 export interface AppRegistry {
-  /** Makes an app (without its rings). Throws INPUT_INVALID: name or buckets. */
-  create(options: { name: string; buckets?: number; nowMs: number }): Promise<App | 'exists'>;
+  /** Makes an app (without its rings). Throws INPUT_INVALID: name, buckets or rules. */
+  create(options: NewApp & { readonly nowMs: number }): Promise<App | 'exists'>;
   /** The app of this id or name; undefined: none, or erased. */
   find(idOrName: string): Promise<App | undefined>;
   list(): Promise<App[]>;
@@ -111,8 +122,10 @@ export function createAppRegistry(deps: {
       for (const app of cache.values()) if (app.name === idOrName) return app;
       return (await list()).find((app) => app.name === idOrName);
     },
-    async create({ name, buckets = BUCKETS_DEFAULT, nowMs }) {
+    async create({ name, buckets = BUCKETS_DEFAULT, spellingRules = {}, nowMs }) {
       assertAppOptions(name, buckets);
+      const problem = await problemOfRules(spellingRules);
+      if (problem !== undefined) throw new LetheError('INPUT_INVALID', problem);
       if ((await list()).some((app) => app.name === name)) return 'exists';
       const id = randomId<AppId>(randomness);
       const bucket = idToBytes(id).readUInt16BE(0) % buckets;
@@ -125,7 +138,7 @@ export function createAppRegistry(deps: {
       );
       // Before its record: a living app without it was changed from outside.
       await hierarchy.subKey(id, rowKinds.indexKey, id);
-      const record = { name, buckets, factsPlace, createdAt: nowMs };
+      const record = { name, buckets, factsPlace, createdAt: nowMs, spellingRules };
       await commitUnder(
         deps,
         appRootRow(id),

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { type AccessScope, accessScopes } from '../../../libs/access/access-key-store.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
+import type { SpellingRules } from '../../../libs/conversation/spelling-rules.ts';
 import { openBackends } from '../../../libs/wiring/open-backends.ts';
 import { createApp } from '../../operations/create-app.ts';
 import { revokeKey } from '../../operations/revoke-key.ts';
@@ -16,14 +17,19 @@ export function addAppCommands(program: Command): void {
     .description('make an app')
     .argument('<name>', 'lower-case letters, digits and hyphens')
     .option('--buckets <n>', 'how many buckets its keys are spread over, for good', Number)
+    .option(
+      '--spell <channel=rule...>',
+      'how identities of a channel are spelled, for good: text, email, phone, phone:DE',
+    )
     .option('--json', 'print JSON')
     .action((name: string, options) =>
       withStore(async ({ backends }) => {
         const buckets = options.buckets === undefined ? {} : { buckets: options.buckets };
+        const spellingRules = readRules(options.spell ?? []);
         const powers = backends.administration();
-        const app = await createApp(powers, { name, ...buckets });
+        const app = await createApp(powers, { name, ...buckets, spellingRules });
         const { id } = app;
-        printResult(options.json, { app: { id, name, buckets: app.buckets } }, [
+        printResult(options.json, { app: { id, name, buckets: app.buckets, spellingRules } }, [
           `app ${name} made, id ${id}`,
         ]);
       }, openBackends),
@@ -35,14 +41,28 @@ export function addAppCommands(program: Command): void {
     .action((options) =>
       withStore(async ({ backends }) => {
         const list = await backends.administration().apps.list();
-        const shown = list.map(({ id, name, buckets, createdAt }) => {
-          return { id, name, buckets, createdAt: new Date(createdAt).toISOString() };
+        const shown = list.map(({ id, name, buckets, createdAt, spellingRules }) => {
+          const made = new Date(createdAt).toISOString();
+          return { id, name, buckets, createdAt: made, spellingRules };
         });
-        const lines = shown.map((app) => `${app.id}  ${app.name}`);
+        const lines = shown.map(({ id, name, spellingRules }) => {
+          const rules = Object.entries(spellingRules).map((rule) => `  ${rule.join('=')}`);
+          return `${id}  ${name}${rules.join('')}`;
+        });
         printResult(options.json, { apps: shown }, lines.length === 0 ? ['no apps'] : lines);
       }),
     );
   addKeyCommands(program);
+}
+
+/** `whatsapp=phone`; the last one counts. Whether it is a rule is looked at where it is kept. */
+function readRules(given: readonly string[]): SpellingRules {
+  const rules = given.map((one) => {
+    const at = one.lastIndexOf('=');
+    if (at > 0) return [one.slice(0, at), one.slice(at + 1)] as const;
+    throw new LetheError('INPUT_INVALID', '--spell: expected CHANNEL=RULE, as in whatsapp=phone');
+  });
+  return Object.fromEntries(rules);
 }
 
 function readScope(text: string): AccessScope {

@@ -10,6 +10,7 @@ import {
   textToId,
 } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
+import { spellerOf } from '../../../libs/conversation/spelling-rules.ts';
 import type { ReaderPowers } from '../../../libs/wiring/powers.ts';
 import { findNear } from '../../reader/find-near.ts';
 import { readList } from '../../reader/list-page.ts';
@@ -111,9 +112,10 @@ export function addReadCommands(program: Command): void {
     .option('--json', 'print JSON')
     .action((channel: string, identity: string, options) =>
       withStore(async ({ backends }) => {
-        const app = (await findApp(backends, options.app)).id;
+        const { id: app, spellingRules } = await findApp(backends, options.app);
         const powers = backends.reader();
-        const externalId = await readIdentityArgument(identity);
+        const given = { channel, externalId: await readIdentityArgument(identity) };
+        const { externalId } = (await spellerOf(spellingRules)).identity(given);
         const [subject] = await powers.directory.findSubjects(app, [{ channel, externalId }]);
         const [entry] = subject ? await powers.directory.subjects(app, [subject]) : [];
         if (entry === undefined)

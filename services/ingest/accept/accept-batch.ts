@@ -16,6 +16,7 @@ import {
   type ThingId,
 } from '../../../libs/base/ids.ts';
 import { randomId } from '../../../libs/base/random.ts';
+import { spellerOf } from '../../../libs/conversation/spelling-rules.ts';
 import type { DeliveryEntry } from '../../../libs/deliveries/delivery-ledger.ts';
 import type { JournalItem, JournalOutcome } from '../../../libs/journal/ingest-journal.ts';
 import { type Ring, ringRefToKey } from '../../../libs/keyring/ring.ts';
@@ -40,9 +41,13 @@ const BUSY = rejected('person_changing', 'something it needs is being erased: se
 
 /** Accepts items; the outcomes in their order, all accepted ones durable. */
 export async function acceptBatch(
-  items: readonly IngestItem[],
+  given: readonly IngestItem[],
   context: AcceptContext,
 ): Promise<Outcome[]> {
+  const speller = await spellerOf(context.resolver.app.spellingRules);
+  const items = given.map((item) => {
+    return item.kind === 'delivery' ? { ...item, delivery: speller.delivery(item.delivery) } : item;
+  });
   const outcomes = new Array<Outcome | undefined>(items.length);
   const named = await nameAll(items, context);
   let pending: PendingItem[] = items.map((item, index) => {
