@@ -153,6 +153,20 @@ export class SqliteDatabase {
     }
   }
 
+  /** The first rows, up to the one that is enough: what lies behind it is not read. */
+  allUntil<Row>(sql: string, values: readonly SqlValue[], isEnough: (row: Row) => boolean): Row[] {
+    const rows: Row[] = [];
+    try {
+      for (const row of this.statement(sql).iterate(...values)) {
+        rows.push(row as Row);
+        if (isEnough(row as Row)) break;
+      }
+      return rows;
+    } catch (error) {
+      throw this.#explain(error);
+    }
+  }
+
   /** The first row. */
   get<Row>(sql: string, ...values: SqlValue[]): Row | undefined {
     try {

@@ -4,6 +4,7 @@
  * when there is no room is told to come again; what was promised by its length counts, sent or not.
  */
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { HeldBytes } from './held-bytes.ts';
 import { HttpError } from './http-error.ts';
 
 const MEGABYTE = 1_048_576;
@@ -23,13 +24,16 @@ export interface BodyRoom {
 
 /** Bodies that are held, by whose they are. */
 export class HeldBodies {
-  readonly #byApp = new Map<string, number>();
+  readonly #held: HeldBytes;
   readonly #bodyBytesMax: number;
-  #ofAll = 0;
 
   /** `bodyBytesMax`: the longest that is taken; twice as much of one app, six times of all, fit. */
   constructor(bodyBytesMax: number) {
     this.#bodyBytesMax = bodyBytesMax;
+    const ofOne = Math.max(OF_ONE_MAX, 2 * bodyBytesMax);
+    const ofAll = Math.max(OF_ALL_MAX, 6 * bodyBytesMax);
+    const title = 'Too much is being sent at once: nothing of this was taken in';
+    this.#held = new HeldBytes({ ofOne, ofAll }, title);
   }
 
   /** Counts a request's body until it is answered. Throws 413, and 503: there is no room now. */
@@ -44,38 +48,19 @@ export class HeldBodies {
     const { appId = '' } = (params ?? {}) as { appId?: string };
     let held = 0;
     const hold = (bytes: number) => {
-      this.#assertRoom(appId, bytes - held);
-      this.#change(appId, bytes - held);
+      this.#held.hold(appId, bytes - held);
       held = bytes;
     };
     const max = this.#bodyBytesMax;
     if (length > max && !isUntold) throw tooLarge();
     hold(Math.min(length, max));
-    reply.raw.once('close', () => this.#change(appId, -held));
+    reply.raw.once('close', () => this.#held.letGo(appId, held));
     return {
       take(bytes) {
         if (bytes > max) throw tooLarge();
         if (bytes > held) hold(Math.min(Math.max(bytes, held + UNTOLD), max));
       },
     };
-  }
-
-  #assertRoom(app: string, bytes: number): void {
-    const held = this.#byApp.get(app) ?? 0;
-    const isFull = (now: number, max: number) => now > 0 && now + bytes > max;
-    const ofOneMax = Math.max(OF_ONE_MAX, 2 * this.#bodyBytesMax);
-    const ofAllMax = Math.max(OF_ALL_MAX, 6 * this.#bodyBytesMax);
-    if (isFull(held, ofOneMax) || isFull(this.#ofAll, ofAllMax)) {
-      const title = 'Too much is being sent at once: nothing of this was taken in';
-      throw new HttpError(503, 'overloaded', title, { retryAfterSeconds: 1 });
-    }
-  }
-
-  #change(app: string, bytes: number): void {
-    const held = (this.#byApp.get(app) ?? 0) + bytes;
-    if (held > 0) this.#byApp.set(app, held);
-    else this.#byApp.delete(app);
-    this.#ofAll += bytes;
   }
 }
 

@@ -61,6 +61,8 @@ export interface PageRequest {
   readonly before?: string;
   readonly after?: string;
   readonly limit: number;
+  /** The page ends with the record that reaches so many bytes of them. */
+  readonly bytesMax?: number;
 }
 
 /** A page of a list, newest first: the newest of all, or those before a position. */
@@ -94,6 +96,17 @@ export interface NewestChanges {
   readonly edits: number;
   /** Reactions, and receipts. Without it all of them. */
   readonly others?: number;
+  /** What is read ends, somewhere, with the record that reaches so many bytes of them. */
+  readonly bytesMax?: number;
+}
+
+/** Ends at the record with which so many bytes are reached; without a bound, nowhere. */
+export function untilBytes(bytesMax = Number.POSITIVE_INFINITY) {
+  let bytes = 0;
+  return ({ record }: { readonly record: Uint8Array }): boolean => {
+    bytes += record.length;
+    return bytes >= bytesMax;
+  };
 }
 
 /** What pages show of a message, whatever was written. */

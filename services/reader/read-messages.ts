@@ -41,23 +41,30 @@ export interface MessageJson {
   }[];
 }
 
-/** A page of a conversation's messages in ascending order; positions are cursors. */
+/**
+ * A page of a conversation's messages in ascending order; positions are cursors. `hold` is told how
+ * many bytes it is before any of them is opened, and may refuse them.
+ */
 export async function readMessages(
   powers: ReaderPowers,
   app: AppId,
-  query: { conversation: ConversationId; page: PageRequest },
-): Promise<{ messages: MessageJson[]; views: readonly MessageView[] }> {
-  const { conversation } = query;
+  query: { conversation: ConversationId; page: PageRequest; hold?: (bytes: number) => void },
+): Promise<{ messages: MessageJson[]; views: readonly MessageView[]; isCut: boolean }> {
+  const { conversation, hold = () => undefined } = query;
   const at = { app, conversation };
   const page = await powers.pages.page(at, query.page);
+  hold(page.bytes);
+  const shown = async (of: MessagePage) => {
+    const messages = await messagesToJson(powers, app, of);
+    return { messages, views: of.messages, isCut: of.isCut };
+  };
   try {
-    return { messages: await messagesToJson(powers, app, page), views: page.messages };
+    return await shown(page);
   } catch (error) {
     // What lies in a cache proves nothing about what is stored.
     if (!page.isCached || !isUnreadable(error)) throw error;
   }
-  const stored = await powers.pages.page(at, query.page, 'views');
-  return { messages: await messagesToJson(powers, app, stored), views: stored.messages };
+  return shown(await powers.pages.page(at, query.page, 'views'));
 }
 
 /** One message; undefined: not in this conversation. */

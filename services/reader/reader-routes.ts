@@ -5,6 +5,7 @@ import { textToId } from '../../libs/base/ids.ts';
 import type { Position } from '../../libs/conversation/view-changes.ts';
 import { answers as answered } from '../../libs/http/answers.ts';
 import type { HandedAnswers } from '../../libs/http/handed-answers.ts';
+import { HeldBytes } from '../../libs/http/held-bytes.ts';
 import { badRequest, notFound } from '../../libs/http/http-error.ts';
 import type { HttpServer } from '../../libs/http/http-server.ts';
 import { awaitPositions } from '../../libs/http/positions.ts';
@@ -32,6 +33,9 @@ import { readMessage, readMessages } from './read-messages.ts';
 
 /** Messages come in pages of this many, as in the adopted interface. */
 const PAGE_MESSAGES = 100;
+/** A page of messages ends here, sealed: of the longest ones it has fewer. */
+const PAGE_BYTES_MAX = 4 * 1_048_576;
+const PAGES_HELD_MAX = { ofOne: 16 * 1_048_576, ofAll: 32 * 1_048_576 };
 const PAGE_SIZE_DEFAULT = 25;
 
 const PAGE_SIZE = Type.Optional(Type.Integer({ minimum: 1, maximum: 100 }));
@@ -198,6 +202,7 @@ function addConversationRoutes(server: HttpServer, powersFor: AnswerPowers): voi
 
 function addMessageRoutes(server: HttpServer, powersFor: AnswerPowers): void {
   const tags = ['messages'];
+  const held = new HeldBytes(PAGES_HELD_MAX, 'Too many long pages are being read at once');
   server.get(
     '/v2/apps/:appId/conversations/:conversationId/messages',
     {
@@ -209,17 +214,21 @@ function addMessageRoutes(server: HttpServer, powersFor: AnswerPowers): void {
         querystring: PageQuery,
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const powers = powersFor(request);
       const app = request.params.appId as AppId;
       const { id } = await conversationOf(powers, app, request.params.conversationId);
       const page = await pageOf(powers, id, request.query);
       const size = request.query['page[size]'] ?? PAGE_MESSAGES;
-      const query = { conversation: id, page: { ...page, limit: size + 1 } };
-      const { messages, views } = await readMessages(powers, app, query);
-      const hasMore = views.length > size;
+      const asked = { ...page, limit: size + 1, bytesMax: PAGE_BYTES_MAX };
+      // Until the client has it: one that reads slowly keeps it in memory.
+      const hold = (bytes: number) => held.holdUntilTaken(app, bytes, reply);
+      const query = { conversation: id, page: asked, hold };
+      const { messages, views, isCut } = await readMessages(powers, app, query);
+      const isBeyond = views.length > size;
+      const hasMore = isBeyond || isCut;
       // The one beyond the page only tells that there is more; it lies at the far end.
-      const from = hasMore && page.after === undefined ? 1 : 0;
+      const from = isBeyond && page.after === undefined ? 1 : 0;
       const shown = messages.slice(from, from + size);
       const places = views.slice(from, from + size).map(({ position }) => position);
       const cursors = places.length > 0 && {

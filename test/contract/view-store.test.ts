@@ -1,7 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Position, ViewChange } from '../../libs/conversation/view-changes.ts';
-import type { ConversationView, ListPage, ViewStore } from '../../libs/views/view-store.ts';
+import type {
+  ConversationView,
+  ListPage,
+  PageRequest,
+  ViewStore,
+} from '../../libs/views/view-store.ts';
 import { temporaryFolder } from '../support/temporary-store.ts';
 import { adapters } from './adapters.ts';
 
@@ -243,6 +248,28 @@ describe.each(adapters.views)('view store %s', (engine, open) => {
     expect(await store.messagesOnLeaf(CONVERSATION, id(103))).toEqual([id(103)]);
     expect(await store.messagesOnLeaf(id(2), id(103))).toEqual([]);
     expect(await store.messagesOnLeaf(CONVERSATION, id(250))).toEqual([]);
+  });
+
+  it('ends a page with the record that reaches a bound of bytes, from the end that it begins at', async () => {
+    const store = await open(temporaryFolder());
+    const generation = await store.generation();
+    const long = (n: number) =>
+      message(n, n * 1_000).map((change) =>
+        change.row === 'message' ? { ...change, record: Buffer.alloc(1_000, n) } : change,
+      );
+    await store.apply(generation, [1, 2, 3, 4, 5].flatMap(long));
+    const read = async (page: PageRequest) =>
+      (await store.messages(CONVERSATION, page)).map(({ record }) => record[0]);
+    expect(await read({ limit: 10, bytesMax: 1_500 })).toEqual([4, 5]);
+    expect(await read({ limit: 10, bytesMax: 1 })).toEqual([5]);
+    expect(await read({ limit: 1, bytesMax: 9_000 })).toEqual([5]);
+    expect(await read({ limit: 10, bytesMax: 9_000 })).toEqual([1, 2, 3, 4, 5]);
+    expect(await read({ after: '00', limit: 10, bytesMax: 2_000 })).toEqual([1, 2]);
+    await store.apply(generation, [reaction(11, 1, 1), reaction(12, 1, 2), reaction(13, 1, 3)]);
+    const all = await store.changes([id(1)], { edits: 1 });
+    expect(all.length).toBe(3);
+    const bytesMax = all[0]!.record.length + 1;
+    expect((await store.changes([id(1)], { edits: 1, bytesMax })).length).toBe(2);
   });
 
   it('fills a new generation beside the one that serves, and switches at once', async () => {

@@ -29,6 +29,10 @@ export interface MessagePage {
   readonly changes: readonly ChangeView[];
   /** From the cache: what does not open out of it is to be read from the views. */
   readonly isCached: boolean;
+  /** It is shorter than was asked for, as it would be too many bytes: there may be more. */
+  readonly isCut: boolean;
+  /** Of its records. */
+  readonly bytes: number;
 }
 
 /** Reads pages of conversations. Failures: of `ViewReader` and `AppKeys`, none of the cache. */
@@ -65,12 +69,9 @@ export function createPageReader({
       const key = version && { app, conversation, version, page: nameOf(request) };
       const kept = key && from !== 'views' ? await readKept(cache, keys, key) : undefined;
       if (kept) return kept;
-      const messages = await views.messages(conversation, request);
-      const ids = messages.map(({ message }) => message);
-      const changes = await views.changes(ids, SHOWN_CHANGES);
-      const page = { messages, changes, isCached: false };
-      const index = key && (await keys.indexKey(app));
-      if (key && index && sizeOf(page) < cache.pageBytesMax) {
+      const page = await readWithin(views, conversation, request);
+      const index = key && !page.isCut && (await keys.indexKey(app));
+      if (key && index && page.bytes < cache.pageBytesMax) {
         const bytes = codec.encodeTagged(page);
         // Nobody waits for it.
         void cache.put(key, Buffer.concat([codeOf(index, key, bytes), bytes]));
@@ -80,9 +81,35 @@ export function createPageReader({
   };
 }
 
+/** As many messages as the bound of bytes allows, with what changed them; one at least. */
+async function readWithin(
+  views: Pick<ViewReader, 'messages' | 'changes'>,
+  conversation: string,
+  request: PageRequest,
+): Promise<MessagePage> {
+  const { bytesMax = Number.POSITIVE_INFINITY, after } = request;
+  let messages = await views.messages(conversation, request);
+  let isCut = sizeOf({ messages, changes: [] }) >= bytesMax;
+  for (;;) {
+    const ids = messages.map(({ message }) => message);
+    const isLast = messages.length <= 1;
+    // Of the last one all is read that is shown: how much that can be is bounded by itself.
+    const bound = isLast || request.bytesMax === undefined ? {} : { bytesMax };
+    const changes = await views.changes(ids, { ...SHOWN_CHANGES, ...bound });
+    if (isLast || sizeOf({ messages: [], changes }) < bytesMax) {
+      const bytes = sizeOf({ messages, changes });
+      return { messages, changes, isCached: false, isCut, bytes };
+    }
+    isCut = true;
+    const half = Math.ceil(messages.length / 2);
+    messages = after === undefined ? messages.slice(-half) : messages.slice(0, half);
+  }
+}
+
 const sizeOf = ({ messages, changes }: CachedPage) =>
   [...messages, ...changes].reduce((sum, { record }) => sum + record.length, 0);
 
+/** Pages that were cut are not kept: a bound of bytes is no part of the name. */
 function nameOf({ before = '', after = '', limit }: PageRequest): string {
   return `${before}.${after}.${limit}`;
 }
@@ -105,8 +132,9 @@ async function readKept(
   try {
     const { messages, changes } = codec.decodeTagged(kept);
     const conversation = key.conversation as ConversationId;
-    const isCached = true;
-    return { messages: messages.map((one) => ({ ...one, conversation })), changes, isCached };
+    const bytes = sizeOf({ messages, changes });
+    const shown = messages.map((one) => ({ ...one, conversation }));
+    return { messages: shown, changes, isCached: true, isCut: false, bytes };
   } catch (error) {
     // Not what was put there; the views know better.
     if (isLetheError(error)) return undefined;

@@ -12,23 +12,25 @@ import type { Position } from '../../conversation/view-changes.ts';
 import { type CassandraDatabase, hasCells } from '../../engines/cassandra-database.ts';
 import { thingPath } from '../../sealing/tree-path.ts';
 import { POSITION_BYTES, readCopy, readFact, readNewest, readOldest } from '../view-cells.ts';
-import type {
-  ChangeView,
-  ConversationView,
-  FactView,
-  ListPage,
-  MessageView,
-  NewestChanges,
-  PageRequest,
-  ParticipantView,
-  PersonView,
-  ViewReader,
+import {
+  type ChangeView,
+  type ConversationView,
+  type FactView,
+  type ListPage,
+  type MessageView,
+  type NewestChanges,
+  type PageRequest,
+  type ParticipantView,
+  type PersonView,
+  untilBytes,
+  type ViewReader,
 } from '../view-store.ts';
 import { listMinute, listPlacesOf, readInboxPlace } from './view-lists-cassandra.ts';
 import { GONE, weekOf } from './view-writer-cassandra.ts';
 
 const WEEK_MAX = 1_000_000;
 const CHANGES_PER_QUERY = 100;
+const MESSAGES_PER_PART = 51;
 
 interface Placed {
   readonly position: Buffer;
@@ -168,17 +170,25 @@ async function readMessages(
     AND week = ? AND position ${forward ? '>' : '<'} ?
     ORDER BY position ${forward ? 'ASC' : 'DESC'} LIMIT ?`;
   const found: MessageView[] = [];
+  const isEnough = untilBytes(page.bytesMax);
+  // Where bytes are bounded it is read in parts: nobody knows before how long a record is.
+  const partMax = page.bytesMax === undefined ? page.limit : MESSAGES_PER_PART;
+  let isFull = false;
   for await (const week of weeksOf(reader, g, { conversation, forward, ...from })) {
     let at: Buffer = edge;
-    while (found.length < page.limit) {
-      const room = page.limit - found.length;
+    while (!isFull && found.length < page.limit) {
+      const room = Math.min(page.limit - found.length, partMax);
       const params = [hexToBytes(conversation), week, at, room];
       const placed = await reader.database.all<Placed>(query, ...params);
-      found.push(...(await winners(reader, g, placed)));
+      for (const message of await winners(reader, g, placed)) {
+        if (isFull) break;
+        found.push(message);
+        isFull = isEnough(message);
+      }
       if (placed.length < room) break;
       at = placed.at(-1)!.position;
     }
-    if (found.length >= page.limit) break;
+    if (isFull || found.length >= page.limit) break;
   }
   return forward ? found : found.reverse();
 }
@@ -200,7 +210,7 @@ async function winners(
 async function readChanges(
   { database, generation }: Reader,
   messages: readonly string[],
-  { edits, others = Number.MAX_SAFE_INTEGER }: NewestChanges,
+  { edits, others = Number.MAX_SAFE_INTEGER, bytesMax }: NewestChanges,
 ): Promise<ChangeView[]> {
   const g = await generation();
   const list = `SELECT event, kind, at FROM changes_${g} WHERE message = ?`;
@@ -224,7 +234,9 @@ async function readChanges(
     }
     return changes;
   });
-  return found.flat().sort(byPosition);
+  const changes = found.flat().sort(byPosition);
+  const last = changes.findIndex(untilBytes(bytesMax));
+  return last < 0 ? changes : changes.slice(0, last + 1);
 }
 
 async function readParticipants(

@@ -11,12 +11,13 @@ import {
 import type { Position } from '../../conversation/view-changes.ts';
 import type { SqliteDatabase } from '../../engines/sqlite-database.ts';
 import { thingPath } from '../../sealing/tree-path.ts';
-import type {
-  ConversationView,
-  MessageView,
-  NewestChanges,
-  PageRequest,
-  ViewReader,
+import {
+  type ConversationView,
+  type MessageView,
+  type NewestChanges,
+  type PageRequest,
+  untilBytes,
+  type ViewReader,
 } from '../view-store.ts';
 
 const CHANGES_PER_QUERY = 100;
@@ -38,6 +39,13 @@ interface StoredMessage {
   conversation: number;
   position: Uint8Array;
   message: Uint8Array;
+  record: Uint8Array;
+}
+
+interface StoredChange {
+  message: Uint8Array;
+  kind: string;
+  position: Uint8Array;
   record: Uint8Array;
 }
 
@@ -187,7 +195,8 @@ function readMessages(
   const compare = forward ? '>' : '<';
   const sql = `SELECT * FROM messages_${g} WHERE conversation = ?
     AND position ${compare} ? ORDER BY position ${forward ? 'ASC' : 'DESC'} LIMIT ?`;
-  const rows = database.all<StoredMessage>(sql, found.row, edge(bound), page.limit);
+  const values = [found.row, edge(bound), page.limit];
+  const rows = database.allUntil<StoredMessage>(sql, values, untilBytes(page.bytesMax));
   const messages = rows.map((row) => toMessage(row, conversation));
   return forward ? messages : messages.reverse();
 }
@@ -216,15 +225,16 @@ function readChanges(
       WHERE n <= CASE kind WHEN 'edit' THEN ? ELSE ? END)
     ORDER BY position`;
   const found = [];
-  for (let at = 0; at < messages.length; at += CHANGES_PER_QUERY) {
+  const isEnough = untilBytes(newest.bytesMax);
+  let isFull = false;
+  for (let at = 0; at < messages.length && !isFull; at += CHANGES_PER_QUERY) {
     const part = messages.slice(at, at + CHANGES_PER_QUERY).map(hexToBytes);
     const values = Array.from({ length: CHANGES_PER_QUERY }, (_, i) => part[i] ?? null);
-    const rows = database.all<{
-      message: Uint8Array;
-      kind: string;
-      position: Uint8Array;
-      record: Uint8Array;
-    }>(sql, ...values, newest.edits, newest.others ?? ALL);
+    const rows = database.allUntil<StoredChange>(
+      sql,
+      [...values, newest.edits, newest.others ?? ALL],
+      (row) => (isFull = isEnough(row)),
+    );
     for (const { message, kind, position, record } of rows) {
       const at = bytesToHex(position) as Position;
       found.push({

@@ -26,6 +26,7 @@ import { CommandEnd, createProgress, exitCodes, printResult, visible } from '../
 import { showEvent } from './show-event.ts';
 
 const PAGE_MESSAGES = 500;
+const PAGE_BYTES_MAX = 16 * 1_048_576;
 
 /** An argument as an id, or wrong usage. */
 export function readIdArgument<Id extends Alias | ConversationId | MessageId>(text: string): Id {
@@ -161,7 +162,7 @@ async function* allMessages(
 ): AsyncGenerator<MessageJson> {
   let after = '00';
   for (;;) {
-    const page = { after, limit: PAGE_MESSAGES };
+    const page = { after, limit: PAGE_MESSAGES, bytesMax: PAGE_BYTES_MAX };
     const { messages, views } = await readMessages(powers, app, { conversation, page });
     yield* messages;
     const last = views.at(-1);
