@@ -1,4 +1,4 @@
-/** Bytes that requests keep in memory until they are answered, bounded for each app and over all. */
+/** Bytes that requests keep in memory until they are answered: bounded for an app and over all. */
 import type { FastifyReply } from 'fastify';
 import { HttpError } from './http-error.ts';
 
