@@ -307,7 +307,11 @@ async function recogniseAttack(
 
 const FASTIFY_CODES: Readonly<Record<string, [status: number, code: string, title: string]>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: [413, 'payload_too_large', 'The body is larger than the limit'],
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: [415, 'unsupported_media_type', 'Send JSON'],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: [
+    415,
+    'unsupported_media_type',
+    'Send JSON, with content-type: application/json',
+  ],
   FST_ERR_CTP_INVALID_JSON_BODY: [400, 'bad_request', 'The body is not valid JSON'],
   FST_ERR_CTP_EMPTY_JSON_BODY: [400, 'bad_request', 'The body is empty'],
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: [400, 'bad_request', 'The body is not of the given length'],
@@ -324,7 +328,9 @@ function toHttpError(error: FastifyError): HttpError {
     const where = error.validationContext === 'body' ? '' : `/${error.validationContext}`;
     const missing = (problem.params as { missingProperty?: string }).missingProperty;
     const pointer = `${where}${problem.instancePath}${missing === undefined ? '' : `/${missing}`}`;
-    const title = missing === undefined ? `It ${problem.message}` : 'It is missing';
+    const { allowedValues } = problem.params as { allowedValues?: unknown[] };
+    const allowed = allowedValues === undefined ? '' : `: ${allowedValues.join(', ')}`;
+    const title = missing === undefined ? `It ${problem.message}${allowed}` : 'It is missing';
     return new HttpError(400, 'bad_request', title, { pointer: pointer || '/' });
   }
   if (error instanceof SyntaxError) {

@@ -80,6 +80,8 @@ async function fill(
 ): Promise<FoundBackup> {
   const { kmsKey } = await settledEpoch(backends);
   const { erasures, backupStart } = backends.privacy();
+  // Made where there was none: one that is missing is not begun anew.
+  await erasures.assertOwn();
   await erasures.begin();
   const head = await erasures.head();
   // In the vault before it is copied: a restore trusts no number that lies beside it.

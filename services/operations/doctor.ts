@@ -12,7 +12,7 @@ import { readLog } from '../../libs/event-log/read-log.ts';
 import { eventRingRefs } from '../../libs/keyring/event-sealer.ts';
 import { type RingRef, ringRefToKey } from '../../libs/keyring/ring.ts';
 import { recordsBehind } from '../../libs/projection/views-behind.ts';
-import type { ListedErasure } from '../../libs/requests/erasure-list.ts';
+import { type ListedErasure, takenOf } from '../../libs/requests/erasure-list.ts';
 import type { OpenStore } from '../../libs/wiring/open-backends.ts';
 import { stagingOf } from '../../libs/wiring/store-place.ts';
 import { isCertified, isKnownKind } from '../privacy/kinds/kinds.ts';
@@ -169,6 +169,8 @@ async function checkCertificates(
   const name = 'certificates';
   const wrong: string[] = [];
   let count = 0;
+  let absent = 0;
+  const taken = takenOf(listed);
   try {
     const problem = await certificates.publicKeyProblem();
     if (problem !== undefined) return { name, passed: false, detail: problem };
@@ -178,6 +180,7 @@ async function checkCertificates(
       const isAnother = found && !isAbout(found.statement, { id, app, kind });
       if (isAnother || (await certificates.isForeign(id))) wrong.push(id);
       else if (found) count += 1;
+      else if (taken.has(id)) absent += 1;
     }
   } catch (error) {
     if (!isLetheError(error) || error.retryable) throw error;
@@ -186,7 +189,9 @@ async function checkCertificates(
   const first = wrong.slice(0, DAMAGED_NAMED).join(', ');
   const those = wrong.length > 0 ? `; ${wrong.length} are not what their names say (${first})` : '';
   const detail = `${count} certificates, signed with the key whose public half lies beside them`;
-  return { name, passed: wrong.length === 0, detail: detail + those };
+  // Whoever keeps them elsewhere knows; whoever does not is told.
+  const missing = absent > 0 ? `; of ${absent} erasures there is none here` : '';
+  return { name, passed: wrong.length === 0, detail: detail + missing + those };
 }
 
 /** The first of them: by these an operator finds the rows, and whose app they are. */
@@ -247,7 +252,8 @@ async function checkBacklog({ backends }: OpenStore): Promise<Check> {
     forged.length > 0 ? `, ${forged.length} written or changed from outside (${forged[0]}, …)` : '';
   const detail =
     `${behind} events not in the views yet, ${open.length} open requests${newer}${changed}, ` +
-    `${letters.length} dead letters${places.length > 0 ? ` (${places.join(', ')})` : ''}`;
+    `${letters.length} dead letters${places.length > 0 ? ` (${places.join(', ')})` : ''}` +
+    (ours.length > kinds.size ? '. A privacy service (lethe serve) finishes open requests' : '');
   const passed = letters.length === 0 && open.length === 0 && forged.length === 0;
   return { name: 'backlog', passed, detail };
 }

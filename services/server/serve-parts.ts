@@ -69,7 +69,9 @@ function reportFailure({ server }: Pick<PartContext, 'server'>, part: string) {
   return (error: unknown) => {
     const { code } = error as { code?: string };
     const isKnown = isLetheError(error) || (typeof code === 'string' && /^[A-Z_]+$/.test(code));
-    server.log.error({ part, code: isKnown ? code : 'UNEXPECTED' });
+    // Texts of ours say nothing of people: random ids, and what to do.
+    const why = isLetheError(error) && { why: error.message };
+    server.log.error({ part, code: isKnown ? code : 'UNEXPECTED', ...why });
   };
 }
 

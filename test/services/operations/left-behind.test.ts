@@ -82,4 +82,25 @@ describe('what lies beside the data', () => {
     await turnEpoch(store);
     expect(await store.backends.epoch().status()).toMatchObject({ dirtyBuckets: 0 });
   });
+
+  it('that is a list of erasures which is gone is not begun anew by a backup, which says so', async () => {
+    const { folder } = await makeStore();
+    const list = join(folder, 'erasures');
+    rmSync(list, { recursive: true });
+    const made = await lethe(folder, ['backup', join(folder, 'another')]);
+    expect(made.code).not.toBe(0);
+    expect(made.err).toContain(`LETHE_ERASURES: ${list} is not the list of this store`);
+    expect(existsSync(list)).toBe(false);
+    expect(existsSync(join(folder, 'another')) && readdirSync(join(folder, 'another'))).not.toEqual(
+      expect.arrayContaining([expect.any(String)]),
+    );
+  });
+
+  it('that are certificates which are gone are told by doctor', async () => {
+    const { folder } = await makeStore();
+    rmSync(join(folder, 'certificates'), { recursive: true });
+    const { json } = await lethe(folder, ['doctor']);
+    const check = json.checks.find(({ name }: { name: string }) => name === 'certificates');
+    expect(check.detail).toMatch(/is missing|of 1 erasures there is none here/);
+  });
 });
