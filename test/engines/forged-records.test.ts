@@ -18,11 +18,13 @@ import { openEventLogKafka } from '../../libs/event-log/kafka/event-log-kafka.ts
 import { createRecordCodes } from '../../libs/event-log/record-codes.ts';
 import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { catchUp, rebuildViews } from '../../libs/projection/project.ts';
+import { projectorGroup } from '../../libs/projection/views-behind.ts';
 import { openProjectorBackends } from '../../libs/wiring/open-projector.ts';
+import { runDoctor } from '../../services/operations/doctor.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { readUser } from '../../services/reader/read-conversations.ts';
 import { joined, profile, received } from '../support/events.ts';
-import { groupOf, messagesOf, recordsOf, subjectOf } from '../support/reading.ts';
+import { groupOf, messagesOf, recordsOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openTestStore, type TestStore } from '../support/temporary-store.ts';
 
 /** All that the views show of this store. */
@@ -77,6 +79,10 @@ const FORGED: Record<string, { of: string; as: Forger }> = {
     of: 'ParticipantJoined',
     as: ({ header }) => ({ eventId: other(header.eventId), owner: other(header.owner) }),
   },
+  'one of another app': {
+    of: 'MessagePosted',
+    as: ({ header }) => ({ app: other(header.app), eventId: other(header.eventId) }),
+  },
   'a newer name': {
     of: 'ProfileUpdated',
     as: ({ header }) => ({
@@ -123,7 +129,7 @@ it('S51 records that somebody without a key sends change nothing, and are told a
     // Without a code, with one of another key, and with that of a record which this store wrote.
     const own = records.find((one) => one.code !== undefined)!;
     for (const code of [undefined, guessed.of({ key, value }), own.code]) {
-      await stranger.append([{ key, value, code }]);
+      await stranger.append([{ key, value, code, trace: `00-${'\u0000é'.repeat(20_000)}` }]);
       sent += 1;
     }
   }
@@ -144,6 +150,29 @@ it('S51 records that somebody without a key sends change nothing, and are told a
   const now = await shown(reopened);
   expect(now.messages.length).toBe(before.messages.length + 1);
   expect((await projector.log.deadLetters.list()).length).toBe(sent);
+});
+
+it('S51 a consumer group that somebody moves hides nothing for good, and shows nothing twice', async () => {
+  const store = await openTestStore();
+  await store.deliver(received('ben', 'first', { id: 'a' }));
+  const stranger = await openAsStranger(store);
+  const { log, views } = store.backends.projector();
+  const group = projectorGroup(await views.generation());
+  const texts = async () => textsOf(store, await groupOf(store));
+  await stranger.saveCheckpoints(group, new Array<number>(log.partitions).fill(0));
+  await store.project();
+  expect(await texts()).toEqual(['first']);
+  await store.accept(received('ben', 'second', { id: 'b' }));
+  await stranger.saveCheckpoints(group, await log.endOffsets());
+  await store.project();
+  expect(await texts()).toEqual(['first']);
+  const checks = await runDoctor(store, () => undefined);
+  const check = checks.find(({ name }) => name === 'views')!;
+  expect(check.passed).toBe(false);
+  expect(check.detail).toContain('1 messages of the log without a row: lethe rebuild');
+  const { keyring } = store.backends.reader();
+  await rebuildViews(store.backends.projector(), keyring, () => undefined);
+  expect(await texts()).toEqual(['first', 'second']);
 });
 
 it('the projector waits for who tells it what records are this store’s', async () => {
