@@ -106,6 +106,9 @@ function isWildcard(address: string): boolean {
 
 /** Starts the projector alone: it opens no vault and no key folder. */
 export async function startProjector(configuration: Configuration): Promise<RunningServer> {
+  const { log, views } = configuration;
+  const opened = [log, views].flatMap((one) => (one.engine === 'sqlite' ? one.file : []));
+  assertWritable(opened);
   const frame = await openFrame(configuration);
   const wake = createWakeSignal();
   const powers = await openProjectorBackends(configuration, wake);
@@ -114,9 +117,6 @@ export async function startProjector(configuration: Configuration): Promise<Runn
   addLagMetrics(metrics, powers);
   const part = openProjectorPart(own);
   const isReady = () => Promise.all([powers.log.endOffsets(), powers.views.generation()]);
-  const { log, views } = configuration;
-  const opened = [log, views].flatMap((one) => (one.engine === 'sqlite' ? one.file : []));
-  assertWritable(opened);
   const parts = [part, watchFiles([...new Set(opened)])];
   const server = await run(configuration, { ...frame, parts, isReady });
   return { ...server, stop: () => server.stop().finally(() => powers.close()) };
