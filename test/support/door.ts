@@ -1,20 +1,27 @@
 /** The REST interface, asked as a client asks it. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished } from 'vitest';
 import type { Clock } from '../../libs/base/clock.ts';
 import { startServer } from '../../services/server/serve.ts';
 import { openTestStore, type TestStore } from './temporary-store.ts';
+
+const VIEWS_WAIT_MS = 30_000;
 
 /** An app's REST interface, on a server and a store of its own. */
 export interface Door {
   readonly store: TestStore;
   readonly base: string;
   readonly key: { id: string; secret: string };
-  call(method: string, path: string, body?: unknown, headers?: object): Promise<Answer>;
+  /** Asks again while the views are behind what was waited for; `callOnce` does not. */
+  call(...request: Asked): Promise<Answer>;
+  callOnce(...request: Asked): Promise<Answer>;
   /** Ends the server, and leaves the store open. */
   stop(): Promise<void>;
   /** Opens the stream; it ends with the test. */
   stream(query?: string, headers?: object): Promise<Stream>;
 }
+
+type Asked = [method: string, path: string, body?: unknown, headers?: object];
 
 /** An open stream. */
 export interface Stream {
@@ -53,7 +60,15 @@ export async function doorOf(store: TestStore): Promise<Door> {
     base,
     key,
     stop,
-    async call(method, path, body, headers = {}) {
+    async call(this: Door, ...given) {
+      // As a client does that is told to come again: a projector on servers takes seconds to begin.
+      for (const untilMs = performance.now() + VIEWS_WAIT_MS; ; await sleep(200)) {
+        const answer = await this.callOnce(...given);
+        const isBehind = answer.status === 503 && answer.body.errors?.[0]?.code === 'views_behind';
+        if (!isBehind || performance.now() > untilMs) return answer;
+      }
+    },
+    async callOnce(method, path, body, headers = {}) {
       const answer = await fetch(path.startsWith('http') ? path : base + path, {
         method,
         headers: {

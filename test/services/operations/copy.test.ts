@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { readConfiguration } from '../../../libs/configuration/configuration.ts';
 import { openBackends } from '../../../libs/wiring/open-backends.ts';
+import { migrateEngines } from '../../../libs/wiring/open-engines.ts';
 import { removeEngines } from '../../../libs/wiring/throwaway-engines.ts';
 import { copyStore } from '../../../services/operations/copy-store.ts';
 import { createPrivacy } from '../../../services/privacy/doors/privacy.ts';
@@ -116,6 +117,7 @@ describe('lethe copy', () => {
       const variables = { ...storeVariables(other), LETHE_KMS: `local:${other}/keys` };
       const to = readConfiguration(variables);
       onTestFinished(() => removeEngines(to));
+      await migrateEngines(to);
       const breaking = copyStore(from, to, {
         isKeptOpen: true,
         onProgress(text) {
