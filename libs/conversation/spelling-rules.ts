@@ -19,6 +19,8 @@ export interface Speller {
 
 type Spell = (text: string) => string;
 
+/** Digits, and what people write between them; extensions and addresses are no numbers. */
+const PHONE = /^\+?[\d\s().\-/]+$/;
 const RULE = /^(text|email|phone(:[A-Z]{2})?)$/;
 const RULES_MAX = 50;
 
@@ -92,13 +94,16 @@ async function phoneSpell(region: string | undefined): Promise<Spell> {
     const found = phones.parsePhoneNumberFromString(text, { ...of, extract: false });
     return found?.isValid() && found.ext === undefined ? found.number : undefined;
   };
-  const code = region === undefined ? undefined : phones.getCountryCallingCode(region as Region);
   return (text) => {
     const plain = text.normalize('NFKC').trim();
-    // As channels write them: all digits, and nothing before the country's code.
-    const international = () => numberOf(`+${plain.replace(/^(\+|00)/, '')}`);
-    const isLocal = code !== undefined && !/^(\+|00)/.test(plain) && !plain.startsWith(code);
-    const local = isLocal ? numberOf(plain, region) : undefined;
-    return local ?? international() ?? numberOf(plain, region) ?? text.normalize('NFC');
+    const kept = text.normalize('NFC');
+    if (!PHONE.test(plain)) return kept;
+    // As many channels write them: all digits, and nothing before the country's code.
+    const international = numberOf(`+${plain.replace(/^(\+|00)/, '')}`);
+    if (region === undefined || /^(\+|00)/.test(plain)) return international ?? kept;
+    const local = numberOf(plain, region);
+    // It can be read as two numbers: whoever it is must not become another person.
+    if (local !== undefined && international !== undefined && local !== international) return kept;
+    return local ?? international ?? kept;
   };
 }

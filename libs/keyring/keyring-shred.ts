@@ -26,10 +26,10 @@ export interface KeyringShred {
    */
   isTaken(ref: RingRef, taken: readonly Taken[] | 'all'): Promise<boolean>;
   /**
-   * Puts fences where rings were taken and nothing is any more: somebody has removed the fences.
-   * Gives those rings. Throws CONTENDED: a turn gives keys anew.
+   * Puts fences back where rings were taken: somebody has removed the fences, or changed them. Gives
+   * those rings; what opens is left alone. Throws CONTENDED: a turn gives keys anew.
    */
-  fenceAbsent(refs: readonly RingRef[], erasure: LossId): Promise<RingRef[]>;
+  mendFences(refs: readonly RingRef[], erasure: LossId): Promise<RingRef[]>;
   /** By which erasure each ring became a fence, in their order; null: it is none. */
   fencedBy(refs: readonly RingRef[]): Promise<(LossId | null)[]>;
 }

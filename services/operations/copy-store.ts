@@ -51,9 +51,9 @@ export async function copyStore(
   const [source, opened] = [await openAll(from), await openAll(to)];
   const target = { ...opened, log: await codedAs(source.log, opened.log, from) };
   try {
+    await markUnfinished(source.vault.store, target.vault);
     const log = await copyLog(source.log, target.log, (done) => onProgress(`${done} records`));
     const kms = { from: await openRootKms(from), to: await openRootKms(to) };
-    await markUnfinished(target.vault.turns);
     const change = moveRoot(kms.from, kms.to, target.vault);
     const vault = await copyVault(source.vault.copy, target.vault.copy, {
       change,

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { SubjectId } from '../../libs/base/ids.ts';
 import { createPrivacy, type PrivacyOutcome } from '../../services/privacy/doors/privacy.ts';
 import { PERSONAL, profile, received } from '../support/events.ts';
-import { defaultConversationOf, subjectOf } from '../support/reading.ts';
+import { defaultConversationOf, subjectOf, textsOf } from '../support/reading.ts';
 import { openAt, openTestStore, type TestStore } from '../support/temporary-store.ts';
 
 // Two privacy services, or one that is asked twice, are asked for the same at the same time.
@@ -78,6 +78,25 @@ describe('what is asked for twice at the same time', () => {
     expect(erasureOf(outcome)).toBe(listed!.id);
     expect((await listedOf(two, 'erase-subject')).length).toBe(1);
     expect('certificate' in outcome && outcome.certificate?.salt).toBeTypeOf('string');
+  });
+
+  it('by a service that was killed before it took anything is refused where a hold has come since', async () => {
+    const [one, two] = await openTwo();
+    const app = one.app.id;
+    const conversation = await defaultConversationOf(one, 'person-0');
+    const person = await subjectOf(one, 'person-0');
+    const powers = one.backends.privacy();
+    const dead = () => new Promise<never>(() => undefined);
+    const requests = { ...powers.requests, record: dead };
+    void createPrivacy({ ...powers, requests }).clearConversation(app, conversation);
+    await expect.poll(async () => (await listedOf(two, 'clear-conversation')).length).toBe(1);
+    const privacy = createPrivacy(two.backends.privacy());
+    const holding = privacy.hold(app, person);
+    const isHeld = async () => (await two.backends.privacy().keyringHold.areHeld(app, [person]))[0];
+    await expect.poll(isHeld).toBe(true);
+    expect((await privacy.clearConversation(app, conversation)).status).toBe('refused');
+    await holding;
+    expect(await textsOf(two, conversation)).toEqual(['hers']);
   });
 
   it('once each is another one: clearing a conversation a second time is not the first', async () => {

@@ -47,26 +47,35 @@ async function restoreFrom(store: TestStore, backup: string): Promise<TestStore>
 }
 
 describe('S51 old rows of the vault that somebody without a key writes back undo nothing for long', () => {
-  it('nor does who removes the fence of somebody who was erased: it is put back, and pages open', async () => {
-    const store = await openPeople();
-    const database = openVault(fileOf(store.configuration.vault));
-    const group = await groupOf(store);
-    const ann = await subjectOf(store, 'ann');
-    await createPrivacy(store.backends.privacy()).eraseSubject(store.app.id, ann);
-    const pattern = `%${ann}`;
-    database.prepare('DELETE FROM vault_rows WHERE lower(hex(key)) LIKE ?').run(pattern);
-    const again = await store.reopen();
-    await expect(textsOf(again, group)).rejects.toMatchObject({ code: 'EVENT_TAMPERED' });
-    const told: string[] = [];
-    const look = watchErasures(again.backends.privacy(), ({ message }) => told.push(message));
-    await look();
-    expect(told).toEqual([expect.stringMatching(/fences of erase-subject .* They were put back/)]);
-    expect(await textsOf(again, group)).toEqual([null, 'his']);
-    await look();
-    expect(told.length).toBe(1);
-    expect((await turnEpoch(again)).turn).toMatchObject({ step: 'done', failedApps: [] });
-    expect(await textsOf(await again.reopen(), group)).toEqual([null, 'his']);
-  });
+  it.each([
+    ['removes', 'DELETE FROM vault_rows'],
+    ['overwrites', 'UPDATE vault_rows SET wrapped = zeroblob(80)'],
+  ])(
+    'nor does who %s the fence of somebody who was erased: it is put back, and pages open',
+    async (_, change) => {
+      const store = await openPeople();
+      const database = openVault(fileOf(store.configuration.vault));
+      const group = await groupOf(store);
+      const ann = await subjectOf(store, 'ann');
+      await createPrivacy(store.backends.privacy()).eraseSubject(store.app.id, ann);
+      const pattern = `%${ann}`;
+      database.prepare(`${change} WHERE lower(hex(key)) LIKE ?`).run(pattern);
+      const again = await store.reopen();
+      const code = expect.stringMatching(/^(EVENT|VAULT)_TAMPERED$/);
+      await expect(textsOf(again, group)).rejects.toMatchObject({ code });
+      const told: string[] = [];
+      const look = watchErasures(again.backends.privacy(), ({ message }) => told.push(message));
+      await look();
+      expect(told).toEqual([
+        expect.stringMatching(/fences of erase-subject .* They were put back/),
+      ]);
+      expect(await textsOf(again, group)).toEqual([null, 'his']);
+      await look();
+      expect(told.length).toBe(1);
+      expect((await turnEpoch(again)).turn).toMatchObject({ step: 'done', failedApps: [] });
+      expect(await textsOf(await again.reopen(), group)).toEqual([null, 'his']);
+    },
+  );
 
   it.each(Object.keys(taking).filter((name) => name !== 'an app’s'))(
     'of %s: doctor names it, a turn takes it once more before T1 is told',

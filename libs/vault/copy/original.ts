@@ -1,10 +1,11 @@
 /** A store that is copied to other engines, and its copy: one waits for the keys of the other. */
 import { systemClock } from '../../base/clock.ts';
 import type { KeyId } from '../../base/ids.ts';
-import { isLetheError } from '../../base/lethe-error.ts';
+import { isLetheError, LetheError } from '../../base/lethe-error.ts';
 import { createSystemRandomness } from '../../base/random.ts';
 import { contended } from '../../base/retry.ts';
 import type { RootKms } from '../keys/root-kms.ts';
+import { STORE_ROOT } from '../rows/key-slots.ts';
 import type { VaultStore } from '../rows/vault-store.ts';
 import { rootKmsKey } from '../turn/epoch-status.ts';
 import { originTurn, withEnded } from '../turn/origin-turn.ts';
@@ -26,14 +27,30 @@ export interface KeysOfCopy {
 }
 
 /**
- * Closes a copy before its vault is filled: one that is interrupted is opened by nobody. What is
- * noted there already, which only a copy that has come further has, stays. Can be repeated. Throws
- * VAULT_UNREACHABLE.
+ * Closes a copy before its vault is filled, also one that has ended before: one that is interrupted
+ * is opened by nobody. Can be repeated. Throws CONTENDED, VAULT_UNREACHABLE. Throws INPUT_INVALID:
+ * the vault is another store's, or the copy was turned since, and lives on its own.
  */
-export async function markUnfinished(turns: TurnTable): Promise<void> {
-  if ((await turns.read()) !== undefined) return;
+export async function markUnfinished(
+  source: Pick<VaultStore, 'read'>,
+  target: { readonly store: Pick<VaultStore, 'read'>; readonly turns: TurnTable },
+): Promise<void> {
+  const { store, turns } = target;
+  const [[own], [there]] = [await source.read([STORE_ROOT]), await store.read([STORE_ROOT])];
+  if (there !== undefined && there.ownKey !== own?.ownKey) {
+    const text = 'the vault to copy into is another store’s: name an empty one';
+    throw new LetheError('INPUT_INVALID', text);
+  }
+  const row = await turns.read();
+  const before = JSON.parse(row?.text ?? '{}') as Partial<Turn>;
+  if (before.isClosed) return;
+  if (before.id !== undefined && before.original === undefined) {
+    const text = 'the copy has had a turn since it was made, and lives on its own';
+    throw new LetheError('INPUT_INVALID', `${text}: copy into an empty place`);
+  }
   // Nothing signs it: the key for that lies in the vault that is to come.
-  await turns.replace(undefined, { text: JSON.stringify({ isClosed: true }), code: null });
+  const closed = { text: JSON.stringify({ ...before, isClosed: true }), code: null };
+  if (!(await turns.replace(row, closed))) throw contended();
 }
 
 /**

@@ -17,9 +17,9 @@ import {
   commitUnderKeys,
   currentBucketKey,
   enterLoss,
-  fenceAbsentRow,
   fenceRows,
   isFence,
+  mendFence,
 } from './shred-rows.ts';
 
 /** Opens the power to take key material away. Each step can be repeated. */
@@ -56,12 +56,12 @@ export function createKeyringShred(deps: VaultContext): KeyringShred {
         }
         return isTakenFrom(deps, ref, { material: opened, taken });
       }),
-    async fenceAbsent(refs, loss) {
+    async mendFences(refs, loss) {
       const fenced: RingRef[] = [];
       for (const ref of refs) {
         const app = await deps.apps.find(ref.app);
         if (app === undefined) continue;
-        if (await fenceAbsentRow(deps, ringRow(ref, app.buckets), loss)) fenced.push(ref);
+        if (await mendFence(deps, ringRow(ref, app.buckets), loss)) fenced.push(ref);
       }
       return fenced;
     },

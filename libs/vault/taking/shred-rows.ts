@@ -3,6 +3,7 @@
 import { type KeyId, type LossId, NO_ID } from '../../base/ids.ts';
 import { isLetheError, LetheError } from '../../base/lethe-error.ts';
 import { again, retryContended } from '../../base/retry.ts';
+import { passOverDamage } from '../../keyring/past-damage.ts';
 import type { VaultContext } from '../keys/vault-context.ts';
 import { bucketKeyRow } from '../rows/key-slots.ts';
 import {
@@ -84,9 +85,16 @@ export async function fenceRows(
   });
 }
 
-/** Makes a fence where there is no row; false: there is one. */
-export function fenceAbsentRow(deps: VaultContext, key: RowKey, by: LossId): Promise<boolean> {
+/** Makes a fence where there is no row, or one that does not open; false: there is another. */
+export async function mendFence(deps: VaultContext, key: RowKey, by: LossId): Promise<boolean> {
   const { store, hierarchy } = deps;
+  const [there] = await store.read([key]);
+  if (there !== undefined) {
+    const opens = await passOverDamage(async () => (await isErasedRow(deps, there)) || true);
+    if (opens === true) return false;
+    await fenceRows(deps, [key], by, 'evenHeld');
+    return true;
+  }
   return retryContended(async () => {
     if ((await store.versions([key]))[0] !== undefined) return false;
     hierarchy.forgetBucketKey(key.app, key.bucket);

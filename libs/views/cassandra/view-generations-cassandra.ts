@@ -28,17 +28,28 @@ interface State {
 export class ViewGenerations {
   readonly #database: CassandraDatabase;
   #known: { readonly live: number; readonly sinceMs: number } | undefined;
+  #looking: Promise<number> | undefined;
 
   constructor(database: CassandraDatabase) {
     this.#database = database;
   }
 
   /** The generation that serves; the first is made when there is none. */
-  async live(): Promise<number> {
+  live(): Promise<number> {
     const nowMs = performance.now();
-    if (this.#known && nowMs - this.#known.sinceMs < LIVE_KNOWN_MS) return this.#known.live;
+    if (this.#known && nowMs - this.#known.sinceMs < LIVE_KNOWN_MS) {
+      return Promise.resolve(this.#known.live);
+    }
+    // All who ask meanwhile wait for this look: each would make tables for a first one.
+    this.#looking ??= this.#look(nowMs).finally(() => {
+      this.#looking = undefined;
+    });
+    return this.#looking;
+  }
+
+  async #look(sinceMs: number): Promise<number> {
     const live = (await this.#state())?.live ?? (await this.#makeFirst());
-    this.#known = { live, sinceMs: nowMs };
+    this.#known = { live, sinceMs };
     return live;
   }
 

@@ -25,6 +25,7 @@ import { held } from '../../../libs/vault/taking/shred-rows.ts';
 import type { PrivacyPowers } from '../../../libs/wiring/powers.ts';
 import { findThing } from '../kinds/find-thing.ts';
 import { carryOut, type Done } from '../life/carry-out.ts';
+import { issuedBefore } from '../life/certificate.ts';
 import { type HoldOutcome, holdSubject } from './hold-subject.ts';
 
 /** The id of the erasure, or why there was nothing to take. */
@@ -225,8 +226,8 @@ async function requestAll(
     if ('joined' in one) joined.set(id, one.joined);
     else outcomes.set(id, outcomeOf(id, one));
   }
-  for (const { id } of made.filter((one) => joined.has(one.id))) {
-    outcomes.set(id, await joinRequest(powers, id, joined.get(id)!));
+  for (const one of made.filter(({ id }) => joined.has(id))) {
+    outcomes.set(one.id, await joinRequest(powers, one, joined.get(one.id)!));
   }
   return made.map(({ id }) => outcomes.get(id)!);
 }
@@ -260,21 +261,22 @@ async function findOpenSame(
 /** Goes on with another request for the same, beside whoever has begun it, or in their place. */
 async function joinRequest(
   powers: PrivacyPowers,
-  own: RequestId,
+  own: PrivacyRequest,
   other: RequestId,
 ): Promise<PrivacyOutcome> {
-  await powers.requests.drop(own);
+  await powers.requests.drop(own.id);
   const request = await powers.requests.get(other);
   const isRefused = async () => !takenOf(await powers.erasures.read()).has(other);
   if (request === undefined && (await isRefused())) {
     return { status: 'refused', reason: held().message };
   }
   if (request === undefined || request.step === 'done') {
-    return { status: 'done', erasure: other, t0: await powers.holders.passHolders() };
+    const certificate = await issuedBefore(powers, { ...own, id: other });
+    const t0 = await powers.holders.passHolders();
+    return { status: 'done', erasure: other, t0, ...(certificate && { certificate }) };
   }
-  // It is on the list.
-  const step = request.step === 'finish' ? request.step : 'shred';
-  const [carried] = await carryOut(powers, [{ ...request, step }]);
+  // From the step that it has reached: before it takes anything, holds are looked at.
+  const [carried] = await carryOut(powers, [request], 'asked', 'listed');
   return outcomeOf(other, carried as Exclude<typeof carried, undefined | { joined: unknown }>);
 }
 

@@ -44,13 +44,13 @@ export interface Done {
 /**
  * Carries requests out to their end; they share the wait for T0. `restored`: they were carried out
  * before, when nothing held them. `since`: of those that ask for the same as one that was listed
- * after that place nothing is done; they come to `joined`.
+ * after that place nothing is done; they come to `joined`. `listed`: they are on the list.
  */
 export async function carryOut(
   powers: PrivacyPowers,
   requests: readonly PrivacyRequest[],
   as: Asked = 'asked',
-  since?: KnownPlace,
+  since?: KnownPlace | 'listed',
 ): Promise<Carried[]> {
   const signs = giveSigns(powers, requests);
   try {
@@ -63,7 +63,11 @@ export async function carryOut(
 async function carryOutTogether(
   powers: PrivacyPowers,
   requests: readonly PrivacyRequest[],
-  { as, signs, since }: { as: Asked; signs: SignsOfLife; since?: KnownPlace | undefined },
+  {
+    as,
+    signs,
+    since,
+  }: { as: Asked; signs: SignsOfLife; since?: KnownPlace | 'listed' | undefined },
 ): Promise<Carried[]> {
   const failures = new Map<PrivacyRequest, unknown>();
   // What fails in one request, also by being of an unknown kind, holds up no other.
@@ -164,19 +168,19 @@ async function carryOutTogether(
 function listAll(
   { erasures, clock }: PrivacyPowers,
   requests: readonly PrivacyRequest[],
-  { as, since }: { as: Asked; since: KnownPlace | undefined },
+  { as, since }: { as: Asked; since: KnownPlace | 'listed' | undefined },
 ): Promise<Joined> {
   const atMs = clock.nowMs();
   // A later step was recorded after that; and what is carried out again is on it.
   const isListed = ({ step }: PrivacyRequest) =>
-    as !== 'asked' || !(step === 'received' || step === 'begun');
+    as !== 'asked' || since === 'listed' || !(step === 'received' || step === 'begun');
   const unlisted = requests.filter((request) => !isListed(request));
   // Also where nothing is added this looks at the list: cut off, it may not say who was refused.
   return erasures.add(
     unlisted.map(
       ({ id, loss, app, kind, target }) => ({ id, loss, app, kind, target, atMs }) as ListedRequest,
     ),
-    since,
+    since === 'listed' ? undefined : since,
   );
 }
 
@@ -192,7 +196,7 @@ async function shredAll(run: Run, kind: Kind<RequestKind>, as: Asked): Promise<v
     if (await opensStill(run.powers, request)) continue;
     // A backup may be older than the rings: whoever asks for them finds that they are gone.
     const fences = kind.fences?.(run.app.id, request.target as never) ?? [];
-    if (as === 'restored') await run.powers.keyringShred.fenceAbsent(fences, request.loss);
+    if (as === 'restored') await run.powers.keyringShred.mendFences(fences, request.loss);
     return;
   }
   throw tookNothing(request);

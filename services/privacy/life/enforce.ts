@@ -299,10 +299,10 @@ async function enforceFences(
   for (const one of standing(listed)) {
     if (!isRequest(one) || !hasTaken.has(one.id)) continue;
     const refs = kindOf(one.kind).fences?.(one.app, one.target as never) ?? [];
-    const fenced = await orKept(() => keyringShred.fenceAbsent(refs, one.loss));
+    const fenced = await orKept(() => keyringShred.mendFences(refs, one.loss));
     if (fenced !== 'kept' && fenced.length === 0) continue;
     const what = fenced === 'kept' ? `They ${KEPT}` : 'They were put back';
-    const text = `fences of ${one.kind} ${one.id} of the app ${one.app} had been removed`;
+    const text = `fences of ${one.kind} ${one.id} of the app ${one.app} had been removed or changed`;
     onUndone(new LetheError('VAULT_TAMPERED', `${text}. ${what}`));
   }
 }

@@ -13,7 +13,6 @@ describe('spelling rules', () => {
     ['phone', '4915123456789', '+4915123456789'],
     ['phone', '+49 (0)151 2345 6789', '+4915123456789'],
     ['phone:DE', '0151 23456789', '+4915123456789'],
-    ['phone:DE', '4915123456789', '+4915123456789'],
     ['phone:DE', '+1 415 555 2671', '+14155552671'],
     ['email', 'Ann@EXAMPLE.Org', 'Ann@example.org'],
     ['text', 'Zoe\u0308', 'Zo\u00eb'],
@@ -26,6 +25,13 @@ describe('spelling rules', () => {
   it.each([
     ['phone', '0151 23456789'],
     ['phone', '12'],
+    // A number of the region, or of another country without its plus: it stays as it is.
+    ['phone:DE', '15125551234'],
+    ['phone:DE', '33612345678'],
+    ['phone:DE', '4915125551234'],
+    ['phone:US', '6598765432'],
+    ['phone', 'tel:15125551234;phone-context=+49'],
+    ['phone', '+4915125551234;isub=12'],
     ['phone', 'ann'],
     ['phone', '+49 151 23456789 ext. 5'],
     ['phone', 'call +49 151 23456789'],

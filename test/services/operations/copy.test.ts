@@ -127,11 +127,49 @@ describe('lethe copy', () => {
       await expect(breaking).rejects.toThrow('broken off');
       const opening = openBackends(to).then((backends) => backends.close());
       await expect(opening).rejects.toThrow('LETHE_VAULT: this store is closed');
-      await copyStore(from, to, { isKeptOpen: true, onProgress: () => undefined });
+      const through = { isKeptOpen: true, onProgress: () => undefined };
+      await copyStore(from, to, through);
+      await openBackends(to).then((backends) => backends.close());
+      // The same of a run over a copy that had ended.
+      const again = copyStore(from, to, {
+        ...through,
+        onProgress(text) {
+          if (text.includes(point)) throw new Error('broken off');
+        },
+      });
+      await expect(again).rejects.toThrow('broken off');
+      await expect(openBackends(to)).rejects.toThrow('LETHE_VAULT: this store is closed');
+      await copyStore(from, to, through);
       const copy = await openConfigured(to, other, {}, app);
       onTestFinished(() => copy.backends.close());
       await copy.project();
       expect(await textsOf(copy, group)).toEqual(expected);
     },
   );
+
+  it('into the vault of another store is refused before anything of that is changed', async () => {
+    const folder = temporaryFolder();
+    const original = await openOriginal(folder);
+    await original.ingest.close();
+    await original.backends.close();
+    const other = temporaryFolder();
+    const living = await openOriginal(other);
+    const group = await groupOf(living);
+    const expected = await textsOf(living, group);
+    await living.ingest.close();
+    await living.backends.close();
+    const own = { ...embeddedVariables(other), LETHE_LOG: `sqlite:${other}/data/new.db` };
+    const to = readConfiguration({ ...own, LETHE_STATE: `sqlite:${other}/data/new.db` });
+    const from = readConfiguration(embeddedVariables(folder));
+    const copying = copyStore(from, to, { isKeptOpen: true, onProgress: () => undefined });
+    await expect(copying).rejects.toMatchObject({ code: 'INPUT_INVALID' });
+    const unharmed = await openConfigured(
+      readConfiguration(embeddedVariables(other)),
+      other,
+      {},
+      living.app.id,
+    );
+    onTestFinished(() => unharmed.backends.close());
+    expect(await textsOf(unharmed, group)).toEqual(expected);
+  });
 });
