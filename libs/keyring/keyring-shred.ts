@@ -26,7 +26,7 @@ export interface KeyringShred {
    */
   isTaken(ref: RingRef, taken: readonly Taken[] | 'all'): Promise<boolean>;
   /**
-   * Puts fences back where rings were taken: somebody has removed the fences, or changed them. Gives
+   * Puts fences back where rings were taken: somebody has removed them, or changed them. Gives
    * those rings; what opens is left alone. Throws CONTENDED: a turn gives keys anew.
    */
   mendFences(refs: readonly RingRef[], erasure: LossId): Promise<RingRef[]>;

@@ -302,7 +302,8 @@ async function enforceFences(
     const fenced = await orKept(() => keyringShred.mendFences(refs, one.loss));
     if (fenced !== 'kept' && fenced.length === 0) continue;
     const what = fenced === 'kept' ? `They ${KEPT}` : 'They were put back';
-    const text = `fences of ${one.kind} ${one.id} of the app ${one.app} had been removed or changed`;
+    const whose = `${one.kind} ${one.id} of the app ${one.app}`;
+    const text = `fences of ${whose} had been removed or changed`;
     onUndone(new LetheError('VAULT_TAMPERED', `${text}. ${what}`));
   }
 }
