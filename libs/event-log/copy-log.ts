@@ -16,6 +16,8 @@ const REPEATED_RECORDS_MAX = 10_000;
 /** What a walk found. */
 export interface CopiedLog {
   readonly records: number;
+  /** What others have appended: it is no event, and was left out. */
+  readonly foreign: number;
   readonly appended: number;
   /** SHA-256 over all keys and values in the order of the walk. */
   readonly hash: string;
@@ -28,17 +30,20 @@ export async function copyLog(
   onProgress: (records: number) => void = () => undefined,
 ): Promise<CopiedLog> {
   const hash = createHash('sha256');
-  let [records, appended] = [0, 0];
+  let [records, appended, foreign] = [0, 0, 0];
+  const onForeign = (count: number) => {
+    foreign += count;
+  };
   for (let partition = 0; partition < from.partitions; partition += 1) {
     // What another partition of the original gave lies between, in an order of its own.
     const isOfIt = ({ key }: LogRecord) => streamToPartition(key, from.partitions) === partition;
     const cursors = Array.from({ length: to.partitions }, (_, i) => new Cursor(to, i, isOfIt));
-    for await (const page of pages(from, partition)) {
+    for await (const page of pages(from, partition, onForeign)) {
       const missing: LogRecord[] = [];
-      for (const { key, value, code } of page) {
+      for (const { key, value } of page) {
         hash.update(key).update(value);
         const cursor = cursors[streamToPartition(key, to.partitions)]!;
-        if (!(await cursor.matches({ key, value }))) missing.push({ key, value, code });
+        if (!(await cursor.matches({ key, value }))) missing.push({ key, value });
       }
       await to.append(missing);
       records += page.length;
@@ -49,16 +54,23 @@ export async function copyLog(
       if (canShare(from.partitions, to.partitions, [partition, i])) await cursor.assertEnd();
     }
   }
-  return { records, appended, hash: hash.digest('hex') };
+  return { records, appended, foreign, hash: hash.digest('hex') };
 }
 
-async function* pages(log: EventLog, partition: number): AsyncIterable<PlacedRecord[]> {
+async function* pages(
+  log: EventLog,
+  partition: number,
+  onForeign: (count: number) => void = () => undefined,
+): AsyncIterable<PlacedRecord[]> {
   for (let next = 0; ; ) {
     const page = await log.read(partition, next, PAGE_RECORDS);
     const last = page.at(-1);
     if (last === undefined) return;
     // What names no stream has no place elsewhere: it is a dead letter where it lies.
-    yield page.filter((record) => !isTombstone(record) && namesStream(record.key));
+    const named = page.filter((record) => !isTombstone(record) && namesStream(record.key));
+    const own = named.filter((record) => log.codes?.isOwn(record) ?? true);
+    onForeign(named.length - own.length);
+    yield own;
     next = last.offset + 1;
   }
 }

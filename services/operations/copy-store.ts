@@ -7,7 +7,6 @@
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import type { Configuration } from '../../libs/configuration/configuration.ts';
 import { type CopiedLog, copyLog } from '../../libs/event-log/copy-log.ts';
-import type { EventLog } from '../../libs/event-log/event-log.ts';
 import { withCodes } from '../../libs/event-log/record-codes.ts';
 import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { countDiffering, dropAbsent } from '../../libs/vault/copy/compare-vaults.ts';
@@ -48,8 +47,7 @@ export async function copyStore(
       'both name the same vault: name another place to copy to',
     );
   }
-  const [source, opened] = [await openAll(from), await openAll(to)];
-  const target = { ...opened, log: await codedAs(source.log, opened.log, from) };
+  const { source, target } = await withOwnCodes(from, await openAll(from), await openAll(to));
   try {
     await markUnfinished(source.vault.store, target.vault);
     const log = await copyLog(source.log, target.log, (done) => onProgress(`${done} records`));
@@ -106,18 +104,16 @@ async function close(original: Backends, hasGoneOn: () => Promise<boolean>): Pro
 
 type Opened = Awaited<ReturnType<typeof openAll>>;
 
-/**
- * The log to copy into. Records keep the codes that they have, also those that others have sent;
- * those of a log that nobody else writes have none, and get them.
- */
-async function codedAs(source: EventLog, target: EventLog, from: Configuration): Promise<EventLog> {
-  if (source.isOpenToOthers || !target.isOpenToOthers) return target;
-  let coded = target;
+/** Logs that others may append to: what they have sent is not copied, what is gets its code. */
+async function withOwnCodes(from: Configuration, source: Opened, target: Opened) {
+  const [one, other] = [source.log, target.log];
+  if (!one.isOpenToOthers && !other.isOpenToOthers) return { source, target };
+  let logs = [one, other] as const;
   await withBackends(from, async ({ codes }) => {
     await codes.ready();
-    coded = withCodes(target, codes);
+    logs = [withCodes(one, codes), withCodes(other, codes)];
   });
-  return coded;
+  return { source: { ...source, log: logs[0] }, target: { ...target, log: logs[1] } };
 }
 
 /** Has anything been written to log or list of the original since they were copied? */

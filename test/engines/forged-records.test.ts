@@ -12,6 +12,7 @@ import {
   encodeSealedEvent,
   type SealedEvent,
 } from '../../libs/codec/sealed-event.ts';
+import { readConfiguration } from '../../libs/configuration/configuration.ts';
 import { CassandraDatabase } from '../../libs/engines/cassandra-database.ts';
 import type { EventLog } from '../../libs/event-log/event-log.ts';
 import { openEventLogKafka } from '../../libs/event-log/kafka/event-log-kafka.ts';
@@ -20,12 +21,19 @@ import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { catchUp, rebuildViews } from '../../libs/projection/project.ts';
 import { projectorGroup } from '../../libs/projection/views-behind.ts';
 import { openProjectorBackends } from '../../libs/wiring/open-projector.ts';
+import { copyStore } from '../../services/operations/copy-store.ts';
 import { runDoctor } from '../../services/operations/doctor.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { readUser } from '../../services/reader/read-conversations.ts';
 import { joined, profile, received } from '../support/events.ts';
 import { groupOf, messagesOf, recordsOf, subjectOf, textsOf } from '../support/reading.ts';
-import { openTestStore, type TestStore } from '../support/temporary-store.ts';
+import {
+  embeddedVariables,
+  openConfigured,
+  openTestStore,
+  type TestStore,
+  temporaryFolder,
+} from '../support/temporary-store.ts';
 
 /** All that the views show of this store. */
 async function shown(store: TestStore) {
@@ -142,6 +150,16 @@ it('S51 records that somebody without a key sends change nothing, and are told a
   const { keyring } = reopened.backends.reader();
   await rebuildViews(reopened.backends.projector(), keyring, () => undefined);
   expect(await shown(reopened)).toEqual(before);
+  // Nor does it come into a copy, where nothing would tell it apart any more.
+  const folder = temporaryFolder();
+  const embedded = readConfiguration(embeddedVariables(folder));
+  const through = { isKeptOpen: true, onProgress: () => undefined };
+  const copied = await copyStore(reopened.configuration, embedded, through);
+  expect(copied.log).toMatchObject({ foreign: sent, records: records.length });
+  const copy = await openConfigured(embedded, folder, {}, app);
+  onTestFinished(() => copy.backends.close());
+  await copy.project();
+  expect((await shown(copy)).messages).toEqual(before.messages);
   // What this store writes is its own, in a process of the projector too, which has no vault.
   await reopened.accept(received('ben', 'later', { id: 'c' }));
   const projector = await openProjectorBackends(reopened.configuration, createWakeSignal());

@@ -45,6 +45,9 @@ export function addCopyCommand(program: Command): void {
       progress.clear();
       printResult(options.json === true, { ...copied, events }, [
         `log: ${copied.log.records} records, SHA-256 ${copied.log.hash}`,
+        ...(copied.log.foreign > 0
+          ? [`log: ${copied.log.foreign} records that others had sent were left out`]
+          : []),
         `vault: ${copied.vault.rows} rows, ${copied.vault.segments} segments; none differs`,
         `state: ${copied.state.deliveries} deliveries, ${copied.state.requests} requests`,
         `views: built from ${events} events`,
