@@ -34,8 +34,8 @@ import { readMessage, readMessages } from './read-messages.ts';
 /** Messages come in pages of this many, as in the adopted interface. */
 const PAGE_MESSAGES = 100;
 /** A page of messages ends here, sealed: of the longest ones it has fewer. */
-const PAGE_BYTES_MAX = 4 * 1_048_576;
-const PAGES_HELD_MAX = { ofOne: 16 * 1_048_576, ofAll: 32 * 1_048_576 };
+const PAGE_BYTES_MAX = 12 * 1_048_576;
+const PAGES_HELD_MAX = { ofOne: 32 * 1_048_576, ofAll: 48 * 1_048_576 };
 const PAGE_SIZE_DEFAULT = 25;
 
 const PAGE_SIZE = Type.Optional(Type.Integer({ minimum: 1, maximum: 100 }));

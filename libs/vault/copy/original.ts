@@ -5,7 +5,7 @@ import { isLetheError, LetheError } from '../../base/lethe-error.ts';
 import { createSystemRandomness } from '../../base/random.ts';
 import { contended } from '../../base/retry.ts';
 import type { RootKms } from '../keys/root-kms.ts';
-import { STORE_ROOT } from '../rows/key-slots.ts';
+import { STORE_MAC_ROW } from '../keys/vault-store-mac.ts';
 import type { VaultStore } from '../rows/vault-store.ts';
 import { rootKmsKey } from '../turn/epoch-status.ts';
 import { originTurn, withEnded } from '../turn/origin-turn.ts';
@@ -36,7 +36,7 @@ export async function markUnfinished(
   target: { readonly store: Pick<VaultStore, 'read'>; readonly turns: TurnTable },
 ): Promise<void> {
   const { store, turns } = target;
-  const [[own], [there]] = [await source.read([STORE_ROOT]), await store.read([STORE_ROOT])];
+  const [[own], [there]] = [await source.read([STORE_MAC_ROW]), await store.read([STORE_MAC_ROW])];
   if (there !== undefined && there.ownKey !== own?.ownKey) {
     const text = 'the vault to copy into is another store’s: name an empty one';
     throw new LetheError('INPUT_INVALID', text);

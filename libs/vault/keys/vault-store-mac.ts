@@ -3,6 +3,7 @@ import { LetheError } from '../../base/lethe-error.ts';
 import { HmacKey } from '../../codec/hash.ts';
 import { passOverDamage } from '../../keyring/past-damage.ts';
 import type { StoreMac } from '../../keyring/store-mac.ts';
+import { storeRow } from '../rows/key-slots.ts';
 import { rowKinds } from '../rows/vault-store.ts';
 import { type SparedIds, sparedRows } from './key-hierarchy.ts';
 import type { VaultContext } from './vault-context.ts';
@@ -13,6 +14,9 @@ const MAC_KEY: SparedIds = { id: idOf(1), spareId: idOf(3) };
 const FORMERS_FROM = 10;
 /** So often a store can be restored from one that was restored. */
 const FORMERS_MAX = 32;
+
+/** The row of the key, by whose id a store and its copies are known: turns keep it. */
+export const STORE_MAC_ROW = storeRow(rowKinds.accessKey, MAC_KEY.id);
 
 /** The codes of a store, and those of the stores that it was restored from. */
 export interface StoreMacs extends StoreMac {
