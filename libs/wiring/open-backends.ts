@@ -186,6 +186,7 @@ export async function openBackends(
   await (options.mustExist ? assertThere : assertMayBeMade)(configuration);
   const use = { wake, connections: openConnections() };
   const opened = await openEngines(configuration, use);
+  const closing = new AbortController();
   try {
     const { store } = opened.vault;
     if (!options.evenClosed) await assertNotClosed(opened.vault.turns);
@@ -217,7 +218,6 @@ export async function openBackends(
     const requests = createRequestStore(opened.state.requests, mac);
     const attacks = createAttackCredentials({ mac });
     const cursors = createLogCursors({ mac, randomness, incarnation: () => lease.incarnation() });
-    const closing = new AbortController();
     const codes = await openCodes(opened, hierarchy, closing.signal);
     const sealer = createEventSealer(randomness);
     const common = { clock, randomness, apps, sealer, cursors };
@@ -262,6 +262,7 @@ export async function openBackends(
       },
     };
   } catch (error) {
+    closing.abort();
     await opened.close();
     throw error;
   }

@@ -47,8 +47,9 @@ export async function copyStore(
       'both name the same vault: name another place to copy to',
     );
   }
-  const { source, target } = await withOwnCodes(from, await openAll(from), await openAll(to));
+  const opened = { source: await openAll(from), target: await openAll(to) };
   try {
+    const { source, target } = await withOwnCodes(from, opened);
     await markUnfinished(source.vault.store, target.vault);
     const log = await copyLog(source.log, target.log, (done) => onProgress(`${done} records`));
     const kms = { from: await openRootKms(from), to: await openRootKms(to) };
@@ -82,7 +83,7 @@ export async function copyStore(
     });
     return { log, vault: { ...vault, differing }, state, erasures };
   } finally {
-    await Promise.all([source.close(), target.close()]);
+    await Promise.all([opened.source.close(), opened.target.close()]);
   }
 }
 
@@ -105,15 +106,17 @@ async function close(original: Backends, hasGoneOn: () => Promise<boolean>): Pro
 type Opened = Awaited<ReturnType<typeof openAll>>;
 
 /** Logs that others may append to: what they have sent is not copied, what is gets its code. */
-async function withOwnCodes(from: Configuration, source: Opened, target: Opened) {
-  const [one, other] = [source.log, target.log];
-  if (!one.isOpenToOthers && !other.isOpenToOthers) return { source, target };
-  let logs = [one, other] as const;
-  await withBackends(from, async ({ codes }) => {
+async function withOwnCodes(
+  from: Configuration,
+  opened: { readonly source: Opened; readonly target: Opened },
+) {
+  const { source, target } = opened;
+  if (!source.log.isOpenToOthers && !target.log.isOpenToOthers) return opened;
+  return withBackends(from, async ({ codes }) => {
     await codes.ready();
-    logs = [withCodes(one, codes), withCodes(other, codes)];
+    const coded = (one: Opened): Opened => ({ ...one, log: withCodes(one.log, codes) });
+    return { source: coded(source), target: coded(target) };
   });
-  return { source: { ...source, log: logs[0] }, target: { ...target, log: logs[1] } };
 }
 
 /** Has anything been written to log or list of the original since they were copied? */
@@ -151,12 +154,12 @@ async function openAll(configuration: Configuration) {
 }
 
 /** With a whole store opened, for what its keys authenticate. */
-async function withBackends(
+async function withBackends<Result>(
   configuration: Configuration,
-  work: (backends: Backends) => Promise<void>,
-): Promise<void> {
+  work: (backends: Backends) => Promise<Result>,
+): Promise<Result> {
   const backends = await openBackends(configuration, { evenClosed: true });
-  await work(backends).finally(() => backends.close());
+  return work(backends).finally(() => backends.close());
 }
 
 function turnedOf({ engines, turns }: Backends) {

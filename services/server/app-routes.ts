@@ -61,8 +61,10 @@ export function addAppRoutes(
     },
     async (request, reply) => {
       try {
-        const { displayName: name, settings = {} } = request.body;
-        const app = await createApp(powers, { name, ...settings });
+        const { displayName: name, settings } = request.body;
+        // Nothing else of it: what is not named in the document sets nothing.
+        const { spellingRules = {} } = settings ?? {};
+        const app = await createApp(powers, { name, spellingRules });
         return reply.status(201).send({ app: await shown(request, app) });
       } catch (error) {
         if (!isLetheError(error, 'NAME_TAKEN')) throw error;
