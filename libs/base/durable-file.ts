@@ -103,9 +103,9 @@ export function assertFolderUsable(variable: string, folder: string): void {
   try {
     accessSync(at, constants.W_OK | constants.X_OK);
   } catch (cause) {
-    const { code } = fileFailure(cause, 'CONFIGURATION_INVALID', '');
-    const why = (cause as NodeJS.ErrnoException).code ?? 'unknown';
-    throw new LetheError(code, `${variable}: cannot write ${told} (${why}): ${advice}`, { cause });
+    const { code: why = 'unknown' } = cause as NodeJS.ErrnoException;
+    const text = `${variable}: cannot write ${told} (${why}): ${advice}`;
+    throw new LetheError('CONFIGURATION_INVALID', text, { cause });
   }
 }
 

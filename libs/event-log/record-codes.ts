@@ -8,7 +8,7 @@
  */
 import { timingSafeEqual } from 'node:crypto';
 import { LetheError } from '../base/lethe-error.ts';
-import type { HmacKey } from '../codec/hash.ts';
+import { HmacKey } from '../codec/hash.ts';
 import { labels } from '../codec/labels.ts';
 import type { EventLog, LogRecord } from './event-log.ts';
 
@@ -24,9 +24,17 @@ export interface RecordCodes {
   reload(): Promise<boolean>;
 }
 
-/** Opens them; `load` gives the key, which is kept as long as the process runs. */
-export function createRecordCodes(load: () => Promise<HmacKey>): RecordCodes {
+/** Opens them; `load` gives the key's 32 bytes, which are kept as long as the process runs. */
+export function createRecordCodes(load: () => Promise<Buffer>): RecordCodes {
+  let bytes: Buffer | undefined;
   let key: HmacKey | undefined;
+  const reload = async () => {
+    const loaded = await load();
+    if (bytes?.equals(loaded)) return false;
+    bytes = loaded;
+    key = new HmacKey(loaded);
+    return true;
+  };
   const codeOf = (record: Pick<LogRecord, 'key' | 'value'>): Buffer => {
     if (key === undefined) throw new LetheError('INVARIANT_BROKEN', 'no key of records was loaded');
     const fields = [record.key, record.value];
@@ -34,19 +42,14 @@ export function createRecordCodes(load: () => Promise<HmacKey>): RecordCodes {
   };
   return {
     async ready() {
-      key ??= await load();
+      if (key === undefined) await reload();
     },
     of: codeOf,
     isOwn(record) {
       const { code } = record;
       return code?.length === CODE_BYTES && timingSafeEqual(code, codeOf(record));
     },
-    async reload() {
-      const probe = { key: Buffer.alloc(0), value: Buffer.alloc(0) };
-      const before = codeOf(probe);
-      key = await load();
-      return !before.equals(codeOf(probe));
-    },
+    reload,
   };
 }
 

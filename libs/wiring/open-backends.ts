@@ -38,7 +38,7 @@ import { createAppRegistry } from '../vault/keys/app-registry.ts';
 import { createFeedMac } from '../vault/keys/feed-key.ts';
 import { createKeyHierarchy, type KeyHierarchy } from '../vault/keys/key-hierarchy.ts';
 import { createListHeads } from '../vault/keys/list-heads.ts';
-import { openRecordKey, readRecordKey } from '../vault/keys/record-key.ts';
+import { readRecordKey } from '../vault/keys/record-key.ts';
 import type { RootKms } from '../vault/keys/root-kms.ts';
 import { signDoor } from '../vault/keys/signed-doors.ts';
 import { createAppKeys } from '../vault/keys/vault-app-keys.ts';
@@ -197,8 +197,7 @@ export async function openBackends(
     const feedMac = createFeedMac(() => hierarchy);
     const feedStore = options.overFeed?.(opened.vault.feed) ?? opened.vault.feed;
     const feed = createSignedFeed({ store: feedStore, mac: feedMac, randomness });
-    const { leaseMs } = configuration;
-    const lease = openKeyLease({ feed, clocks, randomness, leaseMs });
+    const lease = openKeyLease({ feed, clocks, randomness, leaseMs: configuration.leaseMs });
     const lossFeed = createLossFeed({ feed, clocks, randomness });
     const hierarchy = createKeyHierarchy({ store, kms, randomness, lease, lossFeed });
     const isBegun = await hasBegun(opened.vault, configuration);
@@ -291,12 +290,12 @@ async function openCodes(
   hierarchy: KeyHierarchy,
   closing: AbortSignal,
 ): Promise<RecordCodes> {
+  const read = () => readRecordKey(hierarchy);
   if (logs.log().isOpenToOthers) {
-    const read = () => readRecordKey(hierarchy);
     // Where it is damaged nothing is appended; all else goes on.
     await passOverDamage(() => tellRecordKey(views(), read, closing));
   }
-  return createRecordCodes(() => openRecordKey(hierarchy));
+  return createRecordCodes(read);
 }
 
 /** An entry that takes nothing: whoever acknowledges it is alive. */

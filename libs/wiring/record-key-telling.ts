@@ -5,7 +5,6 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isLetheError, LetheError } from '../base/lethe-error.ts';
-import { HmacKey } from '../codec/hash.ts';
 import { createRecordCodes, type RecordCodes } from '../event-log/record-codes.ts';
 import type { ViewStore, ViewWriter } from '../views/view-store.ts';
 
@@ -15,7 +14,7 @@ const AGAIN_MS = 1_000;
 export function codesToldTo(views: Pick<ViewWriter, 'recordKey'>): RecordCodes {
   return createRecordCodes(async () => {
     const key = await views.recordKey();
-    if (key !== undefined) return new HmacKey(key);
+    if (key !== undefined) return key;
     const text = 'the views do not say yet what records of this store are known by';
     const advice = 'start ingest, reader or privacy, which tell it';
     throw new LetheError('VIEWS_UNREACHABLE', `${text}: ${advice}`, { retryable: true });

@@ -5,7 +5,6 @@
 import { randomBytes } from 'node:crypto';
 import { expect, it, onTestFinished } from 'vitest';
 import { decodeRecord, encodeRecordKey } from '../../libs/codec/event-record.ts';
-import { HmacKey } from '../../libs/codec/hash.ts';
 import {
   type EventHeader,
   encodeHeader,
@@ -124,7 +123,7 @@ it('S51 records that somebody without a key sends change nothing, and are told a
   const events = records.map(({ key, value }) => decodeRecord(key, value));
   const owners = new Set<string>([erased]);
   const stranger = await openAsStranger(store);
-  const guessed = createRecordCodes(async () => new HmacKey(randomBytes(32)));
+  const guessed = createRecordCodes(async () => randomBytes(32));
   await guessed.ready();
   let sent = 0;
   for (const [what, { of, as }] of Object.entries(FORGED)) {

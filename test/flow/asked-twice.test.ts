@@ -21,6 +21,9 @@ async function openTwo(): Promise<[TestStore, TestStore]> {
   return [store, await openAt(store.folder, {}, store.app.id)];
 }
 
+/** What a service that was killed still waits for. */
+const dead = () => new Promise<never>(() => undefined);
+
 const later = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 function erasureOf(outcome: PrivacyOutcome): string {
@@ -69,7 +72,6 @@ describe('what is asked for twice at the same time', () => {
     const app = one.app.id;
     const person = await subjectOf(one, 'person-0');
     const powers = one.backends.privacy();
-    const dead = () => new Promise<never>(() => undefined);
     const keyringShred = { ...powers.keyringShred, shred: dead };
     void createPrivacy({ ...powers, keyringShred }).eraseSubject(app, person);
     await expect.poll(async () => (await listedOf(two, 'erase-subject')).length).toBe(1);
@@ -86,7 +88,6 @@ describe('what is asked for twice at the same time', () => {
     const conversation = await defaultConversationOf(one, 'person-0');
     const person = await subjectOf(one, 'person-0');
     const powers = one.backends.privacy();
-    const dead = () => new Promise<never>(() => undefined);
     const requests = { ...powers.requests, record: dead };
     void createPrivacy({ ...powers, requests }).clearConversation(app, conversation);
     await expect.poll(async () => (await listedOf(two, 'clear-conversation')).length).toBe(1);

@@ -7,7 +7,7 @@ import type { Consumer, EachBatchPayload, Kafka } from 'kafkajs';
 import { LetheError } from '../../base/lethe-error.ts';
 import type { FollowOptions, PlacedRecord } from '../event-log.ts';
 import { logUnreachable } from './kafka-client.ts';
-import { codeIn } from './kafka-writer.ts';
+import { toPlaced } from './kafka-reader.ts';
 
 const CHUNK_RECORDS = 1_000;
 const PARTITIONS_AT_ONCE = 4;
@@ -17,7 +17,6 @@ const SILENT_MS_MAX = 60_000;
 const LOOK_MS = 250;
 const METADATA_AGE_MS = 5_000;
 const FETCH_BYTES = 2 * 1024 * 1024;
-const EMPTY = Buffer.alloc(0);
 
 /** Follows until the signal ends it. Throws LOG_UNREACHABLE, or what handling threw. */
 export async function followKafka(
@@ -105,16 +104,10 @@ class GroupMember {
 
   async #handleBatch({ batch, heartbeat, isRunning, isStale, resolveOffset }: EachBatchPayload) {
     const { partition } = batch;
-    const records = batch.messages.map(
-      ({ offset, key, value, headers }): PlacedRecord => ({
-        partition,
-        offset: Number(offset),
-        key: key ?? EMPTY,
-        value: value ?? EMPTY,
-        ...(headers?.traceparent && { trace: String(headers.traceparent) }),
-        code: codeIn(headers),
-      }),
-    );
+    const records = batch.messages.map((message): PlacedRecord => {
+      const trace = message.headers?.traceparent;
+      return { ...toPlaced(partition, message), ...(trace && { trace: String(trace) }) };
+    });
     for (let at = 0; at < records.length; at += CHUNK_RECORDS) {
       if (!isRunning() || isStale() || this.#isEnding()) return;
       const chunk = records.slice(at, at + CHUNK_RECORDS);

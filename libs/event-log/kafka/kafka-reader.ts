@@ -1,10 +1,19 @@
 /** Reading a Kafka partition from an offset, without a group. */
 import type { PlacedRecord } from '../event-log.ts';
-import type { KafkaCluster, SharedCluster } from './kafka-cluster.ts';
+import type { FetchedMessage, KafkaCluster, SharedCluster } from './kafka-cluster.ts';
 import { codeIn } from './kafka-writer.ts';
 
 const FETCH_BYTES = 4 * 1024 * 1024;
 const EMPTY = Buffer.alloc(0);
+
+/** A record as kafkajs gives it, whoever wrote it. */
+export function toPlaced(
+  partition: number,
+  { offset, key, value, headers }: FetchedMessage,
+): PlacedRecord {
+  const code = codeIn(headers);
+  return { partition, offset: Number(offset), key: key ?? EMPTY, value: value ?? EMPTY, code };
+}
 
 /** Reads one topic. */
 export class KafkaReader {
@@ -63,13 +72,7 @@ export class KafkaReader {
     const records: PlacedRecord[] = found.messages
       // A compressed batch is sent whole, also when it begins before what was asked for.
       .filter(({ offset }) => Number(offset) >= from)
-      .map(({ offset, key, value, headers }) => ({
-        partition,
-        code: codeIn(headers),
-        offset: Number(offset),
-        key: key ?? EMPTY,
-        value: value ?? EMPTY,
-      }));
+      .map((message) => toPlaced(partition, message));
     const end = Number(found.highWatermark);
     // A leader that was elected lately may not know yet how far its partition is on all replicas.
     const told = this.#ends.get(partition) ?? 0;

@@ -5,11 +5,12 @@
  */
 import { HmacKey } from '../../codec/hash.ts';
 import type { FeedMac } from '../feed/signed-feed.ts';
+import { numberedId } from '../rows/key-slots.ts';
 import { rowKinds } from '../rows/vault-store.ts';
 import type { KeyHierarchy } from './key-hierarchy.ts';
 
 // Beside the key of the lists that decide, which has the id 1.
-const FEED_KEY = '2'.padStart(32, '0');
+const FEED_KEY = numberedId(2);
 
 /** Opens it; the hierarchy is asked for at the first use. */
 export function createFeedMac(

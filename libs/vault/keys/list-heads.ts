@@ -4,7 +4,7 @@
  */
 import { isLetheError } from '../../base/lethe-error.ts';
 import { again, retryContended } from '../../base/retry.ts';
-import { STORE_ROOT, storeRow } from '../rows/key-slots.ts';
+import { numberedId, STORE_ROOT, storeRow } from '../rows/key-slots.ts';
 import { type RowKey, rowKinds } from '../rows/vault-store.ts';
 import { unwrapRow, wrapRow } from '../rows/wrapped-row.ts';
 import type { VaultContext } from './vault-context.ts';
@@ -31,7 +31,7 @@ export interface KnownPlaceRow {
 
 /** The place before the first entry: that of an empty list. */
 export const LIST_START: KnownPlace = { number: 0, mac: '' };
-const keyOf = (id: number) => storeRow(rowKinds.listHead, String(id).padStart(32, '0'));
+const keyOf = (id: number) => storeRow(rowKinds.listHead, numberedId(id));
 
 /** Opens them. */
 export function createListHeads(deps: Pick<VaultContext, 'store' | 'hierarchy'>): ListHeads {

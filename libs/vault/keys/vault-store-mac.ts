@@ -3,14 +3,13 @@ import { LetheError } from '../../base/lethe-error.ts';
 import { HmacKey } from '../../codec/hash.ts';
 import { passOverDamage } from '../../keyring/past-damage.ts';
 import type { StoreMac } from '../../keyring/store-mac.ts';
-import { storeRow } from '../rows/key-slots.ts';
+import { numberedId, storeRow } from '../rows/key-slots.ts';
 import { rowKinds } from '../rows/vault-store.ts';
 import { type SparedIds, sparedRows } from './key-hierarchy.ts';
 import type { VaultContext } from './vault-context.ts';
 
-const idOf = (number: number) => String(number).padStart(32, '0');
 // Beside the key of the store's own access keys, which has the id NO_ID.
-const MAC_KEY: SparedIds = { id: idOf(1), spareId: idOf(3) };
+const MAC_KEY: SparedIds = { id: numberedId(1), spareId: numberedId(3) };
 const FORMERS_FROM = 10;
 /** So often a store can be restored from one that was restored. */
 const FORMERS_MAX = 32;
@@ -81,5 +80,5 @@ export function createStoreMac({
 /** Where the key lies of a store that this one was restored from, by generations. */
 function formerIds(number: number): SparedIds {
   const first = FORMERS_FROM + 2 * number;
-  return { id: idOf(first), spareId: idOf(first + 1) };
+  return { id: numberedId(first), spareId: numberedId(first + 1) };
 }

@@ -48,6 +48,11 @@ export function bucketOf({ kind, id }: Pick<RowKey, 'kind' | 'id'>): number | un
   return isBucketKey ? Number.parseInt(id, 16) : 0;
 }
 
+/** The id of a row that is known by a small number: 32 digits. */
+export function numberedId(number: number): string {
+  return String(number).padStart(32, '0');
+}
+
 /** A row of the store itself, under its root. */
 export function storeRow(kind: RowKind, id: string): RowKey {
   return { app: STORE, bucket: 0, kind, id };

@@ -3,7 +3,6 @@
 import { type KeyId, type LossId, NO_ID } from '../../base/ids.ts';
 import { isLetheError, LetheError } from '../../base/lethe-error.ts';
 import { again, retryContended } from '../../base/retry.ts';
-import { passOverDamage } from '../../keyring/past-damage.ts';
 import type { VaultContext } from '../keys/vault-context.ts';
 import { bucketKeyRow } from '../rows/key-slots.ts';
 import {
@@ -87,22 +86,18 @@ export async function fenceRows(
 
 /** Makes a fence where there is no row, or one that does not open; false: there is another. */
 export async function mendFence(deps: VaultContext, key: RowKey, by: LossId): Promise<boolean> {
-  const { store, hierarchy } = deps;
-  const [there] = await store.read([key]);
-  if (there !== undefined) {
-    const opens = await passOverDamage(async () => (await isErasedRow(deps, there)) || true);
-    if (opens === true) return false;
+  return retryContended(async () => {
+    const [there] = await deps.store.read([key]);
+    if (there === undefined) {
+      const row = nothing(key);
+      const { wrapping, guard } = await currentBucketKey(deps, row);
+      const puts = [fenceRow(row, by, wrapping)];
+      const [outcome] = await commitUnderKeys(deps, [{ guard, puts }]);
+      return outcome === 'done' || again;
+    }
+    if (await opens(deps, there)) return false;
     await fenceRows(deps, [key], by, 'evenHeld');
     return true;
-  }
-  return retryContended(async () => {
-    if ((await store.versions([key]))[0] !== undefined) return false;
-    hierarchy.forgetBucketKey(key.app, key.bucket);
-    const wrapping = (await hierarchy.bucketKeys(key.app, [key.bucket])).get(key.bucket)!;
-    const guard = { key: bucketKeyRow(key.app, key.bucket), ownKey: wrapping.id };
-    const puts = [fenceRow(nothing(key), by, wrapping)];
-    const [outcome] = await commitUnderKeys(deps, [{ guard, puts }]);
-    return outcome === 'done' || again;
   });
 }
 
@@ -142,7 +137,11 @@ function staysAsItIs(key: RowKey): LetheError {
 
 /** Does a row name holds? They lie in clear: of one that does not authenticate they say nothing. */
 async function isHeldRow(deps: VaultContext, row: VaultRow): Promise<boolean> {
-  if (row.holds.length === 0) return false;
+  return row.holds.length > 0 && (await opens(deps, row));
+}
+
+/** Does a row authenticate, as a fence or with what it holds? */
+async function opens(deps: VaultContext, row: VaultRow): Promise<boolean> {
   try {
     await isErasedRow(deps, row);
     return true;

@@ -94,8 +94,8 @@ async function readWithin(
     const ids = messages.map(({ message }) => message);
     const isLast = messages.length <= 1;
     // Of the last one all is read that is shown: how much that can be is bounded by itself.
-    const bound = isLast || request.bytesMax === undefined ? {} : { bytesMax };
-    const changes = await views.changes(ids, { ...SHOWN_CHANGES, ...bound });
+    const bound = isLast ? Number.POSITIVE_INFINITY : bytesMax;
+    const changes = await views.changes(ids, { ...SHOWN_CHANGES, bytesMax: bound });
     if (isLast || sizeOf({ messages: [], changes }) < bytesMax) {
       const bytes = sizeOf({ messages, changes });
       return { messages, changes, isCached: false, isCut, bytes };

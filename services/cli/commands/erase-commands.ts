@@ -1,6 +1,6 @@
 /** `lethe erase`: people and apps, for good. */
 import type { Command } from 'commander';
-import { type SubjectId, textToId } from '../../../libs/base/ids.ts';
+import { type AppId, type SubjectId, textToId } from '../../../libs/base/ids.ts';
 import { LetheError } from '../../../libs/base/lethe-error.ts';
 import { readPeople } from '../../../libs/people/people.ts';
 import type { OpenStore } from '../../../libs/wiring/open-backends.ts';
@@ -100,7 +100,8 @@ async function eraseOne(
   const app = await findApp(backends, options.app);
   const powers = backends.privacy();
   const subject = await findSubject(powers, app.id, id);
-  if (options.preview) return previewPeople(backends, options, new Map([[subject, id]]));
+  const found = new Map([[subject, id]]);
+  if (options.preview) return previewPeople(backends, app.id, { found, json: options.json });
   const started = performance.now();
   const outcome = await lasting(createPrivacy(powers).eraseSubject(app.id, subject));
   const milliseconds = Math.round(performance.now() - started);
@@ -111,16 +112,15 @@ async function eraseOne(
 /** What erasing each of these people would take, and who they are; nothing is changed. */
 async function previewPeople(
   backends: OpenStore['backends'],
-  { app: name, json }: SubjectOptions,
-  found: ReadonlyMap<SubjectId, string>,
+  app: AppId,
+  { found, json }: { readonly found: ReadonlyMap<SubjectId, string>; readonly json: boolean },
 ): Promise<void> {
-  const app = await findApp(backends, name);
   const subjects = [...found.keys()];
   const wanted = subjects.map((subject) => {
     return { kind: 'erase-subject' as const, target: { subject } };
   });
-  const previews = await previewLosses(backends.privacy(), app.id, wanted);
-  const people = await readPeople(backends.reader(), app.id, subjects);
+  const previews = await previewLosses(backends.privacy(), app, wanted);
+  const people = await readPeople(backends.reader(), app, subjects);
   for (const [i, subject] of subjects.entries()) {
     const { displayName = null, identities = [] } = people.get(subject) ?? {};
     const shown = identities.map(({ channel, externalId }) => ({ channel, externalId }));
@@ -162,7 +162,7 @@ async function eraseMany(
       endWith(error.exitCode);
     }
   }
-  if (options.preview) return previewPeople(backends, options, found);
+  if (options.preview) return previewPeople(backends, app.id, { found, json: options.json });
   const subjects = [...found.keys()];
   const started = performance.now();
   let done = 0;

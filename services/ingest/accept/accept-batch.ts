@@ -46,7 +46,9 @@ export async function acceptBatch(
 ): Promise<Outcome[]> {
   const speller = await spellerOf(context.resolver.app.spellingRules);
   const items = given.map((item) => {
-    return item.kind === 'delivery' ? { ...item, delivery: speller.delivery(item.delivery) } : item;
+    if (item.kind !== 'delivery') return item;
+    const delivery = speller.delivery(item.delivery);
+    return delivery === item.delivery ? item : { ...item, delivery };
   });
   const outcomes = new Array<Outcome | undefined>(items.length);
   const named = await nameAll(items, context);

@@ -8,7 +8,6 @@ import type { Removal, RowKey, RowKind, VaultRow } from '../vault-store.ts';
 
 /** Finds one row by its key. */
 export const WHERE_ROW = 'WHERE app = ? AND bucket = ? AND kind = ? AND id = ?';
-const WHERE = WHERE_ROW;
 /** What a row has beside its key, in the order of `rowValues`. */
 export const ROW_COLUMNS = [
   'version',
@@ -26,14 +25,14 @@ export const ROW_COLUMNS = [
 export const SET_COLUMNS = ROW_COLUMNS.map((column) => `${column} = ?`).join();
 const INSERT = `INSERT INTO vault_rows (app, bucket, kind, id, ${ROW_COLUMNS.join()})
   VALUES (?, ?, ?, ?, ${ROW_COLUMNS.map(() => '?').join()}) IF NOT EXISTS`;
-const UPDATE = `UPDATE vault_rows SET ${SET_COLUMNS} ${WHERE} IF version = ?`;
-const REMOVE = `DELETE FROM vault_rows ${WHERE} IF version = ?`;
+const UPDATE = `UPDATE vault_rows SET ${SET_COLUMNS} ${WHERE_ROW} IF version = ?`;
+const REMOVE = `DELETE FROM vault_rows ${WHERE_ROW} IF version = ?`;
 const REMOVE_KEY = `${REMOVE} AND own_key = ?`;
-const GUARD = `UPDATE vault_rows SET own_key = ? ${WHERE} IF own_key = ?`;
-const ENTERED = `UPDATE vault_rows SET owed = null ${WHERE} IF owed = ?`;
+const GUARD = `UPDATE vault_rows SET own_key = ? ${WHERE_ROW} IF own_key = ?`;
+const ENTERED = `UPDATE vault_rows SET owed = null ${WHERE_ROW} IF owed = ?`;
 
-export const READ_ROW = `SELECT * FROM vault_rows ${WHERE}`;
-export const READ_VERSION = `SELECT version, state FROM vault_rows ${WHERE}`;
+export const READ_ROW = `SELECT * FROM vault_rows ${WHERE_ROW}`;
+export const READ_VERSION = `SELECT version, state FROM vault_rows ${WHERE_ROW}`;
 
 /** A row as the driver gives it. */
 export interface StoredVaultRow extends StoredFields {
