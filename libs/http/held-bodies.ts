@@ -8,8 +8,7 @@ import { HeldBytes } from './held-bytes.ts';
 import { HttpError } from './http-error.ts';
 
 const MEGABYTE = 1_048_576;
-const OF_ONE_MAX = 16 * MEGABYTE;
-const OF_ALL_MAX = 48 * MEGABYTE;
+const HELD_BYTES_MAX = 48 * MEGABYTE;
 /** Most that do not say how long they are are short; what is longer takes as much at a time. */
 const UNTOLD = MEGABYTE;
 
@@ -27,13 +26,11 @@ export class HeldBodies {
   readonly #held: HeldBytes;
   readonly #bodyBytesMax: number;
 
-  /** `bodyBytesMax`: the longest that is taken; twice as much of one app, six times of all, fit. */
+  /** `bodyBytesMax`: the longest that is taken; of one app alone three of them fit. */
   constructor(bodyBytesMax: number) {
     this.#bodyBytesMax = bodyBytesMax;
-    const ofOne = Math.max(OF_ONE_MAX, 2 * bodyBytesMax);
-    const ofAll = Math.max(OF_ALL_MAX, 6 * bodyBytesMax);
     const title = 'Too much is being sent at once: nothing of this was taken in';
-    this.#held = new HeldBytes({ ofOne, ofAll }, title);
+    this.#held = new HeldBytes(Math.max(HELD_BYTES_MAX, 6 * bodyBytesMax), title);
   }
 
   /** Counts a request's body until it is answered. Throws 413, and 503: there is no room now. */

@@ -1,31 +1,29 @@
-/** Bytes that requests keep in memory until they are answered: bounded for an app and over all. */
+/** Bytes that requests keep in memory until they are answered: bounded, and shared by the apps. */
 import type { FastifyReply } from 'fastify';
 import { HttpError } from './http-error.ts';
 
-/** How many bytes may be held at once; one request that is alone may hold more. */
-export interface HeldMax {
-  readonly ofOne: number;
-  readonly ofAll: number;
-}
-
-/** What is held, by whose it is. */
+/**
+ * What is held, by whose it is. An app gets room as long as it then holds no more than stays free:
+ * alone it has half of all, and the more others hold the less. So something is always free, and no
+ * app, slow or greedy, can keep another from being served ("dynamic thresholds" with the factor 1:
+ * Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998).
+ */
 export class HeldBytes {
   readonly #byApp = new Map<string, number>();
-  readonly #max: HeldMax;
+  readonly #bytesMax: number;
   readonly #title: string;
   #ofAll = 0;
 
-  /** `title`: what who finds no room is told. */
-  constructor(max: HeldMax, title: string) {
-    this.#max = max;
+  /** `bytesMax`: of all together. `title`: what who finds no room is told. */
+  constructor(bytesMax: number, title: string) {
+    this.#bytesMax = bytesMax;
     this.#title = title;
   }
 
   /** Holds more of an app's. Throws 503, with when to come again: there is no room now. */
   hold(app: string, bytes: number): void {
-    const held = this.#byApp.get(app) ?? 0;
-    const isFull = (now: number, max: number) => now > 0 && now + bytes > max;
-    if (isFull(held, this.#max.ofOne) || isFull(this.#ofAll, this.#max.ofAll)) {
+    const held = (this.#byApp.get(app) ?? 0) + bytes;
+    if (held > this.#bytesMax - this.#ofAll - bytes) {
       throw new HttpError(503, 'overloaded', this.#title, { retryAfterSeconds: 1 });
     }
     this.#change(app, bytes);

@@ -34,8 +34,10 @@ import { readMessage, readMessages } from './read-messages.ts';
 /** Messages come in pages of this many, as in the adopted interface. */
 const PAGE_MESSAGES = 100;
 /** A page of messages ends here, sealed: of the longest ones it has fewer. */
-const PAGE_BYTES_MAX = 12 * 1_048_576;
-const PAGES_HELD_MAX = { ofOne: 32 * 1_048_576, ofAll: 48 * 1_048_576 };
+const PAGE_BYTES_MAX = 4 * 1_048_576;
+const PAGES_HELD_BYTES_MAX = 64 * 1_048_576;
+/** Shorter pages are not counted: the kernel takes them at once, however slow their clients are. */
+const LONG_PAGE_BYTES = 65_536;
 const PAGE_SIZE_DEFAULT = 25;
 
 const PAGE_SIZE = Type.Optional(Type.Integer({ minimum: 1, maximum: 100 }));
@@ -202,7 +204,7 @@ function addConversationRoutes(server: HttpServer, powersFor: AnswerPowers): voi
 
 function addMessageRoutes(server: HttpServer, powersFor: AnswerPowers): void {
   const tags = ['messages'];
-  const held = new HeldBytes(PAGES_HELD_MAX, 'Too many long pages are being read at once');
+  const held = new HeldBytes(PAGES_HELD_BYTES_MAX, 'Too many long pages are being read at once');
   server.get(
     '/v2/apps/:appId/conversations/:conversationId/messages',
     {
@@ -222,7 +224,9 @@ function addMessageRoutes(server: HttpServer, powersFor: AnswerPowers): void {
       const size = request.query['page[size]'] ?? PAGE_MESSAGES;
       const asked = { ...page, limit: size + 1, bytesMax: PAGE_BYTES_MAX };
       // Until the client has it: one that reads slowly keeps it in memory.
-      const hold = (bytes: number) => held.holdUntilTaken(app, bytes, reply);
+      const hold = (bytes: number) => {
+        if (bytes > LONG_PAGE_BYTES) held.holdUntilTaken(app, bytes, reply);
+      };
       const query = { conversation: id, page: asked, hold };
       const { messages, views, isCut } = await readMessages(powers, app, query);
       const isBeyond = views.length > size;

@@ -16,7 +16,7 @@ import { openTestStore, type TestStore } from '../support/temporary-store.ts';
 
 const MESSAGES = 99;
 const MESSAGES_PER_BATCH = 33;
-const MESSAGE_BYTES = 90_000;
+const MESSAGE_BYTES = 40_000;
 
 const figures: Record<string, unknown> = {};
 afterAll(() => recordFigures('slow clients', figures));

@@ -8,11 +8,14 @@ import { identity, received, sent } from '../support/events.ts';
 import { serveAsInReadme } from '../support/serve-as-in-readme.ts';
 import { openTestStore } from '../support/temporary-store.ts';
 
-/** A server with two tenants, each with a key. */
-async function openTenants() {
+/** A server with two tenants or more, each with a key. */
+async function openTenants(count = 2) {
   const store = await openTestStore();
   const administration = store.backends.administration();
-  const other = await createApp(administration, { name: 'other', buckets: 16 });
+  const apps: string[] = [store.app.id];
+  while (apps.length < count) {
+    apps.push((await createApp(administration, { name: `app-${apps.length}`, buckets: 16 })).id);
+  }
   const server = await startServer(store);
   onTestFinished(() => server.stop());
   const { accessKeys, clock } = administration;
@@ -27,7 +30,7 @@ async function openTenants() {
     const [found] = await directory.findSubjects(store.app.id, [identity(name)]);
     return found !== undefined;
   };
-  const tenants = [await tenantOf(store.app.id), await tenantOf(other.id)];
+  const tenants = await Promise.all(apps.map(tenantOf));
   return { address: server.address, tenants, isKnown };
 }
 
@@ -43,7 +46,10 @@ async function begin(address: string, { path, authorization }: Tenant, bytes: nu
   head.push('content-type: application/json', `content-length: ${bytes}`);
   socket.write(`${head.join('\r\n')}\r\n\r\n[`);
   const answered = once(socket, 'data').then(([data]) => String(data).slice(9, 12));
-  return { socket, status: () => Promise.race([answered, sleep(500).then(() => 'waits')]) };
+  return {
+    socket,
+    status: (ms = 500) => Promise.race([answered, sleep(ms).then(() => 'waits')]),
+  };
 }
 
 const post = (address: string, { path, authorization }: Tenant) =>
@@ -61,6 +67,7 @@ describe('S55 bodies that are sent and held', () => {
     expect(await first.status()).toBe('waits');
     const beside = await begin(address, busy, 9_000_000);
     expect(await beside.status()).toBe('waits');
+    expect(await (await begin(address, busy, 9_000_000)).status()).toBe('waits');
     const second = await begin(address, busy, 9_000_000);
     expect(await second.status()).toBe('503');
     expect((await post(address, quiet)).status).toBe(200);
@@ -69,6 +76,17 @@ describe('S55 bodies that are sent and held', () => {
     await sleep(100);
     const third = await begin(address, busy, 9_000_000);
     expect(await third.status()).toBe('waits');
+  });
+
+  it('of some tenants that take all they can get leave room for every other', async () => {
+    const { address, tenants } = await openTenants(6);
+    for (const greedy of tenants.slice(0, -1)) {
+      for (let bytes = 9_000_000; bytes > 200; ) {
+        const status = await (await begin(address, greedy, bytes)).status(100);
+        if (status === '503') bytes = Math.round(bytes / 4);
+      }
+    }
+    expect((await post(address, tenants.at(-1)!)).status).toBe(200);
   });
 
   it('that name more people than may be new at once are refused whole, and make nobody', async () => {
