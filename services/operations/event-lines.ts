@@ -9,7 +9,12 @@ import { readExactJson } from '../../libs/codec/exact-json.ts';
 
 /** One event of the input, or what is wrong with its line. */
 export type EventLine =
-  | { readonly file: string; readonly line: number; readonly event: unknown }
+  | {
+      readonly file: string;
+      readonly line: number;
+      readonly index?: number;
+      readonly event: unknown;
+    }
   | {
       readonly file: string;
       readonly line: number;
@@ -58,7 +63,7 @@ function* parseLine(
   const read = readExactJson(bytes);
   if ('problem' in read) yield bad('', `one JSON object (or an array of them): ${read.problem}`);
   else if (!Array.isArray(read.value)) yield { file, line, event: read.value };
-  else for (const event of read.value) yield { file, line, event };
+  else for (const [index, event] of read.value.entries()) yield { file, line, index, event };
 }
 
 function explainRead(error: unknown): string {

@@ -26,12 +26,18 @@ export interface IngestOptions {
   readonly onTrouble?: (error: LetheError) => void;
 }
 
-/** Why a line was not taken; nothing of its content. */
+/** Why an event was not taken; nothing of its content. */
 export interface Problem {
   readonly file: string;
   readonly line: number;
+  /** Which one of a line that holds an array, counted from 0; absent: the line is one event. */
+  readonly index?: number;
   readonly field: string;
   readonly expected: string;
+  /** As `POST /events` answers; absent: it could not be read as an event. */
+  readonly code?: string;
+  /** The same line may be taken in later. */
+  readonly isRetryable?: boolean;
 }
 
 /** Counts over all files. */
@@ -48,6 +54,8 @@ export interface IngestSummary {
 }
 
 const BATCH_EVENTS = 500;
+/** So many events are asked for once more at the end, where that may help; they stay in memory. */
+const AGAIN_EVENTS_MAX = 5_000;
 const VIEWS_TIMEOUT_MS = 600_000;
 
 /** Takes files in; what is wrong with single lines is reported, and the rest goes in. */
@@ -65,7 +73,7 @@ export async function ingestFiles(
   const run = new FileRun(ingest, powers.clock, options);
   try {
     for (const file of files) for await (const line of readEventLines(file)) await run.take(line);
-    await run.flush();
+    await run.end();
     await ingest.close();
     const durableSeconds = secondsSince(started);
     // Removals that the files asked for are carried out by whoever is free; here, if need be.
@@ -88,12 +96,20 @@ function secondsSince(startedMs: number): number {
   return Math.round(performance.now() - startedMs) / 1_000;
 }
 
+interface Read {
+  readonly delivery: Delivery;
+  readonly at: { readonly file: string; readonly line: number; readonly index?: number };
+}
+
 class FileRun {
   readonly #ingest: Ingest;
   readonly #options: IngestOptions;
   readonly #clock: Clock;
   readonly #counts = { accepted: 0, duplicate: 0, erased: 0, rejected: 0 };
-  #batch: { delivery: Delivery; at: { file: string; line: number } }[] = [];
+  #batch: Read[] = [];
+  /** What may be taken in once the rest is: an edit that stands before its message, say. */
+  readonly #again: Read[] = [];
+  #isEnd = false;
   #problems = 0;
 
   constructor(ingest: Ingest, clock: Clock, options: IngestOptions) {
@@ -103,49 +119,61 @@ class FileRun {
   }
 
   async take(line: EventLine): Promise<void> {
-    const { file, line: number } = line;
     if (!('event' in line)) {
       this.#problem(line);
       return;
     }
-    const read = readCloudEvent(line.event, this.#clock.nowMs());
+    const { event, ...at } = line;
+    const read = readCloudEvent(event, this.#clock.nowMs());
     if ('problem' in read) {
       const { pointer, expected } = read.problem;
-      this.#problem({ file, line: number, field: pointer, expected });
+      this.#problem({ ...at, field: pointer, expected });
       return;
     }
-    this.#batch.push({ delivery: read.value, at: { file, line: number } });
-    if (this.#batch.length >= BATCH_EVENTS) await this.flush();
+    this.#batch.push({ delivery: read.value, at });
+    if (this.#batch.length >= BATCH_EVENTS) await this.#flush();
   }
 
-  async flush(): Promise<void> {
+  /** Takes in what is left, and asks for the second time where that may help. */
+  async end(): Promise<void> {
+    await this.#flush();
+    this.#isEnd = true;
+    while (this.#again.length > 0) {
+      this.#batch = this.#again.splice(0, BATCH_EVENTS);
+      await this.#flush();
+    }
+  }
+
+  async #flush(): Promise<void> {
     const batch = this.#batch;
     this.#batch = [];
     if (batch.length === 0) return;
     const items = batch.map(({ delivery }) => ({ kind: 'delivery' as const, delivery }));
     const { app, onTrouble } = this.#options;
     const outcomes = await throughStalls(() => this.#ingest.accept(app, items), onTrouble);
-    for (const [i, outcome] of outcomes.entries()) this.#count(outcome, batch[i]!.at);
+    for (const [i, outcome] of outcomes.entries()) this.#count(outcome, batch[i]!);
     const { accepted, duplicate, erased, rejected } = this.#counts;
     const done = accepted + duplicate + erased + rejected;
     this.#options.onProgress?.(`${done} events, ${accepted} accepted`);
   }
 
-  #count(outcome: Outcome, at: { file: string; line: number }): void {
-    if (outcome.status === 'rejected') {
-      this.#problem({ ...at, field: '', expected: outcome.error.title });
-    } else {
+  #count(outcome: Outcome, read: Read): void {
+    if (outcome.status !== 'rejected') {
       this.#counts[outcome.status] += 1;
+      return;
     }
+    const { code, title, retryable } = outcome.error;
+    if (retryable && !this.#isEnd && this.#again.length < AGAIN_EVENTS_MAX) this.#again.push(read);
+    else this.#problem({ ...read.at, field: '', expected: title, code, isRetryable: retryable });
   }
 
   #problem(problem: Problem): void {
     const { report, onProblem } = this.#options;
-    const { file, line, field, expected } = problem;
+    const { isRetryable: retryable, ...told } = problem;
     this.#counts.rejected += 1;
     if (this.#problems === 0) writeFileSync(report, '', { mode: 0o600 });
     this.#problems += 1;
-    appendFileSync(report, `${JSON.stringify({ file, line, field, expected })}\n`);
+    appendFileSync(report, `${JSON.stringify({ ...told, retryable })}\n`);
     onProblem?.(problem);
   }
 

@@ -15,7 +15,11 @@ export function addIngestCommand(program: Command): void {
     .argument('[files...]', 'files; none or - is standard input')
     .requiredOption('--app <app>', 'name or id of the app')
     .option('--no-wait', 'return when everything is durable, before the views have it')
-    .option('--report <file>', 'where rejected lines are listed', 'lethe-rejected.jsonl')
+    .option(
+      '--report <file>',
+      'where rejected events are listed, made anew by each run that rejects any',
+      'lethe-rejected.jsonl',
+    )
     .option('--json', 'print JSON')
     .action(async (files: string[], options) => {
       await withStore(async (store) => {
@@ -43,11 +47,12 @@ function createProblemList(isJson: boolean) {
   return {
     listeners: {
       onProgress: (text: string) => progress.show(text),
-      onProblem({ file, line, field, expected }: Problem): void {
+      onProblem({ file, line, index, field, expected }: Problem): void {
         count += 1;
         if (isJson || count > PROBLEMS_SHOWN_MAX) return;
         progress.clear();
-        const where = `${file}:${line}${field === '' ? '' : ` ${field}`}`;
+        const place = index === undefined ? `${line}` : `${line}[${index}]`;
+        const where = `${file}:${place}${field === '' ? '' : ` ${field}`}`;
         process.stderr.write(`${where}: expected ${expected}\n`);
       },
       onTrouble({ message }: LetheError): void {

@@ -155,6 +155,27 @@ describe('lethe ingest', () => {
     expect(await textsOf(store, await groupOf(store))).toEqual(['second']);
   });
 
+  it('asks for what comes before its message once more, when all else is in', async () => {
+    const others = Array.from({ length: 600 }, (_, i) => good(`${i}`));
+    const early = [edited('ann', 'm', 'second', { time: new Date().toISOString() })];
+    const { store, summary } = await ingest(
+      lines(early, ...others, received('ann', 'first', { id: 'm' })),
+    );
+    expect(summary).toMatchObject({ accepted: 602, rejected: 0 });
+    expect(await textsOf(store, await groupOf(store))).toContain('second');
+  });
+
+  it('lists which event of a line it was, and what POST /events would have answered', async () => {
+    const { summary, report } = await ingest(lines([good('1'), edited('ann', 'nothing', 'x')]));
+    expect(summary).toMatchObject({ accepted: 1, rejected: 1 });
+    expect(JSON.parse(readFileSync(report, 'utf8'))).toMatchObject({
+      line: 1,
+      index: 1,
+      code: 'message_unknown',
+      retryable: true,
+    });
+  });
+
   it('waits for an engine that stalls in the middle, says so, and takes everything in', async () => {
     const store = await openTestStore();
     const args = ['ingest', '-', '--app', 'demo', '--no-wait'];
