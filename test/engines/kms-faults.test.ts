@@ -50,6 +50,11 @@ async function bodyOf(incoming: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(parts);
 }
 
+/** The same request with credentials of another account: the server takes its id for a key's. */
+function inAccount(authorization: string, account: string): string {
+  return authorization.replace(/Credential=[^/]+/, `Credential=${account}`);
+}
+
 /**
  * Stands before the KMS: passes calls on, throttles the next ones, refuses connections, or says of
  * keys that they are gone: no server's clock can be moved by the days that AWS takes.
@@ -57,6 +62,7 @@ async function bodyOf(incoming: IncomingMessage): Promise<Buffer> {
 async function openProxy() {
   let throttled = 0;
   let calls = 0;
+  let account: string | undefined;
   const gone = new Set<string>();
   const listen = (server: Server, port: number) =>
     new Promise<number>((resolve) => {
@@ -76,7 +82,10 @@ async function openProxy() {
         fail(answer, 'NotFoundException');
         return;
       }
-      const { method, headers, url } = incoming;
+      const { method, url } = incoming;
+      const { authorization = '', ...others } = incoming.headers;
+      const by = account === undefined ? authorization : inAccount(authorization, account);
+      const headers = { ...others, authorization: by };
       const { hostname, port } = endpoint;
       const outgoing = request({ hostname, port, path: url, method, headers }, (from) => {
         answer.writeHead(from.statusCode!, from.headers);
@@ -95,6 +104,10 @@ async function openProxy() {
     variable: `aws-kms:eu-west-1?endpoint=${encodeURIComponent(`http://127.0.0.1:${port}`)}`,
     get calls() {
       return calls;
+    },
+    /** From now on the credentials are another account's, or the own ones again. */
+    useAccount: (id?: string) => {
+      account = id;
     },
     /** AWS has deleted this key. */
     sayGone: (key: string) => void gone.add(key),
@@ -237,6 +250,33 @@ describe('the KMS at the root', () => {
     expect(told()).toMatchObject([certified, certified]);
     // Told once more, nothing changes.
     expect(await waiting()).toEqual([0, 0]);
+  });
+
+  it('S49 whose credentials become another account’s tells no T1, ends nothing, and no turn begins', async () => {
+    const proxy = await openProxy();
+    const { store, configuration } = await openStore(proxy.variable);
+    await store.deliver(received('ann', 'hello', { conversation: PERSONAL }));
+    const powers = store.backends.privacy();
+    const subject = await subjectOf(store, 'ann');
+    await createPrivacy(powers).eraseSubject(store.app.id, subject);
+    const { turn } = await turnEpoch({ backends: store.backends, configuration });
+    const denied = { code: 'ROOT_KMS_DENIED', message: expect.stringContaining(turn.newKmsKey) };
+    proxy.useAccount('999999999999');
+    const kms = await openRootKms(configuration);
+    // What makes it dangerous: to that account the old key is gone, and there are no copies.
+    expect(await kms.describeKey(turn.oldKmsKey)).toBe('gone');
+    await expect(settleEpoch(store)).rejects.toMatchObject(denied);
+    await expect(turnEpoch({ backends: store.backends, configuration })).rejects.toMatchObject(
+      denied,
+    );
+    await expect(store.backends.epoch().endCopies()).rejects.toMatchObject(denied);
+    expect(await powers.requests.afterlives()).toMatchObject([{ t1AtMs: null }]);
+    proxy.useAccount();
+    await settleEpoch(store);
+    expect(await powers.requests.afterlives()).toMatchObject([{ t1AtMs: null }]);
+    expect(await kms.describeKey(turn.oldKmsKey)).toBe('pending');
+    const next = await turnEpoch({ backends: store.backends, configuration });
+    expect(next.turn).toMatchObject({ step: 'done', number: turn.number + 1 });
   });
 
   it('S49 a deletion that somebody cancelled is scheduled again, and told; no T1 meanwhile', async () => {

@@ -10,6 +10,7 @@ import type { RootKms } from '../keys/root-kms.ts';
 import { rootKmsKey } from './epoch-status.ts';
 import { keysWaitedFor, withoutKeys } from './epoch-t1.ts';
 import { keysOfCopies, keysOfOwnCopies } from './keys-of-copies.ts';
+import { assertRightKms } from './right-kms.ts';
 import type { TurnContext } from './turn-run.ts';
 import type { ReplacedKey } from './turn-store.ts';
 
@@ -30,7 +31,8 @@ export interface EndedKeys {
  * Until they are gone no T1 is told: copies of the originals open with them. What else was made of
  * those stores opens the same, and goes with them if it is said (`evenCopies`). Throws
  * CONFIGURATION_INVALID: this KMS does not know the key, so it says nothing of where it is; a
- * process serves with it; or there are such copies, and it was not said.
+ * process serves with it; or there are such copies, and it was not said. ROOT_KMS_DENIED: the
+ * KMS of this store is not the one that answers.
  */
 export async function endOriginals(
   { turns, kms: own }: Pick<TurnContext, 'turns' | 'kms'>,
@@ -44,6 +46,9 @@ export async function endOriginals(
   const pending: KeyId[] = [];
   const ended: ReplacedKey[] = [];
   const originals = waiting.filter(({ original }) => original !== undefined);
+  const assertOwn = () =>
+    last === undefined ? Promise.resolve() : assertRightKms(own, last.newKmsKey);
+  await assertOwn();
   const keysOf = new Map<ReplacedKey, KeyAt[]>();
   // All of them are looked at before one is ended.
   const copies: KeyAt[] = [];
@@ -67,6 +72,7 @@ export async function endOriginals(
     if (states.every((state) => state === 'gone')) ended.push(one);
   }
   if (last === undefined || gone.length + pending.length === 0) return { gone, pending };
+  await assertOwn();
   const isEnding = (one: ReplacedKey): ReplacedKey =>
     one.original === undefined ? one : { ...one, original: { ...one.original, isEnding: true } };
   const left = withoutKeys(last, ended, nowMs);
@@ -83,7 +89,9 @@ export async function endCopies({
   store,
   kms,
 }: Pick<TurnContext, 'store' | 'kms'>): Promise<EndedKeys> {
-  const keys = await keysOfOwnCopies(kms, await rootKmsKey(store));
+  const root = await rootKmsKey(store);
+  await assertRightKms(kms, root);
+  const keys = await keysOfOwnCopies(kms, root);
   await assertNotServing(
     'a store made of this one',
     keys.map((key) => ({ kms, key })),
@@ -94,6 +102,7 @@ export async function endCopies({
     await kms.destroyKey(key);
     ((await kms.describeKey(key)) === 'gone' ? gone : pending).push(key);
   }
+  await assertRightKms(kms, root);
   return { gone, pending };
 }
 

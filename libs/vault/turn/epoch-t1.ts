@@ -11,6 +11,7 @@
 import type { KeyId } from '../../base/ids.ts';
 import type { RootKms } from '../keys/root-kms.ts';
 import { keysOfOwnCopies } from './keys-of-copies.ts';
+import { assertRightKms } from './right-kms.ts';
 import type { TurnContext } from './turn-run.ts';
 import type { ReplacedKey, Turn, TurnStore } from './turn-store.ts';
 
@@ -42,7 +43,7 @@ export function keysWaitedFor(turn: Turn): readonly ReplacedKey[] {
 /**
  * Asks the KMS for the keys that are waited for. A turn's T1 has come when its key and those of all
  * earlier turns are gone: older copies of the vault open with those. Throws what the KMS or the
- * vault throw.
+ * vault throw, and ROOT_KMS_DENIED: it is not the KMS of this store.
  */
 export async function settleT1(
   { turns, kms }: Pick<TurnContext, 'turns' | 'kms'>,
@@ -55,12 +56,14 @@ export async function settleT1(
   const t1AtMs = reachedT1(last);
   if (t1AtMs !== null) await onReached({ ...last, t1AtMs });
   const waiting = keysWaitedFor(last);
+  if (waiting.length > 0) await assertRightKms(kms, last.newKmsKey);
   let gone = 0;
   let isWhole = waiting.length === 0 || (await keysOfOwnCopies(kms, last.newKmsKey)).length === 0;
   for (const key of waiting) {
     const isGone = await endsOwn(kms, key, onBroughtBack);
     isWhole &&= isGone;
     if (!isWhole) continue;
+    await assertRightKms(kms, last.newKmsKey);
     await onReached({ ...key, t1AtMs: nowMs });
     gone += 1;
   }

@@ -22,6 +22,7 @@ import { keysWaitedFor } from './epoch-t1.ts';
 import { keptRow } from './kept-row.ts';
 import { keysOfOwnCopies } from './keys-of-copies.ts';
 import { originTurn, withEnded } from './origin-turn.ts';
+import { assertRightKms } from './right-kms.ts';
 import { retire } from './turn-retire.ts';
 import { type LostRing, type TurnContext, type TurnOptions, TurnRun } from './turn-run.ts';
 import type { Turn } from './turn-store.ts';
@@ -31,7 +32,7 @@ const RUNNER_SILENT_MS = 10_000;
 
 /**
  * Runs a turn to its end, or goes on with the one that was interrupted. Throws CONTENDED while
- * another process runs one.
+ * another process runs one, and ROOT_KMS_DENIED: it is not the KMS of this store.
  */
 export async function runTurn(deps: TurnContext, options: TurnOptions): Promise<Turn> {
   const run = new TurnRun(deps, options, await beginTurn(deps, options.nowMs()));
@@ -45,6 +46,7 @@ export async function runTurn(deps: TurnContext, options: TurnOptions): Promise<
 
 async function runSteps(deps: TurnContext, options: TurnOptions, run: TurnRun): Promise<Turn> {
   deps.hierarchy.forgetCurrent();
+  if (run.turn.step !== 'done') await assertRightKms(deps.kms, run.turn.newKmsKey);
   // Of a store that was restored: the key that is replaced is the original's, and stays.
   const isOriginals = run.turn.original !== undefined;
   if (run.turn.step === 'begun') {
@@ -68,6 +70,7 @@ async function runSteps(deps: TurnContext, options: TurnOptions, run: TurnRun): 
     const { oldKmsKey, newKmsKey } = run.turn;
     const isGone = !isOriginals && (await deps.kms.describeKey(oldKmsKey)) === 'gone';
     const isT1 = isGone && (await keysOfOwnCopies(deps.kms, newKmsKey)).length === 0;
+    await assertRightKms(deps.kms, newKmsKey);
     await run.advance('done', { t1AtMs: isT1 ? options.nowMs() : null });
   }
   return run.turn;
@@ -133,6 +136,7 @@ async function beginTurn(deps: TurnContext, nowMs: number) {
   }
   const [root] = await store.read([storeSlot().current]);
   const oldKmsKey = root!.wrappingKey;
+  await assertRightKms(kms, oldKmsKey);
   const owner = await ownerOf({ kms, lossFeed }, oldKmsKey);
   const newKmsKey = await kms.createKey(owner, { insteadOf: oldKmsKey });
   const turn: Turn = {
