@@ -1,8 +1,9 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import type { AppId } from '../../libs/base/ids.ts';
+import { startServer } from '../../services/server/serve.ts';
 import { PERSONAL, received } from '../support/events.ts';
 import { lethe, startLethe } from '../support/processes.ts';
-import { openAt, temporaryFolder } from '../support/temporary-store.ts';
+import { openAt, openTestStore, temporaryFolder } from '../support/temporary-store.ts';
 
 const by = (externalId: string, id: string) => {
   const event = received('x', `from ${id}`, { id, conversation: PERSONAL });
@@ -44,5 +45,29 @@ describe('an app that was made with rules of spelling', () => {
     const made = await lethe(folder, ['apps', 'create', 'demo', '--spell', 'whatsapp=e164']);
     expect(made.code).toBe(2);
     expect(made.err).toContain('a rule is text, email, phone, or phone:DE');
+  });
+
+  it('is made over REST with rules alone: nothing else that is sent beside them sets anything', async () => {
+    const store = await openTestStore();
+    const { accessKeys, apps, clock } = store.backends.administration();
+    const key = await accessKeys.create({ app: null, scope: 'account', nowMs: clock.nowMs() });
+    const server = await startServer(store);
+    onTestFinished(() => server.stop());
+    const settings = { spellingRules: { whatsapp: 'phone' }, buckets: 1, createdAt: 0, id: 'x' };
+    const answer = await fetch(`${server.address}/v2/apps`, {
+      method: 'POST',
+      headers: {
+        authorization: `Basic ${btoa(`${key.id}:${key.secret}`)}`,
+        'content-type': 'application/json',
+      },
+      body: JSON.stringify({ displayName: 'made', settings, buckets: 1, id: 'x' }),
+    });
+    expect(answer.status).toBe(201);
+    const { app } = (await answer.json()) as { app: { id: string; settings: object } };
+    expect(app.settings).toEqual({ spellingRules: { whatsapp: 'phone' } });
+    const made = await apps.find(app.id);
+    expect(made!.buckets).toBeGreaterThan(1);
+    expect(made!.createdAt).toBeGreaterThan(0);
+    expect(made!.name).toBe('made');
   });
 });
