@@ -1,4 +1,4 @@
-import { createPublicKey } from 'node:crypto';
+import { createPublicKey, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import {
   createServer,
@@ -122,6 +122,8 @@ async function openProxy() {
   };
 }
 
+const newStoreId = () => randomBytes(16).toString('hex');
+
 /** An embedded store whose root lies in the KMS behind the proxy. */
 async function openStore(variable: string) {
   const folder = temporaryFolder();
@@ -135,7 +137,7 @@ async function openStore(variable: string) {
 describe('the KMS at the root', () => {
   it('S49 knows the keys of a store, and of its copies, by themselves when their aliases are taken away', async () => {
     const { configuration } = await openStore(engines!.LETHE_KMS!);
-    const [original, copy] = ['a1', 'b2'].map((one) => one.repeat(16)) as [string, string];
+    const [original, copy] = [newStoreId(), newStoreId()];
     const kms = await openRootKms(configuration);
     const first = await kms.createKey(original);
     const second = await kms.createKey(original, { insteadOf: first });
@@ -159,8 +161,8 @@ describe('the KMS at the root', () => {
 
   it('S49 counts what alias and description say, each by itself: where they differ nothing is ended', async () => {
     const { configuration } = await openStore(engines!.LETHE_KMS!);
-    const [original, copy, other] = ['c3', 'd4', 'e5'].map((one) => one.repeat(16));
-    const key = await (await openRootKms(configuration)).createKey(copy!, { copiedFrom: original });
+    const [original, copy, other] = [newStoreId(), newStoreId(), newStoreId()];
+    const key = await (await openRootKms(configuration)).createKey(copy, { copiedFrom: original });
     const client = new KMSClient({ region: 'eu-west-1', endpoint: endpoint.href });
     // Each time as a process that has not looked before.
     const openDescribed = async (Description: string) => {
@@ -168,13 +170,13 @@ describe('the KMS at the root', () => {
       return openRootKms(configuration);
     };
     const changed = await openDescribed(`Lethe: root of the store ${other}`);
-    expect(await changed.copiesOf(original!)).toEqual([copy]);
-    expect(await changed.keysOf(copy!)).toEqual([key]);
+    expect(await changed.copiesOf(original)).toEqual([copy]);
+    expect(await changed.keysOf(copy)).toEqual([key]);
     await expect(changed.storeOf(key)).rejects.toMatchObject({ code: 'ROOT_KMS_DENIED' });
     // Cut, it still comes from where its alias says, and so does what comes instead of it.
     const cut = await openDescribed(`Lethe: root of the store ${copy}`);
-    expect(await cut.copiesOf(original!)).toEqual([copy]);
-    const next = await cut.createKey(copy!, { insteadOf: key });
+    expect(await cut.copiesOf(original)).toEqual([copy]);
+    const next = await cut.createKey(copy, { insteadOf: key });
     const { Aliases } = await client.send(new ListAliasesCommand({ KeyId: toUuid(next) }));
     expect(Aliases!.map(({ AliasName }) => AliasName).join()).toContain(`${copy}_${original}`);
   });
