@@ -20,6 +20,7 @@ const pageOf = (name: string, item: TSchema) =>
 const User = Type.Object({
   id,
   externalId: optional(Type.String()),
+  displayName: optional(Type.String({ description: 'As messages call them' })),
   signedUpAt: time,
   profile: Type.Record(Type.String(), Type.String()),
   metadata: anything,

@@ -78,6 +78,8 @@ function displayNameOf({ fields, channelName }: Profile): string | null {
 export interface UserJson {
   readonly id: string;
   readonly externalId?: string;
+  /** As messages call them, so that whoever keeps messages can follow a change of the name. */
+  readonly displayName?: string;
   readonly signedUpAt: string;
   readonly profile: Readonly<Record<string, string>>;
   readonly metadata: Readonly<Record<string, unknown>>;
@@ -91,12 +93,14 @@ export function personToUser({
   identities,
 }: Pick<Person, 'value' | 'profile' | 'identities'>): UserJson {
   const external = identities.find((one) => one.channel === USER_CHANNEL);
-  const { fields, channelName, metadata } = profile;
+  const { fields, metadata } = profile;
+  const displayName = displayNameOf(profile);
   return {
     id: value.alias,
     ...(external && { externalId: external.externalId }),
+    ...(displayName !== null && { displayName }),
     signedUpAt: new Date(value.createdAt).toISOString(),
-    profile: { ...(channelName && { displayName: channelName }), ...fields },
+    profile: fields,
     metadata: metadataToJson(metadata),
     identities: identities
       .filter((one) => !one.channel.startsWith('lethe:'))

@@ -22,7 +22,6 @@ import {
 import type { AppCursors } from '../../libs/event-log/log-cursors.ts';
 import { openContents } from '../../libs/people/open-content.ts';
 import { readPeople } from '../../libs/people/people.ts';
-import { waitForViews } from '../../libs/projection/views-behind.ts';
 import type { ReaderPowers } from '../../libs/wiring/powers.ts';
 import { readMessage } from './read-messages.ts';
 
@@ -32,14 +31,10 @@ export interface StreamEvent {
   readonly payload: Record<string, unknown>;
 }
 
-/**
- * Opens one event; undefined: what it told of is gone. It can be called again when that changes.
- * What is told is looked up in the views, which may be a moment behind the log.
- */
+/** Opens one event; undefined: what it told of is gone. It can be called again on any change. */
 export type OpenEvent = (powers: ReaderPowers) => Promise<StreamEvent | undefined>;
 
 const PAGE_RECORDS = 200;
-const VIEWS_TIMEOUT_MS = 2_000;
 
 const STREAM_TYPES: Readonly<Record<EventType, string>> = {
   MessagePosted: 'conversation:message',
@@ -86,6 +81,11 @@ export async function readOffsets(
 /** A place of the log, and the app's own event that lies there, if one does. */
 export interface StreamRecord extends LogPosition {
   readonly open: OpenEvent | undefined;
+  /**
+   * It is told when the views have it: they are asked for what it says, and so will its consumers.
+   * What takes away waits for nobody: keys decide what is read after it.
+   */
+  readonly needsViews: boolean;
 }
 
 /** The next records of a partition, in their order; none: there are none now. */
@@ -98,8 +98,9 @@ export async function readStream(
   return records.map((record) => {
     const { offset } = record;
     const event = decodeOwn(log, record, app);
-    const open = event && ((own: ReaderPowers) => tryStreamEvent(own, event, record));
-    return { partition, offset, open };
+    const open = event && ((own: ReaderPowers) => tryStreamEvent(own, event));
+    const needsViews = event !== undefined && event.header.ownerKind !== 'app';
+    return { partition, offset, open, needsViews };
   });
 }
 
@@ -132,7 +133,6 @@ async function tryStreamEvent(...given: Parameters<typeof toStreamEvent>) {
 async function toStreamEvent(
   powers: ReaderPowers,
   event: SealedEvent,
-  position: LogPosition,
 ): Promise<StreamEvent | undefined> {
   const { header } = event;
   const type = STREAM_TYPES[header.type as EventType];
@@ -154,7 +154,6 @@ async function toStreamEvent(
   }
   const conversation = await conversationOf(powers, header.app, header.stream as ConversationId);
   if (header.type.startsWith('Message') || header.type === 'ReceiptRecorded') {
-    await waitForViews(powers, [position], VIEWS_TIMEOUT_MS);
     const at = {
       conversation: header.stream as ConversationId,
       message: header.thing as MessageId,

@@ -6,9 +6,11 @@
 import type { AppId } from '../../libs/base/ids.ts';
 import { LetheError } from '../../libs/base/lethe-error.ts';
 import { endLongTurn } from '../../libs/base/loop-turns.ts';
+import type { LogPosition } from '../../libs/event-log/event-log.ts';
 import type { AppCursors } from '../../libs/event-log/log-cursors.ts';
 import type { WakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { type NotedUse, noteUse } from '../../libs/keyring/noted-use.ts';
+import { checkpointsOf, waitForViews } from '../../libs/projection/views-behind.ts';
 import type { ReaderPowers } from '../../libs/wiring/powers.ts';
 import { type OpenEvent, readStream, sealOffsets } from './live-stream.ts';
 
@@ -148,9 +150,12 @@ class Group {
           round.delete(member);
           this.#seats.get(member)?.leave(drained);
         };
-        const { count } = await serveRound(this.#powers, { members: round, onSlow, from: 0 });
+        const served = await serveRound(this.#powers, { members: round, onSlow, from: 0 });
+        const { count, waitsFor } = served;
         this.#keepAlive(count);
-        if (count === 0) await this.#wake.wait(mark, LOOK_INTERVAL_MS);
+        if (count > 0) continue;
+        if (waitsFor === undefined) await this.#wake.wait(mark, LOOK_INTERVAL_MS);
+        else await waitForViews(this.#powers, [waitsFor], LOOK_INTERVAL_MS);
       }
     } catch (error) {
       for (const seat of [...this.#seats.values()]) seat.fail(error);
@@ -180,22 +185,37 @@ interface Round {
   readonly from: number;
 }
 
+interface Served {
+  /** How many records. */
+  readonly count: number;
+  /** The partition to begin with the next time. */
+  readonly next: number;
+  /** The first record that the views do not have yet: it is left to a later round. */
+  readonly waitsFor?: LogPosition | undefined;
+}
+
 /**
  * Hands the next records of each partition on to members of one app, to each what it has not had.
- * How many, and the partition to begin with the next time; it ends early where all have left.
+ * It ends early where all have left.
  */
-async function serveRound(
-  powers: ReaderPowers,
-  { members, onSlow, from }: Round,
-): Promise<{ readonly count: number; readonly next: number }> {
+async function serveRound(powers: ReaderPowers, { members, onSlow, from }: Round): Promise<Served> {
   const { partitions } = powers.log;
   let count = 0;
+  let seen: readonly number[] | undefined;
+  let waitsFor: LogPosition | undefined;
   for (let looked = 0; looked < partitions; looked += 1) {
     const partition = (from + looked) % partitions;
     const [first] = members;
     if (first === undefined) return { count, next: partition };
     const offset = Math.min(...[...members].map(({ offsets }) => offsets[partition]!));
     for (const record of await readStream(powers, first.app, { partition, offset })) {
+      if (record.needsViews) {
+        seen ??= await checkpointsOf(powers);
+        if (record.offset >= (seen[partition] ?? 0)) {
+          waitsFor ??= record;
+          break;
+        }
+      }
       const due = [...members].filter(({ offsets }) => offsets[partition]! <= record.offset);
       for (const { offsets } of due) offsets[partition] = record.offset + 1;
       count += 1;
@@ -203,7 +223,7 @@ async function serveRound(
       if (members.size === 0) break;
     }
   }
-  return { count, next: from };
+  return { count, next: from, waitsFor };
 }
 
 /**

@@ -93,7 +93,8 @@ describe('a storm of new people', () => {
       accepted.push(summary.accepted + summary.duplicate);
     }
     expect(turn).toMatchObject({ step: 'done', failedApps: [] });
-    expect(turnsEnd.running).toBe(2);
+    // Else it would show nothing: the turn ended while the storm went on.
+    expect(turnsEnd.running).toBeGreaterThan(0);
     expect(accepted).toEqual([PEOPLE, PEOPLE]);
     const wholeSeconds = Math.round(performance.now() - began) / 1_000;
     // Whoever was erased and wrote again is somebody new: nobody else has a second ring.

@@ -1,5 +1,11 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { LetheError } from '../../libs/base/lethe-error.ts';
+import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
+import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
+import { createIngestJournalApart } from '../../libs/journal/ingest-journal-apart.ts';
+import { openConnections } from '../../libs/wiring/connections.ts';
+import { openState } from '../../libs/wiring/open-engines.ts';
+import { openIngest } from '../../services/ingest/ingest.ts';
 import { received } from '../support/events.ts';
 import { groupOf, recordsOf, textsOf } from '../support/reading.ts';
 import { openTestStore } from '../support/temporary-store.ts';
@@ -8,14 +14,22 @@ describe('a delivery that was claimed in the ledger', () => {
   it('by a writer that died before its event was on the log is taken in once more, as the same event', async () => {
     const store = await openTestStore();
     await store.deliver(received('ann', 'before'));
-    const { log } = store.backends.ingest();
-    const { append } = log;
-    log.append = async () => {
+    const powers = store.backends.ingest();
+    const append = async () => {
       throw new LetheError('LOG_UNREACHABLE', 'cut off', { retryable: true });
     };
+    const use = { wake: createWakeSignal(), connections: openConnections() };
+    const state = await openState(store.configuration, use);
+    onTestFinished(() => state.close());
+    const journal = createIngestJournalApart({ log: { ...powers.log, append }, ...state });
+    const dying = await openIngest({ ...powers, journal });
     const event = received('ann', 'words', { id: 'claimed' });
-    await expect(store.deliver(event)).rejects.toMatchObject({ code: 'LOG_UNREACHABLE' });
-    log.append = append;
+    const read = readCloudEvent(event, Date.now());
+    if ('problem' in read) throw new Error(read.problem.expected);
+    const items = [{ kind: 'delivery' as const, delivery: read.value }];
+    await expect(dying.accept(store.app.id, items)).rejects.toMatchObject({
+      code: 'LOG_UNREACHABLE',
+    });
     const [outcome] = await store.deliver(event);
     expect(outcome).toMatchObject({ status: 'accepted' });
     const [again] = await store.deliver(event);

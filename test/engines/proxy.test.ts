@@ -9,7 +9,7 @@ import { askSlowly } from '../support/slow-client.ts';
 import { embeddedVariables, temporaryFolder } from '../support/temporary-store.ts';
 
 const MESSAGES = 90;
-const LONG = 'a long word '.repeat(7_500);
+const LONG = 'a long word '.repeat(3_500);
 
 const figures: Record<string, unknown> = {};
 afterAll(() => recordFigures('proxy', figures));

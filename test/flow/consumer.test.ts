@@ -25,11 +25,8 @@ const CONSUMER = join(import.meta.dirname, '../support/reference-consumer.ts');
 // biome-ignore lint/suspicious/noExplicitAny: what is compared is JSON
 type Json = any;
 
-/** Names are in users: a copy need not have them in messages too. */
-const bare = ({ author, ...message }: Json) => {
-  const { displayName: _, ...named } = author ?? {};
-  return { ...message, author: named };
-};
+/** When it was last written in is told by its messages. */
+const lasting = ({ lastUpdatedAt: _, ...about }: Json = {}) => about;
 
 async function* pages(door: Door, path: string, name: string): AsyncGenerator<Json> {
   for (let cursor = ''; ; ) {
@@ -45,12 +42,21 @@ async function source(door: Door): Promise<Json> {
   const users: Json = {};
   const conversations: Json = {};
   for await (const user of pages(door, '/users', 'users')) users[user.id] = user;
-  for await (const { id } of pages(door, '/conversations', 'conversations')) {
-    conversations[id] = {};
-    const path = `/conversations/${id}/messages`;
-    for (const message of (await door.call('GET', path)).body.messages) {
-      if (!message.deleted) conversations[id][message.id] = bare(message);
+  for await (const about of pages(door, '/conversations', 'conversations')) {
+    const path = `/conversations/${about.id}`;
+    const participants = await Array.fromAsync(
+      pages(door, `${path}/participants`, 'participants'),
+      ({ userId }) => userId,
+    );
+    const messages: Json = {};
+    for (const message of (await door.call('GET', `${path}/messages`)).body.messages) {
+      if (!message.deleted) messages[message.id] = message;
     }
+    conversations[about.id] = {
+      about: lasting(about),
+      participants: participants.toSorted(),
+      messages,
+    };
   }
   return { users, conversations };
 }
@@ -58,9 +64,9 @@ async function source(door: Door): Promise<Json> {
 function copyIn(file: string): Json {
   if (!existsSync(file)) return undefined;
   const { users, conversations } = JSON.parse(readFileSync(file, 'utf8'));
-  const own = Object.entries<Json>(conversations).map(([id, { messages }]) => {
-    const kept = Object.entries<Json>(messages).map(([name, message]) => [name, bare(message)]);
-    return [id, Object.fromEntries(kept)];
+  const own = Object.entries<Json>(conversations).map(([id, one]) => {
+    const { about, participants, messages } = one;
+    return [id, { about: lasting(about), participants: participants.toSorted(), messages }];
   });
   return { users, conversations: Object.fromEntries(own) };
 }
@@ -110,7 +116,7 @@ async function take(door: Door, round: number): Promise<void> {
   const { users, conversations } = await source(door);
   const [user] = Object.keys(users);
   const [conversation] = Object.keys(conversations);
-  const [message] = Object.keys(conversations[conversation!] ?? {});
+  const [message] = Object.keys(conversations[conversation!]?.messages ?? {});
   const paths = [
     `/users/${user}`,
     `/conversations/${conversation}/messages/${message}`,

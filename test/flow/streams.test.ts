@@ -2,8 +2,9 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { type Door, openDoor } from '../support/door.ts';
+import { type Door, doorOf, openDoor, seeing } from '../support/door.ts';
 import { GROUP, PERSONAL, received } from '../support/events.ts';
+import { openTestStore } from '../support/temporary-store.ts';
 
 const says = (n: number, text = '') =>
   received('ann', `text ${n} ${text}`, { id: `m${n}`, conversation: GROUP });
@@ -106,6 +107,37 @@ describe('S55 streams', () => {
     await write(130, 140);
     const again = await openRaw(door, '', [`last-event-id: ${id}`]);
     await expect.poll(again.numbers).toEqual(Array.from({ length: 10 }, (_, n) => 130 + n));
+  }, 60_000);
+
+  it('tell of nothing that the views do not have yet, and leave nothing out that comes late', async () => {
+    const door = await doorOf(await openTestStore(), ['ingest', 'reader']);
+    const stream = await openRaw(door);
+    await door.call('POST', '/events', [says(1), says(2)]);
+    // Nobody projects: longer than any reader waits for the views.
+    await sleep(3_000);
+    expect(stream.numbers()).toEqual([]);
+    await door.store.project();
+    await expect.poll(stream.numbers).toEqual([1, 2]);
+  });
+
+  it('tell of a change when it can be read: whoever reads anew at once has it', async () => {
+    const door = await openDoor();
+    await door.call('POST', '/users', { externalId: 'u1', profile: { givenName: 'Ann' } });
+    const hello = received('ann', 'hello', { conversation: GROUP });
+    const seen = seeing(await door.call('POST', '/events', hello));
+    const { conversations } = (await door.call('GET', '/conversations', undefined, seen)).body;
+    const path = `/conversations/${conversations[0].id}`;
+    const stream = await door.stream();
+    for (let n = 0; n < 60; n += 1) {
+      const told = stream.until('conversation:update');
+      await door.call('PATCH', path, { metadata: { n } });
+      await told;
+      expect((await door.call('GET', path)).body.conversation.metadata).toEqual({ n });
+      const renamed = stream.until('user:update');
+      await door.call('PATCH', '/users/u1', { profile: { surname: `S${n}` } });
+      await renamed;
+      expect((await door.call('GET', '/users/u1')).body.user.profile.surname).toBe(`S${n}`);
+    }
   }, 60_000);
 
   it('are bounded for each key: one more is told so, and is let in when another has closed', async () => {

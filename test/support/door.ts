@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished } from 'vitest';
 import type { Clock } from '../../libs/base/clock.ts';
 import { startServer } from '../../services/server/serve.ts';
+import type { ServiceName } from '../../services/server/serve-parts.ts';
 import { openTestStore, type TestStore } from './temporary-store.ts';
 
 const VIEWS_WAIT_MS = 30_000;
@@ -45,11 +46,11 @@ export async function openDoor(clock?: Pick<Clock, 'nowMs'>): Promise<Door> {
   return doorOf(await openTestStore(clock && { clock }));
 }
 
-/** The same for a store that is open already. */
-export async function doorOf(store: TestStore): Promise<Door> {
+/** The same for a store that is open already; `services`: all, unless it is said. */
+export async function doorOf(store: TestStore, services?: readonly ServiceName[]): Promise<Door> {
   const { accessKeys } = store.backends.administration();
   const key = await accessKeys.create({ app: store.app.id, scope: 'app', nowMs: 1 });
-  const server = await startServer(store);
+  const server = await startServer(store, services);
   let stopping: Promise<void> | undefined;
   const stop = () => (stopping ??= server.stop());
   onTestFinished(stop);

@@ -9,8 +9,15 @@ type Json = any;
 interface Copy {
   cursor: string;
   users: Record<string, Json>;
-  /** By id: the conversation, and its messages by id. */
-  conversations: Record<string, { userId?: string; messages: Record<string, Json> }>;
+  conversations: Record<string, Conversation>;
+}
+interface Conversation {
+  /** Whose it is, if it is a personal one. */
+  userId?: string;
+  /** As GET tells it. */
+  about?: Json;
+  participants: string[];
+  messages: Record<string, Json>;
 }
 
 const [url, authorization, file] = process.argv.slice(2) as [string, string, string];
@@ -40,7 +47,7 @@ async function* all(path: string, name: string): AsyncGenerator<Json> {
 }
 
 const conversationOf = (id: string) => {
-  copy.conversations[id] ??= { messages: {} };
+  copy.conversations[id] ??= { participants: [], messages: {} };
   return copy.conversations[id];
 };
 
@@ -54,15 +61,23 @@ function keep(conversation: { id: string; userId?: string }, message: Json): voi
 async function readAll(): Promise<void> {
   copy = empty();
   for await (const user of all('/users', 'users')) copy.users[user.id] = user;
-  for await (const { id, type } of all('/conversations', 'conversations')) {
-    const [{ userId } = { userId: undefined }] = await Array.fromAsync(
-      all(`/conversations/${id}/participants`, 'participants'),
-    );
-    await readMessages({ id, ...(type === 'personal' && { userId }) });
+  for await (const { id } of all('/conversations', 'conversations')) {
+    await readConversation(id);
+    await readMessages({ id });
   }
 }
 
-async function readMessages(conversation: { id: string; userId?: string }): Promise<void> {
+async function readConversation(id: string): Promise<void> {
+  const found = await get(`/conversations/${id}`);
+  if (found === undefined) return void delete copy.conversations[id];
+  const own = conversationOf(id);
+  own.about = found.conversation;
+  const participants = all(`/conversations/${id}/participants`, 'participants');
+  own.participants = (await Array.fromAsync(participants)).map(({ userId }) => userId);
+  if (own.about.type === 'personal') own.userId = own.participants[0]!;
+}
+
+async function readMessages(conversation: { id: string }): Promise<void> {
   conversationOf(conversation.id);
   const path = `/conversations/${conversation.id}/messages`;
   let page = await get(path);
@@ -82,6 +97,7 @@ async function apply(type: string, payload: Json): Promise<void> {
     delete copy.users[user.id];
     for (const [id, own] of conversations) {
       if (own.userId === user.id) delete copy.conversations[id];
+      own.participants = own.participants.filter((one) => one !== user.id);
       for (const [name, one] of Object.entries(own.messages)) {
         const isOthers = (by: { userId?: string }) => by.userId !== user.id;
         if (one.author?.userId === user.id) delete own.messages[name];
@@ -94,14 +110,36 @@ async function apply(type: string, payload: Json): Promise<void> {
     const found = await get(`/users/${user.id}`);
     if (found === undefined) delete copy.users[user.id];
     else copy.users[user.id] = found.user;
-  } else if (type === 'message:remove') delete conversationOf(conversation.id).messages[message.id];
-  else if (type === 'conversation:clear') {
+    rename(user.id, found?.user.displayName);
+  } else if (type === 'message:remove') {
+    delete conversationOf(conversation.id).messages[message.id];
+    // It may have come and gone while nobody looked.
+    if (conversationOf(conversation.id).about === undefined)
+      await readConversation(conversation.id);
+  } else if (type === 'conversation:clear') {
     conversationOf(conversation.id).messages = {};
     // What was written after it may have come before it.
     await readMessages(conversation);
   } else if (type === 'conversation:remove') delete copy.conversations[conversation.id];
-  else if (message !== undefined) keep(conversation, message);
-  else if (type.startsWith('conversation:')) conversationOf(conversation.id);
+  else if (message === undefined && conversation !== undefined) {
+    await readConversation(conversation.id);
+  } else if (message !== undefined) {
+    keep(conversation, message);
+    // Whoever writes in a group takes part in it; and it may be new here.
+    const { about, participants } = conversationOf(conversation.id);
+    const author = message.author?.type === 'user' ? message.author.userId : undefined;
+    const isNew = author !== undefined && !participants.includes(author);
+    if (isNew || about === undefined) await readConversation(conversation.id);
+  }
+}
+
+/** Messages call a person by the name that they have now. */
+function rename(userId: string, displayName: string | undefined): void {
+  for (const { messages } of Object.values(copy.conversations)) {
+    for (const { author } of Object.values(messages)) {
+      if (author?.type === 'user' && author.userId === userId) author.displayName = displayName;
+    }
+  }
 }
 
 async function follow(): Promise<void> {
