@@ -25,10 +25,16 @@ export function moveRoot(
     const [moved] = await target.store.read([row]);
     if (moved?.ownKey === row.ownKey) return moved;
     const context = rowAssociatedData(row).toString('hex');
-    const plain = await from.unwrap(row.wrappingKey, row.wrapped, context);
     const copiedFrom = await from.storeOf(row.wrappingKey);
     const store = (await target.feed.head()).incarnation;
+    // Before the root is opened: a turn that ends the original's key afterwards finds this one.
     const wrappingKey = await to.createKey(store, { copiedFrom });
-    return wrapByKms(to, { ...row, wrappingKey, ownKey: row.ownKey! }, plain);
+    try {
+      const plain = await from.unwrap(row.wrappingKey, row.wrapped, context);
+      return await wrapByKms(to, { ...row, wrappingKey, ownKey: row.ownKey! }, plain);
+    } catch (error) {
+      await to.destroyKey(wrappingKey);
+      throw error;
+    }
   };
 }

@@ -32,7 +32,7 @@ export interface EndedKeys {
  * those stores opens the same, and goes with them if it is said (`evenCopies`). Throws
  * CONFIGURATION_INVALID: this KMS does not know the key, so it says nothing of where it is; a
  * process serves with it; or there are such copies, and it was not said. ROOT_KMS_DENIED: the
- * KMS of this store is not the one that answers.
+ * KMS of this store is not the one that answers. CONTENDED: keys were made there meanwhile.
  */
 export async function endOriginals(
   { turns, kms: own }: Pick<TurnContext, 'turns' | 'kms'>,
@@ -49,36 +49,69 @@ export async function endOriginals(
   const assertOwn = () =>
     last === undefined ? Promise.resolve() : assertRightKms(own, last.newKmsKey);
   await assertOwn();
-  const keysOf = new Map<ReplacedKey, KeyAt[]>();
   // All of them are looked at before one is ended.
-  const copies: KeyAt[] = [];
+  const keysOf = new Map<ReplacedKey, OriginalKeys>();
   for (const one of originals) {
-    const keys = await keysOfOriginal(kms, one, last!.newKmsKey);
-    const made = await keysOfWhatElse([kms, own], one, last!.newKmsKey);
-    // Copies first: what is left of the original leads to them, if this ends in between.
-    const all = [...made, ...keys.map((key) => ({ kms, key }))];
-    await assertNotServing('the original', all);
-    keysOf.set(one, all);
-    copies.push(...made);
+    const keys = await findKeys({ kms, own }, one, last!.newKmsKey);
+    await assertNotServing('the original', keys.all);
+    keysOf.set(one, keys);
   }
   // An original may itself have been made of another one.
   const known = new Set(originals.map(({ oldKmsKey }) => oldKmsKey));
+  const copies = [...keysOf.values()].flatMap(({ made }) => made);
   const others = copies.filter(({ key }) => !known.has(key));
   if (others.length > 0 && !evenCopies) throw thereAreCopies(others);
-  for (const [one, keys] of keysOf) {
+  for (const [one, { all: keys }] of keysOf) {
     for (const { kms: its, key } of keys) await its.destroyKey(key);
     const states = await Promise.all(keys.map(({ kms: its, key }) => its.describeKey(key)));
     for (const [i, { key }] of keys.entries()) (states[i] === 'gone' ? gone : pending).push(key);
     if (states.every((state) => state === 'gone')) ended.push(one);
   }
+  // A turn there, or a restore of it, may have made one since. What makes one opens the root
+  // afterwards, with a key that is ended by now: none comes later.
+  const seen = new Set([...keysOf.values()].flatMap(({ all }) => all.map(({ key }) => key)));
+  for (const one of originals) {
+    const { all } = await findKeys({ kms, own }, asEnding(one), last!.newKmsKey);
+    const made = all.filter(({ key }) => !seen.has(key));
+    if (made.length > 0) throw madeMeanwhile(made);
+  }
   if (last === undefined || gone.length + pending.length === 0) return { gone, pending };
   await assertOwn();
-  const isEnding = (one: ReplacedKey): ReplacedKey =>
-    one.original === undefined ? one : { ...one, original: { ...one.original, isEnding: true } };
   const left = withoutKeys(last, ended, nowMs);
-  const marked = { ...left, ...isEnding(left), waiting: left.waiting?.map(isEnding) ?? [] };
+  const marked = { ...left, ...asEnding(left), waiting: left.waiting?.map(asEnding) ?? [] };
   if (!(await turns.write(marked, last))) throw contended();
   return { gone, pending };
+}
+
+interface OriginalKeys {
+  /** Of what else was made of it. */
+  readonly made: readonly KeyAt[];
+  /** Those first: what is left of the original leads to them, if this ends in between. */
+  readonly all: readonly KeyAt[];
+}
+
+async function findKeys(
+  { kms, own }: { readonly kms: RootKms; readonly own: RootKms },
+  one: ReplacedKey,
+  rootKey: KeyId,
+): Promise<OriginalKeys> {
+  const keys = await keysOfOriginal(kms, one, rootKey);
+  const made = await keysOfWhatElse([kms, own], one, rootKey);
+  return { made, all: [...made, ...keys.map((key) => ({ kms, key }))] };
+}
+
+/** With the mark that the end of its original has begun. */
+function asEnding(one: ReplacedKey): ReplacedKey {
+  return one.original === undefined
+    ? one
+    : { ...one, original: { ...one.original, isEnding: true } };
+}
+
+function madeMeanwhile(made: readonly KeyAt[]): LetheError {
+  const text =
+    `keys were made there meanwhile: ${made.map(({ key }) => key).join(', ')}. Somebody turns or ` +
+    'restores the original: T1 waits. Stop that, and run this again';
+  return new LetheError('CONTENDED', text);
 }
 
 /**

@@ -3,8 +3,10 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { ConversationId } from '../../../libs/base/ids.ts';
+import type { ConversationId, KeyId } from '../../../libs/base/ids.ts';
 import { readConfiguration } from '../../../libs/configuration/configuration.ts';
+import { moveRoot } from '../../../libs/vault/copy/move-root.ts';
+import { storeSlot } from '../../../libs/vault/rows/key-slots.ts';
 import { openRootKms } from '../../../libs/wiring/open-root-kms.ts';
 import { makeBackup } from '../../../services/operations/backup.ts';
 import { createPrivacy } from '../../../services/privacy/doors/privacy.ts';
@@ -202,6 +204,101 @@ describe('S49 a store that is made of the same original twice', () => {
     expect(keysIn(folder).length).toBe(1);
     expect(await readStolen(thief, { keys, app, conversation })).toEqual(['ROOT_KMS_DENIED']);
   }, 60_000);
+});
+
+describe('S49 a copy that stands still where it takes over the root', () => {
+  it.each(['before', 'after'])(
+    'and an erasure and a turn of the original, %s it has opened that: no T1 while it opens',
+    async (when) => {
+      const [from, to] = [temporaryFolder(), temporaryFolder()];
+      const { variables, app } = await makeStore(from);
+      const original = await openConfigured(readConfiguration(variables), from, {}, app as never);
+      const target = await makeStore(to);
+      const copy = await openConfigured(
+        readConfiguration(target.variables),
+        to,
+        {},
+        target.app as never,
+      );
+      onTestFinished(async () => {
+        await Promise.all([original.backends.close(), copy.backends.close()]);
+      });
+      const [root] = await original.backends.engines.vault.store.read([storeSlot().current]);
+      const kms = await openRootKms(readConfiguration(variables));
+      const turned = async () => {
+        await eraseAnn(from, variables, app);
+        return (await lethe(from, ['epoch', 'turn'], variables)).json;
+      };
+      let t1: unknown;
+      const standing = {
+        ...kms,
+        async unwrap(...given: Parameters<typeof kms.unwrap>) {
+          if (when === 'before') ({ t1 } = await turned());
+          const plain = await kms.unwrap(...given);
+          if (when === 'after') ({ t1 } = await turned());
+          return plain;
+        },
+      };
+      const { store, feed } = copy.backends.engines.vault;
+      const moving = moveRoot(standing, kms, { store, feed })(root!);
+      if (when === 'after') {
+        await moving;
+        expect(keysIn(from).length).toBe(2);
+      } else {
+        await expect(moving).rejects.toMatchObject({ code: 'ROOT_KMS_DENIED' });
+        expect(keysIn(from).length).toBe(1);
+      }
+      expect(t1).toBe(null);
+    },
+    60_000,
+  );
+});
+
+describe('S49 a key that the original makes while its keys are ended', () => {
+  it.each(['a turn', 'a restore'])(
+    'is seen, by %s: no T1 is told, and the next call ends it',
+    async (by) => {
+      const [folder, restored, other] = [temporaryFolder(), temporaryFolder(), temporaryFolder()];
+      const { variables, app, backup } = await makeStore(folder);
+      const beside = { LETHE_KMS: variables.LETHE_KMS! };
+      for (const made of [restored, other]) {
+        cpSync(variables.LETHE_ERASURES!, join(made, 'erasures'), { recursive: true });
+      }
+      const asked = ['restore', backup, '--erasures-may-end-early'];
+      expect((await lethe(restored, asked, beside)).code).toBe(0);
+      const own = { ...embeddedVariables(restored), ...beside };
+      await eraseAnn(restored, own, app);
+      expect((await lethe(restored, ['epoch', 'turn'], own)).code).toBe(0);
+      const configuration = readConfiguration(own);
+      const store = await openConfigured(configuration, restored, {}, app as never);
+      onTestFinished(() => store.backends.close());
+      const epoch = store.backends.epoch();
+      const kms = await openRootKms(configuration);
+      let isMade = false;
+      const whileItLooks = {
+        ...kms,
+        // Takes up to 45 s where a process of the original was killed.
+        async isServed(key: KeyId) {
+          const made = by === 'a turn' ? ['epoch', 'turn'] : asked;
+          const at = by === 'a turn' ? folder : other;
+          if (!isMade)
+            expect((await lethe(at, made, at === folder ? variables : beside)).code).toBe(0);
+          isMade = true;
+          return kms.isServed(key);
+        },
+      };
+      const how = { nowMs: Date.now(), evenCopies: by === 'a restore' };
+      const text = 'keys were made there meanwhile';
+      await expect(epoch.endOriginals(whileItLooks, how)).rejects.toThrow(text);
+      expect((await epoch.status()).keysWaitedFor).toBe(1);
+      expect(keysIn(folder).length).toBe(2);
+      const { gone } = await epoch.endOriginals(kms, how);
+      expect(gone.length).toBeGreaterThan(0);
+      expect((await epoch.status()).keysWaitedFor).toBe(0);
+      expect(keysIn(folder).length).toBe(1);
+    },
+    60_000,
+  );
 });
 
 describe('S49 a restore drill beside its running original', () => {
