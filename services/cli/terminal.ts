@@ -21,11 +21,21 @@ export function visible(text: string): string {
   return text.replace(CONTROLS, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
-/** Prints one result: a JSON line with `--json`, else sentences. */
-export function printResult(isJson: boolean, value: unknown, sentences: readonly string[]): void {
+/** One result as it is printed: a JSON line with `--json`, else sentences. */
+export function resultText(isJson: boolean, value: unknown, sentences: readonly string[]): string {
   const lines = sentences.flatMap((one) => one.split('\n'));
   const text = isJson ? JSON.stringify(value) : lines.map(visible).join('\n');
-  if (text !== '') process.stdout.write(`${text}\n`);
+  return text === '' ? '' : `${text}\n`;
+}
+
+/** Prints one result that was made of nothing sealed; else see handed-output.ts. */
+export function printResult(...result: Parameters<typeof resultText>): void {
+  printText(resultText(...result));
+}
+
+/** Prints text that was made of nothing sealed. */
+export function printText(text: string): void {
+  if (text !== '') process.stdout.write(text);
 }
 
 /** Ends a command with a message and an exit code that is not 0. */
@@ -62,6 +72,8 @@ const USAGE: readonly ErrorCode[] = ['CONFIGURATION_INVALID', 'INPUT_INVALID'];
 
 /** Says what went wrong, without a stack trace and without data; the exit code. */
 export function reportError(error: unknown, isJson: boolean): ExitCode {
+  // A reader that has seen enough (head, less) is no failure.
+  if ((error as NodeJS.ErrnoException | undefined)?.code === 'EPIPE') return exitCodes.done;
   const { code, message, exitCode } = explain(error);
   const text = isJson ? JSON.stringify({ error: { code, title: message } }) : `lethe: ${message}`;
   process.stderr.write(`${text}\n`);

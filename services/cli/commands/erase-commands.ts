@@ -6,6 +6,7 @@ import { readPeople } from '../../../libs/people/people.ts';
 import type { OpenStore } from '../../../libs/wiring/open-backends.ts';
 import { createPrivacy } from '../../privacy/doors/privacy.ts';
 import { previewLoss, previewLosses } from '../../privacy/life/preview.ts';
+import { showOpened } from '../handed-output.ts';
 import { readNamedFile } from '../named-file.ts';
 import { findApp, withStore } from '../open-store.ts';
 import {
@@ -19,6 +20,7 @@ import {
 import {
   certificateFields,
   certificateLines,
+  previewText,
   report,
   reportPreview,
   whyNotDone,
@@ -120,13 +122,16 @@ async function previewPeople(
     return { kind: 'erase-subject' as const, target: { subject } };
   });
   const previews = await previewLosses(backends.privacy(), app, wanted);
-  const people = await readPeople(backends.reader(), app, subjects);
-  for (const [i, subject] of subjects.entries()) {
-    const { displayName = null, identities = [] } = people.get(subject) ?? {};
-    const shown = identities.map(({ channel, externalId }) => ({ channel, externalId }));
-    const person = { subjectId: found.get(subject)!, displayName, identities: shown };
-    reportPreview(previews[i]!, json, person);
-  }
+  await showOpened(backends.reader(), async (own) => {
+    const people = await readPeople(own, app, subjects);
+    const texts = subjects.map((subject, i) => {
+      const { displayName = null, identities = [] } = people.get(subject) ?? {};
+      const shown = identities.map(({ channel, externalId }) => ({ channel, externalId }));
+      const person = { subjectId: found.get(subject)!, displayName, identities: shown };
+      return previewText(previews[i]!, json, person);
+    });
+    return texts.join('');
+  });
 }
 
 const WORST_FIRST: readonly ExitCode[] = [

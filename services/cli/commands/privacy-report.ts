@@ -4,7 +4,15 @@ import type { PrivacyOutcome } from '../../privacy/doors/privacy.ts';
 import type { AttackReport } from '../../privacy/life/attack.ts';
 import type { Certified } from '../../privacy/life/certificate.ts';
 import type { Preview } from '../../privacy/life/preview.ts';
-import { CommandEnd, type ExitCode, exitCodes, printResult, visible } from '../terminal.ts';
+import {
+  CommandEnd,
+  type ExitCode,
+  exitCodes,
+  printResult,
+  printText,
+  resultText,
+  visible,
+} from '../terminal.ts';
 
 /** Prints an outcome, or ends the command with the code of its refusal. */
 export function report(
@@ -96,11 +104,16 @@ export interface PreviewedPerson {
   readonly identities: readonly { readonly channel: string; readonly externalId: string }[];
 }
 
-/** Prints what a request would take; of a person, with whom it is about. */
-export function reportPreview(preview: Preview, isJson: boolean, person?: PreviewedPerson): void {
+/** Prints what a request would take. */
+export function reportPreview(preview: Preview, isJson: boolean): void {
+  printText(previewText(preview, isJson));
+}
+
+/** What a request would take; of a person, with whom it is about. */
+export function previewText(preview: Preview, isJson: boolean, person?: PreviewedPerson): string {
   const { events, messages, conversations, people, neighbours, behind } = preview;
   const count = Object.values(events).reduce((sum, one) => sum + one, 0);
-  printResult(isJson, { ...person, preview }, [
+  return resultText(isJson, { ...person, preview }, [
     ...(person === undefined ? [] : [personLine(person)]),
     `would take ${count} events of ${people} people`,
     `  ${messages} messages in ${conversations} conversations`,

@@ -21,12 +21,21 @@ import {
   readUser,
 } from '../../reader/read-conversations.ts';
 import { type MessageJson, readMessages } from '../../reader/read-messages.ts';
+import { notedPowers, showOpened, writeOpened } from '../handed-output.ts';
 import { findApp, withStore } from '../open-store.ts';
-import { CommandEnd, createProgress, exitCodes, printResult, visible } from '../terminal.ts';
+import {
+  CommandEnd,
+  createProgress,
+  exitCodes,
+  printResult,
+  resultText,
+  visible,
+} from '../terminal.ts';
 import { showEvent } from './show-event.ts';
 
 const PAGE_MESSAGES = 500;
-const PAGE_BYTES_MAX = 16 * 1_048_576;
+/** As much is opened, and lies in memory, at a time. */
+const PAGE_BYTES_MAX = 2 * 1_048_576;
 
 /** An argument as an id, or wrong usage. */
 export function readIdArgument<Id extends Alias | ConversationId | MessageId>(text: string): Id {
@@ -119,8 +128,9 @@ export function addReadCommands(program: Command): void {
         const { externalId } = (await spellerOf(spellingRules)).identity(given);
         const [subject] = await powers.directory.findSubjects(app, [{ channel, externalId }]);
         const [entry] = subject ? await powers.directory.subjects(app, [subject]) : [];
-        if (entry === undefined)
-          return endWithNear(powers, app, { externalId, json: options.json });
+        if (entry === undefined) {
+          return endWithNear(powers, app, { externalId, json: options.json === true });
+        }
         const subjectId = entry.value.alias;
         printResult(options.json, { subjectId }, [subjectId]);
       }),
@@ -133,42 +143,27 @@ async function endWithNear(
   app: AppId,
   { externalId, json }: { readonly externalId: string; readonly json: boolean },
 ): Promise<never> {
-  const progress = createProgress(json === true);
-  const near = await findNear(powers, app, externalId, (looked) =>
-    progress.show(`${looked} people looked at`),
-  );
-  progress.clear();
+  const progress = createProgress(json);
   const exact = 'nobody is known by exactly this identity on this channel';
-  if (near.length === 0) {
+  let count = 0;
+  await showOpened(powers, async (own) => {
+    const near = await findNear(own, app, externalId, (looked) =>
+      progress.show(`${looked} people looked at`),
+    );
+    progress.clear();
+    count = near.length;
+    const lines = near.map((one) => {
+      const name = one.displayName === null ? '' : `  ${one.displayName}`;
+      return `${one.subjectId}  ${one.channel}  ${one.externalId}${name}`;
+    });
+    return count === 0 ? '' : resultText(json, { candidates: near }, lines);
+  });
+  if (count === 0) {
     const text = `${exact}, nor by one that is near, on any channel`;
     throw new CommandEnd(exitCodes.notFound, text);
   }
-  printResult(
-    json,
-    { candidates: near },
-    near.map((one) => {
-      const name = one.displayName === null ? '' : `  ${one.displayName}`;
-      return `${one.subjectId}  ${one.channel}  ${one.externalId}${name}`;
-    }),
-  );
-  const text = `${exact}; these ${near.length} are near: look at them with lethe show subject`;
+  const text = `${exact}; these ${count} are near: look at them with lethe show subject`;
   throw new CommandEnd(exitCodes.notFound, text);
-}
-
-async function* allMessages(
-  powers: ReaderPowers,
-  app: AppId,
-  conversation: ConversationId,
-): AsyncGenerator<MessageJson> {
-  let after = '00';
-  for (;;) {
-    const page = { after, limit: PAGE_MESSAGES, bytesMax: PAGE_BYTES_MAX };
-    const { messages, views } = await readMessages(powers, app, { conversation, page });
-    yield* messages;
-    const last = views.at(-1);
-    if (last === undefined) return;
-    after = last.position;
-  }
 }
 
 async function showConversation(
@@ -176,20 +171,37 @@ async function showConversation(
   app: AppId,
   query: { conversation: ConversationId; json: boolean },
 ): Promise<void> {
-  const conversation = await readConversation(powers, app, query.conversation);
-  if (conversation === 'erased') {
-    throw new CommandEnd(exitCodes.erased, 'this conversation was erased');
-  }
-  if (conversation === undefined) {
-    throw new CommandEnd(exitCodes.notFound, 'there is no such conversation');
-  }
-  if (query.json) {
-    const list = await readParticipants(powers, app, query.conversation);
+  await showOpened(powers, async (own) => {
+    const conversation = await readConversation(own, app, query.conversation);
+    if (conversation === 'erased') {
+      throw new CommandEnd(exitCodes.erased, 'this conversation was erased');
+    }
+    if (conversation === undefined) {
+      throw new CommandEnd(exitCodes.notFound, 'there is no such conversation');
+    }
+    const list = await readParticipants(own, app, query.conversation);
     const participants = await Array.fromAsync(readList(list));
-    process.stdout.write(`${JSON.stringify({ conversation, participants })}\n`);
-  }
-  for await (const message of allMessages(powers, app, query.conversation)) {
-    printResult(query.json, { message }, [messageLine(message)]);
+    return query.json ? `${JSON.stringify({ conversation, participants })}\n` : '';
+  });
+  await showMessages(powers, app, query);
+}
+
+/** Page by page: whatever is erased before its line is written is shown as what is left of it. */
+async function showMessages(
+  powers: ReaderPowers,
+  app: AppId,
+  { conversation, json }: { conversation: ConversationId; json: boolean },
+): Promise<void> {
+  for (let after = '00'; ; ) {
+    const { noted, own } = notedPowers(powers);
+    const page = { after, limit: PAGE_MESSAGES, bytesMax: PAGE_BYTES_MAX };
+    const { messages, views } = await readMessages(own, app, { conversation, page });
+    if (views.length === 0) return;
+    for (const [i, message] of messages.entries()) {
+      const line = resultText(json, { message }, [messageLine(message)]);
+      if (!(await writeOpened(powers, line, noted))) break;
+      after = views[i]!.position;
+    }
   }
 }
 
@@ -210,14 +222,15 @@ async function showSubject(
   query: { id: string; json: boolean },
 ): Promise<void> {
   const subject = await findSubject(powers, app, query.id);
-  const user = await readUser(powers, app, subject);
-  if (user === undefined) throw new CommandEnd(exitCodes.erased, 'this person was erased');
-  const list = conversationsOf(powers, app, subject);
-  const conversations = await Array.fromAsync(readList(list));
-  const shown = { subjectId: user.id, user, conversations };
-  printResult(query.json, shown, [
-    JSON.stringify(user, null, 2),
-    `${conversations.length} conversations`,
-    ...conversations.map((one) => `${one.id}  ${one.type}  ${one.lastUpdatedAt ?? ''}`),
-  ]);
+  await showOpened(powers, async (own) => {
+    const user = await readUser(own, app, subject);
+    if (user === undefined) throw new CommandEnd(exitCodes.erased, 'this person was erased');
+    const conversations = await Array.fromAsync(readList(conversationsOf(own, app, subject)));
+    const shown = { subjectId: user.id, user, conversations };
+    return resultText(query.json, shown, [
+      JSON.stringify(user, null, 2),
+      `${conversations.length} conversations`,
+      ...conversations.map((one) => `${one.id}  ${one.type}  ${one.lastUpdatedAt ?? ''}`),
+    ]);
+  });
 }

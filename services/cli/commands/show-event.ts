@@ -6,7 +6,8 @@ import { isTombstone, type PlacedRecord } from '../../../libs/event-log/event-lo
 import { readLog } from '../../../libs/event-log/read-log.ts';
 import { openContents } from '../../../libs/people/open-content.ts';
 import type { ReaderPowers } from '../../../libs/wiring/powers.ts';
-import { CommandEnd, createProgress, exitCodes, printResult } from '../terminal.ts';
+import { showOpened } from '../handed-output.ts';
+import { CommandEnd, createProgress, exitCodes, resultText } from '../terminal.ts';
 
 /** Shows header and content; exit code 4 when the content is gone. */
 export async function showEvent(
@@ -18,18 +19,26 @@ export async function showEvent(
   if (event === undefined || event.header.app !== app) {
     throw new CommandEnd(exitCodes.notFound, 'there is no such event');
   }
-  const [opened] = await openContents(powers, [event]);
+  let isGone = false;
+  await showOpened(powers, async (own) => {
+    const [opened] = await openContents(own, [event]);
+    isGone = opened?.content === undefined;
+    return textOf(event, opened?.content, query.json);
+  });
+  if (isGone) process.exitCode = exitCodes.erased;
+}
+
+function textOf(event: SealedEvent, opened: object | undefined, isJson: boolean): string {
   // The owner is a subject id, and so is the stream of a person's own facts: neither leaves the
   // store.
   const { owner: _, stream, ...header } = event.header;
   const isPersonal =
     event.header.type === 'ProfileUpdated' || event.header.type === 'IdentityLinked';
   const shown = { ...header, ...(isPersonal ? {} : { stream }) };
-  const content = opened?.content === undefined ? null : withoutSubjects(opened.content);
+  const content = opened === undefined ? null : withoutSubjects(opened);
   const lines = [JSON.stringify(shown, null, 2), content === null ? '[deleted]' : ''];
   if (content !== null) lines.push(JSON.stringify(content, null, 2));
-  printResult(query.json, { header: shown, content }, lines);
-  if (content === null) process.exitCode = exitCodes.erased;
+  return resultText(isJson, { header: shown, content }, lines);
 }
 
 /** Content names agents and editors by subject id. */
