@@ -250,10 +250,10 @@ function assertKeysApart(configuration: Configuration): void {
   for (const file of embeddedFiles(configuration)) {
     const folder = resolve(file, '..');
     if (isInside(folder, backupsFolder))
-      throw invalid('LETHE_BACKUPS', 'it lies inside a data folder; ');
+      throw invalid('LETHE_BACKUPS', `${backupsFolder} lies inside the data folder ${folder}; `);
     // A restore of the data must not put the list back in time with it.
     if (isInside(folder, erasuresFolder))
-      throw invalid('LETHE_ERASURES', 'it lies inside a data folder; ');
+      throw invalid('LETHE_ERASURES', `${erasuresFolder} lies inside the data folder ${folder}; `);
     const why =
       'the key folder lies inside a data folder, where every backup would hold the keys; ';
     if (kms.engine === 'local' && isInside(folder, kms.folder)) throw invalid('LETHE_KMS', why);

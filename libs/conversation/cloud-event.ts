@@ -129,8 +129,10 @@ function readBody(type: DeliveryType, data: FieldReader): DeliveryBody {
       const author = readAuthor(data.member('author'));
       const reaction = data.member('reaction').optionalText(REACTION_LENGTH_MAX) || null;
       const given = data.member('action');
-      if (reaction === null && given.isPresent) given.fail('none without a reaction');
-      const action = given.isPresent ? given.oneOf(reactionActions) : 'add';
+      const said = given.isPresent ? given.oneOf(reactionActions) : undefined;
+      if (reaction === null && said === 'add') given.fail('a reaction to add');
+      // An empty one takes all back, however it is put.
+      const action = reaction === null ? 'add' : (said ?? 'add');
       return { kind: 'reacted', ...readTarget(data), author, reaction, action };
     }
     case 'lethe.receipt.recorded':

@@ -90,13 +90,12 @@ export class SqliteDatabase {
   constructor(file: string, unreachable: ErrorCode, options: { fsync: boolean } = { fsync: true }) {
     this.#unreachable = unreachable;
     this.#file = file;
-    if (file !== ':memory:' && !existsSync(dirname(file))) {
-      makeFolders(dirname(file));
-    }
     try {
+      if (file !== ':memory:' && !existsSync(dirname(file))) makeFolders(dirname(file));
       this.#database = new DatabaseSync(file);
     } catch (cause) {
-      const text = `cannot open the SQLite file ${file}: this user may not, or it is no file`;
+      const why = 'this user may not, it is no file, or its folder cannot be made';
+      const text = `cannot open the SQLite file ${file}: ${why}`;
       throw new LetheError(unreachable, text, { cause });
     }
     this.guard(() => this.#configure(options.fsync ? 'FULL' : 'NORMAL'));

@@ -1,17 +1,17 @@
 /**
- * What somebody with the disk finds. Every file of the store, its backups and its lists is searched
- * for given texts. Every row of the vault is looked at. Running services are asked for what is
- * lost.
+ * What somebody with the disk finds. Given texts are searched for in every file of the store,
+ * beside its files and keys, and of its backups and lists. Every row of the vault is looked at.
+ * Running services are asked for what is lost.
  */
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { AppId } from '../../libs/base/ids.ts';
 import { type Configuration, embeddedFiles } from '../../libs/configuration/configuration.ts';
 import type { VaultFindings } from '../../libs/vault/copy/vault-check.ts';
 import type { Backends, OpenStore } from '../../libs/wiring/open-backends.ts';
 import { type AttackedApp, attackRunning } from '../privacy/life/attack-running.ts';
-import { filesBelow, type SearchHit, searchFiles } from './disk-search.ts';
+import { filesBelow, filesIn, type SearchHit, searchFiles } from './disk-search.ts';
 import { copyOutServers, isOnServers, SERVER_FILES } from './server-copies.ts';
 
 const NOT_TRIED = [
@@ -73,11 +73,13 @@ async function attackServices(backends: Backends) {
   return attacked;
 }
 
+/** Its own, what else lies beside them, and all of its side folders. */
 function filesOf(configuration: Configuration): string[] {
-  const { backupsFolder, certificatesFolder, erasuresFolder } = configuration;
-  const files = embeddedFiles(configuration);
+  const { backupsFolder, certificatesFolder, erasuresFolder, signingFolder, kms } = configuration;
+  const homes = [...embeddedFiles(configuration).map((file) => dirname(file)), signingFolder];
+  if (kms.engine === 'local') homes.push(kms.folder);
+  const beside = [...new Set(homes)].filter((folder) => existsSync(folder)).flatMap(filesIn);
   const folders = [backupsFolder, certificatesFolder, erasuresFolder];
-  const own = files.flatMap((file) => ['', '-wal', '-shm'].map((end) => file + end));
   const below = folders.filter((folder) => existsSync(folder)).flatMap(filesBelow);
-  return [...new Set([...own.filter((file) => existsSync(file)), ...below])];
+  return [...new Set([...beside, ...below])];
 }

@@ -22,10 +22,18 @@ function unlessGone<Result>(read: () => Result): Result | undefined {
   }
 }
 
+const entriesIn = (folder: string) =>
+  unlessGone(() => readdirSync(folder, { withFileTypes: true })) ?? [];
+
+/** The files of a folder, and not of those in it. */
+export function filesIn(folder: string): string[] {
+  const files = entriesIn(folder).filter((entry) => entry.isFile());
+  return files.map(({ name }) => join(folder, name));
+}
+
 /** All files below a folder. */
 export function filesBelow(folder: string): string[] {
-  const entries = unlessGone(() => readdirSync(folder, { withFileTypes: true })) ?? [];
-  return entries.flatMap((entry) => {
+  return entriesIn(folder).flatMap((entry) => {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) return filesBelow(path);
     return entry.isFile() ? [path] : [];

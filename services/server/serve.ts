@@ -146,8 +146,8 @@ function readCertificate({ cert, key }: { cert: string; key: string }) {
     createSecureContext(files);
     return files;
   } catch (error) {
-    const { code = 'unknown' } = error as NodeJS.ErrnoException;
-    const text = `LETHE_HTTP_TLS: certificate and key cannot be used (${code})`;
+    const { code = 'unknown', path = 'certificate and key' } = error as NodeJS.ErrnoException;
+    const text = `LETHE_HTTP_TLS: ${path} cannot be used (${code})`;
     throw new LetheError('CONFIGURATION_INVALID', text, { cause: error });
   }
 }
@@ -181,8 +181,8 @@ async function listen(server: HttpServer, { http }: Configuration): Promise<void
     await server.listen({ host, port: http.port });
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
-    const why = code === 'EADDRINUSE' ? 'this port is in use' : `cannot listen (${code})`;
-    const text = `LETHE_HTTP: ${why}; port 0 takes a free one`;
+    const why = code === 'EADDRINUSE' ? 'is in use' : `cannot be listened on (${code})`;
+    const text = `LETHE_HTTP: ${http.host}:${http.port} ${why}; port 0 takes a free one`;
     throw new LetheError('CONFIGURATION_INVALID', text, { cause: error });
   }
 }

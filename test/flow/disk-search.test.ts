@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import { attackStore } from '../../services/operations/attack-store.ts';
 import { filesBelow, formsOf, searchFiles } from '../../services/operations/disk-search.ts';
 import { createPrivacy } from '../../services/privacy/doors/privacy.ts';
 import { PERSONAL, profile, reacted, received } from '../support/events.ts';
@@ -50,6 +51,20 @@ describe('a search of every file', () => {
         expect(searchFiles([file], [text]).length).toBeGreaterThan(0);
       }
     }
+  });
+
+  it('looks at what somebody has left beside the files and keys of a store', async () => {
+    const store = await openTestStore();
+    await store.deliver(received('ann', 'hello', { conversation: PERSONAL }));
+    const places = ['data/notes.txt', 'data/lethe.db-copy', 'keys/notes.txt'].map((place) =>
+      join(store.folder, place),
+    );
+    expect((await attackStore(store, [PLANTED[0]!])).passed).toBe(true);
+    for (const place of places) writeFileSync(place, `a dump: ${PLANTED[0]}`);
+    const { passed, hits } = await attackStore(store, [PLANTED[0]!]);
+    expect(passed).toBe(false);
+    const found = new Set(hits.map(({ file }) => file));
+    expect([...found].toSorted()).toEqual(places.toSorted());
   });
 
   it('S39 finds no word in any file (promise: encrypt-at-rest, promise: metadata-protection)', async () => {

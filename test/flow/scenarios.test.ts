@@ -76,6 +76,11 @@ describe('scenarios that broke earlier drafts', () => {
     expect(await shown(reacted('ben', 'a', '🤷', one))).toEqual(['👍', '😀', '👍']);
     expect(await shown(reacted('ben', 'a', '❤️', { action: 'replace' }))).toEqual(['👍', '❤️']);
     expect(await shown(reacted('ben', 'a', ''))).toEqual(['👍']);
+    // As channels say it that know one reaction a person.
+    for (const action of ['replace', 'remove']) {
+      expect(await shown(reacted('ben', 'a', '❤️'))).toEqual(['👍', '❤️']);
+      expect(await shown(reacted('ben', 'a', '', { action }))).toEqual(['👍']);
+    }
     expect(await shown(reacted('cem', 'a', '👍', one), reacted('cem', 'a', '🎉'))).toEqual(['🎉']);
     await store.deliver(reacted('cem', 'a', '🎉', { action: 'remove', id: 'r' }));
     const [taken] = await store.accept(reacted('cem', 'a', '🎉', { id: 'r' }));

@@ -140,7 +140,7 @@ describe('lethe serve', () => {
     const variables = { LETHE_HTTP: `127.0.0.1:${port}` };
     const refused = await startLethe(folder, ['serve'], variables).ended;
     expect(refused.code).toBe(2);
-    expect(refused.err).toContain('this port is in use');
+    expect(refused.err).toMatch(/127\.0\.0\.1:\d+ is in use/);
     taken.close();
     const running = startLethe(folder, ['serve'], variables);
     expect(await running.printed('listening')).toMatch(/secret {2}\S{20,}/);

@@ -24,6 +24,16 @@ async function madeStore() {
 }
 
 describe('wrong usage', () => {
+  it('of a folder that nobody can make is told with its name', async () => {
+    const file = 'sqlite:/proc/nowhere/lethe.db';
+    const made = await lethe(temporaryFolder(), ['apps', 'create', 'demo'], {
+      LETHE_LOG: file,
+      LETHE_STATE: file,
+    });
+    expect(made.code).not.toBe(0);
+    expect(made.err).toContain('/proc/nowhere/lethe.db: this user may not');
+  });
+
   it('is told before anything is done: scopes, places of backups, reports, salts', async () => {
     const { folder, file } = await madeStore();
     const run = async (...args: string[]) => {
