@@ -1,5 +1,8 @@
 /** One tenant beside another that asks for all there is: how long the quiet one waits. */
 
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import { environmentOf, startProcess } from '../support/processes.ts';
 import { newBenchFolder, PROGRAM, runLethe } from './bench-server.ts';
 import { runLoad } from './http-load.ts';
@@ -7,31 +10,7 @@ import { runLoad } from './http-load.ts';
 const QUIET_PER_SECOND = 30;
 const QUIET_COUNT = 600;
 const BUSY_CLIENTS = 8;
-const BATCH_EVENTS = 200;
-
-let serial = 0;
-
-/** Events of many rooms and people, as a channel with much to say delivers them. */
-function batch(): string {
-  const events = Array.from({ length: BATCH_EVENTS }, () => {
-    serial += 1;
-    const room = `room-${serial % 50}`;
-    const identity = { channel: 'chat', externalId: `person-${serial % 500}` };
-    return {
-      specversion: '1.0',
-      type: 'lethe.message.received',
-      source: '/channels/chat/busy',
-      id: `m-${serial}`,
-      time: '2026-01-31T12:00:00Z',
-      data: {
-        conversation: { type: 'sdkGroup', externalId: room },
-        author: { type: 'user', identity },
-        content: { type: 'text', text: `message ${serial} ${'word '.repeat(20)}` },
-      },
-    };
-  });
-  return JSON.stringify(events);
-}
+const WARM_MS = 2_000;
 
 /** p50 and p99 of a tenant's posts and pages: alone, and beside a busy one; and their ratio. */
 export async function benchTenants() {
@@ -84,29 +63,28 @@ export async function benchTenants() {
             ? { method: 'POST', path: messages, body: said }
             : { method: 'GET', path: `${messages}?page[size]=25` },
       });
-    for (let i = 0; i < 5; i += 1) await post(`${busy}/events`, batch());
     await measure();
     const alone = await measure();
-    let isOver = false;
-    let sent = 0;
-    const press = async () => {
-      while (!isOver) {
-        await post(`${busy}/events`, batch());
-        sent += BATCH_EVENTS;
-      }
-    };
-    const pressing = Promise.all(Array.from({ length: BUSY_CLIENTS }, press));
-    const from = performance.now();
+    // In a process of its own: what it is busy with must not delay who measures.
+    const file = fileURLToPath(new URL('busy-tenant.ts', import.meta.url));
+    const busyOne = fork(file, [`${address}${busy}/events`, authorization, String(BUSY_CLIENTS)]);
+    running.push({ stop: async () => void busyOne.kill('SIGKILL') });
+    await new Promise((resolve) => setTimeout(resolve, WARM_MS));
+    const [sent, from] = [await sentBy(busyOne), performance.now()];
     const beside = await measure();
-    const busyPerSecond = Math.round((sent * 1_000) / (performance.now() - from));
-    isOver = true;
-    await pressing;
+    const seconds = (performance.now() - from) / 1_000;
+    const busyPerSecond = Math.round(((await sentBy(busyOne)) - sent) / seconds);
     const ratio = Math.round((100 * beside.p99Ms) / alone.p99Ms) / 100;
     return { alone, beside, busyPerSecond, p99Ratio: ratio };
   } finally {
-    for (const one of running) await one.stop();
+    for (const one of running.toReversed()) await one.stop();
     remove();
   }
+}
+
+async function sentBy(busy: ChildProcess): Promise<number> {
+  busy.send('how many');
+  return (await once(busy, 'message'))[0];
 }
 
 interface Made {

@@ -1,7 +1,8 @@
 /**
  * Lets batches form behind the one that is under way: whatever is asked for meanwhile shares the
- * next commit. One batch runs at a time, and a batch belongs to one app. Apps take turns, and where
- * several have come lately, batches are short: nobody waits for all that another app has brought.
+ * next commit. One batch runs at a time, and a batch belongs to one app. Whoever had a turn longest
+ * ago is next, and where several have come lately, batches are short: nobody waits for all that
+ * another app has brought.
  * What is long about an item is whom it names: each may be somebody new.
  */
 import type { AppId } from '../../../libs/base/ids.ts';
@@ -43,8 +44,9 @@ const LATELY_MS = 10_000;
 export function createIngestQueue(
   accept: (app: AppId, items: readonly IngestItem[]) => Promise<Outcome[]>,
 ): IngestQueue {
-  // Whoever has waited longest for a turn comes first.
   const queues = new Map<AppId, Waiting[]>();
+  /** Who had a turn lately; whoever had the last one is last. */
+  const served = new Set<AppId>();
   /** When each app last brought something; who has come last is last. */
   const cameMs = new Map<AppId, number>();
   let running: Promise<void> | undefined;
@@ -80,24 +82,34 @@ export function createIngestQueue(
     // Requests that arrive in the same turn of the event loop share the batch.
     await new Promise((resolve) => setImmediate(resolve));
     for (;;) {
-      const [next] = queues;
-      if (next === undefined) return;
-      const [app, queue] = next;
+      const app = nextApp();
+      if (app === undefined) return;
+      const queue = queues.get(app)!;
       const max = isAlone() ? BATCH_NAMES_MAX : BATCH_NAMES_MAX_BESIDE_OTHERS;
       const batch = takeBatch(queue, max);
-      // To the end of the line, where something is left.
-      queues.delete(app);
-      if (queue.length > 0) queues.set(app, queue);
+      if (queue.length === 0) queues.delete(app);
+      served.delete(app);
+      served.add(app);
       await runBatch(app, batch);
       // Who reads comes between two batches, and so does who has just sent something.
       await nextTurn();
     }
   }
 
+  function nextApp(): AppId | undefined {
+    for (const app of queues.keys()) if (!served.has(app)) return app;
+    for (const app of served) if (queues.has(app)) return app;
+    return undefined;
+  }
+
   /** Whoever comes while a batch is under way waits for it: others may come as they did lately. */
   function isAlone(): boolean {
     const sinceMs = performance.now() - LATELY_MS;
-    for (const [app, ms] of cameMs) if (ms < sinceMs) cameMs.delete(app);
+    for (const [app, ms] of cameMs) {
+      if (ms >= sinceMs) continue;
+      cameMs.delete(app);
+      served.delete(app);
+    }
     return cameMs.size <= 1;
   }
 

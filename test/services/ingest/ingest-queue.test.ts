@@ -44,6 +44,19 @@ describe('the queue of ingest', () => {
     expect(queue.backlog).toBe(0);
   });
 
+  it('takes whoever comes while a batch of another is under way next, and not after one more', async () => {
+    const late: Promise<unknown>[] = [];
+    const { queue, batches } = openQueue(async () => {
+      if (batches.length % 3 === 2) late.push(queue.add(quiet, itemsOf(1, 'short')));
+    });
+    await queue.add(quiet, itemsOf(1, 'first'));
+    await queue.add(busy, itemsOf(200, 'long'));
+    await Promise.all(late);
+    const shorts = batches.flatMap(([app], i) => (app === quiet ? [i] : []));
+    // Asked for during the batches 2, 5, 8, and so on.
+    expect(shorts.slice(0, 4)).toEqual([0, 2, 5, 8]);
+  });
+
   it('tells a failure to whom it concerns, begins nothing more of theirs, and goes on', async () => {
     let calls = 0;
     const { queue, batches } = openQueue(async () => {
