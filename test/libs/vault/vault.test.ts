@@ -147,7 +147,11 @@ describe('the vault', () => {
         child.stdout.on('data', (chunk) => {
           out += String(chunk);
         });
-        child.on('exit', (code) => (code === 0 ? resolve(out) : reject(new Error(`exit ${code}`))));
+        let err = '';
+        child.stderr.on('data', (chunk) => {
+          err += String(chunk);
+        });
+        child.on('close', (code) => (code === 0 ? resolve(out) : reject(new Error(err))));
       });
     const [one, other] = await Promise.all([run(), run()]);
     expect(JSON.parse(one)).toEqual(JSON.parse(other));
