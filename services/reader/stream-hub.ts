@@ -219,7 +219,18 @@ async function serveRound(powers: ReaderPowers, { members, onSlow, from }: Round
       const due = [...members].filter(({ offsets }) => offsets[partition]! <= record.offset);
       for (const { offsets } of due) offsets[partition] = record.offset + 1;
       count += 1;
-      if (record.open !== undefined) await handOn(powers, record.open, due, onSlow);
+      const { open } = record;
+      const isOpened = open === undefined || (await handOn(powers, open, due, onSlow));
+      if (!isOpened && record.needsViews) {
+        // Other views may serve since, which do not have it yet; else it is asked for once more.
+        seen = await checkpointsOf(powers);
+        if (record.offset >= (seen[partition] ?? 0)) {
+          for (const { offsets } of due) offsets[partition] = record.offset;
+          waitsFor ??= record;
+          break;
+        }
+        await handOn(powers, open!, due, onSlow);
+      }
       if (members.size === 0) break;
     }
   }
@@ -228,20 +239,20 @@ async function serveRound(powers: ReaderPowers, { members, onSlow, from }: Round
 
 /**
  * Opens an event and writes it to each, if what it was opened with still stands at that very
- * moment; else it is opened again for those who are left.
+ * moment; else it is opened again for those who are left. False: there is nothing to tell.
  */
 export async function handOn(
   powers: ReaderPowers,
   open: OpenEvent,
   members: readonly StreamMember[],
   onSlow: OnSlow,
-): Promise<void> {
+): Promise<boolean> {
   const { keyring } = powers;
   const left = members.filter(({ signal }) => !signal.aborted);
   for (let attempt = 0; attempt < OPEN_ATTEMPTS_MAX && left.length > 0; attempt += 1) {
     const noted = noteUse(powers);
     const opened = await open({ ...powers, keyring: noted.keyring, sealer: noted.sealer });
-    if (opened === undefined) return;
+    if (opened === undefined) return false;
     const body = `event: ${opened.type}\ndata: ${JSON.stringify(opened)}\n\n`;
     while (left.length > 0 && keyring.vouches(noted.usedRings())) {
       const member = left.shift()!;
@@ -253,6 +264,6 @@ export async function handOn(
     }
     if (left.length > 0) await keyring.renewLease();
   }
-  if (left.length === 0) return;
+  if (left.length === 0) return true;
   throw new LetheError('CONTENDED', 'rings change too fast: resume', { retryable: true });
 }

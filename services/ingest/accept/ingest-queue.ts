@@ -106,7 +106,7 @@ export function createIngestQueue(
   function isAlone(): boolean {
     const sinceMs = performance.now() - LATELY_MS;
     for (const [app, ms] of cameMs) {
-      if (ms >= sinceMs) continue;
+      if (ms >= sinceMs || queues.has(app)) continue;
       cameMs.delete(app);
       served.delete(app);
     }
