@@ -83,7 +83,7 @@ export interface StreamRecord extends LogPosition {
   readonly open: OpenEvent | undefined;
   /**
    * It is told when the views have it: they are asked for what it says, and so will its consumers.
-   * What takes away waits for nobody: keys decide what is read after it.
+   * What takes away waits only behind what lies before it: keys decide what is read after it.
    */
   readonly needsViews: boolean;
 }
