@@ -14,7 +14,7 @@ import { addReadCommands } from './commands/read-commands.ts';
 import { addServeCommand } from './commands/serve-command.ts';
 import { addUpkeepCommands } from './commands/upkeep-commands.ts';
 import { addVerifyCommand } from './commands/verify-command.ts';
-import { CommandEnd, exitCodes, reportError } from './terminal.ts';
+import { CommandEnd, exitCodes, isReaderGone, reportError } from './terminal.ts';
 
 /** The program with all its commands and options. `isJson`: wrong usage is told by who runs it. */
 export function createProgram(isJson = false): Command {
@@ -42,9 +42,8 @@ export function createProgram(isJson = false): Command {
 export async function runProgram(argv: readonly string[]): Promise<void> {
   const isJson = argv.includes('--json');
   const program = createProgram(isJson);
-  // A reader that has seen enough (head, less) is no failure.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    process.exit(error.code === 'EPIPE' ? exitCodes.done : exitCodes.failed);
+  process.stdout.on('error', (error) => {
+    process.exit(isReaderGone(error) ? exitCodes.done : exitCodes.failed);
   });
   const endTracing = await startTracing(process.env);
   try {

@@ -70,10 +70,14 @@ const TAMPERED: readonly ErrorCode[] = [
 const REFUSED: readonly ErrorCode[] = ['BACKUP_UNUSABLE', 'NAME_TAKEN'];
 const USAGE: readonly ErrorCode[] = ['CONFIGURATION_INVALID', 'INPUT_INVALID'];
 
+/** A reader that has seen enough (head, less) is no failure. */
+export function isReaderGone(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException | undefined)?.code === 'EPIPE';
+}
+
 /** Says what went wrong, without a stack trace and without data; the exit code. */
 export function reportError(error: unknown, isJson: boolean): ExitCode {
-  // A reader that has seen enough (head, less) is no failure.
-  if ((error as NodeJS.ErrnoException | undefined)?.code === 'EPIPE') return exitCodes.done;
+  if (isReaderGone(error)) return exitCodes.done;
   const { code, message, exitCode } = explain(error);
   const text = isJson ? JSON.stringify({ error: { code, title: message } }) : `lethe: ${message}`;
   process.stderr.write(`${text}\n`);

@@ -3,7 +3,7 @@
  * beside its files and keys, and of its backups and lists. Every row of the vault is looked at.
  * Running services are asked for what is lost.
  */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { AppId } from '../../libs/base/ids.ts';
@@ -78,8 +78,7 @@ function filesOf(configuration: Configuration): string[] {
   const { backupsFolder, certificatesFolder, erasuresFolder, signingFolder, kms } = configuration;
   const homes = [...embeddedFiles(configuration).map((file) => dirname(file)), signingFolder];
   if (kms.engine === 'local') homes.push(kms.folder);
-  const beside = [...new Set(homes)].filter((folder) => existsSync(folder)).flatMap(filesIn);
-  const folders = [backupsFolder, certificatesFolder, erasuresFolder];
-  const below = folders.filter((folder) => existsSync(folder)).flatMap(filesBelow);
+  const beside = [...new Set(homes)].flatMap(filesIn);
+  const below = [backupsFolder, certificatesFolder, erasuresFolder].flatMap(filesBelow);
   return [...new Set([...beside, ...below])];
 }

@@ -37,7 +37,7 @@ export interface Problem {
   /** As `POST /events` answers; absent: it could not be read as an event. */
   readonly code?: string;
   /** The same line may be taken in later. */
-  readonly isRetryable?: boolean;
+  readonly retryable?: boolean;
 }
 
 /** Counts over all files. */
@@ -164,16 +164,15 @@ class FileRun {
     }
     const { code, title, retryable } = outcome.error;
     if (retryable && !this.#isEnd && this.#again.length < AGAIN_EVENTS_MAX) this.#again.push(read);
-    else this.#problem({ ...read.at, field: '', expected: title, code, isRetryable: retryable });
+    else this.#problem({ ...read.at, field: '', expected: title, code, retryable });
   }
 
   #problem(problem: Problem): void {
     const { report, onProblem } = this.#options;
-    const { isRetryable: retryable, ...told } = problem;
     this.#counts.rejected += 1;
     if (this.#problems === 0) writeFileSync(report, '', { mode: 0o600 });
     this.#problems += 1;
-    appendFileSync(report, `${JSON.stringify({ ...told, retryable })}\n`);
+    appendFileSync(report, `${JSON.stringify(problem)}\n`);
     onProblem?.(problem);
   }
 

@@ -12,7 +12,7 @@ import type { WakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { type NotedUse, noteUse } from '../../libs/keyring/noted-use.ts';
 import { checkpointsOf, waitForViews } from '../../libs/projection/views-behind.ts';
 import type { ReaderPowers } from '../../libs/wiring/powers.ts';
-import { type OpenEvent, readStream, sealOffsets } from './live-stream.ts';
+import { type OpenEvent, readStream, type StreamRecord, sealOffsets } from './live-stream.ts';
 
 const LOOK_INTERVAL_MS = 250;
 const OPEN_ATTEMPTS_MAX = 5;
@@ -203,18 +203,20 @@ async function serveRound(powers: ReaderPowers, { members, onSlow, from }: Round
   let count = 0;
   let seen: readonly number[] | undefined;
   let waitsFor: LogPosition | undefined;
+  const isSeen = async ({ needsViews, partition, offset }: StreamRecord) => {
+    if (!needsViews) return true;
+    seen ??= await checkpointsOf(powers);
+    return offset < (seen[partition] ?? 0);
+  };
   for (let looked = 0; looked < partitions; looked += 1) {
     const partition = (from + looked) % partitions;
     const [first] = members;
     if (first === undefined) return { count, next: partition };
     const offset = Math.min(...[...members].map(({ offsets }) => offsets[partition]!));
     for (const record of await readStream(powers, first.app, { partition, offset })) {
-      if (record.needsViews) {
-        seen ??= await checkpointsOf(powers);
-        if (record.offset >= (seen[partition] ?? 0)) {
-          waitsFor ??= record;
-          break;
-        }
+      if (!(await isSeen(record))) {
+        waitsFor ??= record;
+        break;
       }
       const due = [...members].filter(({ offsets }) => offsets[partition]! <= record.offset);
       for (const { offsets } of due) offsets[partition] = record.offset + 1;
@@ -223,8 +225,8 @@ async function serveRound(powers: ReaderPowers, { members, onSlow, from }: Round
       const isOpened = open === undefined || (await handOn(powers, open, due, onSlow));
       if (!isOpened && record.needsViews) {
         // Other views may serve since, which do not have it yet; else it is asked for once more.
-        seen = await checkpointsOf(powers);
-        if (record.offset >= (seen[partition] ?? 0)) {
+        seen = undefined;
+        if (!(await isSeen(record))) {
           for (const { offsets } of due) offsets[partition] = record.offset;
           waitsFor ??= record;
           break;

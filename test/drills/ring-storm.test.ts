@@ -53,15 +53,17 @@ async function eraseAndTurn(store: TestStore, isRunning: () => number) {
       const subject = await subjectOf(store, `new-${n * 3}`).catch(() => undefined);
       if (subject === undefined) await sleep(50);
       else {
-        expect((await privacy.eraseSubject(store.app.id, subject)).status).toBe('done');
+        const outcome = await privacy.eraseSubject(store.app.id, subject);
+        expect(outcome).toMatchObject({ status: 'done' });
         erased.push(subject);
         n += 1;
       }
     }
   };
   await eraseUntil(ERASED_BEFORE_TURN);
+  const runningBefore = isRunning();
   const { turn } = await turnEpoch(store);
-  const turnsEnd = { running: isRunning(), at: performance.now() };
+  const turnsEnd = { runningBefore, running: isRunning(), at: performance.now() };
   await eraseUntil(ERASED);
   return { erased, turn, turnsEnd };
 }
@@ -93,7 +95,8 @@ describe('a storm of new people', () => {
       accepted.push(summary.accepted + summary.duplicate);
     }
     expect(turn).toMatchObject({ step: 'done', failedApps: [] });
-    // Else it would show nothing: the turn ended while the storm went on.
+    // Else it would show nothing: it began beside both, and ended while the storm went on.
+    expect(turnsEnd.runningBefore).toBe(2);
     expect(turnsEnd.running).toBeGreaterThan(0);
     expect(accepted).toEqual([PEOPLE, PEOPLE]);
     const wholeSeconds = Math.round(performance.now() - began) / 1_000;

@@ -1,6 +1,5 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { LetheError } from '../../libs/base/lethe-error.ts';
-import { readCloudEvent } from '../../libs/conversation/cloud-event.ts';
 import { createWakeSignal } from '../../libs/event-log/wake-signal.ts';
 import { createIngestJournalApart } from '../../libs/journal/ingest-journal-apart.ts';
 import { openConnections } from '../../libs/wiring/connections.ts';
@@ -8,7 +7,7 @@ import { openState } from '../../libs/wiring/open-engines.ts';
 import { openIngest } from '../../services/ingest/ingest.ts';
 import { received } from '../support/events.ts';
 import { groupOf, recordsOf, textsOf } from '../support/reading.ts';
-import { openTestStore } from '../support/temporary-store.ts';
+import { itemsOf, openTestStore } from '../support/temporary-store.ts';
 
 describe('a delivery that was claimed in the ledger', () => {
   it('by a writer that died before its event was on the log is taken in once more, as the same event', async () => {
@@ -24,10 +23,7 @@ describe('a delivery that was claimed in the ledger', () => {
     const journal = createIngestJournalApart({ log: { ...powers.log, append }, ...state });
     const dying = await openIngest({ ...powers, journal });
     const event = received('ann', 'words', { id: 'claimed' });
-    const read = readCloudEvent(event, Date.now());
-    if ('problem' in read) throw new Error(read.problem.expected);
-    const items = [{ kind: 'delivery' as const, delivery: read.value }];
-    await expect(dying.accept(store.app.id, items)).rejects.toMatchObject({
+    await expect(dying.accept(store.app.id, itemsOf([event]))).rejects.toMatchObject({
       code: 'LOG_UNREACHABLE',
     });
     const [outcome] = await store.deliver(event);

@@ -98,6 +98,15 @@ export async function openAt(
   return store;
 }
 
+/** Events as ingest takes them in. */
+export function itemsOf(events: readonly object[], nowMs = Date.now()) {
+  return events.map((event) => {
+    const read = readCloudEvent(event, nowMs);
+    if ('problem' in read) throw new Error(`${read.problem.pointer}: ${read.problem.expected}`);
+    return { kind: 'delivery' as const, delivery: read.value };
+  });
+}
+
 /** Opens a store that whoever asked for it closes. */
 export async function openConfigured(
   configuration: Configuration,
@@ -119,13 +128,7 @@ export async function openConfigured(
     app,
     ingest,
     accept(...events) {
-      const nowMs = options.clock?.nowMs() ?? Date.now();
-      const items = events.map((event) => {
-        const read = readCloudEvent(event, nowMs);
-        if ('problem' in read) throw new Error(`${read.problem.pointer}: ${read.problem.expected}`);
-        return { kind: 'delivery' as const, delivery: read.value };
-      });
-      return ingest.accept(app.id, items);
+      return ingest.accept(app.id, itemsOf(events, options.clock?.nowMs()));
     },
     async deliver(...events) {
       const outcomes = await store.accept(...events);
